@@ -1,0 +1,88 @@
+# Every command of the project. `make` alone lists them. Needs GNU make, git and Python 3.10 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_OUT ?= runs/demo
+WORKERS ?= 2
+
+# Which build of torch to install. On Linux PyPI's own build brings gigabytes of CUDA libraries, so the default there is
+# `cpu`. Another label (`make install TORCH=cu130`) takes that build from PyTorch's index, and `default` takes whatever
+# pip is configured to find. The label becomes part of the version asked for, as in `torch==2.13.0+cpu`. PyPI holds no
+# such versions, so where the build can't be had the install stops: it never falls back to another one.
+PLATFORM ?= $(shell uname -s)
+ifeq ($(PLATFORM),Linux)
+TORCH ?= cpu
+else
+TORCH ?= default
+endif
+TORCH_INDEX ?= https://download.pytorch.org/whl/$(TORCH)
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(TORCH)
+PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/__init__.py benchmarks/__init__.py))
+# One thread for each worker: two cores run two workers, and torch's own threads would only get in their way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help venv install demo test test-fast imports check lint types format constraints clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+venv: $(BIN)/python ## create the virtual environment, .venv
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+install: $(STAMP) ## install the project, with its tools, at the tested versions
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+ifneq ($(TORCH),default)
+	$(BIN)/python -m pip install --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
+		'torch==$(TORCH_VERSION)+$(TORCH)'
+endif
+	@echo 'Installing the project and its tools into $(VENV); this takes a minute or two.'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+demo: install ## train on the embedded task, print a table, write a report
+	$(BIN)/seqgan demo --out $(DEMO_OUT)
+
+test: install ## run every test and every example in the documentation
+	$(PYTEST) -n $(WORKERS) --dist worksteal
+
+test-fast: install ## the same without the slow ones
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m 'not slow'
+
+imports: install ## the direction of imports alone (part of `test`)
+	$(PYTEST) tests/test_architecture.py
+
+check: lint types test ## every gate: style, types, import direction, tests, documentation examples
+
+lint: install ## style and formatting, without changing anything
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: install ## strict type checking
+	$(BIN)/mypy $(PACKAGES) tools
+
+format: install ## put the code into the project's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+constraints: ## renew constraints.txt from the newest releases (builds an environment of its own)
+	rm -rf build/pins
+	$(PYTHON) -m venv build/pins
+	build/pins/bin/python -m pip install --quiet --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
+		'torch==$(TORCH_VERSION)$(if $(filter-out default,$(TORCH)),+$(TORCH))'
+	build/pins/bin/python -m pip install --quiet -e '.[dev,docs]'
+	build/pins/bin/python tools/pin.py constraints.txt
+
+clean: ## remove caches and build output, keep the environment and the runs
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	find seqgan_env agents benchmarks tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## and the environment too
+	rm -rf $(VENV)

@@ -1,0 +1,105 @@
+"""Checkpoints that hold no code: a zip of JSON and safetensors, written at once or not at all.
+
+A state is a tree of dictionaries with string or integer keys, lists, numbers, strings, None and tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+FORMAT = "seqgan-env checkpoint"
+VERSION = 1
+
+
+def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+    """Write a state; a crash in the middle leaves the file that was there before.
+
+    Raises:
+        TypeError: the state holds something that is neither plain data nor a tensor.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    tree = json.dumps({"format": FORMAT, "version": VERSION, "state": _flatten(state, tensors)}, allow_nan=True)
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("state.json", tree)
+        archive.writestr("tensors.safetensors", save_tensors(tensors))
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a state, with its tensors on the CPU; nothing in the file is executed.
+
+    Raises:
+        ValueError: the file is missing, truncated, damaged, or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            document = json.loads(archive.read("state.json"))
+            if document["format"] != FORMAT or document["version"] != VERSION:
+                raise ValueError(f"it says {document['format']!r}, version {document['version']!r}")
+            state = _unflatten(document["state"], load_tensors(archive.read("tensors.safetensors")))
+    except (OSError, zipfile.BadZipFile, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
+    assert isinstance(state, dict)
+    return state
+
+
+class atomic_write:  # noqa: N801 - a context manager that reads as a function
+    """Open a file for writing bytes that takes its name only when it is complete and on the disk.
+
+    Args:
+        path: the name it will have.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._partial = self._path.with_name(self._path.name + ".partial")
+
+    def __enter__(self) -> Any:
+        """The open file."""
+        self._file = open(self._partial, "wb")  # noqa: SIM115 - closed in __exit__
+        return self._file
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        """Give the file its name, or remove it after an error."""
+        if kind is not None:
+            self._file.close()
+            self._partial.unlink()
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._partial, self._path)
+
+
+def _flatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Plain data for JSON; tensors go into ``tensors`` and leave their name. Keys are listed, so that integers survive."""
+    if isinstance(node, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = node.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {"tensor": name}
+    if isinstance(node, dict):
+        return {"dict": [[key, _flatten(value, tensors)] for key, value in node.items()]}
+    if isinstance(node, (list, tuple)):
+        return {"list": [_flatten(value, tensors) for value in node]}
+    if node is None or isinstance(node, (bool, int, float, str)):
+        return node
+    raise TypeError(f"a checkpoint holds plain data and tensors, got {type(node).__name__}")
+
+
+def _unflatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if not isinstance(node, dict):
+        return node
+    ((kind, value),) = node.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "dict":
+        return {key: _unflatten(child, tensors) for key, child in value}
+    return [_unflatten(child, tensors) for child in value]

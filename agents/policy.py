@@ -1,0 +1,187 @@
+"""The generator as a policy: the state is the prefix, the action is the next token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from agents.networks import LstmCore, RecurrentState
+from agents.sampling import sample_tokens
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+_CHUNK_LOGITS = 1 << 24  # logits held at once where no gradient is needed: 64 MB
+
+
+class AutoregressivePolicy(BasePolicy):
+    """A generator ``G_theta`` whose next-token distribution is ``softmax(W h_t + c)`` (eq. 13.30).
+
+    The first input is the padding id V, which no token has. Subclasses choose the core.
+
+    Args:
+        observation_space: ``Box(0, V, (T,))``, the padded prefix.
+        action_space: ``Discrete(V)``.
+        lr_schedule: step size of the policy gradient's optimiser, by remaining progress.
+        eos_id: the end-of-sequence token, or None.
+        embedding_dim: E.
+        hidden_dim: H.
+        optimizer_class: the policy gradient's optimiser.
+        optimizer_kwargs: its further arguments.
+
+    Raises:
+        ValueError: the spaces are not those of a sequence task, or a size is below 1.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        *,
+        eos_id: int | None = None,
+        embedding_dim: int = 32,
+        hidden_dim: int = 32,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs
+        )
+        if not isinstance(action_space, spaces.Discrete) or not (
+            isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1
+        ):
+            raise ValueError(f"the spaces must be Box(0, V, (T,)) and Discrete(V), got {observation_space}, {action_space}")
+        if embedding_dim < 1 or hidden_dim < 1:
+            raise ValueError(f"embedding_dim and hidden_dim must be at least 1, got {embedding_dim} and {hidden_dim}")
+        self.spec = SequenceSpec(int(action_space.n), observation_space.shape[0], eos_id)
+        self.core = self._build_core(embedding_dim, hidden_dim)
+        self.output = nn.Linear(hidden_dim, self.spec.vocab_size)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def _build_core(self, embedding_dim: int, hidden_dim: int) -> LstmCore:
+        raise NotImplementedError(f"{type(self).__name__} must choose a core")
+
+    # The distribution
+
+    def log_prob(self, tokens_BT: Tensor, temperature: float = 1.0) -> Tensor:
+        """The log-probability of each token given those before it (the factors of eq. 13.31), with gradient.
+
+        Args:
+            tokens_BT: sequences, padded with V.
+            temperature: the logits are divided by it.
+
+        Returns:
+            ``log_prob_BT`` in nats; exactly 0 at padding.
+        """
+        is_token_BT = tokens_BT != self.spec.pad_id
+        hidden_BTH = self.core(self._shift(tokens_BT))
+        logits_MV = self.output(hidden_BTH[is_token_BT]) / temperature
+        log_prob_M = -F.cross_entropy(logits_MV, tokens_BT[is_token_BT], reduction="none")
+        return torch.zeros_like(hidden_BTH[:, :, 0]).masked_scatter(is_token_BT, log_prob_M)
+
+    @torch.no_grad()
+    def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+        """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, in bounded memory."""
+        rows = max(1, _CHUNK_LOGITS // (self.spec.max_length * self.spec.vocab_size))
+        chunks = torch.from_numpy(np.ascontiguousarray(tokens_BT)).to(self.device).split(rows)
+        parts = [self.log_prob(chunk, temperature).double().sum(dim=1).cpu() for chunk in chunks]
+        return torch.cat(parts).numpy() if parts else np.zeros(0)
+
+    # Generation
+
+    def read(self, tokens_BT: Tensor) -> RecurrentState:
+        """The state after reading each prefix: the one that predicts its next token."""
+        length_B = (tokens_BT != self.spec.pad_id).sum(dim=1)
+        inputs_BT = self._shift(tokens_BT)
+        state = self.core.step(inputs_BT[:, 0], self.core.initial_state(len(tokens_BT)))
+        for t in range(1, int(length_B.max()) + 1 if len(length_B) else 1):
+            stepped = self.core.step(tokens_BT[:, t - 1], state)
+            state = tuple(
+                torch.where((length_B >= t).view(-1, *[1] * (old.ndim - 1)), new, old)
+                for new, old in zip(stepped, state, strict=True)
+            )
+        return state
+
+    def step(self, token_B: Tensor, state: RecurrentState) -> RecurrentState:
+        """The state after reading one more token."""
+        return self.core.step(token_B, state)
+
+    def choose(
+        self, state: RecurrentState, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw the next token of each sequence, shape ``(B,)``."""
+        return sample_tokens(
+            state[0], self.output.weight, self.output.bias, generator=generator, temperature=temperature
+        )
+
+    @torch.no_grad()
+    def complete(
+        self, tokens_BT: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Continue each prefix to the end of the sequence.
+
+        Args:
+            tokens_BT: prefixes, padded with V; one that has ended stays as it is.
+            generator: where the randomness comes from; None is torch's global generator.
+            temperature: the logits are divided by it.
+
+        Returns:
+            Complete sequences, shape ``(B, T)``.
+        """
+        spec = self.spec
+        tokens_BT = tokens_BT.clone()
+        length_B = (tokens_BT != spec.pad_id).sum(dim=1)
+        ended_B = length_B == spec.max_length
+        if spec.eos_id is not None:
+            ended_B |= (tokens_BT == spec.eos_id).any(dim=1)
+        row_M = (~ended_B).nonzero().squeeze(1)
+        length_M, state = length_B[row_M], self.read(tokens_BT[row_M])
+        while len(row_M):
+            token_M = self.choose(state, generator, temperature)
+            tokens_BT[row_M, length_M] = token_M
+            length_M = length_M + 1
+            alive_M = length_M < spec.max_length
+            if spec.eos_id is not None:
+                alive_M &= token_M != spec.eos_id
+            keep = alive_M.nonzero().squeeze(1)
+            row_M, length_M = row_M[keep], length_M[keep]
+            if len(keep):
+                state = self.step(token_M[keep], tuple(part[keep] for part in state))
+        return tokens_BT
+
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, temperature: float = 1.0, prefix: Any = ()
+    ) -> Tensor:
+        """Draw ``n`` complete sequences that begin with ``prefix`` (a row of token ids), shape ``(n, T)``."""
+        tokens_BT = torch.full((n, self.spec.max_length), self.spec.pad_id, device=self.device)
+        if len(prefix):
+            tokens_BT[:, : len(prefix)] = torch.as_tensor(prefix, device=self.device)
+        return self.complete(tokens_BT, generator, temperature)
+
+    # What Stable-Baselines3 asks of a policy
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        assert isinstance(observation, Tensor)
+        state = self.read(observation.long())
+        if deterministic:
+            greedy_B: Tensor = self.output(state[0]).argmax(dim=1)
+            return greedy_B
+        return self.choose(state)
+
+    def _shift(self, tokens_BT: Tensor) -> Tensor:
+        """The inputs that predict ``tokens``: the start symbol, then all but the last."""
+        return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)
+
+
+class LstmPolicy(AutoregressivePolicy):
+    """The generator of the SeqGAN paper: an embedding, an LSTM and a softmax layer; the arguments are the base class's."""
+
+    def _build_core(self, embedding_dim: int, hidden_dim: int) -> LstmCore:
+        return LstmCore(self.spec.vocab_size, embedding_dim, hidden_dim)

@@ -1,0 +1,102 @@
+"""Discriminators: networks, the optimum they aim at, and how they are trained."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNDiscriminator
+from seqgan_env.discriminators.optimal import OptimalDiscriminator
+from seqgan_env.discriminators.training import DiscriminatorTrainer, discriminator_loss, discriminator_scores
+from seqgan_env.seeding import derived_seed
+from seqgan_env.tokens import SequenceSpec
+
+__all__ = [
+    "DISCRIMINATORS",
+    "PAPER_FILTERS",
+    "CNNDiscriminator",
+    "Discriminator",
+    "DiscriminatorTrainer",
+    "OptimalDiscriminator",
+    "build_discriminator",
+    "discriminator_loss",
+    "discriminator_scores",
+    "load_discriminator",
+    "save_discriminator",
+]
+
+DISCRIMINATORS: dict[str, type[Discriminator]] = {"cnn": CNNDiscriminator}
+"""The discriminators by name."""
+
+
+def build_discriminator(
+    name: str, spec: SequenceSpec, *, seed: int = 0, kwargs: Mapping[str, Any] | None = None
+) -> Discriminator:
+    """Make a freshly initialised discriminator, in evaluation mode, the same for the same seed.
+
+    Args:
+        name: a key of ``DISCRIMINATORS``, or the path of a file that ``save_discriminator`` wrote.
+        spec: the task's sequences.
+        seed: of the initial weights.
+        kwargs: further arguments of the class; none for a file.
+
+    Raises:
+        ValueError: an unknown name, a bad argument, or a file of another task.
+    """
+    kwargs = dict(kwargs or {})
+    if name not in DISCRIMINATORS:
+        if not Path(name).is_file():
+            raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
+        if kwargs:
+            raise ValueError(f"discriminator_kwargs come with the file {name}; got {kwargs}")
+        discriminator = load_discriminator(name)
+        if discriminator.spec != spec:
+            raise ValueError(f"{name} is a discriminator of {discriminator.spec}, the task has {spec}")
+        return discriminator
+    cls = DISCRIMINATORS[name]
+    allowed = [p for p in inspect.signature(cls).parameters if p != "spec"]
+    unknown = sorted(set(kwargs) - set(allowed))
+    if unknown:
+        raise ValueError(f"discriminator {name!r} takes {', '.join(allowed)}; got {', '.join(unknown)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "discriminator"))
+        discriminator = cls(spec, **kwargs).eval()
+    discriminator.recipe = {"name": name, "kwargs": kwargs, "spec": vars(spec)}
+    return discriminator
+
+
+def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
+    """Write the weights and the recipe of a discriminator that ``build_discriminator`` made, as safetensors.
+
+    Raises:
+        ValueError: it was made otherwise, so that a reader could not rebuild it.
+    """
+    if not discriminator.recipe:
+        raise ValueError("only a discriminator made by build_discriminator or load_discriminator can be saved")
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in discriminator.state_dict().items()}
+    save_file(tensors, path, metadata={"recipe": json.dumps(discriminator.recipe)})
+
+
+def load_discriminator(path: str | Path) -> Discriminator:
+    """Read what ``save_discriminator`` wrote; nothing in the file is executed.
+
+    Raises:
+        ValueError: the file is missing, damaged, or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            recipe = json.loads((file.metadata() or {})["recipe"])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        discriminator = build_discriminator(recipe["name"], SequenceSpec(**recipe["spec"]), kwargs=recipe["kwargs"])
+        discriminator.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} is not a discriminator file: {error}") from error
+    return discriminator

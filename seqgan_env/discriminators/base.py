@@ -1,0 +1,69 @@
+"""What a discriminator is: a network from complete sequences to the logit of their being real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+
+class Discriminator(nn.Module):
+    """Base class of the discriminators ``D_phi``; ``sigmoid(logit_real)`` is ``D(Y)``, and real is label 1.
+
+    A subclass implements ``forward(tokens_BT, generator=None) -> logit_real_B``.
+
+    Args:
+        spec: the task's sequences.
+    """
+
+    def __init__(self, spec: SequenceSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.recipe: dict[str, Any] = {}
+        """How ``build_discriminator`` made it, as plain values; empty if it was made otherwise."""
+
+    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Score a batch.
+
+        Args:
+            tokens_BT: complete sequences, ``int64``, padded with V.
+            generator: where dropout takes its noise from in training mode; None is torch's global generator.
+
+        Returns:
+            ``logit_real_B``, the log-odds of being real, shape ``(B,)``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def penalty(self) -> Tensor:
+        """The regularisation term that training adds to the loss; 0 unless a subclass has one."""
+        return torch.zeros(())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    @torch.no_grad()
+    def logits(self, tokens_BT: Tokens | Tensor, batch_size: int = 1024) -> npt.NDArray[np.float64]:
+        """Score any number of sequences in evaluation mode (no dropout), a bounded number at a time.
+
+        Args:
+            tokens_BT: complete sequences, padded with V.
+            batch_size: how many sequences go through the network at once; it does not change the result.
+
+        Returns:
+            ``logit_real_B``, shape ``(B,)``.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            tokens = torch.as_tensor(tokens_BT, device=self.device)
+            parts = [self(chunk).double().cpu() for chunk in tokens.split(batch_size)]
+        finally:
+            self.train(was_training)
+        return np.concatenate([part.numpy() for part in parts]) if parts else np.zeros(0)

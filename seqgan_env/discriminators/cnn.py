@@ -1,0 +1,93 @@
+"""The convolutional discriminator of the SeqGAN paper (arXiv 1609.05473, section 3.2 and appendix A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.tokens import SequenceSpec
+
+PAPER_FILTERS: tuple[tuple[int, int], ...] = (
+    (1, 100),
+    (2, 200),
+    (3, 200),
+    (4, 200),
+    (5, 200),
+    (6, 100),
+    (7, 100),
+    (8, 100),
+    (9, 100),
+    (10, 100),
+    (15, 160),
+    (20, 160),
+)
+"""(width, count) of the paper's filters for T = 20; 1,720 in all."""
+
+
+def dropout(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
+    """Inverted dropout whose noise comes from ``generator`` (``torch.nn.functional.dropout`` takes none)."""
+    keep = torch.rand(x.shape, device=x.device, dtype=x.dtype, generator=generator) >= p
+    return x * keep / (1.0 - p)
+
+
+class CNNDiscriminator(Discriminator):
+    """Embedding, convolutions of several widths, max over time, a highway layer, dropout, one logit.
+
+    Args:
+        spec: the task's sequences.
+        embedding_dim: size of a token's embedding.
+        filters: ``(width, count)`` pairs; widths above T are left out. None is the paper's table.
+        dropout: probability that a feature is dropped in training (the paper keeps 0.75 of them).
+        l2: weight of the L2 term on the output layer (the paper's 0.2).
+
+    Raises:
+        ValueError: no filter fits T, or a value is out of range.
+    """
+
+    def __init__(
+        self,
+        spec: SequenceSpec,
+        embedding_dim: int = 64,
+        filters: Sequence[tuple[int, int]] | None = None,
+        dropout: float = 0.25,
+        l2: float = 0.2,
+    ) -> None:
+        super().__init__(spec)
+        table = [(int(w), int(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
+        if embedding_dim < 1 or any(w < 1 or n < 1 for w, n in table):
+            raise ValueError(f"embedding_dim and filters must be at least 1, got {embedding_dim} and {table}")
+        if not 0 <= dropout < 1 or l2 < 0:
+            raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")
+        table = [(w, n) for w, n in table if w <= spec.max_length]
+        if not table:
+            raise ValueError(f"filters must hold a width of at most T = {spec.max_length}, got {filters}")
+        n_features = sum(n for _, n in table)
+        self.dropout = dropout
+        self.l2 = l2
+        self.embedding = nn.Embedding(spec.vocab_size + 1, embedding_dim, padding_idx=spec.pad_id)
+        self.convolutions = nn.ModuleList(nn.Conv1d(embedding_dim, n, w) for w, n in table)
+        self.transform = nn.Linear(n_features, n_features)
+        self.gate = nn.Linear(n_features, n_features)
+        self.output = nn.Linear(n_features, 1)
+        # The highway layer starts as nearly the identity (Srivastava et al., 2015).
+        nn.init.constant_(self.gate.bias, -2.0)
+
+    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Score a batch; see ``Discriminator.forward``."""
+        embedded_BET = self.embedding(tokens_BT).transpose(1, 2)
+        # max and relu commute, and pooling first leaves relu less to do
+        features_BF = F.relu(torch.cat([conv(embedded_BET).amax(dim=2) for conv in self.convolutions], dim=1))
+        gate_BF = torch.sigmoid(self.gate(features_BF))
+        features_BF = gate_BF * F.relu(self.transform(features_BF)) + (1.0 - gate_BF) * features_BF
+        if self.training and self.dropout > 0:
+            features_BF = dropout(features_BF, self.dropout, generator)
+        logit_real_B: Tensor = self.output(features_BF).squeeze(1)
+        return logit_real_B
+
+    def penalty(self) -> Tensor:
+        """``l2 / 2`` times the squared norm of the output layer, as in the paper's code."""
+        return 0.5 * self.l2 * sum((p.square().sum() for p in self.output.parameters()), torch.zeros(()).to(self.device))

@@ -1,0 +1,138 @@
+"""Training a discriminator on eq. 13.32, and measuring it on sequences it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.seeding import numpy_generator, torch_generator
+from seqgan_env.tokens import Tokens
+
+
+def discriminator_loss(logit_real_B: Tensor, logit_generated_B: Tensor) -> Tensor:
+    """Half the negative of eq. 13.32: the mean log-loss over as many real as generated sequences.
+
+    Returns:
+        A scalar in nats per sequence; log 2 for a discriminator that knows nothing.
+    """
+    return 0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean())
+
+
+def discriminator_scores(
+    logit_real_B: npt.NDArray[np.float64], logit_generated_B: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """Accuracy and log-loss (nats per sequence) with both kinds weighted equally; a logit of 0 counts as half right."""
+    right_real, right_generated = np.heaviside(logit_real_B, 0.5), np.heaviside(-logit_generated_B, 0.5)
+    log_loss = 0.5 * (np.logaddexp(0, -logit_real_B).mean() + np.logaddexp(0, logit_generated_B).mean())
+    return {
+        "accuracy": float(0.5 * (right_real.mean() + right_generated.mean())),
+        "log_loss": float(log_loss),
+    }
+
+
+class DiscriminatorTrainer:
+    """A discriminator with its optimiser.
+
+    Args:
+        discriminator: the network to train.
+        learning_rate: step size of Adam.
+        max_grad_norm: the gradient is scaled down to this norm.
+        seed: shuffling and dropout follow it and the number of updates made, and nothing else.
+    """
+
+    def __init__(
+        self, discriminator: Discriminator, learning_rate: float = 1e-4, max_grad_norm: float = 5.0, seed: int = 0
+    ) -> None:
+        self.discriminator = discriminator
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate)
+        self.max_grad_norm = max_grad_norm
+        self.seed = seed
+        self.n_updates = 0
+
+    def update(self, real_BT: Tensor, generated_BT: Tensor) -> float:
+        """One gradient step on eq. 13.32 plus the network's own penalty.
+
+        Args:
+            real_BT: real sequences.
+            generated_BT: generated ones.
+
+        Returns:
+            The log-loss before the step, nats per sequence, without the penalty.
+        """
+        d = self.discriminator
+        d.train()
+        generator = torch_generator(self.seed, "dropout", self.n_updates, device=d.device)
+        logits = d(torch.cat([real_BT, generated_BT]).to(d.device), generator)
+        loss = discriminator_loss(logits[: len(real_BT)], logits[len(real_BT) :])
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + d.penalty()).backward()
+        torch.nn.utils.clip_grad_norm_(d.parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        d.eval()
+        self.n_updates += 1
+        return float(loss.detach())
+
+    def fit(
+        self,
+        real: Tokens,
+        generated: Tokens,
+        *,
+        n_epochs: int = 1,
+        batch_size: int = 64,
+        on_update: Callable[[], None] | None = None,
+    ) -> float:
+        """Pass ``n_epochs`` times over the generated sequences, each batch beside as many real ones drawn at random.
+
+        Args:
+            real: real sequences, shape ``(n_real, T)``.
+            generated: generated ones, shape ``(n_generated, T)``.
+            n_epochs: passes over ``generated``.
+            batch_size: sequences of each kind in an update.
+            on_update: called after each update.
+
+        Returns:
+            The mean log-loss over the updates, nats per sequence.
+
+        Raises:
+            ValueError: there is nothing to learn from, or a size is below 1.
+        """
+        if not len(real) or not len(generated):
+            raise ValueError(f"real and generated must hold sequences, got {len(real)} and {len(generated)}")
+        if n_epochs < 1 or batch_size < 1:
+            raise ValueError(f"n_epochs and batch_size must be at least 1, got {n_epochs} and {batch_size}")
+        losses = []
+        for _ in range(n_epochs):
+            rng = numpy_generator(self.seed, "shuffle", self.n_updates)
+            order = rng.permutation(len(generated))
+            for start in range(0, len(order), batch_size):
+                index = order[start : start + batch_size]
+                real_index = rng.choice(len(real), size=len(index), replace=len(index) > len(real))
+                losses.append(self.update(torch.from_numpy(real[real_index]), torch.from_numpy(generated[index])))
+                if on_update is not None:
+                    on_update()
+        return float(np.mean(losses))
+
+    def evaluate(self, real: Tokens, generated: Tokens) -> dict[str, float]:
+        """``discriminator_scores`` of the current network on held-out sequences."""
+        return discriminator_scores(self.discriminator.logits(real), self.discriminator.logits(generated))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that ``load_state_dict`` needs to go on as if nothing had happened."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "n_updates": self.n_updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.n_updates = int(state["n_updates"])

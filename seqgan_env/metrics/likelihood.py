@@ -1,0 +1,49 @@
+"""Likelihood in both directions.
+
+``nll_oracle`` alone can be gamed by a generator that repeats one likely sequence; beside it stand ``nll_test``, which such a
+generator ruins, and ``entropy``. The two Kullback-Leibler divergences put quality and diversity into one number each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_env.sources.base import KnownSource, Source
+from seqgan_env.tokens import Tokens
+
+LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
+
+
+def likelihood_metrics(source: Source, test_BT: Tokens, generated_BT: Tokens, log_prob: LogProb) -> dict[str, float]:
+    """Measure a generator by likelihoods, all in nats per token.
+
+    Args:
+        source: of the real sequences.
+        test_BT: real sequences that nothing was trained on.
+        generated_BT: sequences drawn from the generator.
+        log_prob: the generator's log-probability of sequences, nats, shape ``(B,)``.
+
+    Returns:
+        ``nll_test``: real sequences under the generator. ``entropy``: generated ones under the generator. Where the source's
+        likelihood is known also ``nll_oracle``: generated ones under the source; ``kl_forward``: KL(source || generator), 0
+        at best and large where the generator misses what is real; ``kl_reverse``: KL(generator || source), 0 at best and
+        large where the generator makes what is not real. Both divergences are estimated on the same sequences as the
+        likelihoods they are differences of.
+    """
+    n_test, n_generated = (int(source.spec.lengths(tokens).sum()) for tokens in (test_BT, generated_BT))
+    generator_test_B, generator_generated_B = log_prob(test_BT), log_prob(generated_BT)
+    metrics = {
+        "nll_test": -generator_test_B.sum() / n_test,
+        "entropy": -generator_generated_B.sum() / n_generated,
+    }
+    if isinstance(source, KnownSource):
+        source_test_B, source_generated_B = source.log_prob(test_BT), source.log_prob(generated_BT)
+        metrics |= {
+            "nll_oracle": -source_generated_B.sum() / n_generated,
+            "kl_forward": (source_test_B - generator_test_B).sum() / n_test,
+            "kl_reverse": (generator_generated_B - source_generated_B).sum() / n_generated,
+        }
+    return {name: float(value) for name, value in metrics.items()}

@@ -1,0 +1,29 @@
+"""Random generators that are a function of a seed and a key.
+
+Every consumer of randomness asks for a generator by what it is about to do, such as ``("completions", update)``. Nothing
+then depends on how much randomness something else has used, and a resumed run equals an uninterrupted one without any
+generator state in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def derived_seed(seed: int, *key: str | int) -> int:
+    """A seed of 63 bits for one use, independent of those of every other key."""
+    digest = hashlib.sha256(repr((int(seed), *key)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def numpy_generator(seed: int, *key: str | int) -> np.random.Generator:
+    """The NumPy generator of one use."""
+    return np.random.default_rng(derived_seed(seed, *key))
+
+
+def torch_generator(seed: int, *key: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The torch generator of one use, on ``device``."""
+    return torch.Generator(device=device).manual_seed(derived_seed(seed, *key))

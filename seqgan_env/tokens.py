@@ -1,0 +1,103 @@
+"""The conventions of a batch of token sequences, in one place.
+
+A batch is an ``int64`` array of shape ``(B, T)``. Row ``b`` holds ``length[b]`` token ids in ``[0, V)``, then the padding
+id ``V`` up to the horizon ``T``. End-of-sequence, where a task has it, is an ordinary token: it is an action that the agent
+chooses, it has a probability, and it counts towards the length. The padding id also stands for "nothing yet": it is what a
+generator reads before the first token.
+
+Dimension suffixes used throughout the project: ``B`` batch, ``T`` time, ``V`` vocabulary, ``N`` completions, ``H`` hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Tokens = npt.NDArray[np.int64]
+"""An ``int64`` array of token ids; ``(B, T)`` unless said otherwise."""
+
+
+@dataclass(frozen=True)
+class SequenceSpec:
+    """What a sequence of one task looks like.
+
+    Args:
+        vocab_size: V, the number of tokens that can be chosen, ids ``0 .. V - 1``.
+        max_length: T, the horizon, in tokens.
+        eos_id: the token that ends a sequence early, or None where every sequence has T tokens.
+
+    Raises:
+        ValueError: a size below 1, or an end-of-sequence id outside the vocabulary.
+    """
+
+    vocab_size: int
+    max_length: int
+    eos_id: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "max_length"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.eos_id is not None and not 0 <= self.eos_id < self.vocab_size:
+            raise ValueError(f"eos_id must be in [0, {self.vocab_size}), not {self.eos_id!r}")
+
+    @property
+    def pad_id(self) -> int:
+        """The id after the end of a sequence and before its first token: V."""
+        return self.vocab_size
+
+    def lengths(self, tokens_BT: Tokens) -> Tokens:
+        """The number of tokens in each row, end-of-sequence included, shape ``(B,)``."""
+        return np.asarray((tokens_BT != self.pad_id).sum(axis=-1), dtype=np.int64)
+
+    def is_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.bool_]:
+        """Whether each row has ended, by end-of-sequence or by reaching the horizon, shape ``(B,)``."""
+        complete = self.lengths(tokens_BT) == self.max_length
+        if self.eos_id is not None:
+            complete |= (tokens_BT == self.eos_id).any(axis=-1)
+        return np.asarray(complete, dtype=np.bool_)
+
+    def validate(self, tokens: Any, *, complete: bool = False, name: str = "tokens") -> Tokens:
+        """Check a batch at the boundary and return it as an ``int64`` array of shape ``(B, T)``.
+
+        Rows shorter than T are padded on the right.
+
+        Args:
+            tokens: anything ``numpy.asarray`` takes, of shape ``(B, t)`` with ``t <= T``.
+            complete: also require that every row has ended.
+            name: what to call the batch in an error.
+
+        Raises:
+            ValueError: a wrong rank or dtype, a row longer than T, an id outside the vocabulary, a token after padding or
+                after end-of-sequence, or, with ``complete``, a sequence that has not ended.
+        """
+        array = np.asarray(tokens)
+        if array.ndim != 2:
+            raise ValueError(f"{name} must have shape (B, T), got an array of shape {array.shape}")
+        if array.size and not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"{name} must be whole numbers, got an array of {array.dtype}")
+        if array.shape[1] > self.max_length:
+            raise ValueError(f"{name} must have at most T = {self.max_length} columns, got {array.shape[1]}")
+        batch = np.full((array.shape[0], self.max_length), self.pad_id, dtype=np.int64)
+        batch[:, : array.shape[1]] = array
+        if batch.size and not (0 <= batch.min() and batch.max() <= self.pad_id):
+            wrong = batch[(batch < 0) | (batch > self.pad_id)][0]
+            raise ValueError(f"{name} must hold ids in [0, {self.vocab_size}), or {self.pad_id} as padding; got {wrong}")
+        is_pad = batch == self.pad_id
+        after_end = is_pad[:, :-1]
+        if self.eos_id is not None:
+            after_end = after_end | (batch[:, :-1] == self.eos_id)
+        if (after_end & ~is_pad[:, 1:]).any():
+            row = int(np.flatnonzero((after_end & ~is_pad[:, 1:]).any(axis=1))[0])
+            raise ValueError(f"{name} must hold nothing after padding or end-of-sequence; row {row} does")
+        if complete and not self.is_complete(batch).all():
+            row = int(np.flatnonzero(~self.is_complete(batch))[0])
+            end = "" if self.eos_id is None else f" or end with {self.eos_id}"
+            raise ValueError(
+                f"{name} must be complete: {self.max_length} tokens long{end}; row {row} has {self.lengths(batch)[row]}"
+            )
+        return batch

@@ -1,0 +1,303 @@
+"""The map between text and token ids.
+
+Two levels: at ``"word"`` a token is a word, with its inner apostrophes and hyphens, or one punctuation mark; at
+``"char"`` it is one character. Id 0 is always end-of-sequence. It is never the id of a piece of text: the literal text
+``<eos>`` reads as the three tokens ``<``, ``eos`` and ``>``. The unknown token is written ``<unk>`` at word level, as
+many published corpora do, and as the replacement character U+FFFD at character level, and reads back as itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+EOS = "<eos>"
+UNK = "<unk>"
+UNK_CHAR = "\ufffd"
+"""How the unknown token is written at character level."""
+LEVELS = ("word", "char")
+FORMAT = 1
+"""The version of the JSON form."""
+
+_JOINERS = "'\\-\u2019\u2010\u2011"
+"""What may stand inside a word: apostrophes and hyphens."""
+
+
+@functools.cache
+def _word_pattern() -> re.Pattern[str]:
+    r"""The pattern of one token at word level: the unknown token, a word, or any other mark.
+
+    Python's ``\w`` leaves out combining marks, which would cut a word of Hindi or of decomposed Latin into pieces, so
+    they are added here, and with them the two zero-width joiners that are written inside words.
+    """
+    marks = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    letter = f"[\\w{marks}\u200c\u200d]"
+    return re.compile(f"{UNK}|{letter}+(?:[{_JOINERS}]{letter}+)*|[^\\w\\s]")
+
+
+def check_level(level: str) -> str:
+    """Return ``level`` if it is one.
+
+    Raises:
+        ValueError: it is neither ``"word"`` nor ``"char"``.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"level must be 'word' or 'char', not {level!r}")
+    return level
+
+
+def tokenize(text: str, level: str) -> list[str]:
+    """Cut a text into tokens.
+
+    Args:
+        text: one line; line ends after it are ignored.
+        level: ``"word"`` drops the white space between tokens; ``"char"`` keeps every character.
+
+    Raises:
+        ValueError: an unknown level.
+    """
+    if check_level(level) == "word":
+        return _word_pattern().findall(text)
+    return list(text.rstrip("\r\n"))
+
+
+class Vocabulary:
+    """An immutable map between text and token ids.
+
+    Args:
+        tokens: the token of each id: ``<eos>``, then, if there is to be an unknown token, ``<unk>``, then the others.
+        level: ``"word"`` or ``"char"``.
+
+    Raises:
+        ValueError: an unknown level, a first token other than ``<eos>``, a duplicate, or a token that is not one word
+            or mark (word level) or not one character (character level).
+    """
+
+    def __init__(self, tokens: Sequence[str], level: str = "word") -> None:
+        self._level = check_level(level)
+        self._tokens = tuple(tokens)
+        for token in self._tokens:
+            if not isinstance(token, str):
+                raise ValueError(f"each token of a vocabulary must be a string, got {token!r}")
+        if self._tokens[:1] != (EOS,):
+            raise ValueError(f"the first token of a vocabulary must be {EOS!r}, got {list(self._tokens[:1])}")
+        self._unk_id = 1 if self._tokens[1:2] == (UNK,) else None
+        self._ids = {token: i for i, token in enumerate(self._tokens)}
+        if len(self._ids) < len(self._tokens):
+            twice = Counter(self._tokens).most_common(1)[0][0]
+            raise ValueError(f"the tokens of a vocabulary must differ from each other, got {twice!r} twice")
+        del self._ids[EOS]
+        self._check_tokens()
+        if self._unk_id is not None:
+            self._ids[UNK if level == "word" else UNK_CHAR] = self._unk_id
+
+    def _check_tokens(self) -> None:
+        """Refuse a token which no text could ever give, since it could not be read back either."""
+        for token in self._tokens[1 if self._unk_id is None else 2 :]:
+            if token == UNK:
+                raise ValueError(f"{UNK!r} must be the second token of a vocabulary or none, got it later")
+            if self._level == "word" and tokenize(token, "word") != [token]:
+                raise ValueError(f"each token of a word vocabulary must be one word or one mark, got {token!r}")
+            if self._level == "char" and (len(token) != 1 or token == UNK_CHAR):
+                raise ValueError(f"each token of a char vocabulary must be one character, got {token!r}")
+        try:
+            "".join(self._tokens).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"each token of a vocabulary must be valid Unicode, got {error.object!r}") from error
+
+    @classmethod
+    def build(cls, lines: Iterable[str], level: str = "word", min_count: int = 1) -> Vocabulary:
+        """Make the vocabulary of a text, with an unknown token.
+
+        Args:
+            lines: the text, one sequence each.
+            level: ``"word"`` or ``"char"``.
+            min_count: how often a token must occur to get an id of its own.
+
+        Raises:
+            ValueError: an unknown level, or a ``min_count`` below 1.
+        """
+        counts: Counter[str] = Counter()
+        for line in lines:
+            counts.update(tokenize(line, level))
+        return cls.from_counts(counts, level, min_count)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], level: str = "word", min_count: int = 1) -> Vocabulary:
+        """Make the vocabulary of counted tokens: by falling count, then alphabetically; see `build`."""
+        if isinstance(min_count, bool) or not isinstance(min_count, int) or min_count < 1:
+            raise ValueError(f"min_count must be a whole number of at least 1, not {min_count!r}")
+        unknown = UNK if check_level(level) == "word" else UNK_CHAR
+        kept = [token for token, count in counts.items() if count >= min_count and token != unknown]
+        return cls([EOS, UNK, *sorted(kept, key=lambda token: (-counts[token], token))], level)
+
+    @classmethod
+    def of(cls, words: Iterable[str], level: str = "word") -> Vocabulary:
+        """Make the vocabulary of a fixed list of tokens, in the list's order and without an unknown token."""
+        return cls([EOS, *words], level)
+
+    @property
+    def level(self) -> str:
+        """``"word"`` or ``"char"``."""
+        return self._level
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The token of each id."""
+        return self._tokens
+
+    @property
+    def eos_id(self) -> int:
+        """The id of end-of-sequence: 0."""
+        return 0
+
+    @property
+    def unk_id(self) -> int | None:
+        """The id of the unknown token, or None where there is none."""
+        return self._unk_id
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """The SHA-256 of the level and the tokens, in hexadecimal."""
+        return hashlib.sha256(json.dumps([FORMAT, self._level, self._tokens]).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        """V, the number of ids."""
+        return len(self._tokens)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is a vocabulary of the same level and tokens."""
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return (self._level, self._tokens) == (other._level, other._tokens)
+
+    def __hash__(self) -> int:
+        """The hash of the level and the tokens."""
+        return hash((self._level, self._tokens))
+
+    def __repr__(self) -> str:
+        """A short description."""
+        return f"Vocabulary({len(self)} tokens, level={self._level!r}, hash={self.hash[:12]!r})"
+
+    def id_of(self, token: str) -> int | None:
+        """The id of one token: the unknown token's where it has none of its own, None where there is none of either."""
+        return self._ids.get(token, self._unk_id)
+
+    def encode(self, text: str, *, allow_unknown: bool = True) -> list[int]:
+        """Turn a text into ids, without end-of-sequence.
+
+        Args:
+            text: one line.
+            allow_unknown: whether a token outside the vocabulary may become the unknown token.
+
+        Raises:
+            ValueError: a token outside the vocabulary where there is no unknown token or it is not allowed.
+        """
+        tokens = tokenize(text, self._level)
+        if self._unk_id is None or not allow_unknown:
+            unknown = [token for token in dict.fromkeys(tokens) if token not in self._ids]
+            if unknown:
+                what = "words" if self._level == "word" else "characters"
+                listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
+                raise ValueError(f"the text must use only {what} of the vocabulary; it does not have {listed}")
+            return [self._ids[token] for token in tokens]
+        unk_id = self._unk_id
+        return [self._ids.get(token, unk_id) for token in tokens]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Turn ids into text, up to the first end-of-sequence or padding.
+
+        ``encode(decode(ids)) == ids`` for every list that `encode` made.
+
+        Args:
+            ids: ids in ``[0, V]``, where V is the padding id.
+
+        Raises:
+            ValueError: an id outside ``[0, V]`` before the end.
+        """
+        pieces: list[str] = []
+        glued = True
+        for i in map(int, ids):
+            if not 0 <= i <= len(self._tokens):
+                raise ValueError(f"ids must be in [0, {len(self._tokens)}], got {i}")
+            if i in (0, len(self._tokens)):
+                break
+            spelling, to_previous, to_next = self._spellings[i]
+            if not (glued or to_previous):
+                pieces.append(" ")
+            pieces.append(spelling)
+            glued = to_next
+        return "".join(pieces)
+
+    @functools.cached_property
+    def _spellings(self) -> list[tuple[str, bool, bool]]:
+        """Each token's text, and whether it is written without a space before it and after it."""
+        if self._level == "char":
+            return [(UNK_CHAR if i == self._unk_id else token, True, True) for i, token in enumerate(self._tokens)]
+        return [(token, _closes(token), _opens(token)) for token in self._tokens]
+
+    def to_json(self) -> dict[str, Any]:
+        """The vocabulary as plain data."""
+        return {"format": FORMAT, "level": self._level, "hash": self.hash, "tokens": list(self._tokens)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Vocabulary:
+        """Read what `to_json` made.
+
+        Raises:
+            ValueError: anything else, or tokens that do not have the stated hash.
+        """
+        keys = {"format", "level", "hash", "tokens"}
+        if not isinstance(data, dict) or set(data) != keys:
+            got = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"a vocabulary must be an object with the keys {sorted(keys)}, got {got}")
+        if data["format"] is True or data["format"] != FORMAT:
+            raise ValueError(f"the format of a vocabulary must be {FORMAT}, got {data['format']!r}")
+        if not isinstance(data["tokens"], list):
+            raise ValueError(f"the tokens of a vocabulary must be a list, got {type(data['tokens']).__name__}")
+        vocabulary = cls(data["tokens"], data["level"])
+        if data["hash"] != vocabulary.hash:
+            raise ValueError(f"the hash of the vocabulary must be {vocabulary.hash!r}, got {data['hash']!r}")
+        return vocabulary
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as JSON; a reader sees the old file or the new one, never a part."""
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text(json.dumps(self.to_json(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: a file that cannot be read or is not a vocabulary; the message begins with the path.
+        """
+        try:
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ValueError(f"{os.fspath(path)}: the vocabulary cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{os.fspath(path)}: not a vocabulary: {error}") from error
+
+
+def _opens(token: str) -> bool:
+    """Whether a mark is written without a space after it, as an opening bracket is."""
+    return len(token) == 1 and (unicodedata.category(token) in ("Ps", "Pi") or token in "\u00a1\u00bf")
+
+
+def _closes(token: str) -> bool:
+    """Whether a mark is written without a space before it, as a full stop is."""
+    return len(token) == 1 and unicodedata.category(token)[0] == "P" and token != "_" and not _opens(token)

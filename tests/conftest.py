@@ -1,0 +1,32 @@
+"""What every test shares: one torch thread for each worker, hypothesis profiles, and the folder of real text files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# A first call pays for imports and caches, so a deadline would measure the machine. In CI the examples are fixed, so
+# that a change is never blamed for an example that chance found that day.
+hypothesis.settings.register_profile("seqgan", deadline=None)
+hypothesis.settings.register_profile("seqgan-ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("seqgan-ci" if os.environ.get("CI") else "seqgan")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each pytest-xdist worker a single torch thread: the workers share the cores already."""
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real text files that lies beside the checkout; without it the test is skipped."""
+    if not DATA_DIR.is_dir():
+        pytest.skip(f"real text files are expected in {DATA_DIR}, which doesn't exist")
+    return DATA_DIR
