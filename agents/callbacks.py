@@ -25,9 +25,9 @@ class Sampler(Protocol):
 class DiscriminatorCallback(BaseCallback):
     """Retrain the discriminator every few episodes and give its weights to every environment.
 
-    The discriminator changes only between a policy update and the next collection, so that no return is computed from two
-    versions. The negatives are fresh sequences from the policy where the model is a ``Sampler``, else the episodes that
-    the environments finished last.
+    The discriminator changes only between a policy update and the next collection, so that no return is computed from
+    two versions. The negatives are fresh sequences from the policy where the model is a ``Sampler``, else the episodes
+    that the environments finished last.
 
     Args:
         every_n_episodes: episodes between two trainings.
@@ -35,8 +35,8 @@ class DiscriminatorCallback(BaseCallback):
         n_epochs: passes over the negatives.
         batch_size: sequences of each kind in an update.
         learning_rate: step size of Adam.
-        n_held_out: real sequences of the held-out set, and fresh negatives where the model is a ``Sampler``, on which the
-            discriminator is measured after each training; 0 measures nothing.
+        n_held_out: real sequences of the held-out set, and fresh negatives where the model is a ``Sampler``, on which
+            the discriminator is measured after each training; 0 measures nothing.
         trainer: one to go on with; None begins with the weights that the first environment has.
         seed: of shuffling, dropout and negatives.
         verbose: 1 prints a line at each training.
@@ -69,7 +69,9 @@ class DiscriminatorCallback(BaseCallback):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not learning_rate > 0 or n_held_out < 0:
-            raise ValueError(f"learning_rate must be above 0 and n_held_out at least 0, got {learning_rate}, {n_held_out}")
+            raise ValueError(
+                f"learning_rate must be above 0 and n_held_out at least 0, got {learning_rate} and {n_held_out}"
+            )
         self.every_n_episodes = every_n_episodes
         self.n_generated = n_generated
         self.n_epochs = n_epochs

@@ -1,6 +1,7 @@
 """Checkpoints that hold no code: a zip of JSON and safetensors, written at once or not at all.
 
-A state is a tree of dictionaries with string or integer keys, lists, numbers, strings, None and tensors.
+A state is a tree of dictionaries with string or integer keys, lists, numbers, strings, None and tensors. A tuple comes
+back as a list.
 """
 
 from __future__ import annotations
@@ -8,8 +9,11 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +22,19 @@ from safetensors.torch import save as save_tensors
 
 FORMAT = "seqgan-env checkpoint"
 VERSION = 1
+
+# What zipfile, json and safetensors raise on damaged files; a RuntimeError is one that claims to be encrypted.
+_DAMAGE = (
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -45,47 +62,41 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
             if document["format"] != FORMAT or document["version"] != VERSION:
                 raise ValueError(f"it says {document['format']!r}, version {document['version']!r}")
             state = _unflatten(document["state"], load_tensors(archive.read("tensors.safetensors")))
-    except (OSError, zipfile.BadZipFile, SafetensorError, KeyError, TypeError, ValueError) as error:
+            if not isinstance(state, dict):
+                raise ValueError(f"it holds a {type(state).__name__}")
+    except _DAMAGE as error:
         raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
-    assert isinstance(state, dict)
     return state
 
 
-class atomic_write:  # noqa: N801 - a context manager that reads as a function
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file for writing bytes that takes its name only when it is complete and on the disk.
 
     Args:
-        path: the name it will have.
+        path: the name it will have; after an error the file that had it before is still there.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._partial = self._path.with_name(self._path.name + ".partial")
-
-    def __enter__(self) -> Any:
-        """The open file."""
-        self._file = open(self._partial, "wb")  # noqa: SIM115 - closed in __exit__
-        return self._file
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        """Give the file its name, or remove it after an error."""
-        if kind is not None:
-            self._file.close()
-            self._partial.unlink()
-            return
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        os.replace(self._partial, self._path)
+    partial = Path(path).with_name(Path(path).name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _flatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """Plain data for JSON; tensors go into ``tensors`` and leave their name. Keys are listed, so that integers survive."""
+    """Plain data for JSON; tensors go into ``tensors`` and leave their name. Keys are listed: integers survive."""
     if isinstance(node, torch.Tensor):
         name = str(len(tensors))
         tensors[name] = node.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
     if isinstance(node, dict):
+        if not all(isinstance(key, (int, str)) for key in node):
+            raise TypeError(f"the keys of a checkpoint are strings and integers, got {list(node)}")
         return {"dict": [[key, _flatten(value, tensors)] for key, value in node.items()]}
     if isinstance(node, (list, tuple)):
         return {"list": [_flatten(value, tensors) for value in node]}
@@ -102,4 +113,6 @@ def _unflatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return tensors[value]
     if kind == "dict":
         return {key: _unflatten(child, tensors) for key, child in value}
-    return [_unflatten(child, tensors) for child in value]
+    if kind == "list":
+        return [_unflatten(child, tensors) for child in value]
+    raise ValueError(f"it holds a {kind!r}")

@@ -31,9 +31,10 @@ def policy_gradient_loss(log_prob_BT: Tensor, advantage_BT: Tensor, mask_BT: Ten
 def advantages(q_BT: Tensor, mask_BT: Tensor, baseline: str = "prefix") -> Tensor:
     """Action values less a baseline that does not depend on the action, so that eq. 13.44 keeps its expectation.
 
-    ``"step"`` subtracts the mean of the other sequences at the same step. ``"prefix"`` subtracts the estimate of the value
-    of the state itself, ``V(Y_{1:t-1}) = Q(Y_{1:t-2}, y_{t-1})`` (eq. 13.40), whose completions were drawn without knowledge
-    of ``y_t``; the first step of a sequence has no such estimate and takes the mean of the other sequences.
+    ``"step"`` subtracts the mean of the other sequences at the same step. ``"prefix"`` subtracts the estimate of the
+    value of the state itself, ``V(Y_{1:t-1}) = Q(Y_{1:t-2}, y_{t-1})`` (eq. 13.40), whose completions were drawn
+    without knowledge of ``y_t``; the first step of a sequence has no such estimate and takes the mean of the other
+    sequences.
 
     Args:
         q_BT: action values.

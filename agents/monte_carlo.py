@@ -28,8 +28,8 @@ def action_values(
     For the last token it is the reward of the sequence itself (eq. 13.38); for an earlier one the mean reward of
     ``n_completions`` continuations of ``Y_{1:t}`` by the policy, which is unbiased for eq. 13.40.
 
-    All completions of all prefixes advance together, one position at a time: at position t those that began earlier read
-    the token they chose last, those that begin here start from the state of the sequence they branch off.
+    All completions of all prefixes advance together, one position at a time: at position t those that began earlier
+    read the token they chose last, those that begin here start from the state of the sequence they branch off.
 
     Args:
         policy: the rollout policy.

@@ -35,13 +35,10 @@ class LstmCore(nn.Module):
 
     def initial_state(self, n: int) -> RecurrentState:
         """The state before anything is read."""
-        zeros_BH = torch.zeros(n, self.hidden_dim, device=self.embedding.weight.device, dtype=self.embedding.weight.dtype)
+        zeros_BH = self.embedding.weight.new_zeros(n, self.hidden_dim)
         return zeros_BH, zeros_BH
 
     def step(self, input_B: Tensor, state: RecurrentState) -> RecurrentState:
         """Read one more input."""
-        rnn = self.rnn
-        hidden_BH, cell_BH = torch.lstm_cell(
-            self.embedding(input_B), state, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0
-        )
+        hidden_BH, cell_BH = torch.lstm_cell(self.embedding(input_B), state, *self.rnn.all_weights[0])
         return hidden_BH, cell_BH

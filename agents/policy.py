@@ -57,7 +57,9 @@ class AutoregressivePolicy(BasePolicy):
         if not isinstance(action_space, spaces.Discrete) or not (
             isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1
         ):
-            raise ValueError(f"the spaces must be Box(0, V, (T,)) and Discrete(V), got {observation_space}, {action_space}")
+            raise ValueError(
+                f"the spaces must be Box(0, V, (T,)) and Discrete(V), got {observation_space} and {action_space}"
+            )
         if embedding_dim < 1 or hidden_dim < 1:
             raise ValueError(f"embedding_dim and hidden_dim must be at least 1, got {embedding_dim} and {hidden_dim}")
         self.spec = SequenceSpec(int(action_space.n), observation_space.shape[0], eos_id)
@@ -122,9 +124,7 @@ class AutoregressivePolicy(BasePolicy):
         )
 
     @torch.no_grad()
-    def complete(
-        self, tokens_BT: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Tensor:
+    def complete(self, tokens_BT: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
         """Continue each prefix to the end of the sequence.
 
         Args:
@@ -181,7 +181,7 @@ class AutoregressivePolicy(BasePolicy):
 
 
 class LstmPolicy(AutoregressivePolicy):
-    """The generator of the SeqGAN paper: an embedding, an LSTM and a softmax layer; the arguments are the base class's."""
+    """The generator of the SeqGAN paper: an embedding, an LSTM and a softmax; the arguments are the base class's."""
 
     def _build_core(self, embedding_dim: int, hidden_dim: int) -> LstmCore:
         return LstmCore(self.spec.vocab_size, embedding_dim, hidden_dim)

@@ -10,6 +10,7 @@ _CHUNK_ELEMENTS = 1 << 20  # probabilities in flight: 4 MB, so that they stay in
 _BELOW_ONE = 1.0 - 2.0**-23
 
 
+@torch.no_grad()
 def sample_tokens(
     hidden_MH: Tensor,
     weight_VH: Tensor,
@@ -20,9 +21,9 @@ def sample_tokens(
 ) -> Tensor:
     """Draw one token a row from ``softmax((W h + c) / temperature)`` (eq. 13.30).
 
-    The cumulative distribution is inverted in two levels, blocks of tokens and then the tokens of one block, which at V =
-    5000 is some twenty times faster than ``torch.multinomial``. The rows are walked in chunks whose size does not change
-    the result.
+    The cumulative distribution is inverted in two levels, blocks of tokens and then the tokens of one block, which at
+    V = 5000 is some twenty times faster than ``torch.multinomial``. The rows are walked in chunks whose size does not
+    change the result.
 
     Args:
         hidden_MH: the generator's output states.
@@ -55,7 +56,7 @@ def sample_tokens(
 
 
 def _invert(weights_CK: Tensor, uniform_C1: Tensor) -> tuple[Tensor, Tensor]:
-    """The first index whose cumulative weight exceeds ``uniform`` of the total, and what of it is left inside that index.
+    """The first index whose cumulative weight exceeds ``uniform`` of the total, and how far inside it that lies.
 
     An index of weight 0 is never chosen: rounding is kept from carrying the target up to the total.
     """

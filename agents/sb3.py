@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +15,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from torch import Tensor, nn
 
 from seqgan_env.vector_env import SeqGANVectorEnv
+
+_INFO = ("length", "discriminator_version")
 
 
 class SeqGANVecEnv(VecEnv):
@@ -39,7 +41,8 @@ class SeqGANVecEnv(VecEnv):
         options = self._options[0]
         if any(other != options for other in self._options):
             raise ValueError("the native vector environment takes the same reset options for all episodes")
-        observations, _ = self.envs.reset(seed=self._seeds[0], options=options)
+        observations, info = self.envs.reset(seed=self._seeds[0], options=options)
+        self.reset_infos = self._infos(info)
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -51,14 +54,13 @@ class SeqGANVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Step all episodes."""
         observations, reward_B, terminal_B, _, info = self.envs.step(self._actions)
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
-        ended = np.flatnonzero(terminal_B)
-        for b in range(self.num_envs):
-            infos[b]["length"] = int(info["length"][b])
-            infos[b]["discriminator_version"] = int(info["discriminator_version"][b])
-        for b in ended:
+        infos = self._infos(info)
+        for each in infos:
+            each["TimeLimit.truncated"] = False
+        for b in np.flatnonzero(terminal_B).tolist():
+            self.reset_infos[b] = {name: infos[b][name] for name in _INFO}
+            infos[b] |= {name: int(info["final_info"][name][b]) for name in _INFO}
             infos[b]["terminal_observation"] = info["final_obs"][b]
-            infos[b]["length"] = int(info["final_info"]["length"][b])
         return observations, reward_B.astype(np.float32), terminal_B, infos
 
     def close(self) -> None:
@@ -74,12 +76,16 @@ class SeqGANVecEnv(VecEnv):
         """Set an attribute of the shared environment."""
         setattr(self.envs, attr_name, value)
 
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
         """Call a method of the shared environment, once whatever the indices; they all get its answer."""
         answer = getattr(self.envs, method_name)(*method_args, **method_kwargs)
         return [answer for _ in self._get_indices(indices)]
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """Nothing inside is wrapped."""
         return [False for _ in self._get_indices(indices)]
 
@@ -87,8 +93,11 @@ class SeqGANVecEnv(VecEnv):
         """The vector environment has no pictures."""
         return [None for _ in range(self.num_envs)]
 
-    def _get_indices(self, indices: VecEnvIndices) -> Iterable[int]:
-        return super()._get_indices(indices)
+    @staticmethod
+    def _infos(info: dict[str, Any]) -> list[dict[str, Any]]:
+        """One dictionary for each episode, from one array for each name."""
+        columns = (info[name].tolist() for name in _INFO)
+        return [dict(zip(_INFO, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def make_seqgan_vec_env(env_id: str = "SeqGAN-v0", n_envs: int = 64, **kwargs: Any) -> VecMonitor:
@@ -100,8 +109,10 @@ def make_seqgan_vec_env(env_id: str = "SeqGAN-v0", n_envs: int = 64, **kwargs: A
         **kwargs: the environment's keyword arguments.
 
     Raises:
-        ValueError: an argument is out of range.
+        ValueError: the id is not of this package, or an argument is out of range.
     """
+    if gym.spec(env_id).vector_entry_point != f"{SeqGANVectorEnv.__module__}:{SeqGANVectorEnv.__name__}":
+        raise ValueError(f"env_id must be a task of seqgan_env, got {env_id!r}")
     envs = gym.make_vec(env_id, num_envs=n_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
     assert isinstance(envs, SeqGANVectorEnv)
     return VecMonitor(SeqGANVecEnv(envs))

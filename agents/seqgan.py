@@ -49,9 +49,9 @@ class Episodes(NamedTuple):
 class SeqGAN(BaseAlgorithm):
     """Policy gradient over tokens (eq. 13.44) with action values from Monte Carlo completions.
 
-    An iteration plays ``n_episodes`` episodes, estimates ``Q`` of every token they chose, and takes one gradient step. The
-    completions are scored by the environment's own ``score``, so the rewards of an iteration all come from one version of
-    the discriminator.
+    An iteration plays ``n_episodes`` episodes, estimates ``Q`` of every token they chose, and takes one gradient step.
+    The completions are scored by the environment's own ``score``, so the rewards of an iteration all come from one
+    version of the discriminator.
 
     Args:
         policy: ``"LstmPolicy"``, or a subclass of ``AutoregressivePolicy``.
@@ -71,7 +71,7 @@ class SeqGAN(BaseAlgorithm):
         _init_setup_model: build the networks now.
 
     Raises:
-        ValueError: an unknown policy or baseline, or a value out of range.
+        ValueError: an unknown policy or baseline, an environment of something else, or a value out of range.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LstmPolicy": LstmPolicy}
@@ -97,6 +97,8 @@ class SeqGAN(BaseAlgorithm):
     ) -> None:
         if isinstance(policy, str) and policy not in self.policy_aliases:
             raise ValueError(f"policy must be one of {', '.join(self.policy_aliases)}; got {policy!r}")
+        if isinstance(policy, type) and not issubclass(policy, AutoregressivePolicy):
+            raise ValueError(f"policy must be a subclass of AutoregressivePolicy, got {policy.__name__}")
         if baseline not in BASELINES:
             raise ValueError(f"baseline must be one of {', '.join(BASELINES)}; got {baseline!r}")
         for name, value in (("n_episodes", n_episodes), ("n_completions", n_completions)):
@@ -127,14 +129,18 @@ class SeqGAN(BaseAlgorithm):
         self.max_grad_norm = max_grad_norm
         self._spec: SequenceSpec | None = None
         if self.env is not None:
-            self._spec = self.env.get_attr("sequence_spec", indices=[0])[0]
+            try:
+                self._spec = self.env.get_attr("sequence_spec", indices=[0])[0]
+            except AttributeError as error:
+                raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
         if _init_setup_model:
             self._setup_model()
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        assert self._spec is not None
+        if self._spec is None:
+            raise ValueError("env must be given: the policy is made for its sequences")
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
@@ -189,7 +195,7 @@ class SeqGAN(BaseAlgorithm):
         self: Self,
         total_timesteps: int,
         callback: MaybeCallback = None,
-        log_interval: int = 10,
+        log_interval: int | None = 10,
         tb_log_name: str = "SeqGAN",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
@@ -198,7 +204,7 @@ class SeqGAN(BaseAlgorithm):
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        callback.on_training_start(locals(), globals())
+        callback.on_training_start({"self": self, "total_timesteps": total_timesteps}, {})
         iteration = 0
         while self.num_timesteps < total_timesteps:
             episodes = self.collect(callback)
@@ -212,37 +218,38 @@ class SeqGAN(BaseAlgorithm):
         callback.on_training_end()
         return self
 
-    @torch.no_grad()
     def collect(self, callback: BaseCallback) -> Episodes | None:
         """Play ``n_episodes`` whole episodes from their start, an equal share in each environment.
 
-        Taking the first episodes to end would favour short ones; each environment therefore has a quota, and one that has
-        met it is stepped along without being looked at.
+        Taking the first episodes to end would favour short ones; each environment therefore has a quota, and one that
+        has met it is stepped along without being looked at.
 
         Returns:
             The episodes, or None if a callback asked to stop.
         """
         env, policy, spec = self.env, self.policy, self.policy.spec
-        assert env is not None and self.seed is not None
+        assert env is not None
+        assert self.seed is not None
         callback.on_rollout_start()
         generator = torch_generator(self.seed, "episodes", self._n_updates, device=self.device)
         observations = env.reset()
         assert isinstance(observations, np.ndarray)
         start_B = spec.lengths(observations)
-        state = policy.read(torch.from_numpy(observations).to(self.device))
+        with torch.no_grad():
+            state = policy.read(torch.from_numpy(observations).to(self.device))
         quota_B = np.full(env.num_envs, self.n_episodes // env.num_envs)
         quota_B[: self.n_episodes % env.num_envs] += 1
         tokens, starts, rewards = [], [], []
         while quota_B.any():
-            token_B = policy.choose(state, generator)
-            action_B = token_B.cpu().numpy()
+            with torch.no_grad():
+                action_B = policy.choose(state, generator).cpu().numpy()
             if spec.eos_id is not None and spec.vocab_size > 1:
                 # an idle environment must not end episode after episode: each would be scored for nothing
                 idle = (quota_B == 0) & (action_B == spec.eos_id)
                 action_B[idle] = (spec.eos_id + 1) % spec.vocab_size
             new_observations, reward_B, done_B, infos = env.step(action_B)
             self.num_timesteps += env.num_envs
-            callback.update_locals({**locals(), "dones": done_B, "rewards": reward_B})
+            callback.update_locals({"actions": action_B, "rewards": reward_B, "dones": done_B, "infos": infos})
             if not callback.on_step():
                 return None
             self._update_info_buffer(infos, done_B)
@@ -251,15 +258,15 @@ class SeqGAN(BaseAlgorithm):
                 starts.append(start_B[b])
                 rewards.append(float(reward_B[b]))
             quota_B = quota_B - (done_B & (quota_B > 0))
-            state = policy.step(torch.from_numpy(action_B).to(self.device), state)
-            if done_B.any() and quota_B.any():
-                assert isinstance(new_observations, np.ndarray)
-                start_B[done_B] = spec.lengths(new_observations[done_B])
-                fresh = policy.read(torch.from_numpy(new_observations[done_B]).to(self.device))
-                done = torch.from_numpy(done_B).to(self.device)
-                for part, new in zip(state, fresh, strict=True):
-                    part[done] = new
-        callback.update_locals(locals())
+            with torch.no_grad():
+                state = policy.step(torch.from_numpy(action_B).to(self.device), state)
+                if done_B.any() and quota_B.any():
+                    assert isinstance(new_observations, np.ndarray)
+                    start_B[done_B] = spec.lengths(new_observations[done_B])
+                    fresh = policy.read(torch.from_numpy(new_observations[done_B]).to(self.device))
+                    done = torch.from_numpy(done_B).to(self.device)
+                    for part, new in zip(state, fresh, strict=True):
+                        part[done] = new
         callback.on_rollout_end()
         tokens_BT = torch.from_numpy(np.stack(tokens)).to(self.device)
         start_B1 = torch.from_numpy(np.stack(starts)).to(self.device)[:, None]
@@ -287,7 +294,7 @@ class SeqGAN(BaseAlgorithm):
         log_prob_BT = self.policy.log_prob(tokens_BT)
         loss = policy_gradient_loss(log_prob_BT, advantage_BT, chosen_BT)
         self.policy.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
         self.policy.set_training_mode(False)
@@ -367,7 +374,7 @@ class SeqGAN(BaseAlgorithm):
             self.num_timesteps = int(state["num_timesteps"])
             self._n_updates = int(state["n_updates"])
         except (KeyError, RuntimeError, TypeError) as error:
-            raise ValueError(f"the state is not of this agent: {error}") from error
+            raise ValueError(f"the state is not of this agent: {error!r}") from error
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
         """Write the agent to one file without code (see ``agents.checkpoint``).
@@ -391,7 +398,7 @@ class SeqGAN(BaseAlgorithm):
         save_checkpoint(_with_suffix(path), state)
 
     @classmethod
-    def load(  # type: ignore[override]
+    def load(
         cls: type[Self],
         path: Any,
         env: gym.Env[Any, Any] | VecEnv | None = None,
@@ -407,8 +414,8 @@ class SeqGAN(BaseAlgorithm):
             path: of the file.
             env: to go on learning in; None is enough to predict and to sample.
             device: where the policy computes.
-            custom_objects: what the file cannot hold: ``policy_class`` for a policy of your own, ``learning_rate`` for a
-                schedule.
+            custom_objects: what the file cannot hold: ``policy_class`` for a policy of your own, ``learning_rate`` for
+                a schedule.
             print_system_info: accepted for the interface of Stable-Baselines3.
             force_reset: the same; an iteration always starts with a reset.
             **kwargs: arguments of the constructor that replace the stored ones.
@@ -422,12 +429,13 @@ class SeqGAN(BaseAlgorithm):
         try:
             if state["kind"] != "SeqGAN":
                 raise ValueError(f"{path} holds a {state['kind']}, not a SeqGAN agent")
-            spec, arguments = SequenceSpec(**state["spec"]), {**state["arguments"], **kwargs}
-            policy = custom.get("policy_class") or cls.policy_aliases.get(state["policy_class"])
+            spec, agent, policy_name = SequenceSpec(**state["spec"]), state["agent"], state["policy_class"]
+            arguments = {**{name: state["arguments"][name] for name in _ARGUMENTS}, **kwargs}
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a SeqGAN agent: {error}") from error
+            raise ValueError(f"{path} is not a SeqGAN agent: {error!r}") from error
+        policy: Any = custom.get("policy_class") or cls.policy_aliases.get(policy_name)
         if policy is None:
-            raise ValueError(f"{path} has the policy {state['policy_class']}; pass it in custom_objects['policy_class']")
+            raise ValueError(f"{path} has the policy {policy_name}; pass it in custom_objects['policy_class']")
         if arguments["learning_rate"] is None:
             if "learning_rate" not in custom:
                 raise ValueError(f"{path} was learning by a schedule; pass it in custom_objects['learning_rate']")
@@ -440,7 +448,7 @@ class SeqGAN(BaseAlgorithm):
         elif model._spec != spec:
             raise ValueError(f"{path} was trained on {spec}, the environment has {model._spec}")
         model._setup_model()
-        model.load_state_dict(state["agent"])
+        model.load_state_dict(agent)
         return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -34,8 +34,8 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
     The empty prefix, or ``reset(options={"prefix": ...})``: token ids or, where tokens have text, a string.
 
     ## Rewards
-    0 until the last step; then ``log D(Y)`` of the complete sequence (eq. 13.37), or another function of the discriminator's
-    logit by the name ``reward``.
+    0 until the last step; then ``log D(Y)`` of the complete sequence (eq. 13.37), or another function of the
+    discriminator's logit by the name ``reward``.
 
     ## Episode End
     Terminates with the end-of-sequence token or after T tokens; never truncates: the horizon belongs to the task.
@@ -54,7 +54,7 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
         ValueError: an argument is out of range (see ``TaskConfig``).
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "human", "rgb_array"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human", "rgb_array"], "render_fps": 4}
 
     def __init__(self, *, render_mode: str | None = None, **task: Any) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -93,7 +93,8 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
             ValueError: the action is not a token id; the state is unchanged.
         """
         if self._state is None or self._terminated:
-            raise ResetNeeded("call reset() before step(): " + ("no episode began" if self._state is None else "it ended"))
+            why = "no episode began" if self._state is None else "the episode ended"
+            raise ResetNeeded(f"call reset() before step(): {why}")
         action_B = mdp.check_actions(self.task.spec, np.asarray(action)[None])
         state, terminal_B = mdp.step(self.task.spec, self._state, action_B)
         terminated = bool(terminal_B[0])
@@ -105,7 +106,7 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
         return self._observation(), reward, terminated, False, self._info()
 
     def render(self) -> Any:
-        """The text so far, with the reward at the end: a string (``ansi``), on the terminal (``human``) or a picture."""
+        """The text so far, with the reward at the end: as a string (``ansi``), printed (``human``), or as a picture."""
         if self.render_mode is None or self._state is None:
             return None
         view = rendering.View(
@@ -155,7 +156,8 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
 
     def _observation(self) -> Tokens:
         assert self._state is not None
-        return self._state.tokens_BT[0].copy()
+        observation_T: Tokens = self._state.tokens_BT[0].copy()
+        return observation_T
 
     def _info(self) -> dict[str, Any]:
         assert self._state is not None

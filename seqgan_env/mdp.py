@@ -1,7 +1,8 @@
 """The token-choosing Markov decision process, as pure functions over a batch.
 
-The state is the prefix, the action is the next token, the transition is deterministic (it appends), and an episode ends with
-the end-of-sequence token or at the horizon. ``SeqGANEnv`` and ``SeqGANVectorEnv`` are this process with different clothes.
+The state is the prefix, the action is the next token, the transition is deterministic (it appends), and an episode ends
+with the end-of-sequence token or at the horizon. ``SeqGANEnv`` and ``SeqGANVectorEnv`` are this process with different
+clothes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def initial(spec: SequenceSpec, n: int, prefix: Any = ()) -> State:
     """The starting state of ``n`` episodes: the empty prefix, or one given prefix for all.
 
     Raises:
-        ValueError: ``prefix`` is not a row of token ids, is as long as the horizon, or has ended already.
+        ValueError: ``prefix`` is not a row of token ids (padding is none), is as long as the horizon, or has ended
+            already.
     """
     row = np.asarray(prefix)
     if row.ndim != 1:
@@ -35,6 +37,8 @@ def initial(spec: SequenceSpec, n: int, prefix: Any = ()) -> State:
     if len(row) >= spec.max_length:
         raise ValueError(f"prefix must be shorter than T = {spec.max_length} tokens, got {len(row)}")
     prefix_T = spec.validate(row.reshape(1, -1), name="prefix")[0]
+    if spec.lengths(prefix_T) < len(row):
+        raise ValueError(f"prefix must hold token ids in [0, {spec.vocab_size}), got the padding id {spec.pad_id}")
     if spec.eos_id is not None and (prefix_T == spec.eos_id).any():
         raise ValueError(f"prefix must not hold the end-of-sequence token {spec.eos_id}")
     tokens_BT = np.tile(prefix_T, (n, 1))

@@ -1,7 +1,7 @@
 """From the discriminator's logit to the reward of a complete sequence.
 
-With ``logit = log D(Y) - log(1 - D(Y))`` every reward is a function of the logit alone, and is computed from it so that it
-stays finite where ``D`` itself would round to 0 or 1.
+With ``logit = log D(Y) - log(1 - D(Y))`` every reward is a function of the logit alone, and is computed from it so that
+it stays finite where ``D`` itself would round to 0 or 1.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ def log_d(logit_real_B: Tensor) -> Tensor:
 
 
 def neg_log_one_minus_d(logit_real_B: Tensor) -> Tensor:
-    """The saturating reward ``-log(1 - D(Y))`` (eq. 13.36), in nats, at least 0."""
-    return F.softplus(logit_real_B)
+    """The reward ``-log(1 - D(Y))`` (eq. 13.36), in nats, at least 0: what minimising eq. 13.35 asks for.
+
+    As ``1 - sigmoid(x) = sigmoid(-x)`` it is ``-logsigmoid(-x)``; PyTorch's ``softplus`` is the same but rounds
+    ``exp(-x)`` to 0 from x = 20 on.
+    """
+    return -F.logsigmoid(-logit_real_B)
 
 
 def log_ratio(logit_real_B: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Random generators that are a function of a seed and a key.
 
-Every consumer of randomness asks for a generator by what it is about to do, such as ``("completions", update)``. Nothing
-then depends on how much randomness something else has used, and a resumed run equals an uninterrupted one without any
-generator state in the checkpoint.
+Every consumer of randomness asks for a generator by what it is about to do, such as ``("completions", update)``.
+Nothing then depends on how much randomness something else has used, and a resumed run equals an uninterrupted one
+without any generator state in the checkpoint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 
 def derived_seed(seed: int, *key: str | int) -> int:
     """A seed of 63 bits for one use, independent of those of every other key."""
-    digest = hashlib.sha256(repr((int(seed), *key)).encode()).digest()
+    parts = (part if isinstance(part, str) else int(part) for part in key)  # NumPy's 3 is 3
+    digest = hashlib.sha256(repr((int(seed), *parts)).encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 

@@ -1,4 +1,7 @@
-"""A task: which sequences are real, what scores them, and what the score pays. Shared by the single and the vector env."""
+"""A task: which sequences are real, what scores them, and what the score pays.
+
+The single and the vector environment share it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from seqgan_env.discriminators import Discriminator, build_discriminator
+from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
 from seqgan_env.rewards import get_reward
 from seqgan_env.sources import build_source
-from seqgan_env.sources.base import Source
+from seqgan_env.sources.base import Source, check_whole_number
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -26,8 +29,8 @@ class TaskConfig:
     """A task in plain values, so that it travels: through ``env.spec``, to a worker process, into ``config.json``.
 
     Args:
-        source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences) or the path of a text file with
-            one sequence a line.
+        source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences) or the path of a text file
+            with one sequence a line.
         vocab_size: V of the oracle; None is its default, 5000.
         max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
         source_seed: the oracle's parameters, and which real sequences are drawn.
@@ -65,8 +68,7 @@ class TaskConfig:
         get_reward(self.reward)
         resolve_device(self.device)
         for name in ("n_real", "n_held_out"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            check_whole_number(name, getattr(self, name), 1)
 
     def build_source(self) -> Source:
         """The source of real sequences.
@@ -95,18 +97,21 @@ def resolve_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         resolved = torch.device(device)
-        torch.zeros((), device=resolved)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros((), device=resolved).item()
+    except (AssertionError, ImportError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise ValueError(f"device must be 'auto', 'cpu' or a device that is here; got {device!r}: {reason}") from error
     return resolved
 
 
 class Task:
-    """What ``TaskConfig`` describes, made when first needed.
+    """What ``TaskConfig`` describes; what costs time is made when first needed.
 
     Args:
         config: the description.
+
+    Raises:
+        ValueError: the source or the discriminator cannot be what is described.
     """
 
     def __init__(self, config: TaskConfig) -> None:
@@ -115,6 +120,7 @@ class Task:
         self.spec: SequenceSpec = self.source.spec
         self.discriminator_version = 0
         """How often the discriminator was replaced or given new weights."""
+        check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
         self._reward = get_reward(config.reward)
         self._device = resolve_device(config.device)
         self._discriminator: Discriminator | None = None
@@ -150,9 +156,9 @@ class Task:
         Raises:
             ValueError: an unknown option, or text where tokens have none or that the vocabulary does not hold.
         """
-        unknown = sorted(set(options or ()) - {"prefix"})
+        unknown = sorted(map(repr, set(options or ()) - {"prefix"}))
         if unknown:
-            raise ValueError(f"options may hold 'prefix', got {', '.join(map(repr, unknown))}")
+            raise ValueError(f"options may hold 'prefix', got {', '.join(unknown)}")
         prefix = (options or {}).get("prefix", ())
         if not isinstance(prefix, str):
             return prefix
@@ -178,9 +184,16 @@ class Task:
         return self.score_complete(self.spec.validate(sequences, complete=True, name="sequences"))
 
     def score_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
-        """``score`` for sequences that are known to be complete."""
-        logit_real_B = torch.from_numpy(self.discriminator.logits(tokens_BT))
-        return np.asarray(self._reward(logit_real_B).numpy(), dtype=np.float64)
+        """``score`` for sequences that are known to be complete.
+
+        Raises:
+            ValueError: the discriminator answers with NaN or infinity, which no agent could learn from.
+        """
+        logit_real_B = self.discriminator.logits(tokens_BT)
+        if not np.isfinite(logit_real_B).all():
+            wrong = logit_real_B[~np.isfinite(logit_real_B)][0]
+            raise ValueError(f"the discriminator's logits must be finite, got {wrong}")
+        return np.asarray(self._reward(torch.from_numpy(logit_real_B)).numpy(), dtype=np.float64)
 
     def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
         """Score with this very object from now on.
@@ -190,8 +203,10 @@ class Task:
             version: its version; None is one more than the current.
 
         Raises:
-            ValueError: it is made for other sequences.
+            ValueError: it is none, or is made for other sequences.
         """
+        if not isinstance(discriminator, Discriminator):
+            raise ValueError(f"the discriminator must be a Discriminator, got {type(discriminator).__name__}")
         if discriminator.spec != self.spec:
             raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
         self._discriminator = discriminator.eval()
@@ -209,10 +224,10 @@ class Task:
             version: their version; None is one more than the current.
 
         Raises:
-            ValueError: they do not fit.
+            ValueError: they do not fit; nothing has changed.
         """
         try:
-            self.discriminator.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
-        except RuntimeError as error:
+            self.discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
+        except (TypeError, ValueError) as error:
             raise ValueError(f"the weights do not fit the task's discriminator: {error}") from error
         self.discriminator_version = self.discriminator_version + 1 if version is None else version

@@ -1,11 +1,12 @@
 """The conventions of a batch of token sequences, in one place.
 
-A batch is an ``int64`` array of shape ``(B, T)``. Row ``b`` holds ``length[b]`` token ids in ``[0, V)``, then the padding
-id ``V`` up to the horizon ``T``. End-of-sequence, where a task has it, is an ordinary token: it is an action that the agent
-chooses, it has a probability, and it counts towards the length. The padding id also stands for "nothing yet": it is what a
-generator reads before the first token.
+A batch is an ``int64`` array of shape ``(B, T)``. Row ``b`` holds ``length[b]`` token ids in ``[0, V)``, then the
+padding id ``V`` up to the horizon ``T``. End-of-sequence, where a task has it, is an ordinary token: it is an action
+that the agent chooses, it has a probability, and it counts towards the length. The padding id also stands for "nothing
+yet": it is what a generator reads before the first token.
 
-Dimension suffixes used throughout the project: ``B`` batch, ``T`` time, ``V`` vocabulary, ``N`` completions, ``H`` hidden.
+Dimension suffixes used throughout the project: ``B`` batch, ``T`` time, ``V`` vocabulary, ``N`` completions, ``H``
+hidden.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ class SequenceSpec:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "max_length"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            if not _is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if self.eos_id is not None and not 0 <= self.eos_id < self.vocab_size:
-            raise ValueError(f"eos_id must be in [0, {self.vocab_size}), not {self.eos_id!r}")
+        if self.eos_id is not None and not (_is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
+            raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), not {self.eos_id!r}")
+        for name, value in list(vars(self).items()):  # NumPy's integers would not go into JSON
+            object.__setattr__(self, name, None if value is None else int(value))
 
     @property
     def pad_id(self) -> int:
@@ -72,8 +75,8 @@ class SequenceSpec:
             name: what to call the batch in an error.
 
         Raises:
-            ValueError: a wrong rank or dtype, a row longer than T, an id outside the vocabulary, a token after padding or
-                after end-of-sequence, or, with ``complete``, a sequence that has not ended.
+            ValueError: a wrong rank or dtype, a row longer than T, an id outside the vocabulary, a token after padding
+                or after end-of-sequence, or, with ``complete``, a sequence that has not ended.
         """
         array = np.asarray(tokens)
         if array.ndim != 2:
@@ -84,9 +87,12 @@ class SequenceSpec:
             raise ValueError(f"{name} must have at most T = {self.max_length} columns, got {array.shape[1]}")
         batch = np.full((array.shape[0], self.max_length), self.pad_id, dtype=np.int64)
         batch[:, : array.shape[1]] = array
-        if batch.size and not (0 <= batch.min() and batch.max() <= self.pad_id):
-            wrong = batch[(batch < 0) | (batch > self.pad_id)][0]
-            raise ValueError(f"{name} must hold ids in [0, {self.vocab_size}), or {self.pad_id} as padding; got {wrong}")
+        outside = (batch < 0) | (batch > self.pad_id)
+        if outside.any():
+            wrong = batch[outside][0]
+            raise ValueError(
+                f"{name} must hold ids in [0, {self.vocab_size}), or {self.pad_id} as padding; got {wrong}"
+            )
         is_pad = batch == self.pad_id
         after_end = is_pad[:, :-1]
         if self.eos_id is not None:
@@ -101,3 +107,7 @@ class SequenceSpec:
                 f"{name} must be complete: {self.max_length} tokens long{end}; row {row} has {self.lengths(batch)[row]}"
             )
         return batch
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -1,9 +1,12 @@
-"""The batch-native environment: the same Markov decision process with one array operation, and one call of the
-discriminator for all the episodes that end, per step."""
+"""The batch-native environment: ``SeqGANEnv`` for many episodes at once.
+
+A step is one array operation on the same Markov decision process, and one call of the discriminator for all the
+episodes that end in it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from seqgan_env import mdp
 from seqgan_env.discriminators import Discriminator
+from seqgan_env.sources.base import check_whole_number
 from seqgan_env.task import Task, TaskConfig, Weights
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -25,15 +29,15 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
 
     Args:
         num_envs: B, the number of episodes.
-        autoreset_mode: what happens after an episode ends, as Gymnasium defines it; a member of ``AutoresetMode`` or its
-            value (``"NextStep"``, ``"SameStep"``, ``"Disabled"``).
+        autoreset_mode: what happens after an episode ends, as Gymnasium defines it; a member of ``AutoresetMode`` or
+            its value (``"NextStep"``, ``"SameStep"``, ``"Disabled"``).
         **task: the fields of ``TaskConfig``.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
 
     def __init__(
         self,
@@ -43,8 +47,7 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
         render_mode: str | None = None,
         **task: Any,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        check_whole_number("num_envs", num_envs, 1)
         if render_mode is not None:
             raise ValueError(f"the vector environment renders nothing; render_mode must be None, got {render_mode!r}")
         self.render_mode = None
@@ -66,7 +69,8 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
 
         Args:
             seed: accepted for the interface; nothing in the environment is random.
-            options: may hold ``prefix`` (see ``SeqGANEnv.reset``) and ``reset_mask``, a boolean array of shape ``(B,)``.
+            options: may hold ``prefix`` (see ``SeqGANEnv.reset``) and ``reset_mask``, a boolean array of shape
+                ``(B,)``.
 
         Raises:
             ValueError: a bad prefix or mask, or an unknown option.
@@ -85,6 +89,9 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
     def step(self, actions: Any) -> tuple[Tokens, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
         """Choose the next token of every episode.
 
+        Args:
+            actions: token ids, shape ``(B,)``; with ``NEXT_STEP`` those of episodes that begin anew are ignored.
+
         Raises:
             ResetNeeded: before the first reset or, with ``DISABLED``, where an episode that ended was not reset.
             ValueError: an action is not a token id; no episode changes.
@@ -94,10 +101,12 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
             raise ResetNeeded("call reset() before step(): no episode began")
         if ended_B.any() and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"reset the episodes that ended before step(): {np.flatnonzero(ended_B).tolist()}")
-        action_B = mdp.check_actions(spec, actions)
-        if len(action_B) != self.num_envs:
-            raise ValueError(f"actions must have shape ({self.num_envs},), got ({len(action_B)},)")
+        action_B = np.array(actions)
+        if action_B.shape != (self.num_envs,):
+            raise ValueError(f"actions must have shape ({self.num_envs},), got {action_B.shape}")
         # With NEXT_STEP this call resets the episodes that ended in the last one and ignores their action.
+        action_B[ended_B] = 0
+        action_B = mdp.check_actions(spec, action_B)
         state = self._replace(ended_B, self._initial)
         stepped, terminal_B = mdp.step(spec, state, action_B)
         if ended_B.any():
@@ -183,5 +192,3 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
             "discriminator_version": np.where(mask_B, version, 0),
             "_discriminator_version": mask_B.copy(),
         }
-
-

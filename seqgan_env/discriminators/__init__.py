@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "DiscriminatorTrainer",
     "OptimalDiscriminator",
     "build_discriminator",
+    "check_discriminator",
     "discriminator_loss",
     "discriminator_scores",
     "load_discriminator",
@@ -51,26 +53,35 @@ def build_discriminator(
     Raises:
         ValueError: an unknown name, a bad argument, or a file of another task.
     """
-    kwargs = dict(kwargs or {})
+    check_discriminator(name, spec, kwargs)
     if name not in DISCRIMINATORS:
-        if not Path(name).is_file():
-            raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
-        if kwargs:
-            raise ValueError(f"discriminator_kwargs come with the file {name}; got {kwargs}")
-        discriminator = load_discriminator(name)
-        if discriminator.spec != spec:
-            raise ValueError(f"{name} is a discriminator of {discriminator.spec}, the task has {spec}")
-        return discriminator
-    cls = DISCRIMINATORS[name]
-    allowed = [p for p in inspect.signature(cls).parameters if p != "spec"]
-    unknown = sorted(set(kwargs) - set(allowed))
-    if unknown:
-        raise ValueError(f"discriminator {name!r} takes {', '.join(allowed)}; got {', '.join(unknown)}")
+        return load_discriminator(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "discriminator"))
-        discriminator = cls(spec, **kwargs).eval()
-    discriminator.recipe = {"name": name, "kwargs": kwargs, "spec": vars(spec)}
-    return discriminator
+        return _construct(name, spec, kwargs or {})
+
+
+def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any] | None = None) -> None:
+    """Find what is wrong with the arguments of ``build_discriminator``, without its time and memory.
+
+    Raises:
+        ValueError: an unknown name, a bad argument, or a file of another task.
+    """
+    if name in DISCRIMINATORS:
+        with torch.device("meta"):  # shapes without numbers
+            _construct(name, spec, kwargs or {})
+        return
+    if not Path(name).is_file():
+        raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
+    if kwargs:
+        raise ValueError(f"discriminator_kwargs come with the file {name}; got {dict(kwargs)}")
+    try:
+        with safe_open(name, framework="pt") as file:
+            found = _read_recipe(file)[1]
+    except _DAMAGE as error:
+        raise ValueError(f"{name} is not a discriminator file: {error}") from error
+    if found != spec:
+        raise ValueError(f"{name} is a discriminator of {found}, the task has {spec}")
 
 
 def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
@@ -93,10 +104,39 @@ def load_discriminator(path: str | Path) -> Discriminator:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            recipe = json.loads((file.metadata() or {})["recipe"])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        discriminator = build_discriminator(recipe["name"], SequenceSpec(**recipe["spec"]), kwargs=recipe["kwargs"])
-        discriminator.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+            recipe = _read_recipe(file)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        with torch.device("meta"):  # so that the file's sizes are compared before any memory is set aside for them
+            shapes = {name: tensor.shape for name, tensor in _construct(*recipe).state_dict().items()}
+        if shapes != {name: weight.shape for name, weight in weights.items()}:
+            raise ValueError("its weights are not those of its recipe")
+        discriminator = _construct(*recipe)
+        discriminator.load_weights(weights)
+    except _DAMAGE as error:
         raise ValueError(f"{path} is not a discriminator file: {error}") from error
+    return discriminator
+
+
+_DAMAGE = (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError)
+"""What reading a file raises that is not what it should be."""
+
+
+def _read_recipe(file: Any) -> tuple[str, SequenceSpec, dict[str, Any]]:
+    """How the discriminator of an open file was made: its class by name, the task's sequences, further arguments."""
+    recipe = json.loads((file.metadata() or {})["recipe"])
+    return recipe["name"], SequenceSpec(**recipe["spec"]), dict(recipe["kwargs"])
+
+
+def _construct(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]) -> Discriminator:
+    """Make an instance of a class, which notes its recipe."""
+    cls = DISCRIMINATORS[name]
+    allowed = [p for p in inspect.signature(cls).parameters if p != "spec"]
+    unknown = sorted(set(kwargs) - set(allowed))
+    if unknown:
+        raise ValueError(f"discriminator {name!r} takes {', '.join(allowed)}; got {', '.join(unknown)}")
+    try:
+        discriminator = cls(spec, **kwargs).eval()
+    except TypeError as error:
+        raise ValueError(f"discriminator_kwargs {dict(kwargs)} of {name!r}: {error}") from error
+    discriminator.recipe = {"name": name, "kwargs": dict(kwargs), "spec": asdict(spec)}
     return discriminator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,40 @@ class Discriminator(nn.Module):
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """``load_state_dict``, except that weights which don't fit change nothing.
+
+        Raises:
+            ValueError: a weight is missing, unknown, of another shape, or not finite.
+        """
+        own = self.state_dict()
+        if own.keys() != weights.keys():
+            differing = ", ".join(sorted(map(str, own.keys() ^ weights.keys())))
+            raise ValueError(f"the weights must have the names of the network's own; missing or unknown: {differing}")
+        for name, weight in weights.items():
+            if weight.shape != own[name].shape:
+                raise ValueError(f"{name} must have shape {tuple(own[name].shape)}, got {tuple(weight.shape)}")
+            if not weight.isfinite().all():
+                raise ValueError(f"{name} must be finite, got NaN or infinity in it")
+        self.load_state_dict(dict(weights))
+
     @torch.no_grad()
     def logits(self, tokens_BT: Tokens | Tensor, batch_size: int = 1024) -> npt.NDArray[np.float64]:
         """Score any number of sequences in evaluation mode (no dropout), a bounded number at a time.
 
         Args:
             tokens_BT: complete sequences, padded with V.
-            batch_size: how many sequences go through the network at once; it does not change the result.
+            batch_size: how many sequences go through the network at once; the result differs at
+                most by rounding.
 
         Returns:
             ``logit_real_B``, shape ``(B,)``.
+
+        Raises:
+            ValueError: ``batch_size`` is below 1.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         was_training = self.training
         self.eval()
         try:

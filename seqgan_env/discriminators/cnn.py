@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 import torch
 import torch.nn.functional as F
@@ -57,8 +58,8 @@ class CNNDiscriminator(Discriminator):
         l2: float = 0.2,
     ) -> None:
         super().__init__(spec)
-        table = [(int(w), int(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
-        if embedding_dim < 1 or any(w < 1 or n < 1 for w, n in table):
+        table = [(index(w), index(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
+        if index(embedding_dim) < 1 or any(w < 1 or n < 1 for w, n in table):
             raise ValueError(f"embedding_dim and filters must be at least 1, got {embedding_dim} and {table}")
         if not 0 <= dropout < 1 or l2 < 0:
             raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")
@@ -89,5 +90,5 @@ class CNNDiscriminator(Discriminator):
         return logit_real_B
 
     def penalty(self) -> Tensor:
-        """``l2 / 2`` times the squared norm of the output layer, as in the paper's code."""
-        return 0.5 * self.l2 * sum((p.square().sum() for p in self.output.parameters()), torch.zeros(()).to(self.device))
+        """``l2 / 2`` times the squared norm of the output layer, bias included, as in the paper's code."""
+        return 0.5 * self.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())

@@ -19,8 +19,8 @@ LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
 class OptimalDiscriminator(Discriminator):
     """``D*(Y) = p(Y) / (p(Y) + G(Y))``, the maximiser of eq. 13.32 for a fixed generator.
 
-    Its logit is ``log p(Y) - log G(Y)``. It has no parameters and follows the generator it was given as that one learns, so
-    it is always the optimum for the current generator. It lives in one process only.
+    Its logit is ``log p(Y) - log G(Y)``. It has no parameters and follows the generator it was given as that one
+    learns, so it is always the optimum for the current generator. It lives in one process only.
 
     Args:
         spec: the task's sequences.

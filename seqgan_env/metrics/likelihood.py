@@ -1,7 +1,8 @@
 """Likelihood in both directions.
 
-``nll_oracle`` alone can be gamed by a generator that repeats one likely sequence; beside it stand ``nll_test``, which such a
-generator ruins, and ``entropy``. The two Kullback-Leibler divergences put quality and diversity into one number each.
+``nll_oracle`` alone can be gamed by a generator that repeats one likely sequence; beside it stand ``nll_test``, which
+such a generator ruins, and ``entropy``. The two Kullback-Leibler divergences put quality and diversity into one number
+each.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ def likelihood_metrics(source: Source, test_BT: Tokens, generated_BT: Tokens, lo
         log_prob: the generator's log-probability of sequences, nats, shape ``(B,)``.
 
     Returns:
-        ``nll_test``: real sequences under the generator. ``entropy``: generated ones under the generator. Where the source's
-        likelihood is known also ``nll_oracle``: generated ones under the source; ``kl_forward``: KL(source || generator), 0
-        at best and large where the generator misses what is real; ``kl_reverse``: KL(generator || source), 0 at best and
-        large where the generator makes what is not real. Both divergences are estimated on the same sequences as the
-        likelihoods they are differences of.
+        ``nll_test``: real sequences under the generator. ``entropy``: generated ones under the generator. Where the
+        source's likelihood is known also ``nll_oracle``: generated ones under the source; ``kl_forward``:
+        KL(source || generator), 0 at best and large where the generator misses what is real; ``kl_reverse``:
+        KL(generator || source), 0 at best and large where the generator makes what is not real. Both divergences are
+        estimated on the same sequences as the likelihoods they are differences of. Each is a total over all sequences,
+        divided by their tokens; as an expectation, that of a sequence over the expected length.
     """
     n_test, n_generated = (int(source.spec.lengths(tokens).sum()) for tokens in (test_BT, generated_BT))
     generator_test_B, generator_generated_B = log_prob(test_BT), log_prob(generated_BT)

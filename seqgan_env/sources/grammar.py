@@ -29,14 +29,14 @@ from seqgan_env.vocabulary import EOS, Vocabulary
 Lexicon = Mapping[str, Mapping[str, float]]
 """Word classes, written ``<class>``: the relative frequency of each word."""
 Rules = Mapping[str, Sequence[tuple[str, float, str]]]
-"""What may come next in each state: a word, a ``<class>`` of words or ``""`` for nothing; its probability; the state after.
+"""What may come next in each state: a word, a ``<class>`` of words or ``""`` for nothing; how likely; the state after.
 
 The first state is ``START``. A sentence ends in the state ``END``, which has no rules.
 """
 Arcs = dict[str, tuple[float, str]]
 """The words that may come next in a state, each with its probability and the state after it."""
 START, END = "start", "end"
-_ENDED = "ended"
+_ENDED = "<ended>"
 """The state after end-of-sequence, where only padding follows."""
 
 SALAD_END = 0.1
@@ -262,7 +262,7 @@ def compile_rules(rules: Rules, lexicon: Lexicon) -> Automaton:
                     raise ValueError(f"each word must lead to one state, {word!r} leads from {state!r} to two")
                 found[word] = (probability * p, then)
         total = sum(p for p, _ in found.values())
-        if abs(total - 1) > 1e-9 or min(p for p, _ in found.values()) <= 0:
+        if not abs(total - 1) <= 1e-9 or any(p <= 0 for p, _ in found.values()):
             raise ValueError(f"the probabilities of a state must be above 0 and sum to 1, those of {state!r} do not")
         arcs[state], longest[state] = found, length
         open_states.pop()
@@ -286,6 +286,8 @@ def _expand(item: str, target: str, lexicon: Lexicon, arcs: Mapping[str, Arcs]) 
 def _tabulate(arcs: Mapping[str, Arcs], max_length: int) -> Automaton:
     """Write the arcs of each state into tables."""
     vocabulary = Vocabulary.of(sorted({word for found in arcs.values() for word in found} - {EOS}))
+    if len(vocabulary) < 2:
+        raise ValueError("a grammar must have at least one word, it has none")
     column = {word: i for i, word in enumerate(vocabulary.tokens)}
     row = {state: i for i, state in enumerate([START, *(state for state in arcs if state != START), _ENDED])}
     pad_id, n_states = len(vocabulary), len(row) + 1
@@ -300,7 +302,7 @@ def _tabulate(arcs: Mapping[str, Arcs], max_length: int) -> Automaton:
     probability_SP[:-1] /= probability_SP[:-1].sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore"):
         log_prob_SP = np.log(probability_SP)
-    cumulative_SP = probability_SP.cumsum(axis=1)
+    cumulative_SP = np.minimum(probability_SP.cumsum(axis=1), 1.0)
     for table in (next_state_SP, log_prob_SP, cumulative_SP):
         table.flags.writeable = False  # the embedded grammar's are shared
     return Automaton(vocabulary, next_state_SP, log_prob_SP, cumulative_SP, max_length)
@@ -355,7 +357,7 @@ class Grammar:
             return sentence_B
         has_end_B = (tokens_BT == self.vocabulary.eos_id).any(axis=1)
         n_words_B = self.spec.lengths(tokens_BT) - has_end_B
-        word = np.log((1 - SALAD_END) / max(1, self.spec.vocab_size - 1))
+        word = np.log((1 - SALAD_END) / (self.spec.vocab_size - 1))
         salad_B = n_words_B * word + has_end_B * np.log(SALAD_END)
         mixed_B = np.logaddexp(np.log1p(-self.noise) + sentence_B, np.log(self.noise) + salad_B)
         return np.asarray(mixed_B, dtype=np.float64)

@@ -32,8 +32,10 @@ START_TOKEN = 0
 """What the oracle reads before the first token."""
 N_PARAMETERS = 15
 """The embedding; input weights, recurrent weights and bias of each gate; output weights and bias."""
-_CHUNK_ROWS = 512
-"""How many sequences advance together: their logits should stay in the cache. No result depends on it."""
+_CHUNK_LOGITS = 2**21
+"""How many logits are computed at a time, to bound memory and to stay near the caches. No result depends on it."""
+_CHUNK_ROWS = 2**14
+"""How many sequences advance together at most."""
 
 
 class _Network(NamedTuple):
@@ -118,7 +120,7 @@ class LSTMOracle:
             ValueError: a negative ``n``.
         """
         uniform_BT = torch.from_numpy(rng.random((check_whole_number("n", n, 0), self.spec.max_length)))
-        tokens_BT = torch.empty(uniform_BT.shape, dtype=torch.int64)
+        tokens_BT = torch.empty_like(uniform_BT, dtype=torch.int64)
         for rows in self._chunks(n):
             walk = self._walk(tokens_BT[rows])
             for t, logits_BV in enumerate(walk):
@@ -146,9 +148,9 @@ class LSTMOracle:
         """Draw a training and a held-out set, independently, shapes ``(n, T)``; see `split_known`."""
         return split_known(self, n_train, n_test, seed)
 
-    @staticmethod
-    def _chunks(n: int) -> Iterator[slice]:
-        return (slice(start, start + _CHUNK_ROWS) for start in range(0, n, _CHUNK_ROWS))
+    def _chunks(self, n: int) -> Iterator[slice]:
+        size = max(1, min(_CHUNK_ROWS, _CHUNK_LOGITS // self.spec.vocab_size))
+        return (slice(start, start + size) for start in range(0, n, size))
 
     @functools.cached_property
     def _network(self) -> _Network:
@@ -166,9 +168,9 @@ class LSTMOracle:
     def _walk(self, tokens_BT: torch.Tensor) -> Iterator[torch.Tensor]:
         """Give the logits at each step, shape ``(B, K * S)``; token t is read only after step t was given."""
         network = self._network
-        hidden_BH = torch.zeros(len(tokens_BT), self.hidden_dim, dtype=torch.float32)
+        hidden_BH = network.recurrent_HG.new_zeros(len(tokens_BT), self.hidden_dim)
         cell_BH = torch.zeros_like(hidden_BH)
-        input_B = torch.full((len(tokens_BT),), START_TOKEN)
+        input_B = tokens_BT.new_full((len(tokens_BT),), START_TOKEN)
         for t in range(self.spec.max_length):
             gates_BG = torch.addmm(network.gates_VG[input_B], hidden_BH, network.recurrent_HG)
             input_BH, forget_BH, output_BH, candidate_BH = gates_BG.chunk(4, dim=1)
@@ -202,14 +204,16 @@ def _choose(logits_BV: torch.Tensor, uniform_B: torch.Tensor, vocab_size: int) -
     target_B1 = _below(uniform_B[:, None] * block_BK[:, -1:], block_BK)
     chosen_B1 = torch.searchsorted(block_BK, target_B1, right=True)
     before_B1 = torch.where(chosen_B1 > 0, block_BK.gather(1, (chosen_B1 - 1).clamp_min(0)), 0.0)
-    inside_BS = weight_BKS[torch.arange(len(weight_BKS)), chosen_B1[:, 0]].double().cumsum(dim=1)
+    row_B = torch.arange(len(weight_BKS), device=weight_BKS.device)
+    inside_BS = weight_BKS[row_B, chosen_B1[:, 0]].double().cumsum(dim=1)
     offset_B1 = torch.searchsorted(inside_BS, _below(target_B1 - before_B1, inside_BS), right=True)
     return (chosen_B1 * block_size + offset_B1)[:, 0]
 
 
 def _below(target_B1: torch.Tensor, cumulated_BK: torch.Tensor) -> torch.Tensor:
     """Bring a target strictly below the last cumulated weight."""
-    return torch.minimum(target_B1, torch.nextafter(cumulated_BK[:, -1:], torch.zeros((), dtype=torch.float64)))
+    last_B1 = cumulated_BK[:, -1:]
+    return torch.minimum(target_B1, torch.nextafter(last_B1, torch.zeros_like(last_B1)))
 
 
 def parameter_shapes(vocab_size: int, embedding_dim: int, hidden_dim: int) -> list[tuple[int, ...]]:

@@ -1,0 +1,423 @@
+"""The single environment: every claim of its docstring, both checkers, and what it does with bad input."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import math
+import pickle
+import statistics
+import time
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from torch import Tensor
+
+import seqgan_env.task
+from seqgan_env import SeqGANEnv, Task
+from seqgan_env.discriminators import Discriminator
+from seqgan_env.registration import TASKS
+from seqgan_env.sources import Grammar, LSTMOracle
+from tests.reference_env import BAD_ACTIONS, TINY
+from tests.reference_sources import all_sequences
+
+IDS = list(TASKS)
+EOS, A, BIRD = 0, 3, 10
+"""Tokens of the grammar."""
+SMALL_GRAMMAR: dict[str, Any] = {"source": "grammar", "discriminator_kwargs": {"filters": [[1, 4], [3, 4]]}}
+
+
+def tiny(**kwargs: Any) -> SeqGANEnv:
+    return SeqGANEnv(**{**TINY, **kwargs})
+
+
+def play(env: SeqGANEnv, actions: list[int]) -> list[Any]:
+    """What the steps return, as plain values."""
+    steps = []
+    for action in actions:
+        observation, *rest = env.step(np.int64(action))
+        steps.append((observation.tolist(), *rest))
+    return steps
+
+
+def future(env: SeqGANEnv) -> Any:
+    """What a copy of the environment does next: two environments in the same state have the same."""
+    env = copy.deepcopy(env)
+    try:
+        return env.render(), play(env, [1]), play(env, [2])
+    except ResetNeeded as error:
+        return env.render(), str(error)
+
+
+class Broken(Discriminator):
+    """A discriminator that fails."""
+
+    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        raise RuntimeError("out of order")
+
+
+@pytest.mark.consumers
+class TestEveryId:
+    @pytest.fixture(params=IDS)
+    def env_id(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    def test_gymnasium_s_checker_has_nothing_to_say(self, env_id: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            gymnasium_check_env(gym.make(env_id).unwrapped)
+
+    def test_stable_baselines3_s_checker_has_nothing_to_say(self, env_id: str) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            sb3_check_env(gym.make(env_id), warn=True)
+
+    def test_the_spec_survives_json(self, env_id: str) -> None:
+        env = gym.make(env_id, reward="d", discriminator_kwargs={"filters": [[1, 4]]})
+        assert env.spec is not None
+        text = env.spec.to_json()
+        json.loads(text)
+        read = EnvSpec.from_json(text)
+        assert read == env.spec
+        again = gym.make(read)
+        assert again.unwrapped.task_config == env.unwrapped.task_config  # type: ignore[attr-defined]
+
+    def test_the_horizon_is_the_task_s_own(self, env_id: str) -> None:
+        spec = gym.spec(env_id)
+        assert spec.max_episode_steps is None
+        assert not spec.nondeterministic
+
+    def test_the_id_carries_its_module(self, env_id: str) -> None:
+        """The form that works in a worker process which has not imported `seqgan_env`."""
+        assert isinstance(gym.make(f"seqgan_env:{env_id}").unwrapped, SeqGANEnv)
+
+    def test_make_and_the_first_reset_are_cheap(self, env_id: str) -> None:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            gym.make(env_id).reset()
+            times.append(time.perf_counter() - start)
+        assert statistics.median(times) < 0.3
+
+    def test_nothing_is_sampled_or_trained_until_needed(self, env_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any, **kwargs: Any) -> Any:
+            raise AssertionError("too early")
+
+        for source in (LSTMOracle, Grammar):
+            monkeypatch.setattr(source, "sample", fail)
+            monkeypatch.setattr(source, "split", fail)
+        monkeypatch.setattr(LSTMOracle, "parameters", property(fail))
+        monkeypatch.setattr(seqgan_env.task, "build_discriminator", fail)
+        env = gym.make(env_id)
+        env.reset()
+        env.step(1)
+        with pytest.raises(AssertionError, match="too early"):
+            env.unwrapped.score(np.zeros((1, env.observation_space.shape[0]), dtype=int))  # type: ignore[attr-defined, index]
+
+
+def test_the_default_is_the_paper_s_task() -> None:
+    env = gym.make("SeqGAN-v0")
+    assert env.action_space == gym.spaces.Discrete(5000)
+    assert env.observation_space == gym.spaces.Box(0, 5000, (20,), np.int64)
+    task = env.unwrapped.task  # type: ignore[attr-defined]
+    assert isinstance(task, Task)
+    assert isinstance(task.source, LSTMOracle)
+    assert task.config.reward == "log_d"
+    assert sum(count for _, count in seqgan_env.discriminators.PAPER_FILTERS) == task.discriminator.output.in_features
+
+
+@pytest.mark.theory
+def test_an_episode_of_every_sequence() -> None:
+    """0 before the end, and there log D(Y) (eq. 13.37): over all 27 sequences of V = T = 3."""
+    env = tiny()
+    sequences_BT = all_sequences(env.sequence_spec)
+    with torch.no_grad():
+        log_d_B = F.logsigmoid(env.task.discriminator(torch.from_numpy(sequences_BT)).double()).tolist()
+    for sequence, log_d in zip(sequences_BT.tolist(), log_d_B, strict=True):
+        observation, info = env.reset()
+        assert observation.tolist() == [3, 3, 3]
+        assert info == {"length": 0, "discriminator_version": 0}
+        for t, token in enumerate(sequence, start=1):
+            observation, reward, terminated, truncated, info = env.step(token)
+            assert observation.dtype == np.int64
+            assert observation in env.observation_space
+            assert observation.tolist() == sequence[:t] + [3] * (3 - t)
+            assert info == {"length": t, "discriminator_version": 0}
+            assert type(reward) is float
+            assert terminated is (t == 3)  # exactly bool, and at the horizon
+            assert truncated is False
+            assert reward == (pytest.approx(log_d, rel=1e-6) if terminated else 0.0)
+
+
+def test_end_of_sequence_is_an_action_that_ends_the_episode() -> None:
+    env = SeqGANEnv(**SMALL_GRAMMAR)
+    env.reset()
+    (_, *middle, _), (observation, reward, terminated, truncated, info) = play(env, [A, EOS])
+    assert middle == [0.0, False, False]
+    assert observation[:3] == [A, EOS, env.sequence_spec.pad_id]
+    assert terminated is True
+    assert truncated is False
+    assert info["length"] == 2
+    assert reward == pytest.approx(float(env.score([[A, EOS]])[0]), rel=1e-6)
+    with pytest.raises(ResetNeeded, match="the episode ended"):
+        env.step(np.int64(A))
+
+
+def test_without_end_of_sequence_the_horizon_ends_it() -> None:
+    env = SeqGANEnv(**SMALL_GRAMMAR)
+    env.reset()
+    steps = play(env, [A] * env.sequence_spec.max_length)
+    assert [terminated for _, _, terminated, _, _ in steps] == [False] * 16 + [True]
+    assert not any(truncated for _, _, _, truncated, _ in steps)
+
+
+def test_another_reward_by_name() -> None:
+    env = tiny(reward="d")
+    env.reset()
+    reward = play(env, [0, 1, 2])[-1][1]
+    log_d = float(tiny().score([[0, 1, 2]])[0])
+    assert reward == pytest.approx(math.exp(log_d))
+
+
+def test_new_weights_count_from_the_next_reward_and_the_version_is_told() -> None:
+    env, other = tiny(), tiny(discriminator_seed=1)
+    env.reset()
+    env.step(np.int64(0))
+    env.load_discriminator(other.discriminator_weights())
+    assert env.discriminator_version == 1
+    (_, _, _, _, info), (_, reward, _, _, _) = play(env, [1, 2])
+    assert info["discriminator_version"] == 1
+    assert reward == float(other.score([[0, 1, 2]])[0]) != float(tiny().score([[0, 1, 2]])[0])
+
+
+def test_observations_and_infos_share_no_memory() -> None:
+    env = tiny()
+    observation, info = env.reset()
+    seen = [(observation, info, observation.copy(), dict(info))]
+    for action in (0, 1, 2):
+        observation, _, _, _, info = env.step(np.int64(action))
+        seen.append((observation, info, observation.copy(), dict(info)))
+    for (a, info_a, *_), (b, info_b, *_) in itertools.combinations(seen, 2):
+        assert not np.shares_memory(a, b)
+        assert info_a is not info_b
+    for observation, info, observation_then, info_then in seen:
+        np.testing.assert_array_equal(observation, observation_then)
+        assert info == info_then
+    first = env.reset()[0]
+    first[:] = 1  # the caller's copy: the environment doesn't notice
+    assert env.step(np.int64(0))[0].tolist() == [0, 3, 3]
+
+
+class TestPrefix:
+    @pytest.mark.parametrize("prefix", [[], [2], [1, 0], (1, 0), np.array([1, 0], dtype=np.uint8)])
+    def test_ids_lead_where_the_actions_would(self, prefix: Any) -> None:
+        env, walked = tiny(), tiny()
+        observation, info = env.reset(options={"prefix": prefix})
+        observation_walked, info_walked = walked.reset()
+        for token in prefix:
+            observation_walked, _, _, _, info_walked = walked.step(token)
+        np.testing.assert_array_equal(observation, observation_walked)
+        assert info == info_walked
+        rest = [0, 2, 1][len(prefix) :]
+        assert play(env, rest) == play(walked, rest)
+
+    def test_text_is_its_ids(self) -> None:
+        env = SeqGANEnv(**SMALL_GRAMMAR)
+        assert env.task.words(np.array([A, BIRD])) == ["a", "bird"]
+        from_text = env.reset(options={"prefix": "a bird"})[0]
+        np.testing.assert_array_equal(from_text, env.reset(options={"prefix": [A, BIRD]})[0])
+        np.testing.assert_array_equal(env.reset(options={"prefix": ""})[0], env.reset()[0])
+
+    def test_it_holds_for_one_episode(self) -> None:
+        env = tiny()
+        env.reset(options={"prefix": [2]})
+        assert env.reset()[0].tolist() == [3, 3, 3]
+
+    def test_it_is_copied(self) -> None:
+        env, prefix = tiny(), np.array([2, 1])
+        env.reset(options={"prefix": prefix})
+        prefix[:] = 0
+        assert env.step(np.int64(0))[0].tolist() == [2, 1, 0]
+
+    @pytest.mark.parametrize(
+        ("kwargs", "options", "message"),
+        [
+            (TINY, {"prefix": [0, 1, 2]}, "prefix must be shorter than T = 3 tokens, got 3"),
+            (TINY, {"prefix": [5]}, "prefix must hold ids in .* got 5"),
+            (TINY, {"prefix": [3]}, "prefix must hold token ids in .* got the padding id 3"),
+            (TINY, {"prefix": [-1]}, "prefix must hold ids in .* got -1"),
+            (TINY, {"prefix": [[0, 1]]}, "prefix must be a row of token ids, got an array of shape"),
+            (TINY, {"prefix": 1}, "prefix must be a row of token ids, got an array of shape"),
+            (TINY, {"prefix": None}, "prefix must be a row of token ids, got an array of shape"),
+            (TINY, {"prefix": [0.0]}, "prefix must be whole numbers, got an array of float64"),
+            (TINY, {"prefix": "a bird"}, "prefix must be token ids: the tokens of source 'oracle' have no text"),
+            (TINY, {"perfix": [0]}, "options may hold 'prefix', got 'perfix'"),
+            (TINY, {1: 2, "b": 3}, "options may hold 'prefix', got 'b', 1"),
+            (SMALL_GRAMMAR, {"prefix": [EOS]}, "prefix must not hold the end-of-sequence token 0"),
+            (SMALL_GRAMMAR, {"prefix": [A, EOS]}, "prefix must not hold the end-of-sequence token 0"),
+            (SMALL_GRAMMAR, {"prefix": "a dragon"}, "it does not have 'dragon'"),
+            (SMALL_GRAMMAR, {"prefix": "a " * 17}, "prefix must be shorter than T = 17 tokens, got 17"),
+        ],
+    )
+    def test_a_bad_one_changes_nothing(self, kwargs: dict[str, Any], options: Any, message: str) -> None:
+        env = SeqGANEnv(**kwargs, render_mode="ansi")
+        with pytest.raises(ValueError, match=message):
+            env.reset(options=options)
+        with pytest.raises(ResetNeeded, match="no episode began"):  # nor did it begin an episode
+            env.step(np.int64(1))
+        env.reset()
+        env.step(np.int64(2))
+        before = future(env)
+        with pytest.raises(ValueError, match=message):
+            env.reset(options=options)
+        assert future(env) == before
+
+
+def test_a_bad_seed_changes_nothing() -> None:
+    env = tiny(render_mode="ansi")
+    env.reset()
+    env.step(np.int64(2))
+    before = future(env)
+    with pytest.raises(gym.error.Error):
+        env.reset(seed=-1)
+    assert future(env) == before
+
+
+class TestBadActions:
+    @pytest.mark.parametrize(("action", "message"), BAD_ACTIONS)
+    def test_a_value_that_is_no_token_changes_nothing(self, action: Any, message: str) -> None:
+        env = tiny(render_mode="ansi")
+        env.reset()
+        env.step(np.int64(2))
+        before = future(env)
+        with pytest.raises(ValueError, match=message):
+            env.step(action)
+        assert future(env) == before
+
+    @pytest.mark.parametrize("action", [[1], np.array([1]), np.array([[1]]), [1, 2], [], [[1], [1, 2]]])
+    def test_nor_does_a_wrong_shape(self, action: Any) -> None:
+        env = tiny(render_mode="ansi")
+        env.reset()
+        before = future(env)
+        with pytest.raises(ValueError, match="an action must be one token id, got an array of shape|inhomogeneous"):
+            env.step(action)
+        assert future(env) == before
+
+    @pytest.mark.parametrize("action", [1, np.int32(1), np.uint8(1), np.array(1), torch.tensor(1)])
+    def test_every_kind_of_whole_number_is_taken(self, action: Any) -> None:
+        env = tiny()
+        env.reset()
+        assert env.step(action)[0].tolist() == [1, 3, 3]
+
+    def test_a_step_before_the_first_reset(self) -> None:
+        env = tiny()
+        with pytest.raises(ResetNeeded, match=r"call reset\(\) before step\(\): no episode began"):
+            env.step(np.int64(0))
+        assert env.reset()[0].tolist() == [3, 3, 3]
+
+    def test_a_step_after_the_end_changes_nothing(self) -> None:
+        env = tiny(render_mode="ansi")
+        env.reset()
+        play(env, [0, 1, 2])
+        before = env.render()
+        for action in (1, 99):
+            with pytest.raises(ResetNeeded, match=r"call reset\(\) before step\(\): the episode ended"):
+                env.step(np.int64(action))
+        assert env.render() == before
+        assert env.reset()[0].tolist() == [3, 3, 3]
+
+    def test_a_discriminator_that_fails_leaves_the_episode_where_it_was(self) -> None:
+        env = tiny(render_mode="ansi")
+        env.reset()
+        play(env, [0, 1])
+        working, before = env.task.discriminator, future(env)
+        env.set_discriminator(Broken(env.sequence_spec), version=0)
+        with pytest.raises(RuntimeError, match="out of order"):
+            env.step(np.int64(2))
+        env.set_discriminator(working, version=0)
+        assert future(env) == before
+
+
+class TestRendering:
+    def test_ansi_is_the_text_so_far_and_the_reward_at_the_end(self) -> None:
+        env = SeqGANEnv(**SMALL_GRAMMAR, render_mode="ansi")
+        assert env.render() is None  # nothing has begun
+        env.reset(options={"prefix": "a bird"})
+        assert env.render() == "[2/17] a bird"
+        env.load_discriminator(env.discriminator_weights(), version=4)
+        _, reward, _, _, _ = env.step(np.int64(EOS))
+        assert env.render() == f"[3/17] a bird <eos>  reward {reward:.3f} (discriminator v4)"
+        env.reset()
+        assert env.render() == "[0/17] "
+
+    def test_tokens_without_text_are_shown_by_their_ids(self) -> None:
+        env = tiny(render_mode="ansi")
+        env.reset(options={"prefix": [2, 0]})
+        assert env.render() == "[2/3] 2 0"
+
+    def test_human_prints_at_each_reset_and_step(self, capsys: pytest.CaptureFixture[str]) -> None:
+        env, ansi = tiny(render_mode="human"), tiny(render_mode="ansi")
+        expected = []
+        for e in (env, ansi):
+            e.reset()
+            expected.append(e.render())
+            for action in (2, 0, 1):
+                e.step(np.int64(action))
+                expected.append(e.render())
+        lines = capsys.readouterr().out.splitlines()
+        assert expected[:4] == [None] * 4
+        # once by itself and once for each call above
+        assert lines == [line for line in expected[4:] for _ in range(2)]
+
+    def test_a_picture_changes_with_each_token(self) -> None:
+        env = tiny(render_mode="rgb_array")
+        env.reset()
+        pictures = [env.render()]
+        for action in (2, 0, 1):
+            env.step(np.int64(action))
+            pictures.append(env.render())
+        for picture in pictures:
+            assert picture.dtype == np.uint8
+            assert picture.shape == pictures[0].shape
+            assert picture.shape[2] == 3
+        for a, b in itertools.combinations(pictures, 2):
+            assert (a != b).any()
+
+    def test_without_a_mode_there_is_nothing_to_see(self) -> None:
+        env = tiny()
+        env.reset()
+        assert env.render() is None
+
+    def test_an_unknown_mode_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"render_mode must be one of \['ansi', .*got 'html'"):
+            tiny(render_mode="html")
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"]
+)
+@pytest.mark.parametrize("is_made", [False, True], ids=["bare", "made"])
+def test_a_duplicate_goes_on_by_itself(duplicate: Any, is_made: bool) -> None:
+    env = gym.make("SeqGAN-v0", **TINY) if is_made else tiny()
+    env.reset(seed=3)
+    env.step(2)
+    twin = duplicate(env)
+    expected = [twin.step(0), twin.step(1)]
+    for (observation, *rest), token in zip(expected, (0, 1), strict=True):
+        observation_own, *rest_own = env.step(token)  # the twin's steps weren't this one's
+        np.testing.assert_array_equal(observation_own, observation)
+        assert rest_own == rest
+    twin.unwrapped.load_discriminator(tiny(discriminator_seed=1).discriminator_weights())
+    assert env.unwrapped.discriminator_version == 0  # type: ignore[attr-defined]
+    assert env.unwrapped.score([[2, 0, 1]])[0] == rest[0]  # type: ignore[attr-defined]
+    assert twin.unwrapped.score([[2, 0, 1]])[0] != rest[0]

@@ -1,0 +1,252 @@
+"""The estimate of the action values: unbiased, with the right variance, and every number in its place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from agents import LstmPolicy
+from agents.monte_carlo import action_values
+from seqgan_env.tokens import SequenceSpec
+from tests import reference
+from tests.builders import lstm, prefixes
+from tests.significance import assert_mean, assert_not_mean, z_limit
+
+SPECS = [SequenceSpec(3, 3), SequenceSpec(3, 4, 0), SequenceSpec(2, 4, 1)]
+
+
+def show(spec: SequenceSpec) -> str:
+    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def score_by(spec: SequenceSpec, table: dict[reference.Prefix, float]) -> reference.Callable[[Tensor], Tensor]:
+    """The reward of each row of a batch, looked up."""
+    code_T = (spec.vocab_size + 1) ** torch.arange(spec.max_length)
+    rows_BT = torch.from_numpy(reference.padded(spec, table))
+    values = torch.zeros((spec.vocab_size + 1) ** spec.max_length, dtype=torch.float64)
+    values[rows_BT @ code_T] = torch.tensor(list(table.values()), dtype=torch.float64)
+    return lambda tokens_MT: values[tokens_MT @ code_T]
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize("n_completions", [1, 4])
+@pytest.mark.parametrize("spec", SPECS, ids=show)
+def test_is_unbiased_for_every_sequence_and_step(spec: SequenceSpec, n_completions: int) -> None:
+    """Eq. 13.40: the mean over 1,500 runs is the exact Q for each (b, t) at once, every sequence with its own reward."""
+    policy = lstm(spec)
+    table = reference.random_reward(spec)
+    rows = reference.sequences(spec)
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+    score = score_by(spec, table)
+    exact_BT = reference.action_values(spec, reference.next_token_of(policy), reference.reward_of(table), rows)
+    n_runs = 1500
+    many_BT = tokens_BT.repeat(n_runs, 1)
+    q_BT = action_values(policy, many_BT, score(many_BT), score, n_completions=n_completions, generator=generator())
+    samples_RK = q_BT.reshape(n_runs, -1).numpy()
+    assert_mean(samples_RK, exact_BT.flatten().numpy())
+    # and it isn't the value of another step, of another sequence, or of the sequence itself
+    for wrong_BT in (exact_BT.roll(1, dims=1), exact_BT.roll(1, dims=0), score(tokens_BT)[:, None].expand_as(exact_BT)):
+        assert_not_mean(samples_RK, wrong_BT.flatten().numpy())
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize("spec", SPECS, ids=show)
+def test_variance_falls_as_one_over_the_completions(spec: SequenceSpec) -> None:
+    """Var of the estimate = Var of one completion's reward / N, both by enumeration, for each N at every prefix.
+
+    The mean square about the exact Q over R runs has the variance (mu_4 - sigma^4) / R, and the fourth moment of a mean of
+    N is (mu_4 + 3 (N - 1) sigma^4) / N^3.
+    """
+    policy = lstm(spec)
+    table = reference.random_reward(spec)
+    score = score_by(spec, table)
+    next_token = reference.next_token_of(policy)
+    starts = [prefix for prefix in reference.open_prefixes(spec) if prefix]
+    tokens_BT = torch.from_numpy(reference.padded(spec, [reference.sequences(spec, prefix)[-1] for prefix in starts]))
+    moments = []
+    for prefix in starts:
+        rows = reference.sequences(spec, prefix)
+        p = np.array([reference.probability(next_token, row, given=len(prefix)).item() for row in rows])
+        r = np.array([table[row] for row in rows])
+        moments.append((p @ r, p @ (r - p @ r) ** 2, p @ (r - p @ r) ** 4))
+    mean_B, variance_B, fourth_B = np.array(moments).T
+    n_runs, sizes = 2000, (1, 4, 16)
+    many_BT = tokens_BT.repeat(n_runs, 1)
+    for n in sizes:
+        q_BT = action_values(policy, many_BT, score(many_BT), score, n_completions=n, generator=generator(n))
+        q_RBT = q_BT.reshape(n_runs, len(starts), -1).numpy()
+        q_RB = q_RBT[:, np.arange(len(starts)), [len(prefix) - 1 for prefix in starts]]
+        square_B = ((q_RB - mean_B) ** 2).mean(axis=0)
+        fourth_of_mean_B = (fourth_B + 3 * (n - 1) * variance_B**2) / n**3
+        error_B = np.sqrt((fourth_of_mean_B - (variance_B / n) ** 2) / n_runs)
+        assert np.abs((square_B - variance_B / n) / error_B).max() < z_limit(len(starts) * len(sizes))
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize("spec", [*SPECS, SequenceSpec(4, 1), SequenceSpec(1, 3), SequenceSpec(1, 3, 0)], ids=show)
+def test_is_exact_at_the_last_token_and_zero_after_it(spec: SequenceSpec) -> None:
+    """Eq. 13.38: the last token's value is the reward that the sequence was given, whatever ``score`` would say."""
+    rows = reference.sequences(spec)
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+    reward_B = torch.randn(len(rows), generator=generator(), dtype=torch.float64)
+    q_BT = action_values(
+        lstm(spec), tokens_BT, reward_B, lambda rows_MT: torch.full((len(rows_MT),), 1e6), n_completions=2
+    )
+    assert q_BT.dtype == torch.float64
+    for b, row in enumerate(rows):
+        assert q_BT[b, len(row) - 1] == reward_B[b]
+        assert (q_BT[b, : len(row) - 1] == 1e6).all()
+        assert (q_BT[b, len(row) :] == 0).all()
+
+
+class Lanes:
+    """A score that gives every completion a number of its own and remembers which."""
+
+    def __init__(self) -> None:
+        self.tokens_MT = torch.zeros(0)
+        self.reward_M = torch.zeros(0)
+        self.n_calls = 0
+
+    def __call__(self, tokens_MT: Tensor) -> Tensor:
+        self.n_calls += 1
+        self.tokens_MT = tokens_MT.clone()
+        self.reward_M = torch.randperm(len(tokens_MT), generator=generator()).double() ** 1.5
+        return self.reward_M
+
+
+def continues_with_other_tokens(spec: SequenceSpec, first: int) -> LstmPolicy:
+    """A policy that only chooses ids from ``first`` on."""
+    policy = lstm(spec)
+    with torch.no_grad():
+        policy.output.bias[:first] = -torch.inf
+    return policy
+
+
+@given(
+    n_sequences=st.integers(1, 6),
+    max_length=st.integers(1, 6),
+    n_completions=st.integers(1, 5),
+    with_end=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=40)
+def test_every_value_is_the_mean_of_the_completions_of_its_own_prefix(
+    n_sequences: int, max_length: int, n_completions: int, with_end: bool, seed: int
+) -> None:
+    """No axis is scrambled: each (b, t) takes exactly its N completions, each of which has a reward of its own.
+
+    The sequences are told apart by their first token, and use ids that the policy never chooses: where a completion
+    branches off can be read in it.
+    """
+    rng = np.random.default_rng(seed)
+    n_known = n_sequences + 2
+    spec = SequenceSpec(n_known + 4, max_length, n_known + 3 if with_end else None)
+    rows = []
+    for b in range(n_sequences):
+        length = int(rng.integers(1, max_length + 1)) if with_end else max_length
+        row = [b, *rng.integers(n_known, size=length - 1).tolist()]
+        rows.append(tuple([*row[:-1], spec.eos_id] if with_end and length < max_length else row))
+    tokens_BT = torch.from_numpy(spec.validate(reference.padded(spec, rows), complete=True))
+    reward_B = -torch.arange(1.0, n_sequences + 1)
+    lanes = Lanes()
+    policy = continues_with_other_tokens(spec, n_known)
+    q_BT = action_values(policy, tokens_BT, reward_B, lanes, n_completions=n_completions, generator=generator(seed))
+
+    spec.validate(lanes.tokens_MT.numpy(), complete=True)
+    rewards_of_prefix = defaultdict(list)
+    for completion, reward in zip(reference.unpadded(spec, lanes.tokens_MT), lanes.reward_M.tolist(), strict=True):
+        branch = next(t for t, token in enumerate(completion) if token >= n_known)
+        rewards_of_prefix[completion[:branch]].append(reward)
+    for b, row in enumerate(rows):
+        for t in range(1, len(row)):
+            rewards = rewards_of_prefix.pop(row[:t])
+            assert len(rewards) == n_completions
+            assert q_BT[b, t - 1].item() == pytest.approx(sum(rewards) / n_completions, rel=1e-12)
+        assert q_BT[b, len(row) - 1] == reward_B[b]
+        assert (q_BT[b, len(row) :] == 0).all()
+    assert not rewards_of_prefix
+    assert lanes.n_calls <= 1
+
+
+@pytest.mark.theory
+def test_completions_are_read_from_the_start_symbol() -> None:
+    """Eq. 13.40 again, on a policy whose choice is its first input's: one that skipped it would read something else."""
+    spec = SequenceSpec(3, 3)
+    policy = lstm(spec)
+    with torch.no_grad():
+        policy.core.embedding.weight[:3] = 0
+        policy.core.embedding.weight[3] = 20
+    rows = [(0, 1, 2)]
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows)).repeat(4000, 1)
+    table = reference.random_reward(spec)
+    score = score_by(spec, table)
+    exact_BT = reference.action_values(spec, reference.next_token_of(policy), reference.reward_of(table), rows)
+    q_BT = action_values(policy, tokens_BT, score(tokens_BT), score, n_completions=1, generator=generator())
+    assert_mean(q_BT.numpy(), exact_BT[0].numpy())
+    with torch.no_grad():
+        policy.core.embedding.weight[3] = 0
+    other_BT = reference.action_values(spec, reference.next_token_of(policy), reference.reward_of(table), rows)
+    assert_not_mean(q_BT.numpy(), other_BT[0].numpy())
+
+
+def test_sequences_of_one_token_need_no_completion() -> None:
+    spec = SequenceSpec(3, 4, 0)
+    tokens_BT = torch.from_numpy(reference.padded(spec, [(0,), (0,)]))
+
+    def score(tokens_MT: Tensor) -> Tensor:
+        raise AssertionError("there is nothing to score")
+
+    q_BT = action_values(lstm(spec), tokens_BT, torch.tensor([1.0, 2.0]), score, n_completions=3)
+    assert q_BT.tolist() == [[1, 0, 0, 0], [2, 0, 0, 0]]
+
+
+def test_randomness_comes_from_the_generator_alone() -> None:
+    spec = SequenceSpec(4, 5, 3)
+    policy = lstm(spec)
+    tokens_BT = policy.sample(20, generator())
+    score = score_by(spec, reference.random_reward(spec))
+
+    def values(seed: int) -> Tensor:
+        return action_values(policy, tokens_BT, score(tokens_BT), score, n_completions=2, generator=generator(seed))
+
+    torch.manual_seed(0)
+    q_BT = values(1)
+    torch.manual_seed(1)
+    assert torch.equal(values(1), q_BT)
+    assert not torch.equal(values(2), q_BT)
+    assert not q_BT.requires_grad
+
+
+def test_leaves_its_arguments_as_they_are() -> None:
+    spec = SequenceSpec(4, 5, 3)
+    policy = lstm(spec)
+    tokens_BT = policy.complete(prefixes(spec, 20, np.random.default_rng(0)), generator())
+    score = score_by(spec, reference.random_reward(spec))
+    reward_B = score(tokens_BT)
+    before = tokens_BT.clone(), reward_B.clone()
+    action_values(policy, tokens_BT, reward_B, score, n_completions=2)
+    assert torch.equal(tokens_BT, before[0])
+    assert torch.equal(reward_B, before[1])
+
+
+@pytest.mark.parametrize("n_completions", [0, -1])
+def test_refuses_fewer_than_one_completion(n_completions: int) -> None:
+    spec = SequenceSpec(3, 3)
+    with pytest.raises(ValueError, match=f"n_completions must be at least 1, got {n_completions}"):
+        action_values(
+            lstm(spec),
+            torch.zeros(1, 3, dtype=torch.int64),
+            torch.zeros(1),
+            torch.ones_like,
+            n_completions=n_completions,
+        )

@@ -1,0 +1,281 @@
+"""The map between text and token ids: what a token is, how ids are given out, and that decoding undoes encoding."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from seqgan_env.vocabulary import EOS, UNK, UNK_CHAR, Vocabulary, tokenize
+
+LINES = ["a dog chases a cat.", "the dog's well-fed cat sleeps.", "a cat sleeps"]
+
+# Pieces that could run into each other when they are written side by side, beside text of every script.
+awkward_text = st.lists(
+    st.sampled_from(
+        [*"ab'-\u2019.,()[]\u201c\u201d\u00bf<>_$+ \t\u0301\u093f\u200d\ufffd", "<unk>", "<eos>", "don't", "unk"]
+    )
+).map("".join)
+any_text = awkward_text | st.text()
+
+
+class TestTokenize:
+    @pytest.mark.parametrize(
+        ("text", "tokens"),
+        [
+            ("a dog.", ["a", "dog", "."]),
+            ("don't 'quote' me", ["don't", "'", "quote", "'", "me"]),
+            ("a well-fed dog - yes -", ["a", "well-fed", "dog", "-", "yes", "-"]),
+            ("rock\u2019n\u2019roll", ["rock\u2019n\u2019roll"]),
+            ("a--b", ["a", "-", "-", "b"]),
+            ("wait... (what?!)", ["wait", ".", ".", ".", "(", "what", "?", "!", ")"]),
+            ("3.5 km_h", ["3", ".", "5", "km_h"]),
+            ("  \t", []),
+            ("one\n", ["one"]),
+            ("cafe\u0301", ["cafe\u0301"]),
+            ("\u0939\u093f\u0928\u094d\u0926\u0940 \u0915", ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u0915"]),
+            ("the <unk> sat", ["the", "<unk>", "sat"]),
+            ("an <eos> here", ["an", "<", "eos", ">", "here"]),
+        ],
+    )
+    def test_word_level_keeps_words_whole_and_marks_apart(self, text: str, tokens: list[str]) -> None:
+        assert tokenize(text, "word") == tokens
+
+    @pytest.mark.parametrize(
+        ("text", "tokens"),
+        [(" a b ", [" ", "a", " ", "b", " "]), ("ab\r\n", ["a", "b"]), ("\n", []), ("a\nb", list("a\nb"))],
+    )
+    def test_char_level_keeps_every_character_but_the_line_end(self, text: str, tokens: list[str]) -> None:
+        assert tokenize(text, "char") == tokens
+
+    @given(text=any_text)
+    def test_word_level_loses_nothing_but_white_space(self, text: str) -> None:
+        assert "".join(tokenize(text, "word")) == "".join(text.split())
+
+    def test_an_unknown_level_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="level must be 'word' or 'char', not 'byte'"):
+            tokenize("a", "byte")
+
+
+class TestIds:
+    def test_follow_falling_count_then_the_alphabet(self) -> None:
+        vocabulary = Vocabulary.build(["b b c a", "c d"], "word")
+        assert vocabulary.tokens == (EOS, UNK, "b", "c", "a", "d")
+        assert (vocabulary.eos_id, vocabulary.unk_id, len(vocabulary), vocabulary.level) == (0, 1, 6, "word")
+
+    def test_are_given_to_tokens_that_are_frequent_enough(self) -> None:
+        vocabulary = Vocabulary.build(["b b c a", "c d"], "word", min_count=2)
+        assert vocabulary.tokens == (EOS, UNK, "b", "c")
+        assert vocabulary.encode("a b c d") == [1, 2, 3, 1]
+        assert vocabulary.id_of("d") == 1
+
+    def test_of_a_fixed_list_follow_the_list_and_leave_out_the_unknown_token(self) -> None:
+        vocabulary = Vocabulary.of(["dog", "a", "."])
+        assert vocabulary.tokens == (EOS, "dog", "a", ".")
+        assert vocabulary.unk_id is None
+        assert vocabulary.id_of("cat") is None
+
+    @pytest.mark.parametrize("level", ["word", "char"])
+    def test_no_text_reads_as_end_of_sequence(self, level: str) -> None:
+        vocabulary = Vocabulary.build(["an <eos> here"], level)
+        ids = vocabulary.encode("an <eos> here")
+        assert vocabulary.eos_id not in ids
+        assert vocabulary.unk_id not in ids
+        assert vocabulary.encode(vocabulary.decode(ids)) == ids
+
+    @pytest.mark.parametrize(("level", "text"), [("word", "the <unk> sat"), ("char", "th\ufffd sat")])
+    def test_a_text_that_has_the_unknown_token_already_keeps_it(self, level: str, text: str) -> None:
+        vocabulary = Vocabulary.build([text], level)
+        assert vocabulary.encode(text).count(1) == 1
+        assert vocabulary.tokens.count(UNK) == 1
+        assert UNK_CHAR not in vocabulary.tokens
+        assert vocabulary.decode(vocabulary.encode(text)) == text
+
+    @pytest.mark.parametrize("min_count", [0, -1, 1.5, True])
+    def test_need_a_positive_min_count(self, min_count: Any) -> None:
+        with pytest.raises(ValueError, match="min_count must be a whole number of at least 1"):
+            Vocabulary.build(["a"], "word", min_count)
+
+    @pytest.mark.parametrize(
+        ("tokens", "level", "message"),
+        [
+            ([], "word", "first token of a vocabulary must be '<eos>'"),
+            (["a", EOS], "word", "first token of a vocabulary must be '<eos>'"),
+            ([EOS, "a", "b", "a"], "word", "must differ from each other, got 'a' twice"),
+            ([EOS, "a", EOS], "word", "must differ from each other, got '<eos>' twice"),
+            ([EOS, "a", UNK], "word", "'<unk>' must be the second token"),
+            ([EOS, "new york"], "word", "must be one word or one mark, got 'new york'"),
+            ([EOS, ""], "word", "must be one word or one mark, got ''"),
+            ([EOS, "ab"], "char", "must be one character, got 'ab'"),
+            ([EOS, UNK, UNK_CHAR], "char", "must be one character"),
+            ([EOS, "\ud800"], "char", "must be valid Unicode"),
+            ([EOS, 3], "word", "must be a string, got 3"),
+            ([EOS, "a"], "line", "level must be 'word' or 'char', not 'line'"),
+        ],
+    )
+    def test_are_refused_to_tokens_that_could_not_be_read_back(self, tokens: Any, level: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Vocabulary(tokens, level)
+
+
+class TestEncode:
+    def test_names_the_words_that_a_vocabulary_without_unk_does_not_have(self) -> None:
+        with pytest.raises(ValueError, match=r"only words of the vocabulary; it does not have 'cat', '!'$"):
+            Vocabulary.of(["a", "dog"]).encode("a cat! a cat!")
+
+    def test_can_refuse_unknown_words_where_there_is_an_unknown_token(self) -> None:
+        vocabulary = Vocabulary.build(["a dog"], "char")
+        assert vocabulary.encode("cat") == [1, vocabulary.tokens.index("a"), 1]
+        with pytest.raises(ValueError, match="only characters of the vocabulary; it does not have 'c', 't'"):
+            vocabulary.encode("cat", allow_unknown=False)
+        assert vocabulary.encode("dog a", allow_unknown=False) == vocabulary.encode("dog a")
+
+    def test_names_no_more_than_ten(self) -> None:
+        with pytest.raises(ValueError, match=r"'9', \.\.\.$"):
+            Vocabulary.of(["a"]).encode("0 1 2 3 4 5 6 7 8 9 10 11")
+
+
+class TestDecode:
+    @pytest.mark.parametrize(
+        "text", ["a dog, a cat (tired) and \u201cthe\u201d dog's cat.", "\u00bfa dog?", "a + a", "a [dog]: a cat!"]
+    )
+    def test_sets_marks_as_a_typesetter_would(self, text: str) -> None:
+        vocabulary = Vocabulary.build([text], "word")
+        assert vocabulary.decode(vocabulary.encode(text)) == text
+
+    def test_stops_at_end_of_sequence_and_at_padding(self) -> None:
+        vocabulary = Vocabulary.of(["a", "dog", "."])
+        assert vocabulary.decode([1, 2, 3, 0, 1, 2]) == "a dog."
+        assert vocabulary.decode(np.array([1, 2, 3, 4, 4])) == "a dog."
+        assert vocabulary.decode([]) == vocabulary.decode([0]) == vocabulary.decode([4]) == ""
+
+    @pytest.mark.parametrize("i", [-1, 5])
+    def test_refuses_an_id_outside_the_vocabulary(self, i: int) -> None:
+        with pytest.raises(ValueError, match=rf"ids must be in \[0, 4\], got {i}"):
+            Vocabulary.of(["a", "dog", "."]).decode([1, i])
+
+    @given(text=any_text, known=any_text, level=st.sampled_from(["word", "char"]))
+    @example(text="a<unk>b '-' a'-b", known="a", level="word")
+    @example(text="\ufffd\n\n", known="\n", level="char")
+    def test_is_undone_by_encode(self, text: str, known: str, level: str) -> None:
+        vocabulary = Vocabulary.build([known], level)
+        ids = vocabulary.encode(text)
+        assert vocabulary.encode(vocabulary.decode(ids)) == ids
+        assert vocabulary.encode(vocabulary.decode([*ids, 0, len(vocabulary)])) == ids
+
+    @given(text=any_text, level=st.sampled_from(["word", "char"]))
+    def test_is_undone_by_encode_without_an_unknown_token(self, text: str, level: str) -> None:
+        words = dict.fromkeys(token for token in tokenize(text, level) if token not in (UNK, UNK_CHAR))
+        vocabulary = Vocabulary.of(words, level)
+        ids = [vocabulary.tokens.index(token) for token in tokenize(text, level) if token in words]
+        assert vocabulary.encode(vocabulary.decode(ids)) == ids
+
+
+class TestJson:
+    @pytest.mark.parametrize(
+        "vocabulary",
+        [
+            Vocabulary.build(LINES, "word"),
+            Vocabulary.build(["\u5357\u964c\u91c7\u6851\u51fa\uff0c"], "char"),
+            Vocabulary.of(["a"]),
+            Vocabulary.of([]),
+        ],
+    )
+    def test_round_trip(self, vocabulary: Vocabulary, tmp_path: Path) -> None:
+        assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
+        path = tmp_path / "vocabulary.json"
+        path.write_text("what was there before")
+        vocabulary.save(path)
+        loaded = Vocabulary.load(path)
+        assert loaded == vocabulary
+        assert (loaded.hash, loaded.unk_id, loaded.level) == (vocabulary.hash, vocabulary.unk_id, vocabulary.level)
+        assert [p.name for p in tmp_path.iterdir()] == ["vocabulary.json"]
+
+    def test_hash_tells_vocabularies_apart(self) -> None:
+        one_of_each = [
+            Vocabulary.of("ab", "char"),
+            Vocabulary.of("ba", "char"),
+            Vocabulary.of("ab"),
+            Vocabulary.of("a"),
+        ]
+        assert len({vocabulary.hash for vocabulary in one_of_each}) == len(set(one_of_each)) == 4
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"format": 2}, "format of a vocabulary must be 1, got 2"),
+            ({"format": True}, "format of a vocabulary must be 1, got True"),
+            ({"format": None}, "format of a vocabulary must be 1, got None"),
+            ({"level": "byte"}, "level must be 'word' or 'char'"),
+            ({"level": ["word"]}, "level must be 'word' or 'char'"),
+            ({"tokens": "<eos>"}, "must be a list, got str"),
+            ({"tokens": [EOS, 1]}, "must be a string, got 1"),
+            ({"tokens": [EOS, "a", "a"]}, "'a' twice"),
+            ({"tokens": [EOS, "b"]}, "hash of the vocabulary must be"),
+            ({"level": "char"}, "hash of the vocabulary must be"),
+            ({"hash": 0}, "hash of the vocabulary must be"),
+            ({"more": 1}, "must be an object with the keys"),
+        ],
+    )
+    def test_anything_else_is_refused(self, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+        data = Vocabulary.of(["a"]).to_json() | changes
+        with pytest.raises(ValueError, match=message):
+            Vocabulary.from_json(data)
+        path = tmp_path / "bad.json"
+        path.write_text(json.dumps(data))
+        with pytest.raises(ValueError, match=rf"^{path}: not a vocabulary: .*{message}"):
+            Vocabulary.load(path)
+
+    @pytest.mark.parametrize("key", ["format", "level", "hash", "tokens"])
+    def test_every_key_is_needed(self, key: str) -> None:
+        data = Vocabulary.of(["a"]).to_json()
+        del data[key]
+        with pytest.raises(ValueError, match="must be an object with the keys"):
+            Vocabulary.from_json(data)
+
+    @pytest.mark.parametrize("data", [None, [], "text", 3])
+    def test_needs_an_object(self, data: Any) -> None:
+        with pytest.raises(ValueError, match=f"must be an object with the keys .* got {type(data).__name__}"):
+            Vocabulary.from_json(data)
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+    def test_load_names_a_file_that_is_not_json(self, content: bytes, tmp_path: Path) -> None:
+        path = tmp_path / "bad.json"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"^{path}: not a vocabulary: "):
+            Vocabulary.load(path)
+
+    def test_load_names_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
+        for path in (tmp_path / "none.json", tmp_path):
+            with pytest.raises(ValueError, match=f"^{path}: the vocabulary cannot be read: "):
+                Vocabulary.load(path)
+
+    def test_a_save_that_fails_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "vocabulary.json"
+        Vocabulary.of(["old"]).save(path)
+
+        def fail(*_: object) -> None:
+            raise OSError("no space")
+
+        monkeypatch.setattr("seqgan_env.vocabulary.os.replace", fail)
+        with pytest.raises(OSError, match="no space"):
+            Vocabulary.of(["new"]).save(path)
+        assert Vocabulary.load(path) == Vocabulary.of(["old"])
+        assert [p.name for p in tmp_path.iterdir()] == ["vocabulary.json"]
+
+
+def test_a_vocabulary_is_a_value() -> None:
+    vocabulary = Vocabulary.build(LINES, "word")
+    assert pickle.loads(pickle.dumps(vocabulary)) == vocabulary
+    assert hash(Vocabulary.build(LINES, "word")) == hash(vocabulary)
+    assert vocabulary != Vocabulary.build(LINES, "char")
+    assert vocabulary != "a vocabulary"
+    assert repr(vocabulary).startswith(f"Vocabulary({len(vocabulary)} tokens, level='word', hash=")
+    with pytest.raises(AttributeError):
+        vocabulary.level = "char"  # type: ignore[misc]
