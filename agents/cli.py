@@ -47,7 +47,7 @@ class Train:
         name = f"{Path(config.source).stem}-{config.reward}-{config.seed}"
         out = self.out or Path("runs") / name
         records = Experiment(config, out, resume=self.resume, start_from=self.start_from).run()
-        Console().print(rich_table(summary({config.reward: records}), f"SeqGAN on {Path(config.source).name}"))
+        _console().print(rich_table(summary({config.reward: records}), f"SeqGAN on {Path(config.source).name}"))
         print(f"report: {out / REPORT}")
 
 
@@ -74,7 +74,7 @@ class Demo:
             reward: (self.out / reward / SAMPLES).read_text(encoding="utf-8").splitlines()[:20] for reward in records
         }
         write_comparison(self.out / REPORT, config, records, samples)
-        console = Console()
+        console = _console()
         console.print(rich_table(summary(records), "SeqGAN on the embedded grammar"))
         console.print("\nSentences after training with log D:")
         for line in samples["log_d"][:8]:
@@ -127,6 +127,12 @@ class Evaluate:
         print(json.dumps(evaluate_run(self.run_folder, self.n, self.temperature), indent=2))
 
 
+def _console() -> Console:
+    """A terminal, taken to be wide enough for a table where it does not say how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=110)
+
+
 def _command(argv: Sequence[str]) -> Train | Demo | Sample | Evaluate:
     """Parse the command line; the preset and, where a run is resumed, its own settings are the defaults of the flags."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -147,7 +153,7 @@ def _command(argv: Sequence[str]) -> Train | Demo | Sample | Evaluate:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
-    return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)  # type: ignore[call-overload,no-any-return]
+    return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -109,6 +109,9 @@ class TrainConfig:
     """Everything random follows it."""
     device: str = "auto"
     """auto, cpu, cuda, ..."""
+    n_threads: int | None = None
+    """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several, and on a machine
+    that others use too they are far slower."""
 
     def __post_init__(self) -> None:
         positive = [
@@ -119,6 +122,8 @@ class TrainConfig:
         for name in " ".join(positive).split():
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise ValueError(f"n_threads must be at least 1, got {self.n_threads}")
         if self.n_held_out < 2:
             raise ValueError(f"n_held_out must be at least 2, got {self.n_held_out}")
         for name in ("generator_epochs", "discriminator_rounds", "n_updates"):
@@ -178,7 +183,7 @@ class TrainConfig:
             names = {field.name for field in dataclasses.fields(cls)}
             if set(fields) != names:
                 raise ValueError(f"unknown or missing fields: {', '.join(sorted(set(fields) ^ names))}")
-            listed = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+            listed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
             return cls(**listed)
         except (OSError, UnicodeDecodeError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a readable configuration: {error}") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from torch.utils.tensorboard import SummaryWriter
@@ -31,7 +32,7 @@ from seqgan_env.discriminators import DiscriminatorTrainer, OptimalDiscriminator
 from seqgan_env.metrics import likelihood_metrics
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources.base import KnownSource
-from seqgan_env.task import Task, resolve_device
+from seqgan_env.task import resolve_device
 from seqgan_env.vector_env import SeqGANVectorEnv
 from seqgan_env.vocabulary import Vocabulary
 
@@ -75,15 +76,15 @@ class Experiment:
         progress: bool = True,
     ) -> None:
         self.config, self.out, self.progress = config, Path(out), progress
+        if config.n_threads is not None:
+            torch.set_num_threads(config.n_threads)
         state = self._stored_state(resume, start_from)
-        self.task = Task(config.task)
+        envs = SeqGANVectorEnv(config.n_episodes, autoreset_mode="SameStep", **dataclasses.asdict(config.task))
+        self.env, self.task = SeqGANVecEnv(envs), envs.task
         source, spec = self.task.source, self.task.spec
         if config.reward == EXACT_REWARD and not isinstance(source, KnownSource):
             raise ValueError(f"reward {EXACT_REWARD} needs a source of known likelihood; {config.source} has none")
         self._check_vocabulary(resume)
-        self.env = SeqGANVecEnv(
-            SeqGANVectorEnv(config.n_episodes, autoreset_mode="SameStep", **dataclasses.asdict(config.task))
-        )
         self.agent = SeqGAN(
             config.policy,
             self.env,
@@ -207,6 +208,9 @@ class Experiment:
                 self._checkpoint()
                 bar.update()
                 bar.set_postfix(held_out=f"{self.records[-1]['discriminator_log_loss']:.3f}")
+        if n_rounds:
+            # the trainer's network is the environment's own; only its version is news
+            self.callback.version = self.task.discriminator_version = 1
         self._phase = "adversarial"
 
     def _play(self) -> None:
@@ -312,10 +316,7 @@ class Experiment:
             self._seconds_before = float(state["seconds"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise ValueError(f"the checkpoint is not of this run: {error}") from error
-        weights = self.discriminator_trainer.discriminator.state_dict()
-        self.env.env_method(
-            "load_discriminator", {name: w.cpu().numpy() for name, w in weights.items()}, self.callback.version
-        )
+        self.task.discriminator_version = self.callback.version
 
     def _stored_state(self, resume: bool, start_from: str | Path | None) -> dict[str, Any] | None:
         holds_run = (self.out / CONFIG).exists() or (self.out / CHECKPOINT).exists()
@@ -378,11 +379,16 @@ class _Rounds(BaseCallback):
         return bool(self.model._n_updates < self.experiment.config.n_updates)
 
 
-_ADVERSARIAL = set(
-    "reward discriminator discriminator_embedding_dim filter_widths filter_counts dropout l2 discriminator_rounds "
-    "n_generated discriminator_epochs discriminator_batch_size discriminator_learning_rate n_updates n_episodes "
-    "n_completions learning_rate baseline normalize_advantage every_n_episodes eval_every device".split()
+_ADVERSARIAL = frozenset(
+    {
+        *("reward", "discriminator", "discriminator_embedding_dim", "filter_widths", "filter_counts", "dropout", "l2"),
+        *("discriminator_rounds", "n_generated", "discriminator_epochs", "discriminator_batch_size"),
+        *("discriminator_learning_rate", "n_updates", "n_episodes", "n_completions", "learning_rate", "baseline"),
+        *("normalize_advantage", "every_n_episodes", "eval_every", "device"),
+    }
 )
+"""The settings that the maximum-likelihood phase does not depend on."""
+
 _PRETRAINING = [field.name for field in dataclasses.fields(TrainConfig) if field.name not in _ADVERSARIAL]
 
 
@@ -450,7 +456,9 @@ class Generator:
             try:
                 ids = [int(word) for word in prefix.split()]
             except ValueError as error:
-                raise ValueError(f"prefix must be token ids, as this run's tokens have no text; got {prefix!r}") from error
+                raise ValueError(
+                    f"prefix must be token ids, as this run's tokens have no text; got {prefix!r}"
+                ) from error
         rows = self.agent.sample(n, seed=seed, temperature=temperature, prefix=ids)
         if vocabulary is not None:
             return [vocabulary.decode(row) for row in rows]

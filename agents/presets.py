@@ -27,6 +27,7 @@ PRESETS: dict[str, TrainConfig] = {
         every_n_episodes=128,
         learning_rate=1e-3,
         eval_every=15,
+        n_threads=1,
     ),
     # The synthetic task of the SeqGAN paper, V = 5000 and T = 20, with its sizes.
     "paper": TrainConfig(
@@ -61,6 +62,7 @@ PRESETS: dict[str, TrainConfig] = {
         n_completions=4,
         every_n_episodes=128,
         eval_every=20,
+        n_threads=1,
     ),
     # A text file of some ten thousand lines.
     "text": TrainConfig(

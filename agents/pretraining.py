@@ -36,7 +36,7 @@ class MaximumLikelihoodTrainer:
         max_grad_norm: float = 5.0,
         seed: int = 0,
     ) -> None:
-        if learning_rate <= 0 or batch_size < 1 or max_grad_norm <= 0:
+        if not learning_rate > 0 or batch_size < 1 or not max_grad_norm > 0:
             raise ValueError(
                 "learning_rate and max_grad_norm must be above 0 and batch_size at least 1, "
                 f"got {learning_rate}, {max_grad_norm} and {batch_size}"
@@ -52,7 +52,7 @@ class MaximumLikelihoodTrainer:
         """Pass once over the real sequences.
 
         Returns:
-            The mean loss, nats per token.
+            The mean loss over the updates, nats per token.
 
         Raises:
             ValueError: there are no sequences.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from agents.config import EXACT_REWARD, TrainConfig
@@ -17,29 +18,43 @@ from agents.config import EXACT_REWARD, TrainConfig
 Record = Mapping[str, Any]
 
 COLUMNS = {
-    "nll_oracle": "nll_oracle",
-    "nll_test": "nll_test",
+    "nll_oracle": "nll oracle",
+    "nll_test": "nll test",
     "entropy": "entropy",
     "kl_forward": "KL forward",
     "kl_reverse": "KL reverse",
     "grammatical": "grammatical",
     "distinct": "distinct",
     "discriminator_accuracy": "D accuracy",
-    "discriminator_log_loss": "D log-loss",
     "optimal_accuracy": "D* accuracy",
+    "discriminator_log_loss": "D log-loss",
     "optimal_log_loss": "D* log-loss",
 }
 """The columns of a table of results, by the field of a record."""
 
+_NARROW = {
+    "nll_oracle": "nll\noracle",
+    "nll_test": "nll\ntest",
+    "entropy": "entr-\nopy",
+    "kl_forward": "KL\nfwd",
+    "kl_reverse": "KL\nrev",
+    "grammatical": "gram-\nmar",
+    "discriminator_accuracy": "D\nacc",
+    "optimal_accuracy": "D*\nacc",
+    "discriminator_log_loss": "D\nloss",
+    "optimal_log_loss": "D*\nloss",
+}
+"""Those of a terminal, 80 characters wide."""
+
 LEGEND = (
-    "nll, entropy and KL in nats per token. nll_oracle: generated sequences under the true law; nll_test: held-out real "
-    "sequences under the generator; lower is better, but either alone can be gamed. KL forward grows where the generator "
-    "misses what is real, KL reverse where it makes what is not. distinct: share of different sequences. D: the trained "
-    "discriminator on held-out sequences, D*: the best possible one, p/(p + G); log-loss in nats (log 2 = 0.693 is "
-    "guessing)."
+    "nll, entropy and KL in nats per token. nll_oracle: generated sequences under the true law; nll_test: held-out "
+    "real sequences under the generator; lower is better, but either alone can be gamed. KL reverse grows where the "
+    "generator makes what is not real, KL forward where it misses what is. distinct: share of different sequences. "
+    "D: accuracy and log-loss (nats; 0.693 is guessing) of the trained discriminator on held-out sequences; D*: the "
+    "same of the best possible one, p/(p + G)."
 )
 
-REWARD_NAMES = {"log_d": "log D", "constant": "constant reward", EXACT_REWARD: "exact log-ratio"}
+REWARD_NAMES = {"log_d": "log D", "constant": "constant", EXACT_REWARD: "exact"}
 
 
 def summary(records: Mapping[str, Sequence[Record]]) -> dict[str, Record]:
@@ -52,31 +67,31 @@ def summary(records: Mapping[str, Sequence[Record]]) -> dict[str, Record]:
         The record of each row by its name.
     """
     first = next(iter(records.values()))
-    rows = {"random": _last(first, "random"), "maximum likelihood": _last(first, "temperature", temperature=1.0)}
-    if rows["maximum likelihood"] is None:
+    rows = {"random": _last(first, "random"), "max. likelihood": _last(first, "temperature", temperature=1.0)}
+    if rows["max. likelihood"] is None:
         likelihood = [r for r in first if r["phase"] == "maximum_likelihood"]
-        rows["maximum likelihood"] = min(likelihood, key=lambda r: r["nll_validation"], default=None)
+        rows["max. likelihood"] = min(likelihood, key=lambda r: r["nll_validation"], default=None)
     tempered = [r for r in first if r["phase"] == "temperature"]
     if tempered:
         best = min(tempered, key=lambda r: r["kl_reverse"])
-        rows[f"  best temperature ({best['temperature']:g})"] = best
+        rows[f"  temperature {best['temperature']:g}"] = best
     for reward, own in records.items():
         start = next((r for r in own if r["phase"] == "adversarial" and r["step"] == 0), None)
-        if start is not None and reward == next(iter(records)) and rows["maximum likelihood"] is not None:
+        if start is not None and reward == next(iter(records)) and rows["max. likelihood"] is not None:
             # the temperature sweep measures no discriminator; the first adversarial record is the same generator
             scores = {name: value for name, value in start.items() if name.startswith(("discriminator_", "optimal_"))}
-            rows["maximum likelihood"] = {**rows["maximum likelihood"], **scores}
-        rows[f"SeqGAN, {REWARD_NAMES.get(reward, reward)}"] = _last(own, "adversarial")
+            rows["max. likelihood"] = {**rows["max. likelihood"], **scores}
+        rows[f"SeqGAN {REWARD_NAMES.get(reward, reward)}"] = _last(own, "adversarial")
     return {name: row for name, row in rows.items() if row is not None}
 
 
 def rich_table(rows: Mapping[str, Record], title: str) -> Table:
     """The rows of ``summary`` for the terminal."""
-    columns = _present(rows)
-    table = Table(title=title, caption=LEGEND, caption_justify="left")
+    columns = [column for column in _present(rows) if column in _NARROW]
+    table = Table(title=title, caption=LEGEND, caption_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("generator", no_wrap=True)
     for column in columns:
-        table.add_column(COLUMNS[column], justify="right")
+        table.add_column(_NARROW[column], justify="right", no_wrap=True)
     for name, row in rows.items():
         table.add_row(name, *(_number(row.get(column)) for column in columns))
     return table

@@ -111,8 +111,9 @@ def make_seqgan_vec_env(env_id: str = "SeqGAN-v0", n_envs: int = 64, **kwargs: A
     Raises:
         ValueError: the id is not of this package, or an argument is out of range.
     """
-    if gym.spec(env_id).vector_entry_point != f"{SeqGANVectorEnv.__module__}:{SeqGANVectorEnv.__name__}":
-        raise ValueError(f"env_id must be a task of seqgan_env, got {env_id!r}")
+    spec = gym.registry.get(env_id.removeprefix("seqgan_env:"))
+    if spec is None or spec.vector_entry_point != f"{SeqGANVectorEnv.__module__}:{SeqGANVectorEnv.__name__}":
+        raise ValueError(f"env_id must be the id of a task of seqgan_env, got {env_id!r}")
     envs = gym.make_vec(env_id, num_envs=n_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
     assert isinstance(envs, SeqGANVectorEnv)
     return VecMonitor(SeqGANVecEnv(envs))

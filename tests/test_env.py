@@ -24,8 +24,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from torch import Tensor
 
 import seqgan_env.task
-from seqgan_env import SeqGANEnv, Task
-from seqgan_env.discriminators import Discriminator
+from seqgan_env import SeqGANEnv
+from seqgan_env.discriminators import PAPER_FILTERS, CNNDiscriminator, Discriminator
 from seqgan_env.registration import TASKS
 from seqgan_env.sources import Grammar, LSTMOracle
 from tests.reference_env import BAD_ACTIONS, TINY
@@ -39,6 +39,12 @@ SMALL_GRAMMAR: dict[str, Any] = {"source": "grammar", "discriminator_kwargs": {"
 
 def tiny(**kwargs: Any) -> SeqGANEnv:
     return SeqGANEnv(**{**TINY, **kwargs})
+
+
+def bare(env: gym.Env[Any, Any]) -> SeqGANEnv:
+    """The environment inside the wrappers of `gymnasium.make`."""
+    assert isinstance(env.unwrapped, SeqGANEnv)
+    return env.unwrapped
 
 
 def play(env: SeqGANEnv, actions: list[int]) -> list[Any]:
@@ -90,7 +96,7 @@ class TestEveryId:
         read = EnvSpec.from_json(text)
         assert read == env.spec
         again = gym.make(read)
-        assert again.unwrapped.task_config == env.unwrapped.task_config  # type: ignore[attr-defined]
+        assert bare(again).task_config == bare(env).task_config
 
     def test_the_horizon_is_the_task_s_own(self, env_id: str) -> None:
         spec = gym.spec(env_id)
@@ -122,18 +128,18 @@ class TestEveryId:
         env.reset()
         env.step(1)
         with pytest.raises(AssertionError, match="too early"):
-            env.unwrapped.score(np.zeros((1, env.observation_space.shape[0]), dtype=int))  # type: ignore[attr-defined, index]
+            bare(env).score([[1] * bare(env).sequence_spec.max_length])
 
 
 def test_the_default_is_the_paper_s_task() -> None:
     env = gym.make("SeqGAN-v0")
     assert env.action_space == gym.spaces.Discrete(5000)
     assert env.observation_space == gym.spaces.Box(0, 5000, (20,), np.int64)
-    task = env.unwrapped.task  # type: ignore[attr-defined]
-    assert isinstance(task, Task)
+    task = bare(env).task
     assert isinstance(task.source, LSTMOracle)
     assert task.config.reward == "log_d"
-    assert sum(count for _, count in seqgan_env.discriminators.PAPER_FILTERS) == task.discriminator.output.in_features
+    assert isinstance(task.discriminator, CNNDiscriminator)
+    assert task.discriminator.output.in_features == sum(count for _, count in PAPER_FILTERS)
 
 
 @pytest.mark.theory
@@ -309,7 +315,7 @@ class TestBadActions:
         env = tiny(render_mode="ansi")
         env.reset()
         before = future(env)
-        with pytest.raises(ValueError, match="an action must be one token id, got an array of shape|inhomogeneous"):
+        with pytest.raises(ValueError, match=r"an action must be one token id, got an array of shape|inhomogeneous"):
             env.step(action)
         assert future(env) == before
 
@@ -408,7 +414,7 @@ class TestRendering:
 )
 @pytest.mark.parametrize("is_made", [False, True], ids=["bare", "made"])
 def test_a_duplicate_goes_on_by_itself(duplicate: Any, is_made: bool) -> None:
-    env = gym.make("SeqGAN-v0", **TINY) if is_made else tiny()
+    env: gym.Env[Any, Any] = gym.make("SeqGAN-v0", **TINY) if is_made else tiny()
     env.reset(seed=3)
     env.step(2)
     twin = duplicate(env)
@@ -417,7 +423,7 @@ def test_a_duplicate_goes_on_by_itself(duplicate: Any, is_made: bool) -> None:
         observation_own, *rest_own = env.step(token)  # the twin's steps weren't this one's
         np.testing.assert_array_equal(observation_own, observation)
         assert rest_own == rest
-    twin.unwrapped.load_discriminator(tiny(discriminator_seed=1).discriminator_weights())
-    assert env.unwrapped.discriminator_version == 0  # type: ignore[attr-defined]
-    assert env.unwrapped.score([[2, 0, 1]])[0] == rest[0]  # type: ignore[attr-defined]
-    assert twin.unwrapped.score([[2, 0, 1]])[0] != rest[0]
+    bare(twin).load_discriminator(tiny(discriminator_seed=1).discriminator_weights())
+    assert bare(env).discriminator_version == 0
+    assert bare(env).score([[2, 0, 1]])[0] == rest[0]
+    assert bare(twin).score([[2, 0, 1]])[0] != rest[0]

@@ -90,7 +90,7 @@ def test_check_actions_refuses(action: Any, message: str) -> None:
 
 @pytest.mark.parametrize("actions", [1, [[1]], [[1], [2, 0]]])
 def test_check_actions_takes_one_id_a_row(actions: Any) -> None:
-    with pytest.raises(ValueError, match="an action must be one token id|inhomogeneous"):
+    with pytest.raises(ValueError, match=r"an action must be one token id|inhomogeneous"):
         mdp.check_actions(FIXED, actions)
 
 

@@ -66,7 +66,9 @@ def test_every_metric_is_a_total_per_token() -> None:
         totals["entropy"] -= g
         totals["nll_oracle"] -= p
         totals["kl_reverse"] += g - p
-    n_test, n_generated = (sum(token != 2 for row in rows.tolist() for token in row) for rows in (test_BT, generated_BT))
+    n_test, n_generated = (
+        sum(token != 2 for row in rows.tolist() for token in row) for rows in (test_BT, generated_BT)
+    )
     n_tokens = {"nll_test": n_test, "kl_forward": n_test}
     metrics = likelihood_metrics(REAL, test_BT, generated_BT, GENERATOR.log_prob)
     assert metrics == pytest.approx({name: total / n_tokens.get(name, n_generated) for name, total in totals.items()})

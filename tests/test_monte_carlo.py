@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def score_by(spec: SequenceSpec, table: dict[reference.Prefix, float]) -> reference.Callable[[Tensor], Tensor]:
+def score_by(spec: SequenceSpec, table: dict[reference.Prefix, float]) -> Callable[[Tensor], Tensor]:
     """The reward of each row of a batch, looked up."""
     code_T = (spec.vocab_size + 1) ** torch.arange(spec.max_length)
     rows_BT = torch.from_numpy(reference.padded(spec, table))
@@ -42,7 +43,7 @@ def score_by(spec: SequenceSpec, table: dict[reference.Prefix, float]) -> refere
 @pytest.mark.parametrize("n_completions", [1, 4])
 @pytest.mark.parametrize("spec", SPECS, ids=show)
 def test_is_unbiased_for_every_sequence_and_step(spec: SequenceSpec, n_completions: int) -> None:
-    """Eq. 13.40: the mean over 1,500 runs is the exact Q for each (b, t) at once, every sequence with its own reward."""
+    """Eq. 13.40: the mean over 1,500 runs is the exact Q for all (b, t) at once, each sequence with its own reward."""
     policy = lstm(spec)
     table = reference.random_reward(spec)
     rows = reference.sequences(spec)
@@ -64,8 +65,8 @@ def test_is_unbiased_for_every_sequence_and_step(spec: SequenceSpec, n_completio
 def test_variance_falls_as_one_over_the_completions(spec: SequenceSpec) -> None:
     """Var of the estimate = Var of one completion's reward / N, both by enumeration, for each N at every prefix.
 
-    The mean square about the exact Q over R runs has the variance (mu_4 - sigma^4) / R, and the fourth moment of a mean of
-    N is (mu_4 + 3 (N - 1) sigma^4) / N^3.
+    The mean square about the exact Q over R runs has the variance (mu_4 - sigma^4) / R, and the fourth moment of a mean
+    of N is (mu_4 + 3 (N - 1) sigma^4) / N^3.
     """
     policy = lstm(spec)
     table = reference.random_reward(spec)
@@ -80,7 +81,7 @@ def test_variance_falls_as_one_over_the_completions(spec: SequenceSpec) -> None:
         r = np.array([table[row] for row in rows])
         moments.append((p @ r, p @ (r - p @ r) ** 2, p @ (r - p @ r) ** 4))
     mean_B, variance_B, fourth_B = np.array(moments).T
-    n_runs, sizes = 2000, (1, 4, 16)
+    n_runs, sizes = 1000, (1, 4, 16)
     many_BT = tokens_BT.repeat(n_runs, 1)
     for n in sizes:
         q_BT = action_values(policy, many_BT, score(many_BT), score, n_completions=n, generator=generator(n))
@@ -112,8 +113,8 @@ def test_is_exact_at_the_last_token_and_zero_after_it(spec: SequenceSpec) -> Non
 class Lanes:
     """A score that gives every completion a number of its own and remembers which."""
 
-    def __init__(self) -> None:
-        self.tokens_MT = torch.zeros(0)
+    def __init__(self, max_length: int) -> None:
+        self.tokens_MT = torch.zeros(0, max_length, dtype=torch.int64)
         self.reward_M = torch.zeros(0)
         self.n_calls = 0
 
@@ -158,7 +159,7 @@ def test_every_value_is_the_mean_of_the_completions_of_its_own_prefix(
         rows.append(tuple([*row[:-1], spec.eos_id] if with_end and length < max_length else row))
     tokens_BT = torch.from_numpy(spec.validate(reference.padded(spec, rows), complete=True))
     reward_B = -torch.arange(1.0, n_sequences + 1)
-    lanes = Lanes()
+    lanes = Lanes(max_length)
     policy = continues_with_other_tokens(spec, n_known)
     q_BT = action_values(policy, tokens_BT, reward_B, lanes, n_completions=n_completions, generator=generator(seed))
 

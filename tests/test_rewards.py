@@ -62,12 +62,13 @@ def test_a_discriminator_that_knows_nothing() -> None:
 @pytest.mark.theory
 @given(logit=st.floats(-30, 30))
 def test_gradients_in_the_logit(logit: float) -> None:
-    """d/dx log D = 1 - D is large where D is sure of a fake; d/dx -log(1 - D) = D vanishes there: why 13.37 is usual."""
+    """Where D is sure of a fake d/dx log D = 1 - D is large and d/dx -log(1 - D) = D vanishes: why 13.37 is usual."""
     x = torch.tensor([logit], dtype=torch.float64)
     d = torch.sigmoid(x)
 
     def gradient(name: str) -> Tensor:
-        return torch.func.grad(lambda logit_B: REWARDS[name](logit_B).sum())(x)
+        gradient_B: Tensor = torch.func.grad(lambda logit_B: REWARDS[name](logit_B).sum())(x)
+        return gradient_B
 
     torch.testing.assert_close(gradient("log_d"), torch.sigmoid(-x), rtol=1e-12, atol=0)
     torch.testing.assert_close(gradient("neg_log_one_minus_d"), d, rtol=1e-12, atol=0)

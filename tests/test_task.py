@@ -221,7 +221,7 @@ def test_a_discriminator_comes_from_a_file(tmp_path: Path) -> None:
     save_discriminator(original.discriminator, path)
     task = Task(TaskConfig(vocab_size=3, max_length=3, discriminator=str(path)))
     np.testing.assert_array_equal(task.score(all_sequences(task.spec)), original.score(all_sequences(task.spec)))
-    with pytest.raises(ValueError, match="is a discriminator of SequenceSpec.*, the task has SequenceSpec"):
+    with pytest.raises(ValueError, match=r"is a discriminator of SequenceSpec.*, the task has SequenceSpec"):
         Task(TaskConfig(vocab_size=4, max_length=3, discriminator=str(path)))
     with pytest.raises(ValueError, match="discriminator_kwargs come with the file"):
         Task(TaskConfig(vocab_size=3, max_length=3, discriminator=str(path), discriminator_kwargs={"l2": 0.1}))

@@ -63,7 +63,7 @@ def test_validate_accepts_exactly_what_the_conventions_allow(
     expected = [tokens_of(spec, row) for row in rows]
     is_right = all(tokens is not None and (has_ended(spec, tokens) or not complete) for tokens in expected)
     if not is_right:
-        with pytest.raises(ValueError, match="^rows must"):
+        with pytest.raises(ValueError, match=r"^rows must"):
             spec.validate(rows, complete=complete, name="rows")
         return
     batch = spec.validate(rows, complete=complete, name="rows")
@@ -125,11 +125,11 @@ def test_seeds_differ_by_every_part_of_the_key_and_by_nothing_else() -> None:
 
 
 def test_generators_follow_the_key_and_leave_the_global_state() -> None:
-    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - is left alone
+    torch_before, numpy_before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002 - it is left alone
     draws = [torch.rand(4, generator=torch_generator(0, "x", i)) for i in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert numpy_generator(0, "x", 1).random() == numpy_generator(0, "x", 1).random()
     assert numpy_generator(0, "x", 1).random() != numpy_generator(1, "x", 1).random()
     assert torch.equal(torch.get_rng_state(), torch_before)
-    np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert str(np.random.get_state()) == numpy_before  # noqa: NPY002

@@ -61,7 +61,7 @@ class CNNDiscriminator(Discriminator):
         table = [(index(w), index(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
         if index(embedding_dim) < 1 or any(w < 1 or n < 1 for w, n in table):
             raise ValueError(f"embedding_dim and filters must be at least 1, got {embedding_dim} and {table}")
-        if not 0 <= dropout < 1 or l2 < 0:
+        if not 0 <= dropout < 1 or not 0 <= l2 < float("inf"):
             raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")
         table = [(w, n) for w, n in table if w <= spec.max_length]
         if not table:

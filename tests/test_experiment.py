@@ -1,0 +1,232 @@
+"""Whole runs: what they write, that they repeat, and that an interrupted one loses nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.config import EXACT_REWARD, TrainConfig
+from agents.experiment import Experiment, compare, evaluate_run, load_generator
+from agents.report import summary
+from agents.seqgan import SeqGAN
+
+TINY = TrainConfig(
+    source="oracle",
+    vocab_size=12,
+    max_length=5,
+    n_real=200,
+    n_held_out=200,
+    embedding_dim=8,
+    hidden_dim=8,
+    discriminator_embedding_dim=8,
+    filter_widths=(1, 2),
+    filter_counts=(8, 8),
+    generator_epochs=3,
+    discriminator_rounds=2,
+    n_generated=64,
+    n_updates=6,
+    n_episodes=8,
+    n_completions=2,
+    every_n_episodes=16,
+    eval_every=2,
+    n_eval=50,
+    n_threads=1,
+    device="cpu",
+)
+
+
+def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All that a run must repeat: everything but how long it took."""
+    return [{name: value for name, value in record.items() if name != "wall_time_s"} for record in records]
+
+
+def stored(folder: Path) -> list[dict[str, Any]]:
+    """The records in ``metrics.jsonl``."""
+    return without_time([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ``TINY`` that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("run") / "finished"
+    Experiment(TINY, folder, progress=False).run()
+    return folder
+
+
+def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
+    records = stored(finished)
+    phases = [record["phase"] for record in records]
+    assert phases[0] == "random"
+    assert phases.count("maximum_likelihood") == TINY.generator_epochs
+    assert phases.count("discriminator") == TINY.discriminator_rounds
+    assert [r["step"] for r in records if r["phase"] == "adversarial"] == [0, 2, 4, 6]
+    assert TrainConfig.load(finished / "config.json") == TINY
+    for name in ("nll_oracle", "nll_test", "entropy", "kl_forward", "kl_reverse", "discriminator_log_loss"):
+        assert np.isfinite([r[name] for r in records if r["phase"] == "adversarial"]).all()
+    # pretraining makes version 1; every two updates play 16 episodes, after which the discriminator is retrained
+    assert [r["discriminator_version"] for r in records if r["phase"] == "adversarial"] == [1, 2, 3, 4]
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 5 and "src=\"http" not in page
+    assert len((finished / "samples.txt").read_text().splitlines()) == 200
+    assert list((finished / "tensorboard").glob("events*"))
+    assert SeqGAN.load(finished / "agent.zip").sample(3).shape == (3, 5)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished: Path, tmp_path: Path) -> None:
+    again = Experiment(TINY, tmp_path / "again", progress=False).run()
+    other = Experiment(dataclasses.replace(TINY, seed=1), tmp_path / "other", progress=False).run()
+    assert without_time(again) == stored(finished)
+    assert without_time(other) != stored(finished)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 13, 14, 15, 17])
+def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp_path: Path, stop_after: int) -> None:
+    class Interrupted(Experiment):
+        def _record(self, phase: str, step: int, **more: Any) -> None:
+            if len(self.records) == stop_after:
+                raise KeyboardInterrupt
+            super()._record(phase, step, **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(TINY, tmp_path / "run", progress=False).run()
+    assert len(stored(tmp_path / "run")) == stop_after
+    Experiment(TINY, tmp_path / "run", resume=True, progress=False).run()
+    assert stored(tmp_path / "run") == stored(finished)
+    kept, expected = (SeqGAN.load(folder / "agent.zip").sample(20) for folder in (tmp_path / "run", finished))
+    np.testing.assert_array_equal(kept, expected)
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: signal.Signals) -> None:
+    config = dataclasses.replace(TINY, n_updates=60, eval_every=3)
+    arguments = [
+        *(sys.executable, "-m", "agents.cli", "train", "--preset", "small", "--out", str(tmp_path / "killed")),
+        *(text for name, value in dataclasses.asdict(config).items() for text in _flag(name, value)),
+    ]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count('"adversarial"') >= 3):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(kill)
+    _, stderr = process.communicate(timeout=60)
+    if kill is signal.SIGINT:
+        assert process.returncode == 130
+        assert "--resume" in stderr.splitlines()[-1]
+    n_before = len(stored(tmp_path / "killed"))
+    resumed = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, timeout=240, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    uninterrupted = Experiment(config, tmp_path / "whole", progress=False).run()
+    assert n_before < len(uninterrupted)
+    assert stored(tmp_path / "killed") == without_time(uninterrupted)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [flag if value else flag.replace("--", "--no-", 1)]
+    return [flag, *map(str, value)] if isinstance(value, tuple) else [flag, str(value)]
+
+
+def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    Experiment(TINY, folder, resume=True, progress=False).run()
+    assert stored(folder) == stored(finished)
+
+
+def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
+    records = compare(TINY, ["log_d", "constant", EXACT_REWARD], tmp_path, progress=False)
+    start = {
+        reward: next(r["nll_test"] for r in own if (r["phase"], r["step"]) == ("adversarial", 0))
+        for reward, own in records.items()
+    }
+    assert len(set(start.values())) == 1
+    # with a baseline a reward that says nothing moves nothing
+    constant = [r["nll_test"] for r in records["constant"] if r["phase"] == "adversarial"]
+    assert np.ptp(constant) == pytest.approx(0, abs=1e-9)
+    exact = [r["nll_test"] for r in records[EXACT_REWARD] if r["phase"] == "adversarial"]
+    assert np.ptp(exact) > 1e-4
+    assert list(summary(records))[-3:] == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
+    again = compare(TINY, ["log_d", "constant", EXACT_REWARD], tmp_path, progress=False)
+    assert again == records  # nothing was done twice: not even the times differ
+
+
+def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        TINY, n_real=20, generator_epochs=60, generator_patience=3, n_updates=0, generator_learning_rate=0.05
+    )
+    records = Experiment(config, tmp_path / "run", progress=False).run()
+    likelihood = [r for r in records if r["phase"] == "maximum_likelihood"]
+    best = min(likelihood, key=lambda r: r["nll_validation"])
+    assert best["step"] < likelihood[-1]["step"] == best["step"] + 4 < 60
+    kept = next(r for r in records if (r["phase"], r["step"]) == ("adversarial", 0))
+    assert kept["nll_test"] == pytest.approx(best["nll_test"], rel=1e-6)
+
+
+def test_evaluate_run_measures_afresh_and_writes_nothing(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    record = evaluate_run(finished)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    last = stored(finished)[-1]
+    assert record["nll_test"] == pytest.approx(last["nll_test"], rel=1e-6)
+    assert record["discriminator_version"] == last["discriminator_version"]
+    assert evaluate_run(finished, n=10)["nll_test"] != record["nll_test"]
+
+
+def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> None:
+    corpus = tmp_path / "cats.txt"
+    corpus.write_text("".join(f"a {a} cat {v}.\n" for a in ("big", "small", "old") for v in ("sleeps", "runs", "eats")))
+    config = dataclasses.replace(TINY, source=str(corpus), vocab_size=None, max_length=None)
+    records = Experiment(config, tmp_path / "run", progress=False).run()
+    assert "nll_oracle" not in records[-1] and np.isfinite(records[-1]["nll_test"])
+    corpus.unlink()
+    generator = load_generator(tmp_path / "run")
+    texts = generator.texts(20, prefix="a big")
+    assert len(texts) == 20 and all(text.startswith("a big") for text in texts)
+    assert generator.texts(20, prefix="a big") == texts
+    with pytest.raises(ValueError, match="zebra"):
+        generator.texts(1, prefix="a zebra")
+    with pytest.raises(ValueError, match="shorter than T"):
+        generator.texts(1, prefix="a big big big big big")
+
+
+def test_bad_folders_and_files_are_refused_before_anything_is_written(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds another run"):
+        Experiment(TINY, finished)
+    with pytest.raises(ValueError, match="no run to resume"):
+        Experiment(TINY, tmp_path / "none", resume=True)
+    with pytest.raises(ValueError, match="n_updates 7 instead of 6"):
+        Experiment(dataclasses.replace(TINY, n_updates=7), finished, resume=True)
+    with pytest.raises(ValueError, match="pretrained with another hidden_dim"):
+        Experiment(dataclasses.replace(TINY, hidden_dim=9), tmp_path / "new", start_from=finished)
+    with pytest.raises(ValueError, match="known likelihood"):
+        corpus = tmp_path / "text.txt"
+        corpus.write_text("a b\nc d\n")
+        Experiment(
+            dataclasses.replace(TINY, source=str(corpus), vocab_size=None, max_length=None, reward=EXACT_REWARD),
+            tmp_path / "new",
+        )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match="not an empty folder"):
+        Experiment(TINY, tmp_path / "full")
+    assert not (tmp_path / "new").exists() and not (tmp_path / "none").exists()
+    for name in ("checkpoint.zip", "config.json"):
+        damaged = shutil.copytree(finished, tmp_path / name)
+        content = (damaged / name).read_bytes()
+        (damaged / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(ValueError, match=name):
+            Experiment(TINY, damaged, resume=True)

@@ -1,0 +1,248 @@
+"""The adapters: to Stable-Baselines3 the native vector environment is what single ones are, and prefixes are read."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
+from torch import nn
+
+from agents import PrefixExtractor, SeqGANVecEnv, make_seqgan_vec_env
+from seqgan_env import SeqGANVectorEnv
+from tests.builders import GRAMMAR, ORACLE
+
+TASKS: dict[str, dict[str, Any]] = {"SeqGAN-v0": ORACLE, "SeqGANGrammar-v0": GRAMMAR}
+
+
+def native(env_id: str, n_envs: int) -> SeqGANVecEnv:
+    return SeqGANVecEnv(
+        SeqGANVectorEnv(n_envs, autoreset_mode="SameStep", **{**gym.spec(env_id).kwargs, **TASKS[env_id]})
+    )
+
+
+def dummy(env_id: str, n_envs: int) -> DummyVecEnv:
+    return DummyVecEnv([partial(gym.make, env_id, **TASKS[env_id]) for _ in range(n_envs)])
+
+
+def assert_same_infos(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.keys() == their.keys()
+        for name, value in our.items():
+            assert type(value) is type(their[name])
+            np.testing.assert_array_equal(value, their[name])
+
+
+class TestVecEnv:
+    @pytest.mark.parametrize("env_id", TASKS)
+    @given(n_envs=st.integers(1, 4), seed=st.integers(0, 1000), prefix_length=st.integers(0, 3))
+    @settings(max_examples=8)
+    def test_is_step_for_step_single_environments(
+        self, env_id: str, n_envs: int, seed: int, prefix_length: int
+    ) -> None:
+        ours, theirs = native(env_id, n_envs), dummy(env_id, n_envs)
+        assert ours.observation_space == theirs.observation_space
+        assert ours.action_space == theirs.action_space
+        rng = np.random.default_rng(seed)
+        spec = ours.envs.sequence_spec
+        prefix = rng.integers(1, spec.vocab_size, size=prefix_length)
+        for env in (ours, theirs):
+            env.seed(seed)
+            env.set_options({"prefix": prefix})
+            observations = env.reset()
+            assert isinstance(observations, np.ndarray)
+            assert (observations[:, :prefix_length] == prefix).all()
+        n_ended = 0
+        for _ in range(2 * spec.max_length):
+            actions = rng.integers(spec.vocab_size, size=n_envs)
+            if spec.eos_id is not None:
+                actions[rng.random(n_envs) < 0.3] = spec.eos_id
+            observations, rewards, dones, infos = ours.step(actions)
+            their_observations, their_rewards, their_dones, their_infos = theirs.step(actions)
+            np.testing.assert_array_equal(observations, their_observations)
+            np.testing.assert_array_equal(dones, their_dones)
+            np.testing.assert_allclose(rewards, their_rewards, rtol=1e-5)
+            for our, their in ((observations, their_observations), (rewards, their_rewards), (dones, their_dones)):
+                assert isinstance(our, np.ndarray)
+                assert isinstance(their, np.ndarray)
+                assert (our.dtype, our.shape) == (their.dtype, their.shape)
+            assert (rewards[~dones] == 0).all()
+            assert (rewards[dones] < 0).all()
+            assert_same_infos(infos, their_infos)
+            assert_same_infos(ours.reset_infos, theirs.reset_infos)
+            n_ended += int(dones.sum())
+        assert n_ended >= n_envs
+
+    def test_observations_of_one_step_are_not_changed_by_the_next(self) -> None:
+        env = native("SeqGAN-v0", 2)
+        first = env.reset()
+        kept = np.array(first)
+        terminal = None
+        for _ in range(6):
+            observations, _, _, infos = env.step(np.array([1, 2]))
+            assert isinstance(first, np.ndarray)
+            np.testing.assert_array_equal(first, kept)
+            first, kept = observations, np.array(observations)
+            terminal = infos[1].get("terminal_observation")
+        env.step(np.array([3, 3]))
+        assert terminal is not None
+        assert terminal.tolist() == [2] * 6
+
+    def test_attributes_are_those_of_the_shared_environment(self) -> None:
+        env = native("SeqGAN-v0", 3)
+        assert env.get_attr("discriminator_version") == [0, 0, 0]
+        assert env.get_attr("sequence_spec", indices=[0, 2]) == [env.envs.sequence_spec] * 2
+        env.set_attr("label", "x", indices=1)
+        assert env.get_attr("label", indices=0) == ["x"]
+        assert env.env_is_wrapped(Monitor) == [False] * 3
+        assert env.env_is_wrapped(Monitor, indices=1) == [False]
+        assert list(env.get_images()) == [None] * 3
+        assert env.render_mode is None
+        with pytest.raises(AttributeError):
+            env.get_attr("nothing")
+        env.close()
+
+    def test_a_method_is_called_once_and_all_get_its_answer(self) -> None:
+        env = native("SeqGAN-v0", 3)
+        env.reset()
+        sequences = np.arange(12).reshape(2, 6)
+        before = env.env_method("score", sequences)
+        assert len(before) == 3
+        np.testing.assert_array_equal(before[0], before[2])
+        weights = {name: -array for name, array in env.env_method("discriminator_weights", indices=[0])[0].items()}
+        env.env_method("load_discriminator", weights)
+        assert env.get_attr("discriminator_version") == [1, 1, 1]
+        env.env_method("load_discriminator", weights, version=7, indices=[1])
+        assert env.get_attr("discriminator_version") == [7, 7, 7]
+        assert not np.isclose(env.env_method("score", sequences)[0], before[0]).any()
+        _, _, _, infos = env.step(np.zeros(3, dtype=np.int64))
+        assert [info["discriminator_version"] for info in infos] == [7, 7, 7]
+
+    def test_options_hold_for_one_reset(self) -> None:
+        env = native("SeqGAN-v0", 2)
+        env.set_options({"prefix": [4, 5]})
+        np.testing.assert_array_equal(env.reset(), [[4, 5, 20, 20, 20, 20]] * 2)
+        assert [info["length"] for info in env.reset_infos] == [2, 2]
+        np.testing.assert_array_equal(env.reset(), np.full((2, 6), 20))
+
+    def test_refuses_options_that_differ(self) -> None:
+        env = native("SeqGAN-v0", 2)
+        env.set_options([{"prefix": [4]}, {"prefix": [5]}])
+        with pytest.raises(ValueError, match="takes the same reset options for all episodes"):
+            env.reset()
+
+    @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+    def test_refuses_another_mode(self, mode: AutoresetMode) -> None:
+        with pytest.raises(ValueError, match="must be in mode SAME_STEP, got AutoresetMode"):
+            SeqGANVecEnv(SeqGANVectorEnv(2, autoreset_mode=mode, **ORACLE))
+
+    def test_works_with_the_wrappers_of_stable_baselines(self) -> None:
+        env = VecNormalize(VecMonitor(native("SeqGAN-v0", 3)), norm_obs=False)
+        env.reset()
+        for _ in range(6):
+            _, _, dones, infos = env.step(np.zeros(3, dtype=np.int64))
+        assert dones.all()
+        assert [info["episode"]["l"] for info in infos] == [6, 6, 6]
+        assert infos[0]["episode"]["r"] < 0
+
+
+class TestMake:
+    def test_makes_a_monitored_native_environment(self) -> None:
+        env = make_seqgan_vec_env("SeqGAN-v0", 3, **ORACLE)
+        assert isinstance(env, VecMonitor)
+        assert isinstance(env.venv, SeqGANVecEnv)
+        assert env.num_envs == 3
+        assert env.get_attr("task_config")[0].vocab_size == 20
+        assert make_seqgan_vec_env("seqgan_env:SeqGANGrammar-v0", 2).get_attr("task_config")[0].source == "grammar"
+
+    @pytest.mark.parametrize(
+        ("env_id", "arguments", "message"),
+        [
+            ("CartPole-v1", {}, "env_id must be the id of a task of seqgan_env, got 'CartPole-v1'"),
+            ("SeqGAN-v99", {}, "env_id must be the id of a task of seqgan_env, got 'SeqGAN-v99'"),
+            ("SeqGAN-v0", {"n_envs": 0}, "at least 1, (got|not) 0"),
+            ("SeqGAN-v0", {"vocab_size": 0}, "vocab_size must be"),
+            ("SeqGAN-v0", {"reward": "gold"}, "reward must be one of"),
+        ],
+    )
+    def test_refuses(self, env_id: str, arguments: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            make_seqgan_vec_env(env_id, **arguments)
+
+
+def extractor(max_length: int = 6) -> PrefixExtractor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return PrefixExtractor(gym.spaces.Box(0, 20, (max_length,), np.int64), features_dim=5, embedding_dim=3)
+
+
+class TestPrefixExtractor:
+    @given(seed=st.integers(0, 1000), max_length=st.integers(1, 8))
+    @settings(max_examples=20)
+    def test_is_the_state_after_the_last_token(self, seed: int, max_length: int) -> None:
+        """A GRU cell, stepped from the start symbol through the tokens of each prefix: padding is never read."""
+        features = extractor(max_length)
+        cell = nn.GRUCell(3, 5)
+        for name, parameter in cell.named_parameters():
+            parameter.data.copy_(getattr(features.rnn, f"{name}_l0"))
+        rng = np.random.default_rng(seed)
+        rows = [rng.integers(20, size=length).tolist() for length in range(max_length + 1)]
+        observations = torch.tensor([[*row, *[20] * (max_length - len(row))] for row in rows])
+        expected = []
+        for row in rows:
+            state = torch.zeros(1, 5)
+            for token in [20, *row]:
+                state = cell(features.embedding(torch.tensor([token])), state)
+            expected.append(state)
+        ours = features(observations)
+        assert ours.shape == (max_length + 1, features.features_dim) == (max_length + 1, 5)
+        torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-6)
+        torch.testing.assert_close(features(observations.float()), ours)
+
+    def test_more_padding_changes_nothing(self) -> None:
+        short, long = extractor(3), extractor(6)
+        rows = torch.tensor([[1, 2, 20], [20, 20, 20], [3, 20, 20]])
+        padded = nn.functional.pad(rows, (0, 3), value=20)
+        torch.testing.assert_close(long(padded), short(rows), rtol=0, atol=1e-6)
+
+    def test_order_matters(self) -> None:
+        features = extractor()
+        rows = torch.tensor([[1, 2, 20, 20, 20, 20], [2, 1, 20, 20, 20, 20]])
+        assert not torch.allclose(*features(rows))
+
+    @pytest.mark.parametrize("algorithm", [PPO, A2C])
+    @pytest.mark.parametrize("vectorised", [True, False])
+    def test_trains_with_an_algorithm_of_stable_baselines(self, algorithm: type[PPO | A2C], vectorised: bool) -> None:
+        env: VecEnv | gym.Env[Any, Any] = (
+            make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE) if vectorised else gym.make("SeqGAN-v0", **ORACLE)
+        )
+        arguments = {"n_steps": 32, "batch_size": 16, "n_epochs": 2} if algorithm is PPO else {"n_steps": 6}
+        model = algorithm(
+            "MlpPolicy",
+            env,
+            policy_kwargs={
+                "features_extractor_class": PrefixExtractor,
+                "features_extractor_kwargs": {"features_dim": 8},
+            },
+            seed=0,
+            device="cpu",
+            **arguments,
+        )
+        assert isinstance(model.policy.features_extractor, PrefixExtractor)
+        before = model.policy.features_extractor.embedding.weight.detach().clone()
+        model.learn(128)
+        assert not torch.equal(model.policy.features_extractor.embedding.weight, before)
+        assert model.get_env() is not None
+        mean_reward, _ = evaluate_policy(model, model.get_env(), n_eval_episodes=4)
+        assert np.isfinite(mean_reward)
+        assert mean_reward < 0
