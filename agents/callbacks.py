@@ -110,12 +110,18 @@ class DiscriminatorCallback(BaseCallback):
             self._n_episodes = 0
 
     def retrain(self) -> None:
-        """Train now, and give the new weights to every environment."""
+        """Train now, and give the new weights to every environment.
+
+        Raises:
+            ValueError: the model is no ``Sampler``, and no episode has finished.
+        """
         assert self.trainer is not None
         n_held_out = self.n_held_out
         if isinstance(self.model, Sampler):
             seed = derived_seed(self.seed, "negatives", self.trainer.n_updates)
             generated = self.model.sample(self.n_generated + n_held_out, seed=seed)
+        elif not self._finished:
+            raise ValueError("a training needs negatives, and no episode has finished yet")
         else:
             generated = np.stack(self._finished)
             n_held_out = min(n_held_out, len(generated) // 5)

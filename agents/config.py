@@ -94,6 +94,8 @@ class TrainConfig:
     """N, Monte Carlo completions of each prefix."""
     learning_rate: float = 1e-3
     """Step size of the policy gradient."""
+    final_learning_rate: float | None = None
+    """The step size falls linearly to this at the last update; None keeps it as it is."""
     baseline: str = "prefix"
     """none, step or prefix: what is subtracted from the action values."""
     normalize_advantage: bool = True
@@ -129,8 +131,8 @@ class TrainConfig:
         for name in ("generator_epochs", "discriminator_rounds", "n_updates"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("generator_learning_rate", "discriminator_learning_rate", "learning_rate"):
-            if not getattr(self, name) > 0:
+        for name in ("generator_learning_rate", "discriminator_learning_rate", "learning_rate", "final_learning_rate"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name, allowed in (("reward", (*REWARDS, EXACT_REWARD)), ("baseline", BASELINES)):
             if getattr(self, name) not in allowed:

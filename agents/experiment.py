@@ -88,7 +88,7 @@ class Experiment:
         self.agent = SeqGAN(
             config.policy,
             self.env,
-            learning_rate=config.learning_rate,
+            learning_rate=self._learning_rate,
             n_episodes=config.n_episodes,
             n_completions=config.n_completions,
             baseline=config.baseline,
@@ -227,13 +227,21 @@ class Experiment:
         self._phase = "done"
         self._checkpoint()
 
+    def _learning_rate(self, _: float) -> float:
+        """The schedule of the policy gradient, by updates made; SB3's progress counts steps, whose number is not known."""
+        config = self.config
+        if config.final_learning_rate is None or not hasattr(self, "agent"):
+            return config.learning_rate
+        done = min(1.0, self.agent._n_updates / max(1, config.n_updates - 1))
+        return config.learning_rate + done * (config.final_learning_rate - config.learning_rate)
+
     @property
     def _is_adversarial(self) -> bool:
         return self.config.reward not in (EXACT_REWARD, "constant")
 
     # Measuring
 
-    def evaluate(self, key: str | int = "evaluate", temperature: float = 1.0, n: int | None = None) -> Record:
+    def evaluate(self, key: str = "evaluate", temperature: float = 1.0, n: int | None = None) -> Record:
         """Measure the current generator and discriminator on fresh samples and on held-out real sequences.
 
         Args:
@@ -273,7 +281,8 @@ class Experiment:
     def _record(self, phase: str, step: int, **more: Any) -> None:
         record: Record = {"phase": phase, "step": step}
         record |= {name: value for name, value in more.items() if value is not None}
-        record |= self.evaluate(len(self.records), more.get("temperature", 1.0))
+        # the same random numbers each time, so that a difference between two records is the generator's
+        record |= self.evaluate("record", more.get("temperature", 1.0))
         record["wall_time_s"] = round(self._seconds_before + time.monotonic() - self._started, 3)
         with open(self.out / METRICS, "a") as file:
             file.write(json.dumps(record) + "\n")
@@ -384,6 +393,7 @@ _ADVERSARIAL = frozenset(
         *("reward", "discriminator", "discriminator_embedding_dim", "filter_widths", "filter_counts", "dropout", "l2"),
         *("discriminator_rounds", "n_generated", "discriminator_epochs", "discriminator_batch_size"),
         *("discriminator_learning_rate", "n_updates", "n_episodes", "n_completions", "learning_rate", "baseline"),
+        *("final_learning_rate",),
         *("normalize_advantage", "every_n_episodes", "eval_every", "device"),
     }
 )

@@ -137,10 +137,10 @@ class SeqGAN(BaseAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        self._setup_lr_schedule()
-        self.set_random_seed(self.seed)
         if self._spec is None:
             raise ValueError("env must be given: the policy is made for its sequences")
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
@@ -387,7 +387,8 @@ class SeqGAN(BaseAlgorithm):
         spec = self.policy.spec
         arguments = {name: getattr(self, name) for name in _ARGUMENTS}
         if callable(self.learning_rate):
-            arguments["learning_rate"] = None
+            # a schedule is code, which the file does not hold; it keeps the step size of the moment
+            arguments["learning_rate"] = float(self.policy.optimizer.param_groups[0]["lr"])
         state = {
             "kind": "SeqGAN",
             "policy_class": self.policy_class.__name__,
@@ -414,8 +415,7 @@ class SeqGAN(BaseAlgorithm):
             path: of the file.
             env: to go on learning in; None is enough to predict and to sample.
             device: where the policy computes.
-            custom_objects: what the file cannot hold: ``policy_class`` for a policy of your own, ``learning_rate`` for
-                a schedule.
+            custom_objects: what the file cannot hold: ``policy_class`` for a policy of your own.
             print_system_info: accepted for the interface of Stable-Baselines3.
             force_reset: the same; an iteration always starts with a reset.
             **kwargs: arguments of the constructor that replace the stored ones.
@@ -429,17 +429,13 @@ class SeqGAN(BaseAlgorithm):
         try:
             if state["kind"] != "SeqGAN":
                 raise ValueError(f"{path} holds a {state['kind']}, not a SeqGAN agent")
-            spec, agent, policy_name = SequenceSpec(**state["spec"]), state["agent"], state["policy_class"]
+            spec, agent, policy_name = SequenceSpec(**state["spec"]), state["agent"], str(state["policy_class"])
             arguments = {**{name: state["arguments"][name] for name in _ARGUMENTS}, **kwargs}
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a SeqGAN agent: {error!r}") from error
         policy: Any = custom.get("policy_class") or cls.policy_aliases.get(policy_name)
         if policy is None:
             raise ValueError(f"{path} has the policy {policy_name}; pass it in custom_objects['policy_class']")
-        if arguments["learning_rate"] is None:
-            if "learning_rate" not in custom:
-                raise ValueError(f"{path} was learning by a schedule; pass it in custom_objects['learning_rate']")
-            arguments["learning_rate"] = custom["learning_rate"]
         model = cls(policy, env, device=device, _init_setup_model=False, **arguments)
         if model._spec is None:
             model._spec = spec

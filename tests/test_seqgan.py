@@ -14,6 +14,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
@@ -25,7 +26,7 @@ from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests import reference
 from tests.builders import GRAMMAR, ORACLE, POLICY
-from tests.significance import assert_same_distribution
+from tests.significance import assert_frequencies, assert_same_distribution, counts_of
 
 N_STEPS = 48
 """Steps of eight episodes of six tokens: one iteration of `agent`."""
@@ -138,7 +139,7 @@ class TestCollect:
     def test_does_not_favour_short_episodes(self, n_envs: int) -> None:
         """A chi-square test of the lengths of the episodes against those of the policy's samples.
 
-        Taking the first eight episodes to end would fail it: with four environments the long ones would still be going on.
+        Taking the first eight episodes to end would fail it: of four environments the slow ones would be missing.
         """
         model = agent(make_seqgan_vec_env("SeqGANGrammar-v0", n_envs, **GRAMMAR))
         spec = model.policy.spec
@@ -148,6 +149,19 @@ class TestCollect:
         sampled = spec.lengths(model.sample(20_000))
         assert 3 < sampled.mean() < 9
         assert_same_distribution(*(np.bincount(x, minlength=spec.max_length + 1) for x in (lengths, sampled)))
+
+    @pytest.mark.theory
+    def test_sequences_occur_as_often_as_they_are_likely(self) -> None:
+        """Eq. 13.31: a chi-square test of the collected episodes, each of which begins from s_0 with nothing read."""
+        model, envs = tiny_agent(0, 3, 3, n_envs=3, n_episodes=9)
+        with torch.no_grad():
+            for parameter in model.policy.parameters():
+                parameter.mul_(4)
+        outcomes_BT = reference.padded(envs.sequence_spec, reference.sequences(envs.sequence_spec))
+        collected_BT = torch.cat([collect(model).tokens_BT for _ in range(150)])
+        assert_frequencies(
+            counts_of(collected_BT.numpy(), outcomes_BT), np.exp(model.policy.sequence_log_prob(outcomes_BT))
+        )
 
     @pytest.mark.parametrize("by", ["options", "wrapper"])
     def test_only_the_tokens_after_a_given_prefix_were_chosen(self, by: str) -> None:
@@ -181,8 +195,9 @@ class TestCollect:
         assert not torch.equal(model.policy.output.weight, before)
 
     def test_tokens_that_were_not_chosen_have_no_say(self) -> None:
-        """With everything given but the last token, the update is that of the last token alone (eq. 13.44 from there)."""
+        """With everything given but the last token, the update is that of the last token alone (eq. 13.44)."""
         model = agent(baseline="none", normalize_advantage=False, max_grad_norm=1e9, policy_kwargs={**POLICY, **SGD})
+        model.set_logger(configure(None, []))
         tokens_BT = torch.from_numpy(model.sample(8))
         chosen_BT = torch.zeros(8, 6, dtype=torch.bool)
         chosen_BT[:, -1] = True
@@ -216,9 +231,11 @@ class TableDiscriminator(Discriminator):
         return torch.tensor([self.table[row] for row in reference.unpadded(self.spec, tokens_BT)])
 
 
-def tiny_agent(seed: int, vocab_size: int, max_length: int, **arguments: Any) -> tuple[SeqGAN, SeqGANVectorEnv]:
+def tiny_agent(
+    seed: int, vocab_size: int, max_length: int, n_envs: int = 32, **arguments: Any
+) -> tuple[SeqGAN, SeqGANVectorEnv]:
     envs = SeqGANVectorEnv(
-        32, autoreset_mode="SameStep", vocab_size=vocab_size, max_length=max_length, reward="log_ratio"
+        n_envs, autoreset_mode="SameStep", vocab_size=vocab_size, max_length=max_length, reward="log_ratio"
     )
     defaults = {"n_episodes": 32, "n_completions": 4, "seed": seed, "policy_kwargs": {"hidden_dim": 16}}
     return SeqGAN("LstmPolicy", SeqGANVecEnv(envs), **{**defaults, **arguments}), envs
@@ -247,8 +264,8 @@ class TestLearning:
     def test_raises_the_expected_reward(self) -> None:
         """Eq. 13.39 by enumeration rises with a fixed reward of every sequence, for each of ten seeds.
 
-        A learner that went up or down by chance would pass with probability 2^-10. The rise must also be at least half of
-        what there is to gain, which is known: the best sequence's reward.
+        A learner that went up or down by chance would pass with probability 2^-10. The rise must also be at least half
+        of what there is to gain, which is known: the best sequence's reward.
         """
         for seed in range(10):
             model, envs = tiny_agent(seed, 3, 3, learning_rate=0.03)
@@ -285,6 +302,18 @@ class TestLearning:
             before = divergence()
             model.learn(25 * 32 * 3)
             assert divergence() < before
+
+    def test_completions_are_drawn_anew_at_each_update(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = agent(learning_rate=1e-30)
+        episodes = collect(model)
+        scored: list[torch.Tensor] = []
+        score = model._score
+        monkeypatch.setattr(model, "_score", lambda tokens_MT: [scored.append(tokens_MT), score(tokens_MT)][1])
+        for _ in range(2):
+            model.train(episodes)
+        assert len(scored) == 2
+        assert scored[0].shape == scored[1].shape == (8 * 5 * 2, 6)
+        assert not torch.equal(*scored)
 
     def test_the_native_environment_gives_the_run_of_single_environments(self) -> None:
         models = [agent(ENVS[name]()).learn(3 * N_STEPS) for name in ("four", "native")]
@@ -515,36 +544,34 @@ class TestSaveAndLoad:
             SeqGAN.load(tmp_path / "agent", env=gym.make("SeqGAN-v0", **{**ORACLE, "vocab_size": 21}))
 
     @pytest.mark.parametrize(
-        "change",
+        ("name", "value", "message"),
         [
-            {"kind": "PPO"},
-            {"kind": None},
-            {"spec": {"vocab_size": 20}},
-            {"spec": {"vocab_size": 0, "max_length": 6, "eos_id": None}},
-            {"arguments": {}},
-            {"arguments": None},
-            {"agent": {}},
-            {"policy_class": ["LstmPolicy"]},
+            ("kind", "PPO", "holds a PPO, not a SeqGAN agent"),
+            ("spec", {"vocab_size": 20}, "is not a SeqGAN agent"),
+            ("spec", {"vocab_size": 0, "max_length": 6, "eos_id": None}, "vocab_size must be"),
+            ("arguments", {}, "is not a SeqGAN agent"),
+            ("arguments", None, "is not a SeqGAN agent"),
+            ("agent", {}, "the state is not of this agent"),
+            ("agent", None, "the state is not of this agent"),
+            ("policy_class", ["LstmPolicy"], "has the policy"),
         ],
-        ids=str,
     )
-    def test_refuses_a_checkpoint_of_something_else(self, change: dict[str, Any], tmp_path: Path) -> None:
+    def test_refuses_a_checkpoint_of_something_else(self, name: str, value: Any, message: str, tmp_path: Path) -> None:
         agent().save(tmp_path / "agent")
         state = load_checkpoint(tmp_path / "agent.zip")
-        save_checkpoint(tmp_path / "agent.zip", {**state, **change})
-        with pytest.raises(ValueError, match="."):
+        save_checkpoint(tmp_path / "agent.zip", {**state, name: value})
+        with pytest.raises(ValueError, match=message):
             SeqGAN.load(tmp_path / "agent")
-        for name in change:
-            del state[name]
+        del state[name]
         save_checkpoint(tmp_path / "agent.zip", state)
         with pytest.raises(ValueError, match="is not a SeqGAN agent"):
             SeqGAN.load(tmp_path / "agent")
 
     def test_refuses_a_missing_file_and_one_of_another_algorithm(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="none.zip is not a readable checkpoint"):
+        with pytest.raises(ValueError, match=r"none\.zip is not a readable checkpoint"):
             SeqGAN.load(tmp_path / "none")
         PPO("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "ppo")
-        with pytest.raises(ValueError, match="ppo.zip is not a readable checkpoint"):
+        with pytest.raises(ValueError, match=r"ppo\.zip is not a readable checkpoint"):
             SeqGAN.load(tmp_path / "ppo")
 
     def test_refuses_weights_of_another_size(self, tmp_path: Path) -> None:

@@ -164,6 +164,17 @@ def test_one_call_of_the_discriminator_scores_all_that_ended(mode: AutoresetMode
     assert reward_B.tolist() == [11, 0, 13, 0, 15]
 
 
+def arrays_in(value: Any) -> list[np.ndarray]:
+    """Every array in a tree of lists, tuples, dictionaries and arrays of objects."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple, np.ndarray)):
+        return []
+    return [array for child in value for array in arrays_in(child)]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_nothing_it_returned_changes_later(mode: AutoresetMode) -> None:
     envs = tiny(2, mode)
@@ -176,19 +187,15 @@ def test_nothing_it_returned_changes_later(mode: AutoresetMode) -> None:
         seen.append((results[-1], copy.deepcopy(results[-1])))
     for result, as_it_was in seen:
         assert_same(result, as_it_was)
-    arrays = [
-        array
-        for result in results
-        for part in result
-        for array in (part.values() if isinstance(part, dict) else [part])
-        if isinstance(array, np.ndarray)
-    ]
-    for a, b in itertools.combinations(arrays, 2):
+    for a, b in itertools.combinations(arrays_in(results), 2):
         assert not np.shares_memory(a, b)
-    envs.reset()
-    *arrays, info = envs.step(np.array([0, 1]))
-    for array in (*arrays, *info.values()):
-        array[...] = 1  # the caller's: the environment doesn't notice
+    # the caller's: the environment doesn't notice what becomes of them
+    mask_B = np.ones(2, dtype=bool)
+    for array in arrays_in(envs.reset(options={"reset_mask": mask_B})):
+        array[...] = 1
+        assert not np.shares_memory(array, mask_B)
+    for array in arrays_in(envs.step(np.array([0, 1]))):
+        array[...] = 1
     assert envs.step(np.array([2, 2]))[0].tolist() == [[0, 2, 3], [1, 2, 3]]
 
 

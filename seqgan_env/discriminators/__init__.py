@@ -56,9 +56,7 @@ def build_discriminator(
     check_discriminator(name, spec, kwargs)
     if name not in DISCRIMINATORS:
         return load_discriminator(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "discriminator"))
-        return _construct(name, spec, kwargs or {})
+    return _construct(name, spec, kwargs or {}, seed)
 
 
 def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any] | None = None) -> None:
@@ -68,8 +66,7 @@ def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]
         ValueError: an unknown name, a bad argument, or a file of another task.
     """
     if name in DISCRIMINATORS:
-        with torch.device("meta"):  # shapes without numbers
-            _construct(name, spec, kwargs or {})
+        _check_arguments(name, spec, kwargs or {})
         return
     if not Path(name).is_file():
         raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
@@ -106,10 +103,7 @@ def load_discriminator(path: str | Path) -> Discriminator:
         with safe_open(path, framework="pt") as file:
             recipe = _read_recipe(file)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        with torch.device("meta"):  # so that the file's sizes are compared before any memory is set aside for them
-            shapes = {name: tensor.shape for name, tensor in _construct(*recipe).state_dict().items()}
-        if shapes != {name: weight.shape for name, weight in weights.items()}:
-            raise ValueError("its weights are not those of its recipe")
+        _check_arguments(*recipe)
         discriminator = _construct(*recipe)
         discriminator.load_weights(weights)
     except _DAMAGE as error:
@@ -127,16 +121,23 @@ def _read_recipe(file: Any) -> tuple[str, SequenceSpec, dict[str, Any]]:
     return recipe["name"], SequenceSpec(**recipe["spec"]), dict(recipe["kwargs"])
 
 
-def _construct(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]) -> Discriminator:
-    """Make an instance of a class, which notes its recipe."""
+def _check_arguments(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]) -> None:
+    """Refuse what ``_construct`` could not make."""
     cls = DISCRIMINATORS[name]
     allowed = [p for p in inspect.signature(cls).parameters if p != "spec"]
     unknown = sorted(set(kwargs) - set(allowed))
     if unknown:
         raise ValueError(f"discriminator {name!r} takes {', '.join(allowed)}; got {', '.join(unknown)}")
     try:
-        discriminator = cls(spec, **kwargs).eval()
+        cls.check(spec, **kwargs)
     except TypeError as error:
         raise ValueError(f"discriminator_kwargs {dict(kwargs)} of {name!r}: {error}") from error
+
+
+def _construct(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any], seed: int = 0) -> Discriminator:
+    """Make an instance of a class, which notes its recipe; torch's global generator is left as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "discriminator"))
+        discriminator = DISCRIMINATORS[name](spec, **kwargs).eval()
     discriminator.recipe = {"name": name, "kwargs": dict(kwargs), "spec": asdict(spec)}
     return discriminator

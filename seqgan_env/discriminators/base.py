@@ -49,6 +49,21 @@ class Discriminator(nn.Module):
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
+    @classmethod
+    def check(cls, spec: SequenceSpec, *args: Any, **kwargs: Any) -> Any:
+        """Refuse what the constructor would refuse, without its time and memory.
+
+        A subclass with arguments overrides it.
+
+        Args:
+            spec: the task's sequences.
+            *args: the constructor's further arguments.
+            **kwargs: the same by name.
+
+        Raises:
+            ValueError: a value is out of range.
+        """
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """``load_state_dict``, except that weights which don't fit change nothing.
 

@@ -58,14 +58,7 @@ class CNNDiscriminator(Discriminator):
         l2: float = 0.2,
     ) -> None:
         super().__init__(spec)
-        table = [(index(w), index(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
-        if index(embedding_dim) < 1 or any(w < 1 or n < 1 for w, n in table):
-            raise ValueError(f"embedding_dim and filters must be at least 1, got {embedding_dim} and {table}")
-        if not 0 <= dropout < 1 or not 0 <= l2 < float("inf"):
-            raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")
-        table = [(w, n) for w, n in table if w <= spec.max_length]
-        if not table:
-            raise ValueError(f"filters must hold a width of at most T = {spec.max_length}, got {filters}")
+        table = self.check(spec, embedding_dim, filters, dropout, l2)
         n_features = sum(n for _, n in table)
         self.dropout = dropout
         self.l2 = l2
@@ -76,6 +69,26 @@ class CNNDiscriminator(Discriminator):
         self.output = nn.Linear(n_features, 1)
         # The highway layer starts as nearly the identity (Srivastava et al., 2015).
         nn.init.constant_(self.gate.bias, -2.0)
+
+    @classmethod
+    def check(
+        cls,
+        spec: SequenceSpec,
+        embedding_dim: int = 64,
+        filters: Sequence[tuple[int, int]] | None = None,
+        dropout: float = 0.25,
+        l2: float = 0.2,
+    ) -> list[tuple[int, int]]:
+        """The filters that fit T; see ``Discriminator.check``."""
+        table = [(index(w), index(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
+        if index(embedding_dim) < 1 or any(w < 1 or n < 1 for w, n in table):
+            raise ValueError(f"embedding_dim and filters must be at least 1, got {embedding_dim} and {table}")
+        if not 0 <= dropout < 1 or not 0 <= l2 < float("inf"):
+            raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")
+        table = [(w, n) for w, n in table if w <= spec.max_length]
+        if not table:
+            raise ValueError(f"filters must hold a width of at most T = {spec.max_length}, got {filters}")
+        return table
 
     def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""

@@ -1,0 +1,1 @@
+"""Benchmarks: scenarios as data, a run that writes JSON, and a report that only reads it."""

@@ -1,0 +1,94 @@
+"""PPO and A2C of Stable-Baselines3 on ``SeqGAN-v0``, against a discriminator that is retrained as they learn.
+
+``python -m benchmarks.stable_baselines`` writes ``benchmarks/results/stable_baselines.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
+from benchmarks.environment import describe
+
+RESULTS = Path(__file__).parent / "results" / "stable_baselines.json"
+ALGORITHMS = {"PPO": PPO, "A2C": A2C}
+
+
+class _Rewards(BaseCallback):
+    """The terminal rewards and the versions that paid them, as the agent met them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rewards: list[float] = []
+        self.versions: list[int] = []
+
+    def _on_step(self) -> bool:
+        for done, reward, info in zip(
+            self.locals["dones"], self.locals["rewards"], self.locals["infos"], strict=True
+        ):
+            if done:
+                self.rewards.append(float(reward))
+                self.versions.append(int(info["discriminator_version"]))
+        return True
+
+
+def play(algorithm: str, timesteps: int, n_envs: int, every_n_episodes: int, seed: int) -> dict[str, Any]:
+    """One run.
+
+    Args:
+        algorithm: a key of ``ALGORITHMS``.
+        timesteps: steps of the environment.
+        n_envs: episodes side by side.
+        every_n_episodes: between two trainings of the discriminator.
+        seed: of the algorithm.
+
+    Returns:
+        The mean terminal reward under each version of the discriminator, and what the run took.
+    """
+    env = make_seqgan_vec_env("SeqGAN-v0", n_envs=n_envs)
+    model = ALGORITHMS[algorithm](
+        "MlpPolicy", env, policy_kwargs={"features_extractor_class": PrefixExtractor}, seed=seed, device="cpu"
+    )
+    record = _Rewards()
+    started = time.perf_counter()
+    callbacks = [DiscriminatorCallback(every_n_episodes, n_generated=512, seed=seed), record]
+    model.learn(timesteps, callback=callbacks, progress_bar=True)
+    versions = np.asarray(record.versions)
+    return {
+        "algorithm": algorithm,
+        "timesteps": model.num_timesteps,
+        "episodes": len(versions),
+        "versions": [int(v) for v in np.unique(versions)],
+        "mean_reward": [float(np.mean(np.asarray(record.rewards)[versions == v])) for v in np.unique(versions)],
+        "wall_time_s": round(time.perf_counter() - started, 1),
+    }
+
+
+def main(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250, seed: int = 0) -> None:
+    """Run both and write the results.
+
+    Args:
+        timesteps: steps of the environment in each run.
+        n_envs: episodes side by side.
+        every_n_episodes: between two trainings of the discriminator.
+        seed: of the algorithms.
+    """
+    runs = [play(algorithm, timesteps, n_envs, every_n_episodes, seed) for algorithm in ALGORITHMS]
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"environment": describe(), "seed": seed, "runs": runs}, indent=1) + "\n")
+    for run in runs:
+        rewards = ", ".join(f"{reward:.2f}" for reward in run["mean_reward"])
+        print(f"{run['algorithm']}: {run['timesteps']} steps, mean log D by version: {rewards}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, prog="python -m benchmarks.stable_baselines")
