@@ -30,7 +30,7 @@ class Train:
 
     config: _Flat[TrainConfig]
     preset: str | None = None
-    """Where the settings that are not given come from: grammar, small, paper or text; by default what suits the source."""
+    """Where settings that are not given come from: grammar, small, paper or text; by default what suits the source."""
     out: Path | None = None
     """The run's folder; by default runs/SOURCE-REWARD-SEED."""
     resume: bool = False
@@ -134,7 +134,7 @@ def _console() -> Console:
 
 
 def _command(argv: Sequence[str]) -> Train | Demo | Sample | Evaluate:
-    """Parse the command line; the preset and, where a run is resumed, its own settings are the defaults of the flags."""
+    """Parse the command line; the flags' defaults are those of the preset or, on resuming, the run's own settings."""
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--source")
     early.add_argument("--preset")

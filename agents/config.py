@@ -64,7 +64,7 @@ class TrainConfig:
     l2: float = 0.2
     """Weight of the L2 term on the discriminator's output layer."""
     reward: str = "log_d"
-    """log_d, neg_log_one_minus_d, log_ratio, d, constant, or exact_log_ratio (the optimal discriminator's, where known)."""
+    """log_d, neg_log_one_minus_d, log_ratio, d, constant, or, where the law is known, exact_log_ratio."""
 
     generator_epochs: int = 40
     """At most so many epochs of maximum likelihood."""

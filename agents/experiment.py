@@ -1,4 +1,6 @@
-"""A whole run: maximum likelihood, the discriminator's pretraining, the adversarial game; measured, kept and resumable.
+"""A whole run: maximum likelihood, the discriminator's pretraining, the adversarial game.
+
+A run is measured as it goes, kept, and can be resumed.
 
 Randomness is keyed by the seed and by what is being done (``seqgan_env.seeding``), so a checkpoint needs no generator state
 and a resumed run equals an uninterrupted one.
@@ -62,8 +64,8 @@ class Experiment:
         progress: show a progress bar on the terminal.
 
     Raises:
-        ValueError: ``out`` holds another run, there is nothing to resume, a file is damaged, or a setting does not fit the
-            source. Construction checks everything and writes nothing.
+        ValueError: ``out`` holds another run, there is nothing to resume, a file is damaged, or a setting does not fit
+            the source. Construction checks everything and writes nothing.
     """
 
     def __init__(
@@ -204,10 +206,11 @@ class Experiment:
                     batch_size=config.discriminator_batch_size,
                 )
                 self._round += 1
-                self._record("discriminator", self._round, loss=loss)
-                self._checkpoint()
                 bar.update()
-                bar.set_postfix(held_out=f"{self.records[-1]['discriminator_log_loss']:.3f}")
+                if self._round % max(1, n_rounds // 10) == 0 or self._round == n_rounds:
+                    self._record("discriminator", self._round, loss=loss)
+                    self._checkpoint()
+                    bar.set_postfix(held_out=f"{self.records[-1]['discriminator_log_loss']:.3f}")
         if n_rounds:
             # the trainer's network is the environment's own; only its version is news
             self.callback.version = self.task.discriminator_version = 1
@@ -228,7 +231,7 @@ class Experiment:
         self._checkpoint()
 
     def _learning_rate(self, _: float) -> float:
-        """The schedule of the policy gradient, by updates made; SB3's progress counts steps, whose number is not known."""
+        """The schedule of the policy gradient, by updates made; how many steps they will take is not known."""
         config = self.config
         if config.final_learning_rate is None or not hasattr(self, "agent"):
             return config.learning_rate

@@ -387,8 +387,9 @@ class SeqGAN(BaseAlgorithm):
         spec = self.policy.spec
         arguments = {name: getattr(self, name) for name in _ARGUMENTS}
         if callable(self.learning_rate):
-            # a schedule is code, which the file does not hold; it keeps the step size of the moment
-            arguments["learning_rate"] = float(self.policy.optimizer.param_groups[0]["lr"])
+            # a schedule is code, which the file does not hold; it keeps the step size of the moment, or where that has
+            # come down to 0 the one it began with
+            arguments["learning_rate"] = self.policy.optimizer.param_groups[0]["lr"] or self.lr_schedule(1.0)
         state = {
             "kind": "SeqGAN",
             "policy_class": self.policy_class.__name__,

@@ -69,14 +69,18 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(
     out = [] if "--out" in arguments else ["--out", "run"]
     assert main(["train", *source, *out, *arguments]) == 2
     stderr = capsys.readouterr().err
-    assert stderr.startswith("seqgan: error: ") and stderr.count("\n") == 1 and says in stderr
-    assert not Path("run").exists() and Path("full/letter.txt").read_text() == "keep me"
+    assert stderr.startswith("seqgan: error: ")
+    assert stderr.count("\n") == 1
+    assert says in stderr
+    assert not Path("run").exists()
+    assert Path("full/letter.txt").read_text() == "keep me"
 
 
 def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", str(run), "-n", "4", "--prefix", "3 1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4 and all(line.startswith("3 1 ") and len(line.split()) == 5 for line in lines)
+    assert len(lines) == 4
+    assert all(line.startswith("3 1 ") and len(line.split()) == 5 for line in lines)
     assert main(["evaluate", str(run)]) == 0
     assert {"nll_test", "nll_oracle", "discriminator_accuracy"} <= set(json.loads(capsys.readouterr().out))
 
@@ -95,12 +99,12 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["evaluate", "RUN", "--temperature", "-1"], "temperature"),
     ],
 )
-def test_bad_requests_to_a_run(
-    run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_requests_to_a_run(run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(run) if argument == "RUN" else argument for argument in arguments]) == 2
     stderr = capsys.readouterr().err
-    assert stderr.startswith("seqgan: error: ") and stderr.count("\n") == 1 and says in stderr
+    assert stderr.startswith("seqgan: error: ")
+    assert stderr.count("\n") == 1
+    assert says in stderr
 
 
 def test_another_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

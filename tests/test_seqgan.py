@@ -524,19 +524,26 @@ class TestSaveAndLoad:
         assert (read.n_completions, read.learning_rate, read.verbose, read.n_episodes) == (7, 0.5, 1, 8)
         collect(read)
 
-    def test_a_schedule_and_a_policy_of_ones_own_are_given_again(self, tmp_path: Path) -> None:
+    def test_a_policy_of_ones_own_is_given_again(self, tmp_path: Path) -> None:
         class Mine(LstmPolicy):
             pass
 
-        model = SeqGAN(Mine, ENVS["native"](), learning_rate=lambda remaining: 0.1, policy_kwargs=POLICY)
+        model = SeqGAN(Mine, ENVS["native"](), policy_kwargs=POLICY)
         model.save(tmp_path / "agent")
         with pytest.raises(ValueError, match=r"has the policy Mine; pass it in custom_objects\['policy_class'\]"):
             SeqGAN.load(tmp_path / "agent")
-        with pytest.raises(ValueError, match=r"a schedule; pass it in custom_objects\['learning_rate'\]"):
-            SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine})
-        read = SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine, "learning_rate": 0.2})
+        read = SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine})
         assert isinstance(read.policy, Mine)
         assert_same_policy(read, model)
+
+    def test_a_schedule_leaves_a_step_size_and_can_be_given_again(self, tmp_path: Path) -> None:
+        """The step size of the moment; the first one where the schedule has come down to 0, as here at the end."""
+        model = agent(learning_rate=lambda remaining: 0.1 * remaining)
+        for stops, expected in ((None, 0.1), (Stop(at=N_STEPS // 4 + 1), 0.05)):
+            model.learn(N_STEPS if stops is None else 2 * N_STEPS, stops)
+            model.save(tmp_path / "agent")
+            assert SeqGAN.load(tmp_path / "agent").learning_rate == expected
+        assert SeqGAN.load(tmp_path / "agent", learning_rate=lambda remaining: 0.2).lr_schedule(1) == 0.2
 
     def test_does_not_fit_another_task(self, tmp_path: Path) -> None:
         agent().save(tmp_path / "agent")
