@@ -1,9 +1,7 @@
 """A whole run: maximum likelihood, the discriminator's pretraining, the adversarial game.
 
-A run is measured as it goes, kept, and can be resumed.
-
-Randomness is keyed by the seed and by what is being done (``seqgan_env.seeding``), so a checkpoint needs no generator state
-and a resumed run equals an uninterrupted one.
+A run is measured as it goes, kept, and can be resumed. Randomness is keyed by the seed and by what is being done
+(``seqgan_env.seeding``), so a checkpoint needs no generator state and a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -32,9 +32,7 @@ class _Rewards(BaseCallback):
         self.versions: list[int] = []
 
     def _on_step(self) -> bool:
-        for done, reward, info in zip(
-            self.locals["dones"], self.locals["rewards"], self.locals["infos"], strict=True
-        ):
+        for done, reward, info in zip(self.locals["dones"], self.locals["rewards"], self.locals["infos"], strict=True):
             if done:
                 self.rewards.append(float(reward))
                 self.versions.append(int(info["discriminator_version"]))
