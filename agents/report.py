@@ -162,13 +162,14 @@ def _plots(records: Mapping[str, Sequence[Record]]) -> list[tuple[str, str]]:
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.subplots()
         drawn = False
-        for reward, own in records.items():
-            for field, style in fields:
+        for color, (reward, own) in enumerate(_shown(records, phases).items()):
+            for index, (field, style) in enumerate(fields):
                 points = [(r["step"], r[field]) for r in own if r["phase"] in phases and field in r]
-                if points and not ("adversarial" not in phases and reward != next(iter(records))):
-                    label = field if len(records) == 1 or "adversarial" not in phases else None
-                    label = label or f"{field}, {REWARD_NAMES.get(reward, reward)}"
-                    axes.plot(*zip(*points, strict=True), style, label=label, markersize=3)
+                if points:
+                    # several runs: a colour each, and a style for each quantity; one run: a colour for each quantity
+                    label = field if len(records) == 1 else f"{field}, {REWARD_NAMES.get(reward, reward)}"
+                    line = f"C{color if 'adversarial' in phases and len(records) > 1 else index}{style}"
+                    axes.plot(*zip(*points, strict=True), line, label=label)
                     drawn = True
         if drawn:
             axes.set(title=title, xlabel=_XLABELS[phases[0]])
@@ -177,6 +178,12 @@ def _plots(records: Mapping[str, Sequence[Record]]) -> list[tuple[str, str]]:
             plots.append((title, _png(figure)))
     scatter = _trade_off(records)
     return plots + ([scatter] if scatter else [])
+
+
+def _shown(records: Mapping[str, Sequence[Record]], phases: Sequence[str]) -> Mapping[str, Sequence[Record]]:
+    """The runs of a panel: what comes before the adversarial game is the same for all, or the first one's alone."""
+    first = next(iter(records))
+    return records if "adversarial" in phases else {first: records[first]}
 
 
 def _trade_off(records: Mapping[str, Sequence[Record]]) -> tuple[str, str] | None:
