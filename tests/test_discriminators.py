@@ -128,6 +128,23 @@ class TestCNN:
 
 
 class TestLogits:
+    @pytest.mark.parametrize("name", ["fixed length", "variable length"])
+    def test_the_tables_of_frozen_convolutions_score_as_forward_does(self, name: str) -> None:
+        """``scorer`` for many sequences is another sum of the same terms; for few it is ``forward`` itself."""
+        spec = SequenceSpec(9, 6, eos_id=None if name == "fixed length" else 0)
+        network = build_discriminator("cnn", spec, seed=3, kwargs={"filters": [[1, 5], [2, 4], [4, 3], [6, 2]]})
+        rng = np.random.default_rng(0)
+        tokens_BT = rng.integers(0, 9, size=(50, 6))
+        if spec.eos_id is not None:
+            ended_BT = np.cumsum(tokens_BT == 0, axis=1) - (tokens_BT == 0) > 0
+            tokens_BT[ended_BT] = spec.pad_id
+        assert network.scorer(1) is network
+        tables = network.scorer(50)
+        assert tables is not network
+        with torch.no_grad():
+            batch = torch.from_numpy(tokens_BT)
+            torch.testing.assert_close(tables(batch), network(batch), rtol=1e-5, atol=1e-6)
+
     @pytest.mark.parametrize("batch_size", [1, 3, 100])
     def test_the_batch_size_changes_nothing_but_the_last_bits(self, batch_size: int) -> None:
         tokens_BT = sequences(20)

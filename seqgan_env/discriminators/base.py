@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,14 @@ class Discriminator(nn.Module):
                 raise ValueError(f"{name} must be finite, got NaN or infinity in it")
         self.load_state_dict(dict(weights))
 
+    def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
+        """A function that scores as ``forward`` does in evaluation mode, for as long as the weights stay as they are.
+
+        Args:
+            n: how many sequences it is to score; a subclass may prepare for many.
+        """
+        return self
+
     @torch.no_grad()
     def logits(self, tokens_BT: Tokens | Tensor, batch_size: int = 1024) -> npt.NDArray[np.float64]:
         """Score any number of sequences in evaluation mode (no dropout), a bounded number at a time.
@@ -102,7 +110,8 @@ class Discriminator(nn.Module):
         self.eval()
         try:
             tokens = torch.as_tensor(tokens_BT, device=self.device)
-            parts = [self(chunk).double().cpu() for chunk in tokens.split(batch_size)]
+            score = self.scorer(len(tokens))
+            parts = [score(chunk).double().cpu() for chunk in tokens.split(batch_size)]
         finally:
             self.train(was_training)
         return np.concatenate([part.numpy() for part in parts]) if parts else np.zeros(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 
 import torch
@@ -27,6 +27,8 @@ PAPER_FILTERS: tuple[tuple[int, int], ...] = (
     (20, 160),
 )
 """(width, count) of the paper's filters for T = 20; 1,720 in all."""
+
+_MAX_TABLE_ELEMENTS = 1 << 27  # half a gigabyte; see CNNDiscriminator.scorer
 
 
 def dropout(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
@@ -93,8 +95,43 @@ class CNNDiscriminator(Discriminator):
     def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
         embedded_BET = self.embedding(tokens_BT).transpose(1, 2)
+        pooled_BF = torch.cat([conv(embedded_BET).amax(dim=2) for conv in self.convolutions], dim=1)
+        return self._judge(pooled_BF, generator)
+
+    def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
+        """See ``Discriminator.scorer``.
+
+        A convolution over embedded tokens is a sum of rows of the table embedding x filter. For more windows than there
+        are tokens in the vocabulary it pays to make these tables once; the sums then cost no multiplication.
+        """
+        convolutions = [conv for conv in self.convolutions if isinstance(conv, nn.Conv1d)]
+        n_rows = self.spec.vocab_size + 1
+        n_elements = n_rows * sum(conv.out_channels * conv.kernel_size[0] for conv in convolutions)
+        if n * self.spec.max_length < n_rows or n_elements > _MAX_TABLE_ELEMENTS:
+            return self
+        # row k * (V + 1) + v: what token v contributes at place k of a window
+        tables_RC = [
+            torch.einsum("ve,cek->kvc", self.embedding.weight, conv.weight).reshape(-1, conv.out_channels)
+            for conv in convolutions
+        ]
+
+        def score(tokens_BT: Tensor) -> Tensor:
+            pooled = []
+            for conv, table_RC in zip(convolutions, tables_RC, strict=True):
+                width = conv.kernel_size[0]
+                rows_BPK = tokens_BT.unfold(1, width, 1) + torch.arange(width, device=tokens_BT.device) * n_rows
+                sums_BPC = F.embedding_bag(rows_BPK.flatten(0, 1), table_RC, mode="sum").unflatten(
+                    0, rows_BPK.shape[:2]
+                )
+                pooled.append(sums_BPC.amax(dim=1) if conv.bias is None else sums_BPC.amax(dim=1) + conv.bias)
+            return self._judge(torch.cat(pooled, dim=1))
+
+        return score
+
+    def _judge(self, pooled_BF: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What follows the convolutions and the maximum over time."""
         # max and relu commute, and pooling first leaves relu less to do
-        features_BF = F.relu(torch.cat([conv(embedded_BET).amax(dim=2) for conv in self.convolutions], dim=1))
+        features_BF = F.relu(pooled_BF)
         gate_BF = torch.sigmoid(self.gate(features_BF))
         features_BF = gate_BF * F.relu(self.transform(features_BF)) + (1.0 - gate_BF) * features_BF
         if self.training and self.dropout > 0:
