@@ -1,7 +1,7 @@
 """What a reward is worth: the same run with log D, with a constant, and with the exact log-ratio, over several seeds.
 
 ``python -m benchmarks.rewards run`` does the runs (it resumes) and writes ``benchmarks/results/rewards.json``;
-``python -m benchmarks.rewards report`` prints the tables of ``docs/results.md`` from that file and trains nothing.
+``python -m benchmarks.rewards report`` writes the tables of ``docs/results.md`` from that file and trains nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from agents.report import COLUMNS, markdown_table, summary
 from benchmarks.environment import describe
 
 RESULTS = Path(__file__).parent / "results" / "rewards.json"
+
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+BEGIN, END = "<!-- rewards: begin -->", "<!-- rewards: end -->"
 
 SCENARIOS: dict[str, TrainConfig] = {"grammar": PRESETS["grammar"], "small": PRESETS["small"]}
 """The embedded grammar, as in ``make demo``, and a small synthetic oracle."""
@@ -57,16 +60,30 @@ def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = RESULT
     print(f"wrote {results}", file=sys.stderr)
 
 
-def report(results: Path = RESULTS) -> None:
-    """Print the tables of the docs.
+def report(results: Path = RESULTS, page: Path = PAGE) -> None:
+    """Write the tables into the docs.
 
     Args:
         results: the JSON file.
+        page: the Markdown file, in which they stand between two comments.
     """
-    document = json.loads(results.read_text())
-    print(f"Seeds {document['seeds'][0]} to {document['seeds'][-1]}; mean ± half the width of a 95 % interval (t).\n")
+    before, rest = page.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(f"{before}{BEGIN}\n{tables(json.loads(results.read_text()))}{END}{after}")
+    print(f"wrote {page}", file=sys.stderr)
+
+
+def tables(document: Mapping[str, Any]) -> str:
+    """The tables of the docs, in Markdown."""
+    environment, seeds = document["environment"], document["seeds"]
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    parts = [
+        f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t). Measured with "
+        f"{versions}, on {environment['processor']}.\n"
+    ]
     for name, scenario in document["scenarios"].items():
-        print(f"### {name}\n\n{table(scenario['rows'])}\n{differences(scenario['rows'])}")
+        parts.append(f"### {name}\n\n{table(scenario['rows'])}\n{differences(scenario['rows'])}")
+    return "\n".join(parts)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -136,8 +136,6 @@ def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: sign
 
 def _flag(name: str, value: Any) -> list[str]:
     flag = "--" + name.replace("_", "-")
-    if value is None:
-        return []
     if isinstance(value, bool):
         return [flag if value else flag.replace("--", "--no-", 1)]
     return [flag, *map(str, value)] if isinstance(value, tuple) else [flag, str(value)]

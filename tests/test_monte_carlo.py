@@ -155,8 +155,8 @@ def test_every_value_is_the_mean_of_the_completions_of_its_own_prefix(
     rows = []
     for b in range(n_sequences):
         length = int(rng.integers(1, max_length + 1)) if with_end else max_length
-        row = [b, *rng.integers(n_known, size=length - 1).tolist()]
-        rows.append(tuple([*row[:-1], spec.eos_id] if with_end and length < max_length else row))
+        row = (b, *rng.integers(n_known, size=length - 1).tolist())
+        rows.append(row if spec.eos_id is None or length == max_length else (*row[:-1], spec.eos_id))
     tokens_BT = torch.from_numpy(spec.validate(reference.padded(spec, rows), complete=True))
     reward_B = -torch.arange(1.0, n_sequences + 1)
     lanes = Lanes(max_length)

@@ -226,7 +226,7 @@ class TestPrefixExtractor:
         env: VecEnv | gym.Env[Any, Any] = (
             make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE) if vectorised else gym.make("SeqGAN-v0", **ORACLE)
         )
-        arguments = {"n_steps": 32, "batch_size": 16, "n_epochs": 2} if algorithm is PPO else {"n_steps": 6}
+        arguments: dict[str, Any] = {"n_steps": 6} if algorithm is A2C else {"n_steps": 32, "batch_size": 16}
         model = algorithm(
             "MlpPolicy",
             env,
@@ -242,7 +242,8 @@ class TestPrefixExtractor:
         before = model.policy.features_extractor.embedding.weight.detach().clone()
         model.learn(128)
         assert not torch.equal(model.policy.features_extractor.embedding.weight, before)
-        assert model.get_env() is not None
-        mean_reward, _ = evaluate_policy(model, model.get_env(), n_eval_episodes=4)
+        played = model.get_env()
+        assert played is not None
+        mean_reward, _ = evaluate_policy(model, played, n_eval_episodes=4)
         assert np.isfinite(mean_reward)
-        assert mean_reward < 0
+        assert np.less(mean_reward, 0)

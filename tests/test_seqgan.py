@@ -45,6 +45,11 @@ def agent(env: Env | None = None, **arguments: Any) -> SeqGAN:
     return SeqGAN("LstmPolicy", env or ENVS["native"](), **{**defaults, **arguments})
 
 
+def env_of(model: SeqGAN) -> VecEnv:
+    assert model.env is not None
+    return model.env
+
+
 def collect(model: SeqGAN, callback: BaseCallback | None = None) -> Episodes:
     """One collection, with randomness of its own each time."""
     model._n_updates += 1
@@ -130,8 +135,7 @@ class TestCollect:
         assert tokens_BT.shape == (n_episodes, spec.max_length)
         spec.validate(tokens_BT.numpy(), complete=True)
         assert torch.equal(chosen_BT, tokens_BT != spec.pad_id)
-        assert model.env is not None
-        scores = model.env.env_method("score", tokens_BT.numpy(), indices=[0])[0]
+        scores = env_of(model).env_method("score", tokens_BT.numpy(), indices=[0])[0]
         np.testing.assert_allclose(reward_B, scores, rtol=1e-5)
         assert reward_B.dtype == torch.float64
 
@@ -245,8 +249,8 @@ class TestLearning:
     @pytest.mark.theory
     def test_one_step_of_one_token_follows_the_immediate_reward(self) -> None:
         """Eq. 13.44 at T = 1 (IRGAN's case): the step of SGD is its rate times the mean of r grad log G(y)."""
-        arguments = {"baseline": "none", "normalize_advantage": False, "max_grad_norm": 1e9, "learning_rate": 0.01}
-        model, envs = tiny_agent(0, 4, 1, **arguments, policy_kwargs=SGD)
+        plain: dict[str, Any] = {"baseline": "none", "normalize_advantage": False, "max_grad_norm": 1e9}
+        model, envs = tiny_agent(0, 4, 1, **plain, learning_rate=0.01, policy_kwargs=SGD)
         table = reference.random_reward(envs.sequence_spec)
         envs.set_discriminator(TableDiscriminator(envs.sequence_spec, table))
         episodes = collect(model)
@@ -308,7 +312,12 @@ class TestLearning:
         episodes = collect(model)
         scored: list[torch.Tensor] = []
         score = model._score
-        monkeypatch.setattr(model, "_score", lambda tokens_MT: [scored.append(tokens_MT), score(tokens_MT)][1])
+
+        def watched(tokens_MT: torch.Tensor) -> torch.Tensor:
+            scored.append(tokens_MT)
+            return score(tokens_MT)
+
+        monkeypatch.setattr(model, "_score", watched)
         for _ in range(2):
             model.train(episodes)
         assert len(scored) == 2
@@ -365,6 +374,7 @@ class TestLearning:
         class Draws(BaseCallback):
             def _on_step(self) -> bool:
                 torch.rand(3)
+                assert isinstance(self.model, SeqGAN)
                 self.model.sample(5)
                 self.model.predict(np.full(6, 20))
                 return True
@@ -388,7 +398,6 @@ class TestLearning:
 class TestPretraining:
     def test_makes_real_sequences_likelier(self) -> None:
         model = agent()
-        assert model.env is not None
         real = make_seqgan_vec_env("SeqGAN-v0", 1, **ORACLE).get_attr("task")[0].real_sequences
         before = model.policy.sequence_log_prob(real).mean()
         losses: list[float] = []
@@ -447,14 +456,13 @@ class TestStableBaselines:
     @every_env
     def test_evaluate_policy(self, make_env: Callable[[], Env]) -> None:
         model = agent(make_env())
-        rewards, lengths = evaluate_policy(model, model.get_env(), n_eval_episodes=6, return_episode_rewards=True)
+        rewards, lengths = evaluate_policy(model, env_of(model), n_eval_episodes=6, return_episode_rewards=True)
         assert lengths == [6] * 6
-        assert model.env is not None
         observation, row = np.full(6, 20), []
         for t in range(6):
             row.append(int(model.predict(observation, deterministic=True)[0]))
             observation[t] = row[-1]
-        expected = model.env.env_method("score", np.array([row]), indices=[0])[0][0]
+        expected = env_of(model).env_method("score", np.array([row]), indices=[0])[0][0]
         np.testing.assert_allclose(rewards, expected, rtol=1e-4)
 
     @every_env
@@ -462,7 +470,7 @@ class TestStableBaselines:
         env = make_env()
         model = agent(env)
         evaluation = EvalCallback(
-            agent(make_env()).get_env(),
+            env_of(agent(make_env())),
             n_eval_episodes=4,
             eval_freq=6,
             best_model_save_path=str(tmp_path / "best"),
@@ -480,7 +488,7 @@ class TestStableBaselines:
         assert at_the_end.num_timesteps == 2 * N_STEPS
 
     def test_a_run_without_an_evaluation_is_the_same(self) -> None:
-        evaluation = EvalCallback(agent().get_env(), n_eval_episodes=4, eval_freq=6, verbose=0, deterministic=False)
+        evaluation = EvalCallback(env_of(agent()), n_eval_episodes=4, eval_freq=6, verbose=0, deterministic=False)
         assert_same_policy(agent().learn(2 * N_STEPS, CallbackList([evaluation])), agent().learn(2 * N_STEPS))
 
 
