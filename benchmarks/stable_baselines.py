@@ -20,7 +20,8 @@ from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
 from benchmarks.environment import describe
 
 RESULTS = Path(__file__).parent / "results" / "stable_baselines.json"
-ALGORITHMS = {"PPO": PPO, "A2C": A2C}
+ALGORITHMS = {"PPO": (PPO, {"n_steps": 128}), "A2C": (A2C, {})}
+"""Class and arguments of each; PPO's collections are short, since the discriminator can only change between them."""
 
 
 class _Rewards(BaseCallback):
@@ -53,9 +54,9 @@ def play(algorithm: str, timesteps: int, n_envs: int, every_n_episodes: int, see
         The mean terminal reward under each version of the discriminator, and what the run took.
     """
     env = make_seqgan_vec_env("SeqGAN-v0", n_envs=n_envs)
-    model = ALGORITHMS[algorithm](
-        "MlpPolicy", env, policy_kwargs={"features_extractor_class": PrefixExtractor}, seed=seed, device="cpu"
-    )
+    kind, arguments = ALGORITHMS[algorithm]
+    policy_kwargs = {"features_extractor_class": PrefixExtractor}
+    model = kind("MlpPolicy", env, policy_kwargs=policy_kwargs, seed=seed, device="cpu", **arguments)
     record = _Rewards()
     started = time.perf_counter()
     callbacks = [DiscriminatorCallback(every_n_episodes, n_generated=512, seed=seed), record]
