@@ -23,11 +23,10 @@ from agents.experiment import compare
 from agents.presets import PRESETS
 from agents.report import COLUMNS, markdown_table, summary
 from benchmarks.environment import describe
+from benchmarks.page import DOCS, RESULTS, replace_section
 
-RESULTS = Path(__file__).parent / "results" / "rewards.json"
-
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
-BEGIN, END = "<!-- rewards: begin -->", "<!-- rewards: end -->"
+FILE = RESULTS / "rewards.json"
+PAGE = DOCS / "results.md"
 
 SCENARIOS: dict[str, TrainConfig] = {"grammar": PRESETS["grammar"], "small": PRESETS["small"]}
 """The embedded grammar, as in ``make demo``, and a small synthetic oracle."""
@@ -35,7 +34,7 @@ SCENARIOS: dict[str, TrainConfig] = {"grammar": PRESETS["grammar"], "small": PRE
 DIFFERENCES = ("kl_reverse", "kl_forward", "nll_test")
 
 
-def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = RESULTS) -> None:
+def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE) -> None:
     """Do the runs and write the results.
 
     Args:
@@ -60,16 +59,14 @@ def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = RESULT
     print(f"wrote {results}", file=sys.stderr)
 
 
-def report(results: Path = RESULTS, page: Path = PAGE) -> None:
+def report(results: Path = FILE, page: Path = PAGE) -> None:
     """Write the tables into the docs.
 
     Args:
         results: the JSON file.
-        page: the Markdown file, in which they stand between two comments.
+        page: the Markdown file.
     """
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}\n{tables(json.loads(results.read_text()))}{END}{after}")
+    replace_section(page, "rewards", tables(json.loads(results.read_text())))
     print(f"wrote {page}", file=sys.stderr)
 
 

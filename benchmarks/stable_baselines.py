@@ -1,6 +1,7 @@
 """PPO and A2C of Stable-Baselines3 on ``SeqGAN-v0``, against a discriminator that is retrained as they learn.
 
-``python -m benchmarks.stable_baselines`` writes ``benchmarks/results/stable_baselines.json``.
+``python -m benchmarks.stable_baselines run`` writes ``benchmarks/results/stable_baselines.json``, ``... report`` the
+table of ``docs/results.md`` from it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
+from agents.report import markdown_table
 from benchmarks.environment import describe
+from benchmarks.page import DOCS, RESULTS, replace_section
 
-RESULTS = Path(__file__).parent / "results" / "stable_baselines.json"
+FILE = RESULTS / "stable_baselines.json"
+PAGE = DOCS / "results.md"
 ALGORITHMS = {"PPO": (PPO, {"n_steps": 128}), "A2C": (A2C, {})}
 """Class and arguments of each; PPO's collections are short, since the discriminator can only change between them."""
 
@@ -72,7 +76,7 @@ def play(algorithm: str, timesteps: int, n_envs: int, every_n_episodes: int, see
     }
 
 
-def main(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250, seed: int = 0) -> None:
+def run(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250, seed: int = 0) -> None:
     """Run both and write the results.
 
     Args:
@@ -82,12 +86,30 @@ def main(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250,
         seed: of the algorithms.
     """
     runs = [play(algorithm, timesteps, n_envs, every_n_episodes, seed) for algorithm in ALGORITHMS]
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"environment": describe(), "seed": seed, "runs": runs}, indent=1) + "\n")
-    for run in runs:
-        rewards = ", ".join(f"{reward:.2f}" for reward in run["mean_reward"])
-        print(f"{run['algorithm']}: {run['timesteps']} steps, mean log D by version: {rewards}", file=sys.stderr)
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps({"environment": describe(), "seed": seed, "runs": runs}, indent=1) + "\n")
+    print(f"wrote {FILE}", file=sys.stderr)
+
+
+def report() -> None:
+    """Write the table into the docs."""
+    replace_section(PAGE, "stable_baselines", table(json.loads(FILE.read_text())))
+    print(f"wrote {PAGE}", file=sys.stderr)
+
+
+def table(document: Mapping[str, Any]) -> str:
+    """One line an algorithm."""
+    rows = {
+        run["algorithm"]: {
+            "steps": f"{run['timesteps']:,}",
+            "episodes": f"{run['episodes']:,}",
+            "versions": str(len(run["versions"])),
+            "mean log D under each version": ", ".join(f"{reward:.2f}" for reward in run["mean_reward"]),
+        }
+        for run in document["runs"]
+    }
+    return markdown_table(rows, list(next(iter(rows.values()))), first="algorithm")
 
 
 if __name__ == "__main__":
-    tyro.cli(main, prog="python -m benchmarks.stable_baselines")
+    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.stable_baselines")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import rewards
+from benchmarks import rewards, stable_baselines, text
+from benchmarks.page import replace_section, section
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
@@ -32,17 +34,40 @@ def test_differences_are_taken_within_a_seed() -> None:
     assert "| exact − max. likelihood | -0.500 ± 0.000 |" in rewards.differences(rows)
 
 
-@pytest.mark.skipif(not rewards.RESULTS.exists(), reason="no results are committed")
-def test_the_page_of_results_is_made_from_the_committed_results() -> None:
-    page = rewards.PAGE.read_text()
-    assert rewards.tables(json.loads(rewards.RESULTS.read_text())) in page
+@pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
+def test_the_tables_of_rewards_are_made_from_the_committed_results() -> None:
+    assert rewards.tables(json.loads(rewards.FILE.read_text())) == section(rewards.PAGE, "rewards")
 
 
-@pytest.mark.skipif(not rewards.RESULTS.exists(), reason="no results are committed")
+@pytest.mark.skipif(not text.FILE.exists(), reason="no results are committed")
+def test_the_tables_of_real_text_are_made_from_the_committed_results() -> None:
+    assert text.tables(json.loads(text.FILE.read_text(encoding="utf-8"))) == section(text.PAGE, "text")
+
+
+@pytest.mark.skipif(not stable_baselines.FILE.exists(), reason="no results are committed")
+def test_the_table_of_stable_baselines_is_made_from_the_committed_results() -> None:
+    document = json.loads(stable_baselines.FILE.read_text())
+    assert stable_baselines.table(document) == section(stable_baselines.PAGE, "stable_baselines")
+    for run in document["runs"]:
+        assert run["timesteps"] >= 50_000
+        assert run["versions"] == list(range(len(run["versions"])))
+        assert np.ptp(run["mean_reward"]) > 0.1
+
+
+@pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
 def test_with_the_exact_reward_the_agent_passes_maximum_likelihood_at_any_temperature() -> None:
     """In each committed scenario the 95 % interval of the difference in reverse divergence lies below 0."""
-    for scenario in json.loads(rewards.RESULTS.read_text())["scenarios"].values():
+    for scenario in json.loads(rewards.FILE.read_text())["scenarios"].values():
         rows = scenario["rows"]
         pairs = zip(rows["SeqGAN exact"], rows["best temperature"], strict=True)
         mean, half = rewards.interval([a["kl_reverse"] - b["kl_reverse"] for a, b in pairs])
         assert mean + half < 0
+
+
+def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n")
+    replace_section(page, "x", "new\n")
+    assert page.read_text() == "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n"
+    with pytest.raises(ValueError, match="once each"):
+        replace_section(page, "y", "new\n")
