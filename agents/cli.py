@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from rich.console import Console
@@ -17,7 +17,13 @@ from rich.console import Console
 from agents.config import EXACT_REWARD, TrainConfig
 from agents.presets import PRESETS, get_preset, preset_for
 
-DEMO_REWARDS = ("log_d", "constant", EXACT_REWARD)
+DEMO_REWARDS: dict[str, dict[str, Any]] = {
+    "log_d": {},
+    "constant": {},
+    EXACT_REWARD: {"n_episodes": 256, "learning_rate": 3e-3, "final_learning_rate": 3e-4},
+}
+"""The demo's rewards, each with the settings of its own. The exact reward bears larger steps, which with log D would
+follow the discriminator's errors."""
 
 T = TypeVar("T")
 _Flat = Annotated[T, tyro.conf.arg(name="")]
@@ -92,6 +98,10 @@ class Sample:
     """How many."""
     temperature: float = 1.0
     """Below 1 likelier and less diverse, above 1 the contrary."""
+    top_k: int | None = None
+    """Draw only from the k likeliest tokens."""
+    top_p: float | None = None
+    """Draw only from the likeliest tokens that together reach this probability."""
     prefix: str = ""
     """Text, or token ids where tokens have no text, that every sequence begins with."""
     seed: int = 0
@@ -104,7 +114,12 @@ class Sample:
         from agents.experiment import load_generator
 
         for line in load_generator(self.run_folder, self.device).texts(
-            self.n, prefix=self.prefix, temperature=self.temperature, seed=self.seed
+            self.n,
+            prefix=self.prefix,
+            temperature=self.temperature,
+            seed=self.seed,
+            top_k=self.top_k,
+            top_p=self.top_p,
         ):
             print(line)
 

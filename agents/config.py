@@ -97,7 +97,7 @@ class TrainConfig:
     final_learning_rate: float | None = None
     """The step size falls linearly to this at the last update; None keeps it as it is."""
     baseline: str = "prefix"
-    """none, step or prefix: what is subtracted from the action values."""
+    """none, batch, step, prefix or learned: what is subtracted from the action values."""
     normalize_advantage: bool = True
     """Divide the advantages by their root mean square."""
     every_n_episodes: int = 64

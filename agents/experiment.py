@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,6 @@ class Experiment:
         source, spec = self.task.source, self.task.spec
         if config.reward == EXACT_REWARD and not isinstance(source, KnownSource):
             raise ValueError(f"reward {EXACT_REWARD} needs a source of known likelihood; {config.source} has none")
-        self._check_vocabulary(resume)
         self.agent = SeqGAN(
             config.policy,
             self.env,
@@ -304,6 +303,7 @@ class Experiment:
     def _state_dict(self) -> dict[str, Any]:
         return {
             "config": json.dumps(dataclasses.asdict(self.config)),
+            "sha256": getattr(self.task.source, "sha256", None),
             "phase": self._phase,
             "round": self._round,
             "best": self._best,
@@ -316,6 +316,8 @@ class Experiment:
         }
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
+        if state.get("sha256") != getattr(self.task.source, "sha256", None):
+            raise ValueError(f"{self.config.source} has changed since the run began")
         try:
             self._phase, self._round, self._best = state["phase"], state["round"], state["best"]
             self.agent.load_state_dict({**state["agent"], "seed": self.config.seed})
@@ -358,11 +360,6 @@ class Experiment:
             fresh = {"n_updates": 0, "num_timesteps": 0}
             return {**state, "agent": {**state["agent"], **fresh}}
         return state
-
-    def _check_vocabulary(self, resume: bool) -> None:
-        path = self.out / VOCABULARY
-        if resume and path.exists() and Vocabulary.load(path) != self.task.source.vocabulary:
-            raise ValueError(f"{self.config.source} has changed since the run in {self.out} began: another vocabulary")
 
 
 class _Rounds(BaseCallback):
@@ -414,13 +411,14 @@ def _check_same(stored: TrainConfig, given: TrainConfig, what: str) -> None:
 
 
 def compare(
-    config: TrainConfig, rewards: Sequence[str], out: str | Path, *, progress: bool = True
+    config: TrainConfig, rewards: Mapping[str, Mapping[str, Any]], out: str | Path, *, progress: bool = True
 ) -> dict[str, list[Record]]:
     """The same run once for each reward, from one maximum-likelihood phase; what is done already is not done again.
 
     Args:
-        config: the settings of all of them.
-        rewards: their rewards; the first one's run does the maximum likelihood.
+        config: the settings that they share.
+        rewards: the rewards, each with the settings that it has of its own; the first one's run does the maximum
+            likelihood.
         out: each run has a folder of its own in here.
         progress: show progress bars.
 
@@ -430,12 +428,12 @@ def compare(
     Raises:
         ValueError: see ``Experiment``.
     """
-    out = Path(out)
-    configs = {reward: dataclasses.replace(config, reward=reward) for reward in rewards}
+    out, first = Path(out), next(iter(rewards))
+    configs = {reward: dataclasses.replace(config, reward=reward, **own) for reward, own in rewards.items()}
     records = {}
     for reward, own in configs.items():
         folder = out / reward
-        start_from = None if reward == rewards[0] else out / rewards[0]
+        start_from = None if reward == first else out / first
         resume = (folder / CONFIG).exists()
         records[reward] = Experiment(own, folder, resume=resume, start_from=start_from, progress=progress).run()
     return records
@@ -448,7 +446,16 @@ class Generator:
     agent: SeqGAN
     vocabulary: Vocabulary | None
 
-    def texts(self, n: int, *, prefix: str = "", temperature: float = 1.0, seed: int = 0) -> list[str]:
+    def texts(
+        self,
+        n: int,
+        *,
+        prefix: str = "",
+        temperature: float = 1.0,
+        seed: int = 0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> list[str]:
         """Draw sequences as a person reads them.
 
         Args:
@@ -456,6 +463,8 @@ class Generator:
             prefix: text or, where tokens have no text, token ids separated by spaces.
             temperature: of the softmax.
             seed: the same seed gives the same sequences.
+            top_k: only the k likeliest tokens are drawn; None is all.
+            top_p: only the likeliest tokens that together reach this probability are drawn; None is all.
 
         Raises:
             ValueError: a value is out of range, or the prefix is too long or out of vocabulary.
@@ -470,7 +479,7 @@ class Generator:
                 raise ValueError(
                     f"prefix must be token ids, as this run's tokens have no text; got {prefix!r}"
                 ) from error
-        rows = self.agent.sample(n, seed=seed, temperature=temperature, prefix=ids)
+        rows = self.agent.sample(n, seed=seed, temperature=temperature, prefix=ids, top_k=top_k, top_p=top_p)
         if vocabulary is not None:
             return [vocabulary.decode(row) for row in rows]
         return [" ".join(str(token) for token in row if token != pad_id) for row in rows]

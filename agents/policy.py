@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from agents.networks import LstmCore, RecurrentState
+from agents.networks import AttentionCore, Core, CoreState, GruCore, LstmCore, TransformerCore
 from agents.sampling import sample_tokens
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -23,7 +23,7 @@ _CHUNK_LOGITS = 1 << 24  # logits held at once where no gradient is needed: 64 M
 class AutoregressivePolicy(BasePolicy):
     """A generator ``G_theta`` whose next-token distribution is ``softmax(W h_t + c)`` (eq. 13.30).
 
-    The first input is the padding id V, which no token has. Subclasses choose the core.
+    The first input is the padding id V, which no token has. Subclasses choose the core that makes ``h_t``.
 
     Args:
         observation_space: ``Box(0, V, (T,))``, the padded prefix.
@@ -34,10 +34,13 @@ class AutoregressivePolicy(BasePolicy):
         hidden_dim: H.
         optimizer_class: the policy gradient's optimiser.
         optimizer_kwargs: its further arguments.
+        **core_kwargs: further arguments of the core.
 
     Raises:
-        ValueError: the spaces are not those of a sequence task, or a size is below 1.
+        ValueError: the spaces are not those of a sequence task, or a size does not fit.
     """
+
+    core_class: ClassVar[type[Core]] = Core
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class AutoregressivePolicy(BasePolicy):
         hidden_dim: int = 32,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
+        **core_kwargs: Any,
     ) -> None:
         super().__init__(
             observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs
@@ -63,17 +67,19 @@ class AutoregressivePolicy(BasePolicy):
         if embedding_dim < 1 or hidden_dim < 1:
             raise ValueError(f"embedding_dim and hidden_dim must be at least 1, got {embedding_dim} and {hidden_dim}")
         self.spec = SequenceSpec(int(action_space.n), observation_space.shape[0], eos_id)
-        self.core = self._build_core(embedding_dim, hidden_dim)
+        if self.core_class is Core:
+            raise NotImplementedError(f"{type(self).__name__} must choose a core")
+        self.core = self.core_class(self.spec, embedding_dim, hidden_dim, **core_kwargs)
         self.output = nn.Linear(hidden_dim, self.spec.vocab_size)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
-
-    def _build_core(self, embedding_dim: int, hidden_dim: int) -> LstmCore:
-        raise NotImplementedError(f"{type(self).__name__} must choose a core")
 
     # The distribution
 
     def log_prob(self, tokens_BT: Tensor, temperature: float = 1.0) -> Tensor:
         """The log-probability of each token given those before it (the factors of eq. 13.31), with gradient.
+
+        It is that of the whole softmax at this temperature, also for tokens that were drawn with top-k or top-p: those
+        cut the softmax off and scale up the rest, in which most sequences have no probability at all.
 
         Args:
             tokens_BT: sequences, padded with V.
@@ -98,7 +104,7 @@ class AutoregressivePolicy(BasePolicy):
 
     # Generation
 
-    def read(self, tokens_BT: Tensor) -> RecurrentState:
+    def read(self, tokens_BT: Tensor) -> CoreState:
         """The state after reading each prefix: the one that predicts its next token."""
         length_B = (tokens_BT != self.spec.pad_id).sum(dim=1)
         inputs_BT = self._shift(tokens_BT)
@@ -111,26 +117,48 @@ class AutoregressivePolicy(BasePolicy):
             )
         return state
 
-    def step(self, token_B: Tensor, state: RecurrentState) -> RecurrentState:
+    def step(self, token_B: Tensor, state: CoreState) -> CoreState:
         """The state after reading one more token."""
         return self.core.step(token_B, state)
 
     def choose(
-        self, state: RecurrentState, generator: torch.Generator | None = None, temperature: float = 1.0
+        self,
+        state: CoreState,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Tensor:
-        """Draw the next token of each sequence, shape ``(B,)``."""
+        """Draw the next token of each sequence, shape ``(B,)``; the arguments are those of ``sample_tokens``."""
         return sample_tokens(
-            state[0], self.output.weight, self.output.bias, generator=generator, temperature=temperature
+            state[0],
+            self.output.weight,
+            self.output.bias,
+            generator=generator,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
         )
 
     @torch.no_grad()
-    def complete(self, tokens_BT: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0) -> Tensor:
+    def complete(
+        self,
+        tokens_BT: Tensor,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tensor:
         """Continue each prefix to the end of the sequence.
 
         Args:
             tokens_BT: prefixes, padded with V; one that has ended stays as it is.
             generator: where the randomness comes from; None is torch's global generator.
             temperature: the logits are divided by it.
+            top_k: only the likeliest k tokens are drawn; None is all.
+            top_p: only the likeliest tokens that together reach this probability are drawn; None is all.
 
         Returns:
             Complete sequences, shape ``(B, T)``.
@@ -144,7 +172,7 @@ class AutoregressivePolicy(BasePolicy):
         row_M = (~ended_B).nonzero().squeeze(1)
         length_M, state = length_B[row_M], self.read(tokens_BT[row_M])
         while len(row_M):
-            token_M = self.choose(state, generator, temperature)
+            token_M = self.choose(state, generator, temperature, top_k=top_k, top_p=top_p)
             tokens_BT[row_M, length_M] = token_M
             length_M = length_M + 1
             alive_M = length_M < spec.max_length
@@ -157,13 +185,23 @@ class AutoregressivePolicy(BasePolicy):
         return tokens_BT
 
     def sample(
-        self, n: int, generator: torch.Generator | None = None, temperature: float = 1.0, prefix: Any = ()
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+        prefix: Any = (),
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
     ) -> Tensor:
-        """Draw ``n`` complete sequences that begin with ``prefix`` (a row of token ids), shape ``(n, T)``."""
+        """Draw ``n`` complete sequences that begin with ``prefix`` (a row of token ids), shape ``(n, T)``.
+
+        The other arguments are those of ``complete``.
+        """
         tokens_BT = torch.full((n, self.spec.max_length), self.spec.pad_id, device=self.device)
         if len(prefix):
             tokens_BT[:, : len(prefix)] = torch.as_tensor(prefix, device=self.device)
-        return self.complete(tokens_BT, generator, temperature)
+        return self.complete(tokens_BT, generator, temperature, top_k=top_k, top_p=top_p)
 
     # What Stable-Baselines3 asks of a policy
 
@@ -183,5 +221,32 @@ class AutoregressivePolicy(BasePolicy):
 class LstmPolicy(AutoregressivePolicy):
     """The generator of the SeqGAN paper: an embedding, an LSTM and a softmax; the arguments are the base class's."""
 
-    def _build_core(self, embedding_dim: int, hidden_dim: int) -> LstmCore:
-        return LstmCore(self.spec.vocab_size, embedding_dim, hidden_dim)
+    core_class = LstmCore
+
+
+class GruPolicy(AutoregressivePolicy):
+    """An embedding, a GRU and a softmax; the arguments are the base class's."""
+
+    core_class = GruCore
+
+
+class AttentionPolicy(AutoregressivePolicy):
+    """An LSTM with attention over its outputs so far, and a softmax; the arguments are the base class's."""
+
+    core_class = AttentionCore
+
+
+class TransformerPolicy(AutoregressivePolicy):
+    """A causal transformer and a softmax.
+
+    The arguments are the base class's and those of ``TransformerCore``: ``n_layers`` (2) and ``n_heads`` (4, which must
+    divide ``hidden_dim``).
+    """
+
+    core_class = TransformerCore
+
+
+POLICIES: dict[str, type[AutoregressivePolicy]] = {
+    policy.__name__: policy for policy in (LstmPolicy, GruPolicy, AttentionPolicy, TransformerPolicy)
+}
+"""The generators, by the name that ``SeqGAN`` and the command line know them by."""

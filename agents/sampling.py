@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,8 @@ def sample_tokens(
     *,
     generator: torch.Generator | None = None,
     temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
 ) -> Tensor:
     """Draw one token a row from ``softmax((W h + c) / temperature)`` (eq. 13.30).
 
@@ -25,17 +29,29 @@ def sample_tokens(
     V = 5000 is some twenty times faster than ``torch.multinomial``. The rows are walked in chunks whose size does not
     change the result.
 
+    With ``top_k`` only the k likeliest tokens are drawn, with ``top_p`` only the nucleus (arXiv 1904.09751): the
+    smallest set of likeliest tokens whose probability reaches p. Both apply to the softmax at the temperature; with
+    both, the nucleus is that of the k tokens, scaled up to 1. Of equally likely tokens at the border some are taken.
+
     Args:
         hidden_MH: the generator's output states.
         weight_VH: W, the output matrix.
         bias_V: c, the output bias; ``-inf`` forbids a token.
         generator: where the uniforms come from; None is torch's global generator.
         temperature: above 0.
+        top_k: at least 1; None or V and more is all tokens.
+        top_p: above 0 and at most 1; None or 1 is all tokens.
 
     Returns:
         Token ids, ``int64``, shape ``(M,)``.
+
+    Raises:
+        ValueError: temperature, top_k or top_p is out of range.
     """
     n_rows, vocab_size = len(hidden_MH), len(weight_VH)
+    check_sampling(temperature, top_k, top_p)
+    n_kept = vocab_size if top_k is None else min(top_k, vocab_size)
+    mass = 1.0 if top_p is None else top_p
     n_blocks = -(-vocab_size // _BLOCK)
     padding = n_blocks * _BLOCK - vocab_size
     weight_HV = torch.nn.functional.pad(weight_VH / temperature, (0, 0, 0, padding)).t()
@@ -45,7 +61,10 @@ def sample_tokens(
     chunk = max(1, _CHUNK_ELEMENTS // (n_blocks * _BLOCK))
     for start in range(0, n_rows, chunk):
         rows = slice(start, start + chunk)
-        weights_CV = torch.addmm(bias_V, hidden_MH[rows], weight_HV)
+        weights_CV = torch.addmm(bias_V, hidden_MH[rows], weight_HV)  # first logits, then weights
+        if n_kept < vocab_size or mass < 1:
+            token_M[rows] = _draw_likeliest(weights_CV[:, :vocab_size], uniform_M1[rows], n_kept, mass)
+            continue
         weights_CV.sub_(weights_CV.amax(dim=1, keepdim=True)).exp_()
         weights_CKJ = weights_CV.view(-1, n_blocks, _BLOCK)
         block_C1, target_C1 = _invert(weights_CKJ.sum(dim=2), uniform_M1[rows])
@@ -53,6 +72,30 @@ def sample_tokens(
         inside_C1, _ = _invert(inside_CJ, target_C1 / inside_CJ.sum(dim=1, keepdim=True))
         token_M[rows] = (block_C1 * _BLOCK + inside_C1).squeeze(1)
     return token_M
+
+
+def check_sampling(temperature: float, top_k: int | None = None, top_p: float | None = None) -> None:
+    """Refuse what no token can be drawn with.
+
+    Raises:
+        ValueError: temperature, top_k or top_p is out of range.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
+        raise ValueError(f"top_k must be a whole number of at least 1, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
+
+
+def _draw_likeliest(logits_CV: Tensor, uniform_C1: Tensor, n_kept: int, mass: float) -> Tensor:
+    """Draw one of the ``n_kept`` likeliest tokens and of these only from the first that together reach ``mass``."""
+    logits_CK, token_CK = logits_CV.topk(n_kept, dim=1)  # in descending order
+    p_CK = logits_CK.softmax(dim=1)
+    # a token belongs to the nucleus if those before it do not reach the mass yet: the likeliest always does
+    before_CK = p_CK.cumsum(dim=1, dtype=torch.float64) - p_CK
+    index_C1, _ = _invert(p_CK.masked_fill(before_CK >= mass, 0), uniform_C1)
+    return token_CK.gather(1, index_C1).squeeze(1)
 
 
 def _invert(weights_CK: Tensor, uniform_C1: Tensor) -> tuple[Tensor, Tensor]:

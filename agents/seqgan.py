@@ -21,9 +21,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.losses import BASELINES, advantages, normalize, policy_gradient_loss
-from agents.monte_carlo import action_values
-from agents.policy import AutoregressivePolicy, LstmPolicy
+from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_loss, root_mean_square
+from agents.monte_carlo import action_values, last_step
+from agents.policy import POLICIES, AutoregressivePolicy
 from agents.pretraining import MaximumLikelihoodTrainer
 from agents.sb3 import make_seqgan_vec_env
 from seqgan_env import mdp
@@ -46,6 +46,17 @@ class Episodes(NamedTuple):
     """The terminal rewards, float64."""
 
 
+class Estimate(NamedTuple):
+    """An estimate of the gradient, as the loss that has it."""
+
+    loss: Tensor
+    """Its gradient estimates ``-grad J`` (eq. 13.44), over a positive scale where advantages are normalised."""
+    q_BT: Tensor
+    """The action values, float64."""
+    log_prob_BT: Tensor
+    """The log-probability of each token, nats, with gradient."""
+
+
 class SeqGAN(BaseAlgorithm):
     """Policy gradient over tokens (eq. 13.44) with action values from Monte Carlo completions.
 
@@ -54,13 +65,16 @@ class SeqGAN(BaseAlgorithm):
     version of the discriminator.
 
     Args:
-        policy: ``"LstmPolicy"``, or a subclass of ``AutoregressivePolicy``.
+        policy: ``"LstmPolicy"``, ``"GruPolicy"``, ``"AttentionPolicy"``, ``"TransformerPolicy"``, or a subclass of
+            ``AutoregressivePolicy``.
         env: a registered id (played by the native vector environment), an environment, or a ``VecEnv``.
         learning_rate: step size of the policy's optimiser, or a schedule.
         n_episodes: B, the episodes of an iteration.
         n_completions: N, the completions of each prefix.
         baseline: one of ``agents.losses.BASELINES``.
         normalize_advantage: divide the advantages by their root mean square.
+        stratified: draw the first tokens of a prefix's completions from equal parts of their distribution.
+        exact_last_step: take the sums over the last token exactly, at the cost of V scores an episode.
         max_grad_norm: the gradient is scaled down to this norm.
         stats_window_size: episodes in the logged means.
         tensorboard_log: where TensorBoard events go; None is nowhere.
@@ -74,7 +88,7 @@ class SeqGAN(BaseAlgorithm):
         ValueError: an unknown policy or baseline, an environment of something else, or a value out of range.
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"LstmPolicy": LstmPolicy}
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {**POLICIES}
     policy: AutoregressivePolicy
 
     def __init__(
@@ -86,6 +100,8 @@ class SeqGAN(BaseAlgorithm):
         n_completions: int = 16,
         baseline: str = "prefix",
         normalize_advantage: bool = True,
+        stratified: bool = False,
+        exact_last_step: bool = False,
         max_grad_norm: float = 5.0,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -126,6 +142,8 @@ class SeqGAN(BaseAlgorithm):
         self.n_completions = n_completions
         self.baseline = baseline
         self.normalize_advantage = normalize_advantage
+        self.stratified = stratified
+        self.exact_last_step = exact_last_step
         self.max_grad_norm = max_grad_norm
         self._spec: SequenceSpec | None = None
         if self.env is not None:
@@ -277,36 +295,62 @@ class SeqGAN(BaseAlgorithm):
     def train(self, episodes: Episodes) -> None:
         """One policy-gradient step (eq. 13.44) on the episodes of a collection."""
         assert self.seed is not None
-        tokens_BT, chosen_BT, reward_B = episodes
-        q_BT = action_values(
-            self.policy,
-            tokens_BT,
-            reward_B,
-            self._score,
-            n_completions=self.n_completions,
-            generator=torch_generator(self.seed, "completions", self._n_updates, device=self.device),
-        )
-        advantage_BT = advantages(q_BT, chosen_BT, self.baseline)
-        if self.normalize_advantage:
-            advantage_BT = normalize(advantage_BT, chosen_BT)
-        self.policy.set_training_mode(True)
+        generator = torch_generator(self.seed, "completions", self._n_updates, device=self.device)
         self._update_learning_rate(self.policy.optimizer)
-        log_prob_BT = self.policy.log_prob(tokens_BT)
-        loss = policy_gradient_loss(log_prob_BT, advantage_BT, chosen_BT)
+        loss, q_BT, log_prob_BT = self.estimate(episodes, generator)
         self.policy.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
         self.policy.optimizer.step()
-        self.policy.set_training_mode(False)
         self._n_updates += 1
 
-        n_chosen = int(chosen_BT.sum())
+        chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/policy_gradient_loss", float(loss.detach()))
         self.logger.record("train/grad_norm", float(grad_norm))
         self.logger.record("train/q_mean", float((q_BT * chosen_BT).sum()) / n_chosen)
         self.logger.record("train/entropy", -float((log_prob_BT.detach() * chosen_BT).sum()) / n_chosen)
-        self.logger.record("rollout/reward_mean", float(reward_B.mean()))
+        self.logger.record("rollout/reward_mean", float(episodes.reward_B.mean()))
+
+    def estimate(self, episodes: Episodes, generator: torch.Generator | None = None) -> Estimate:
+        """The estimate of the gradient of J (eq. 13.44) from the episodes of a collection; it changes nothing.
+
+        Args:
+            episodes: by the policy as it is now.
+            generator: where the completions' randomness comes from; None is torch's global generator.
+        """
+        policy, (tokens_BT, chosen_BT, reward_B) = self.policy, episodes
+        last = last_step(policy, tokens_BT, self._score) if self.exact_last_step else None
+        q_BT = action_values(
+            policy,
+            tokens_BT,
+            reward_B,
+            self._score,
+            n_completions=self.n_completions,
+            generator=generator,
+            stratified=self.stratified,
+            last=last,
+        )
+        features_BTH = self._features(tokens_BT) if self.baseline == "learned" else None
+        advantage_BT = advantages(q_BT, chosen_BT, self.baseline, features_BTH)
+        scale = root_mean_square(advantage_BT, chosen_BT) if self.normalize_advantage else torch.ones_like(q_BT[0, 0])
+        policy.set_training_mode(True)
+        log_prob_BT = policy.log_prob(tokens_BT)
+        policy.set_training_mode(False)
+        if last is None:
+            return Estimate(policy_gradient_loss(log_prob_BT, advantage_BT / scale, chosen_BT), q_BT, log_prob_BT)
+        sampled_BT = chosen_BT.clone()
+        sampled_BT[last.sequence_M, -1] = False
+        loss = policy_gradient_loss(log_prob_BT, advantage_BT / scale, sampled_BT)
+        loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
+        return Estimate(loss, q_BT, log_prob_BT)
+
+    @torch.no_grad()
+    def _features(self, tokens_BT: Tensor) -> Tensor:
+        """The hidden state in which each token was chosen."""
+        inputs_BT = torch.nn.functional.pad(tokens_BT[:, :-1], (1, 0), value=self.policy.spec.pad_id)
+        hidden_BTH: Tensor = self.policy.core(inputs_BT)
+        return hidden_BTH
 
     def _score(self, tokens_MT: Tensor) -> Tensor:
         assert self.env is not None
@@ -323,7 +367,16 @@ class SeqGAN(BaseAlgorithm):
 
     # Generating
 
-    def sample(self, n: int, *, seed: int = 0, temperature: float = 1.0, prefix: Any = ()) -> Tokens:
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        prefix: Any = (),
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tokens:
         """Draw complete sequences.
 
         Args:
@@ -331,6 +384,8 @@ class SeqGAN(BaseAlgorithm):
             seed: the same seed and policy give the same sequences.
             temperature: above 0; the logits are divided by it.
             prefix: token ids that every sequence begins with.
+            top_k: only the k likeliest tokens are drawn; None is all.
+            top_p: only the likeliest tokens that together reach this probability are drawn; None is all.
 
         Returns:
             ``int64``, shape ``(n, T)``, padded with V.
@@ -346,7 +401,13 @@ class SeqGAN(BaseAlgorithm):
         parts = []
         for start in range(0, n, _SAMPLE_ROWS):
             rows = min(_SAMPLE_ROWS, n - start)
-            parts.append(self.policy.sample(rows, generator, temperature, prefix[prefix != spec.pad_id]).cpu().numpy())
+            parts.append(
+                self.policy.sample(
+                    rows, generator, temperature, prefix[prefix != spec.pad_id], top_k=top_k, top_p=top_p
+                )
+                .cpu()
+                .numpy()
+            )
         return np.concatenate(parts)
 
     # Keeping
@@ -455,6 +516,8 @@ _ARGUMENTS = (
     "n_completions",
     "baseline",
     "normalize_advantage",
+    "stratified",
+    "exact_last_step",
     "max_grad_norm",
     "policy_kwargs",
     "seed",

@@ -28,8 +28,8 @@ from benchmarks.page import DOCS, RESULTS, replace_section
 FILE = RESULTS / "rewards.json"
 PAGE = DOCS / "results.md"
 
-SCENARIOS: dict[str, TrainConfig] = {"grammar": PRESETS["grammar"], "small": PRESETS["small"]}
-"""The embedded grammar, as in ``make demo``, and a small synthetic oracle."""
+SCENARIOS: dict[str, TrainConfig] = {"grammar": PRESETS["grammar"]}
+"""The embedded grammar, as in ``make demo``."""
 
 DIFFERENCES = ("kl_reverse", "kl_forward", "nll_test")
 

@@ -39,7 +39,7 @@ class TaskConfig:
         long_lines: ``"error"`` or ``"drop"``, for a text file's lines longer than T; None is ``"error"``.
         n_real: size of the training set of real sequences.
         n_held_out: size of the held-out set.
-        discriminator: ``"cnn"``, or the path of a saved discriminator.
+        discriminator: ``"cnn"``, ``"tabular"`` (for a task small enough to enumerate), or the path of a saved one.
         discriminator_kwargs: arguments of its class, such as ``{"filters": [[2, 64], [3, 64]]}``.
         discriminator_seed: its initial weights.
         reward: a key of ``seqgan_env.rewards.REWARDS``.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
+from torch import nn
 
-from agents import LstmPolicy
+from agents import AutoregressivePolicy, LstmPolicy
+from agents.policy import POLICIES
 from seqgan_env.tokens import SequenceSpec
 
 ORACLE: dict[str, Any] = {
@@ -31,23 +34,52 @@ POLICY: dict[str, Any] = {"embedding_dim": 4, "hidden_dim": 4}
 """The policy's own keyword arguments."""
 
 
-def lstm(spec: SequenceSpec, seed: int = 0, *, hidden_dim: int = 4, scale: float = 4.0) -> LstmPolicy:
-    """An ``LstmPolicy`` in double precision whose distribution is far from uniform and depends on the whole prefix."""
+_SCALE = {"LstmPolicy": 4.0, "GruPolicy": 3.0, "AttentionPolicy": 2.0, "TransformerPolicy": 2.0}
+
+every_kind = pytest.mark.parametrize("kind", POLICIES)
+"""Runs a test with the name of each of the generators, for ``make_policy``."""
+
+
+def make_policy(
+    kind: str,
+    spec: SequenceSpec,
+    seed: int = 0,
+    *,
+    hidden_dim: int = 4,
+    scale: float | None = None,
+    **core_kwargs: Any,
+) -> AutoregressivePolicy:
+    """A generator in double precision whose distribution is far from uniform and depends on the whole prefix.
+
+    Its initial parameters are scaled up, by what suits its kind if ``scale`` is not given.
+    """
+    if kind == "TransformerPolicy":
+        core_kwargs = {"n_heads": 2, **core_kwargs}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        policy = LstmPolicy(
+        policy = POLICIES[kind](
             spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64),
             spaces.Discrete(spec.vocab_size),
             lambda _: 1e-3,
             eos_id=spec.eos_id,
             embedding_dim=3,
             hidden_dim=hidden_dim,
+            **core_kwargs,
         )
     policy.set_training_mode(False)
     with torch.no_grad():
-        for parameter in policy.parameters():
-            parameter.mul_(scale)
+        for module in policy.modules():
+            if not isinstance(module, nn.LayerNorm):
+                for parameter in module.parameters(recurse=False):
+                    parameter.mul_(_SCALE[kind] if scale is None else scale)
     return policy.double()
+
+
+def lstm(spec: SequenceSpec, seed: int = 0, *, hidden_dim: int = 4, scale: float = 4.0) -> LstmPolicy:
+    """``make_policy("LstmPolicy", ...)``."""
+    policy = make_policy("LstmPolicy", spec, seed, hidden_dim=hidden_dim, scale=scale)
+    assert isinstance(policy, LstmPolicy)
+    return policy
 
 
 def prefixes(spec: SequenceSpec, n: int, rng: np.random.Generator) -> torch.Tensor:

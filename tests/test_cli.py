@@ -81,6 +81,8 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert all(line.startswith("3 1 ") and len(line.split()) == 5 for line in lines)
+    assert main(["sample", str(run), "-n", "4", "--top-k", "1", "--top-p", "0.9", "--temperature", "2"]) == 0
+    assert len(set(capsys.readouterr().out.splitlines())) == 1
     assert main(["evaluate", str(run)]) == 0
     assert {"nll_test", "nll_oracle", "discriminator_accuracy"} <= set(json.loads(capsys.readouterr().out))
 
@@ -92,6 +94,8 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["sample", "RUN", "--prefix", "a man"], "token ids"),
         (["sample", "RUN", "--prefix", "1 1 1 1 1"], "shorter than T = 5"),
         (["sample", "RUN", "--temperature", "0"], "temperature"),
+        (["sample", "RUN", "--top-k", "0"], "top_k must be a whole number of at least 1, got 0"),
+        (["sample", "RUN", "--top-p", "1.5"], "top_p must be above 0 and at most 1, got 1.5"),
         (["sample", "RUN", "-n", "0"], "n must be at least 1"),
         (["sample", "RUN", "--device", "tpu9"], "device"),
         (["sample", "nowhere"], "no run in nowhere"),

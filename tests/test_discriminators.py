@@ -209,8 +209,8 @@ class TestBuild:
     @pytest.mark.parametrize(
         ("name", "kwargs", "message"),
         [
-            ("rnn", {}, "discriminator must be one of cnn or a file; got 'rnn'"),
-            (".", {}, "discriminator must be one of cnn or a file; got '.'"),
+            ("rnn", {}, "discriminator must be one of cnn, tabular or a file; got 'rnn'"),
+            (".", {}, "discriminator must be one of cnn, tabular or a file; got '.'"),
             ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
             ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
             ("cnn", {"filters": 3}, "discriminator_kwargs {'filters': 3} of 'cnn': "),

@@ -93,7 +93,7 @@ class TestEveryId:
             sb3_check_env(gym.make(env_id), warn=True)
 
     def test_the_spec_survives_json(self, env_id: str) -> None:
-        env = gym.make(env_id, reward="d", discriminator_kwargs={"filters": [[1, 4]]})
+        env = gym.make(env_id, reward="d", discriminator="cnn", discriminator_kwargs={"filters": [[1, 4]]})
         assert env.spec is not None
         text = env.spec.to_json()
         json.loads(text)

@@ -148,7 +148,9 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_pa
 
 
 def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
-    records = compare(TINY, ["log_d", "constant", EXACT_REWARD], tmp_path, progress=False)
+    rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, EXACT_REWARD: {"learning_rate": 0.01}}
+    records = compare(TINY, rewards, tmp_path, progress=False)
+    assert TrainConfig.load(tmp_path / EXACT_REWARD / "config.json").learning_rate == 0.01
     start = {
         reward: next(r["nll_test"] for r in own if (r["phase"], r["step"]) == ("adversarial", 0))
         for reward, own in records.items()
@@ -160,7 +162,7 @@ def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) 
     exact = [r["nll_test"] for r in records[EXACT_REWARD] if r["phase"] == "adversarial"]
     assert np.ptp(exact) > 1e-4
     assert list(summary(records))[-3:] == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
-    again = compare(TINY, ["log_d", "constant", EXACT_REWARD], tmp_path, progress=False)
+    again = compare(TINY, rewards, tmp_path, progress=False)
     assert again == records  # nothing was done twice: not even the times differ
 
 
@@ -193,6 +195,9 @@ def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> N
     records = Experiment(config, tmp_path / "run", progress=False).run()
     assert "nll_oracle" not in records[-1]
     assert np.isfinite(records[-1]["nll_test"])
+    corpus.write_text(corpus.read_text() + "a new cat sleeps.\n")
+    with pytest.raises(ValueError, match=r"cats\.txt has changed since the run began"):
+        Experiment(config, tmp_path / "run", resume=True)
     corpus.unlink()
     generator = load_generator(tmp_path / "run")
     texts = generator.texts(20, prefix="a big")

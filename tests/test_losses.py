@@ -12,8 +12,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agents import LstmPolicy
-from agents.losses import BASELINES, advantages, maximum_likelihood_loss, normalize, policy_gradient_loss
-from agents.monte_carlo import action_values
+from agents.losses import (
+    BASELINES,
+    advantages,
+    last_step_loss,
+    maximum_likelihood_loss,
+    normalize,
+    policy_gradient_loss,
+    root_mean_square,
+)
+from agents.monte_carlo import action_values, last_step
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
 from tests.builders import lstm
@@ -113,6 +121,39 @@ class TestPolicyGradient:
             reference.gradient_of(loss, parameters), -reference.gradient_of(value, parameters), rtol=0, atol=1e-12
         )
 
+    @pytest.mark.theory
+    @pytest.mark.parametrize("spec", SPECS, ids=show)
+    def test_the_last_step_may_be_summed_exactly(self, spec: SequenceSpec) -> None:
+        """Eq. 13.44 with its inner sum at t = T taken over every token: the expectation of the loss is still -grad J.
+
+        Sequences that agree up to their last step then have one and the same last term: it has no variance left.
+        """
+        policy = lstm(spec)
+        parameters = list(policy.parameters())
+        next_token = reference.next_token_of(policy)
+        table = reference.random_reward(spec)
+        rows = reference.sequences(spec)
+        tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+        last = last_step(policy, tokens_BT, lambda rows_MT: rewards_of(spec, table, rows_MT))
+        is_last_BT = torch.zeros(tokens_BT.shape, dtype=torch.bool)
+        is_last_BT[last.sequence_M, -1] = True
+        q_BT = reference.action_values(spec, next_token, reference.reward_of(table), rows)
+        p_B = torch.stack([reference.probability(next_token, row) for row in rows]).detach()
+        earlier_BT = (tokens_BT != spec.pad_id) & ~is_last_BT
+        weighted_BT = len(rows) * p_B[:, None] * q_BT
+        loss = policy_gradient_loss(policy.log_prob(tokens_BT), weighted_BT, earlier_BT)
+        loss = loss + last_step_loss(last.log_prob_MV, p_B[last.sequence_M, None] * last.q_MV, 1)
+        gradient = reference.gradient_by_enumeration(spec, next_token, reference.reward_of(table), parameters)
+        torch.testing.assert_close(reference.gradient_of(loss, parameters), -gradient, rtol=0, atol=1e-12)
+        own_M = [
+            reference.gradient_of(last_step_loss(last.log_prob_MV[m : m + 1], last.q_MV[m : m + 1], 1), parameters)
+            for m in range(len(last.sequence_M))
+        ]
+        of_prefix: dict[Prefix, Tensor] = {}
+        for b, own in zip(last.sequence_M.tolist(), own_M, strict=True):
+            torch.testing.assert_close(own, of_prefix.setdefault(rows[b][:-1], own), rtol=0, atol=1e-14)
+        assert len(of_prefix) * spec.vocab_size == len(own_M)
+
     @given(batches)
     def test_is_the_mean_over_sequences_of_a_sum_over_tokens(self, batch: tuple[Tensor, Tensor]) -> None:
         advantage_BT, mask_BT = batch
@@ -135,8 +176,12 @@ class TestPolicyGradient:
         assert (log_prob_BT.grad[mask_BT] != 0).all()
 
 
+def rewards_of(spec: SequenceSpec, table: dict[Prefix, float], tokens_MT: Tensor) -> Tensor:
+    return torch.tensor([table[row] for row in reference.unpadded(spec, tokens_MT)], dtype=torch.float64)
+
+
 def estimates(
-    spec: SequenceSpec, prefix: Prefix, n_runs: int, advantage_of: Callable[[Tensor, Tensor], Tensor]
+    spec: SequenceSpec, prefix: Prefix, n_runs: int, advantage_of: Callable[[Tensor, Tensor, Tensor], Tensor]
 ) -> tuple[Array, Array]:
     """Gradients of the shipped loss in independent runs of four episodes and two completions, and the exact -grad J.
 
@@ -150,8 +195,7 @@ def estimates(
     exact_K = -reference.gradient_of(value, parameters)
 
     def score(tokens_MT: Tensor) -> Tensor:
-        rewards = [table[row] for row in reference.unpadded(spec, tokens_MT)]
-        return torch.tensor(rewards, dtype=torch.float64)
+        return rewards_of(spec, table, tokens_MT)
 
     generator = torch.Generator().manual_seed(0)
     tokens_MT = policy.sample(4 * n_runs, generator, prefix=prefix)
@@ -159,7 +203,9 @@ def estimates(
     gradients = []
     for tokens_BT, q_BT in zip(tokens_MT.split(4), q_MT.split(4), strict=True):
         chosen_BT = (tokens_BT != spec.pad_id) & (torch.arange(spec.max_length) >= len(prefix))
-        loss = policy_gradient_loss(policy.log_prob(tokens_BT), advantage_of(q_BT, chosen_BT), chosen_BT)
+        states_BTH = policy.core(torch.nn.functional.pad(tokens_BT[:, :-1], (1, 0), value=spec.pad_id)).detach()
+        advantage_BT = advantage_of(q_BT, chosen_BT, states_BTH)
+        loss = policy_gradient_loss(policy.log_prob(tokens_BT), advantage_BT, chosen_BT)
         gradients.append(reference.gradient_of(loss, parameters))
     return torch.stack(gradients).numpy(), exact_K.numpy()
 
@@ -171,7 +217,10 @@ class TestBaselines:
     def test_the_estimate_stays_unbiased(self, baseline: str, prefix: Prefix) -> None:
         """Eq. 13.44 by Monte Carlo: the mean gradient is -grad J, and the runs tell it from half of it."""
         gradient_RK, exact_K = estimates(
-            SequenceSpec(3, 3, 0), prefix, 800, lambda q_BT, mask_BT: advantages(q_BT, mask_BT, baseline)
+            SequenceSpec(3, 3, 0),
+            prefix,
+            800,
+            lambda q_BT, mask_BT, states_BTH: advantages(q_BT, mask_BT, baseline, states_BTH),
         )
         assert_mean(gradient_RK, exact_K)
         assert_not_mean(gradient_RK, exact_K / 2)
@@ -180,14 +229,49 @@ class TestBaselines:
     def test_a_baseline_that_depends_on_the_action_does_not(self) -> None:
         """The mean with the sequence itself among the four takes a quarter of the gradient away: the test sees it."""
 
-        def mean_of_all(q_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        def mean_of_all(q_BT: Tensor, mask_BT: Tensor, _: Tensor) -> Tensor:
             n_T = mask_BT.sum(dim=0).clamp(min=1)
             return (q_BT - (q_BT * mask_BT).sum(dim=0) / n_T) * mask_BT
 
         gradient_RK, exact_K = estimates(SequenceSpec(3, 3, 0), (), 800, mean_of_all)
         assert_not_mean(gradient_RK, exact_K)
 
-    @given(batches, st.sampled_from(BASELINES))
+    @pytest.mark.theory
+    def test_a_regression_that_has_seen_the_action_does_not(self) -> None:
+        """The same of the learned baseline: one that is told y_t by its features, its own value, is biased."""
+
+        def told(q_BT: Tensor, mask_BT: Tensor, _: Tensor) -> Tensor:
+            return advantages(q_BT, mask_BT, "learned", q_BT[:, :, None])
+
+        gradient_RK, exact_K = estimates(SequenceSpec(3, 3, 0), (), 800, told)
+        assert_not_mean(gradient_RK, exact_K)
+
+    @pytest.mark.parametrize("n_sequences", [1, 2, 3, 40])
+    def test_the_learned_one_is_a_ridge_regression_on_the_other_half(self, n_sequences: int) -> None:
+        """Written out as least squares with a row more for each weight, which asks it to be 0."""
+        rng = np.random.default_rng(n_sequences)
+        mask_BT = masks(n_sequences, 5, rng)
+        q_BT, features_BTH = torch.from_numpy(rng.normal(size=(n_sequences, 5))), rng.normal(size=(n_sequences, 5, 3))
+        advantage_BT = advantages(q_BT, mask_BT, "learned", torch.from_numpy(features_BTH))
+
+        def describe(b: int, t: int) -> Array:
+            known = t > 0 and bool(mask_BT[b, t - 1])
+            return np.array([*features_BTH[b, t], q_BT[b, t - 1].item() if known else 0.0, float(not known), 1.0])
+
+        tokens = [(b, t) for b, t in mask_BT.nonzero().tolist()]
+        for b, t in tokens:
+            others = [(i, s) for i, s in tokens if i % 2 != b % 2]
+            x = np.vstack([*(describe(i, s) for i, s in others), np.eye(6)])
+            y = np.array([*(q_BT[i, s].item() for i, s in others), *[0.0] * 6])
+            fitted = describe(b, t) @ np.linalg.lstsq(x, y, rcond=None)[0]
+            assert advantage_BT[b, t].item() == pytest.approx(q_BT[b, t].item() - fitted, rel=1e-9, abs=1e-12)
+        assert (advantage_BT[~mask_BT] == 0).all()
+
+    def test_the_learned_one_needs_features(self) -> None:
+        with pytest.raises(ValueError, match="the learned baseline needs features_BTH"):
+            advantages(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), "learned")
+
+    @given(batches, st.sampled_from(sorted(set(BASELINES) - {"learned"})))
     def test_are_what_the_plain_loops_say(self, batch: tuple[Tensor, Tensor], baseline: str) -> None:
         q_BT, mask_BT = batch
         advantage_BT = advantages(q_BT, mask_BT, baseline)
@@ -195,6 +279,8 @@ class TestBaselines:
         for b in range(n):
             for t in range(max_length):
                 others = [q_BT[i, t].item() for i in range(n) if i != b and mask_BT[i, t]]
+                if baseline == "batch":
+                    others = [q_BT[i, s].item() for i, s in mask_BT.nonzero().tolist() if i != b]
                 subtracted = 0.0
                 if baseline == "prefix" and t > 0 and mask_BT[b, t - 1]:
                     subtracted = q_BT[b, t - 1].item()
@@ -207,12 +293,12 @@ class TestBaselines:
     def test_leave_their_arguments_as_they_are(self, batch: tuple[Tensor, Tensor], baseline: str) -> None:
         q_BT, mask_BT = batch
         before = q_BT.clone(), mask_BT.clone()
-        advantages(q_BT, mask_BT, baseline)
+        advantages(q_BT, mask_BT, baseline, q_BT[:, :, None])
         assert torch.equal(q_BT, before[0])
         assert torch.equal(mask_BT, before[1])
 
     def test_refuse_an_unknown_name(self) -> None:
-        with pytest.raises(ValueError, match="baseline must be one of none, step, prefix; got 'mean'"):
+        with pytest.raises(ValueError, match="baseline must be one of none, batch, step, prefix, learned; got 'mean'"):
             advantages(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), "mean")
 
 
@@ -227,6 +313,7 @@ class TestNormalize:
         scale = advantage_BT[mask_BT] / normalized_BT[mask_BT]
         torch.testing.assert_close(scale, scale[:1].expand_as(scale))
         assert scale[0] > 0
+        assert scale[0].item() == pytest.approx(root_mean_square(advantage_BT, mask_BT).item())
 
     def test_of_nothing_to_learn_is_nothing(self) -> None:
         mask_BT = torch.ones(2, 3, dtype=torch.bool)

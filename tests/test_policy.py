@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,13 +12,18 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from stable_baselines3.common.callbacks import CallbackList
 
-from agents import AutoregressivePolicy, LstmPolicy, policy
-from agents.networks import RecurrentState
+from agents import AutoregressivePolicy, LstmPolicy, SeqGAN, TransformerPolicy, make_seqgan_vec_env, policy
+from agents.monte_carlo import action_values
+from agents.networks import CoreState
+from agents.policy import POLICIES
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
-from tests.builders import lstm, prefixes
-from tests.significance import assert_frequencies, counts_of
+from tests.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_policy, prefixes
+from tests.significance import FALSE_ALARM, assert_frequencies, assert_mean, assert_not_mean, counts_of
+from tests.test_sampling import truncated as reference_truncated
 
 SPECS = [
     SequenceSpec(3, 3),
@@ -51,43 +57,31 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def row(state: RecurrentState, b: int) -> torch.Tensor:
+def row(state: CoreState, b: int) -> torch.Tensor:
     """Everything that the state says about one sequence."""
     return torch.cat([part[b].flatten() for part in state])
 
 
 @pytest.mark.theory
+@every_kind
 @every_spec
 class TestDistribution:
-    def test_is_that_of_the_recurrence(self, spec: SequenceSpec) -> None:
-        """Eq. 13.28-13.30, the LSTM written out, for every token of every sequence."""
-        agent = lstm(spec)
-        next_token = reference.lstm_next_token(agent)
-        expected = [
-            [torch.log(next_token(row[:t])[row[t]]).item() for t in range(len(row))]
-            for row in reference.sequences(spec)
-        ]
-        with torch.no_grad():
-            log_prob_BT = agent.log_prob(all_tokens(spec))
-        for b, values in enumerate(expected):
-            np.testing.assert_allclose(log_prob_BT[b, : len(values)], values, rtol=0, atol=1e-12)
-
-    def test_probabilities_of_all_sequences_sum_to_one(self, spec: SequenceSpec) -> None:
+    def test_probabilities_of_all_sequences_sum_to_one(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.31."""
-        log_prob_B = lstm(spec).sequence_log_prob(all_tokens(spec).numpy())
+        log_prob_B = make_policy(kind, spec).sequence_log_prob(all_tokens(spec).numpy())
         assert np.exp(log_prob_B).sum() == pytest.approx(1, abs=1e-12)
 
-    def test_a_sequence_is_the_product_of_its_tokens(self, spec: SequenceSpec) -> None:
+    def test_a_sequence_is_the_product_of_its_tokens(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.31, against the conditionals of the shipped network one prefix at a time."""
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         next_token = reference.next_token_of(agent)
         expected_B = [reference.probability(next_token, row).item() for row in reference.sequences(spec)]
         np.testing.assert_allclose(np.exp(agent.sequence_log_prob(all_tokens(spec).numpy())), expected_B, atol=1e-12)
 
     @pytest.mark.parametrize("temperature", [0.5, 3.0])
-    def test_temperature_divides_the_logits(self, spec: SequenceSpec, temperature: float) -> None:
+    def test_temperature_divides_the_logits(self, spec: SequenceSpec, kind: str, temperature: float) -> None:
         """Softmax of logits / temperature: each conditional to the power 1 / temperature, normalised."""
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         next_token = reference.next_token_of(agent)
 
         def cooled(prefix: reference.Prefix) -> torch.Tensor:
@@ -99,18 +93,19 @@ class TestDistribution:
         np.testing.assert_allclose(np.exp(log_prob_B), expected_B, atol=1e-12)
 
 
+@every_kind
 class TestLogProb:
     @every_spec
-    def test_padding_has_exactly_none(self, spec: SequenceSpec) -> None:
+    def test_padding_has_exactly_none(self, spec: SequenceSpec, kind: str) -> None:
         tokens_BT = prefixes(spec, 40, np.random.default_rng(0))
-        log_prob_BT = lstm(spec).log_prob(tokens_BT)
+        log_prob_BT = make_policy(kind, spec).log_prob(tokens_BT)
         assert (log_prob_BT[tokens_BT == spec.pad_id] == 0).all()
         assert (log_prob_BT[tokens_BT != spec.pad_id] < 0).all() == (spec.vocab_size > 1)
 
-    def test_padding_contributes_nothing_to_the_gradient(self) -> None:
+    def test_padding_contributes_nothing_to_the_gradient(self, kind: str) -> None:
         """The gradient of a padded batch is that of its sequences one by one without their padding."""
         spec = SequenceSpec(4, 5, 3)
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         parameters = list(agent.parameters())
         tokens_BT = prefixes(spec, 20, np.random.default_rng(0))
         weight_BT = torch.randn(tokens_BT.shape, generator=generator(), dtype=torch.float64)
@@ -124,16 +119,31 @@ class TestLogProb:
         torch.testing.assert_close(padded, total, rtol=0, atol=1e-12)
         assert padded.abs().max() > 1e-2
 
-    def test_does_not_depend_on_the_rest_of_the_batch(self) -> None:
+    @pytest.mark.theory
+    def test_does_not_depend_on_later_tokens(self, kind: str) -> None:
+        """Eq. 13.31: the factor of token t is given by Y_{1:t}; another token changes the factors from its own on."""
+        spec = SequenceSpec(4, 5)
+        agent = make_policy(kind, spec)
+        tokens_BT = prefixes(SequenceSpec(4, 5, 3), 40, np.random.default_rng(0))
+        tokens_BT = tokens_BT.where(tokens_BT != spec.pad_id, 0)
+        before_BT = agent.log_prob(tokens_BT)
+        for t in range(spec.max_length):
+            other_BT = tokens_BT.clone()
+            other_BT[:, t] = (other_BT[:, t] + 1) % spec.vocab_size
+            after_BT = agent.log_prob(other_BT)
+            assert torch.equal(after_BT[:, :t], before_BT[:, :t])
+            assert (after_BT[:, t:] != before_BT[:, t:]).all()
+
+    def test_does_not_depend_on_the_rest_of_the_batch(self, kind: str) -> None:
         spec = SequenceSpec(4, 5, 3)
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         tokens_BT = prefixes(spec, 20, np.random.default_rng(0))
         alone_BT = torch.cat([agent.log_prob(tokens_T[None]) for tokens_T in tokens_BT])
         torch.testing.assert_close(agent.log_prob(tokens_BT), alone_BT, rtol=0, atol=1e-12)
 
-    def test_of_a_sequence_is_the_same_in_chunks_of_any_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_a_sequence_is_the_same_in_chunks_of_any_size(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         spec = SequenceSpec(4, 5, 3)
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         tokens_BT = prefixes(spec, 20, np.random.default_rng(0))
         expected_B = agent.log_prob(tokens_BT).sum(dim=1).detach()
         for size in (1, 60, 1 << 20):
@@ -142,11 +152,12 @@ class TestLogProb:
         assert agent.sequence_log_prob(tokens_BT[:0].numpy()).shape == (0,)
 
 
+@every_kind
 class TestStart:
-    def test_the_first_token_is_predicted_from_the_start_symbol(self) -> None:
+    def test_the_first_token_is_predicted_from_the_start_symbol(self, kind: str) -> None:
         """The start symbol V is no token: the first prediction reads its embedding, and token 0's not at all."""
         spec = SequenceSpec(3, 3)
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         tokens_BT = all_tokens(spec)
         for symbol, matters in ((spec.pad_id, True), (0, False)):
             before_BT = agent.log_prob(tokens_BT).detach()
@@ -159,18 +170,19 @@ class TestStart:
         assert (after_BT[reads_zero] != before_BT[reads_zero]).any()
         assert torch.equal(after_BT[~reads_zero], before_BT[~reads_zero])
 
-    def test_an_empty_prefix_differs_from_token_zero(self) -> None:
-        agent = lstm(SequenceSpec(3, 3))
+    def test_an_empty_prefix_differs_from_token_zero(self, kind: str) -> None:
+        agent = make_policy(kind, SequenceSpec(3, 3))
         state = agent.read(torch.tensor([[3, 3, 3], [0, 3, 3]]))
         assert not torch.allclose(row(state, 0), row(state, 1))
 
 
+@every_kind
 class TestState:
     @given(spec=tasks, seed=st.integers(0, 1000), dtype=st.sampled_from([torch.float32, torch.float64]))
     @settings(max_examples=30)
-    def test_step_by_step_is_teacher_forced(self, spec: SequenceSpec, seed: int, dtype: torch.dtype) -> None:
+    def test_step_by_step_is_teacher_forced(self, spec: SequenceSpec, kind: str, seed: int, dtype: torch.dtype) -> None:
         """Eq. 13.28 two ways: the state after t steps is the network's output at t; the same for log-probabilities."""
-        agent = lstm(spec, seed, scale=2.0).to(dtype)
+        agent = make_policy(kind, spec, seed, scale=2.0).to(dtype)
         tokens_BT = torch.from_numpy(np.random.default_rng(seed).integers(spec.vocab_size, size=(5, spec.max_length)))
         with torch.no_grad():
             hidden_BTH = agent.core(torch.cat([torch.full((5, 1), spec.pad_id), tokens_BT], dim=1))
@@ -186,8 +198,8 @@ class TestState:
 
     @given(spec=tasks, seed=st.integers(0, 1000))
     @settings(max_examples=30)
-    def test_reading_a_prefix_is_stepping_through_it(self, spec: SequenceSpec, seed: int) -> None:
-        agent = lstm(spec, seed, scale=2.0)
+    def test_reading_a_prefix_is_stepping_through_it(self, spec: SequenceSpec, kind: str, seed: int) -> None:
+        agent = make_policy(kind, spec, seed, scale=2.0)
         tokens_BT = prefixes(spec, 6, np.random.default_rng(seed))
         with torch.no_grad():
             read = agent.read(tokens_BT)
@@ -197,19 +209,20 @@ class TestState:
                     state = agent.step(torch.tensor([token]), state)
                 torch.testing.assert_close(row(read, b), row(state, 0), rtol=0, atol=1e-12)
 
-    def test_of_no_sequences(self) -> None:
-        agent = lstm(SequenceSpec(3, 3))
+    def test_of_no_sequences(self, kind: str) -> None:
+        agent = make_policy(kind, SequenceSpec(3, 3))
         assert agent.read(torch.zeros(0, 3, dtype=torch.int64))[0].shape == (0, 4)
         assert agent.complete(torch.zeros(0, 3, dtype=torch.int64)).shape == (0, 3)
 
 
+@every_kind
 class TestCompletion:
     @given(spec=tasks, seed=st.integers(0, 1000))
     @settings(max_examples=40)
-    def test_keeps_the_prefix_and_ends(self, spec: SequenceSpec, seed: int) -> None:
+    def test_keeps_the_prefix_and_ends(self, spec: SequenceSpec, kind: str, seed: int) -> None:
         tokens_BT = prefixes(spec, 30, np.random.default_rng(seed))
         given_BT = tokens_BT.clone()
-        complete_BT = lstm(spec, seed).complete(tokens_BT, generator(seed))
+        complete_BT = make_policy(kind, spec, seed).complete(tokens_BT, generator(seed))
         assert torch.equal(tokens_BT, given_BT)
         is_given_BT = tokens_BT != spec.pad_id
         assert torch.equal(complete_BT[is_given_BT], tokens_BT[is_given_BT])
@@ -219,9 +232,9 @@ class TestCompletion:
 
     @pytest.mark.theory
     @every_spec
-    def test_sequences_occur_as_often_as_they_are_likely(self, spec: SequenceSpec) -> None:
+    def test_sequences_occur_as_often_as_they_are_likely(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.31: a chi-square test of whole sequences against the enumeration."""
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         sampled_BT = agent.sample(8000, generator()).numpy()
         outcomes_BT = all_tokens(spec).numpy()
         counts = counts_of(sampled_BT, outcomes_BT)
@@ -231,9 +244,11 @@ class TestCompletion:
     @pytest.mark.theory
     @pytest.mark.parametrize("temperature", [0.5, 2.0])
     @pytest.mark.parametrize("spec", [SequenceSpec(3, 3), SequenceSpec(3, 4, 0)], ids=show)
-    def test_continuations_occur_as_often_as_they_are_likely(self, spec: SequenceSpec, temperature: float) -> None:
+    def test_continuations_occur_as_often_as_they_are_likely(
+        self, spec: SequenceSpec, kind: str, temperature: float
+    ) -> None:
         """Eq. 13.31 given a prefix, for prefixes of all lengths completed side by side."""
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
         states = reference.open_prefixes(spec)
         outcomes_BT = all_tokens(spec).numpy()
         p_B = np.exp(agent.sequence_log_prob(outcomes_BT, temperature))
@@ -244,9 +259,77 @@ class TestCompletion:
             counts = counts_of(complete_BT[s :: len(states)], outcomes_BT)
             assert_frequencies(counts, np.where(begins_B, p_B, 0) / p_B[begins_B].sum(), n_tests=len(states))
 
-    def test_a_sample_begins_with_its_prefix(self) -> None:
+    def test_cached_states_choose_as_a_replay_from_the_start_does(self, kind: str) -> None:
+        """Token by token with the same randomness, for prefixes of all lengths that reach their ends side by side."""
         spec = SequenceSpec(4, 5, 3)
-        agent = lstm(spec)
+        agent = make_policy(kind, spec)
+        tokens_BT = prefixes(spec, 200, np.random.default_rng(0))
+        expected_BT, randomness = tokens_BT.clone(), generator()
+        open_M = torch.from_numpy(~spec.is_complete(tokens_BT.numpy())).nonzero().squeeze(1)
+        while len(open_M):
+            length_M = (expected_BT[open_M] != spec.pad_id).sum(dim=1)
+            start_M1 = torch.full((len(open_M), 1), spec.pad_id)
+            hidden_MTH = agent.core(torch.cat([start_M1, expected_BT[open_M]], dim=1)).detach()
+            hidden_MH = hidden_MTH[torch.arange(len(open_M)), length_M]
+            expected_BT[open_M, length_M] = agent.choose((hidden_MH,), randomness)
+            open_M = open_M[torch.from_numpy(~spec.is_complete(expected_BT[open_M].numpy()))]
+        assert torch.equal(agent.complete(tokens_BT, generator()), expected_BT)
+
+    @pytest.mark.theory
+    def test_cached_states_give_the_log_probabilities_of_a_replay(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Eq. 13.31: what the tokens of a completion had in the states they were drawn from is what log_prob says."""
+        spec = SequenceSpec(4, 6)
+        agent = make_policy(kind, spec)
+        drawn = []
+
+        def choose(state: CoreState, *arguments: Any, **more: Any) -> torch.Tensor:
+            token_M = type(agent).choose(agent, state, *arguments, **more)
+            drawn.append(agent.output(state[0]).log_softmax(dim=1).gather(1, token_M[:, None])[:, 0])
+            return token_M
+
+        monkeypatch.setattr(agent, "choose", choose)
+        with torch.no_grad():
+            rows_BT = agent.sample(30, generator(), prefix=[2, 0])
+            expected_BT = agent.log_prob(rows_BT)[:, 2:]
+        torch.testing.assert_close(torch.stack(drawn, dim=1), expected_BT, rtol=0, atol=1e-10)
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize(("vocab_size", "n", "mass"), [(50, 20_000, 0.2), (5000, 40_000, 0.05)])
+    def test_tokens_and_tails_follow_the_softmax(self, kind: str, vocab_size: int, n: int, mass: float) -> None:
+        """Eq. 13.30 for a large vocabulary after a prefix: single tokens, and together the many rare ones."""
+        agent = make_policy(kind, SequenceSpec(vocab_size, 3))
+        p_V = reference.next_token_of(agent)((vocab_size - 1, 3)).detach().numpy()
+        token_B = agent.sample(n, generator(), prefix=[vocab_size - 1, 3])[:, 2].numpy()
+        counts = np.bincount(token_B, minlength=vocab_size)
+        assert_frequencies(counts, p_V)
+        order = np.argsort(p_V)
+        rare = order[: np.searchsorted(np.cumsum(p_V[order]), mass)]
+        assert len(rare) > mass * vocab_size
+        assert stats.binomtest(int(counts[rare].sum()), n, p_V[rare].sum()).pvalue > FALSE_ALARM
+
+    @pytest.mark.theory
+    def test_top_k_and_top_p_hold_for_every_token_of_a_sequence(self, kind: str) -> None:
+        """The cut-off conditionals times each other (eq. 13.31), against a chi-square test of whole sequences."""
+        spec = SequenceSpec(4, 3, 1)
+        agent = make_policy(kind, spec)
+        next_token = reference.next_token_of(agent)
+        outcomes = reference.sequences(spec)
+        for arguments in ({"top_k": 2}, {"top_p": 0.7}, {"top_k": 3, "top_p": 0.8}):
+
+            def cut(prefix: reference.Prefix, arguments: dict[str, Any] = arguments) -> torch.Tensor:
+                return torch.from_numpy(reference_truncated(next_token(prefix).detach().numpy(), **arguments))
+
+            p_B = np.array([reference.probability(cut, row).item() for row in outcomes])
+            assert (p_B == 0).any()
+            sampled_BT = agent.sample(4000, generator(), **arguments).numpy()
+            counts = counts_of(sampled_BT, reference.padded(spec, outcomes))
+            assert_frequencies(counts, p_B, n_tests=3)
+
+    def test_a_sample_begins_with_its_prefix(self, kind: str) -> None:
+        spec = SequenceSpec(4, 5, 3)
+        agent = make_policy(kind, spec)
         rows_BT = agent.sample(50, generator(), prefix=[2, 0])
         assert (rows_BT[:, :2] == torch.tensor([2, 0])).all()
         start_BT = torch.full((50, 5), spec.pad_id)
@@ -254,8 +337,8 @@ class TestCompletion:
         assert torch.equal(rows_BT, agent.complete(start_BT, generator()))
         spec.validate(rows_BT.numpy(), complete=True)
 
-    def test_randomness_comes_from_the_generator_alone(self) -> None:
-        agent = lstm(SequenceSpec(4, 5, 3))
+    def test_randomness_comes_from_the_generator_alone(self, kind: str) -> None:
+        agent = make_policy(kind, SequenceSpec(4, 5, 3))
         torch.manual_seed(0)
         rows_BT = agent.sample(50, generator(1))
         torch.manual_seed(1)
@@ -263,13 +346,14 @@ class TestCompletion:
         assert not torch.equal(agent.sample(50, generator(2)), rows_BT)
 
 
+@every_kind
 class TestPredict:
     """What Stable-Baselines3 asks of a policy."""
 
     spec = SequenceSpec(5, 4, 4)
 
-    def test_deterministic_is_the_likeliest_token(self) -> None:
-        agent = lstm(self.spec)
+    def test_deterministic_is_the_likeliest_token(self, kind: str) -> None:
+        agent = make_policy(kind, self.spec, seed=5)
         states = reference.open_prefixes(self.spec)
         next_token = reference.next_token_of(agent)
         expected = [int(next_token(prefix).argmax()) for prefix in states]
@@ -284,9 +368,9 @@ class TestPredict:
             assert int(action) == token
 
     @pytest.mark.theory
-    def test_stochastic_follows_the_softmax(self) -> None:
+    def test_stochastic_follows_the_softmax(self, kind: str) -> None:
         """Eq. 13.30 through ``predict``, given a prefix."""
-        agent = lstm(self.spec)
+        agent = make_policy(kind, self.spec)
         observation = reference.padded(self.spec, [(2, 0)])
         torch.manual_seed(0)
         actions, _ = agent.predict(observation.repeat(5000, axis=0), deterministic=False)
@@ -295,12 +379,123 @@ class TestPredict:
         single = [int(agent.predict(observation[0])[0]) for _ in range(300)]
         assert_frequencies(np.bincount(single, minlength=5), p_V)
 
-    def test_is_possible_in_an_environment(self) -> None:
+    def test_is_possible_in_an_environment(self, kind: str) -> None:
         env = gym.make("SeqGANGrammar-v0")
         observation, _ = env.reset()
-        agent = LstmPolicy(env.observation_space, env.action_space, lambda _: 1e-3)
+        agent = POLICIES[kind](env.observation_space, env.action_space, lambda _: 1e-3)
         action, _ = agent.predict(observation)
         assert env.action_space.contains(action[()])
+
+
+@pytest.mark.theory
+@every_kind
+class TestEnumeration:
+    """What ``test_reference`` and ``test_monte_carlo`` say of the LSTM holds for each of the generators."""
+
+    spec = SequenceSpec(3, 3, 0)
+
+    def test_gradients_agree(self, kind: str) -> None:
+        """Eq. 13.44 = the gradient of eq. 13.39 = the gradient of eq. 13.41."""
+        agent = make_policy(kind, self.spec, seed=1)
+        next_token, parameters = reference.next_token_of(agent), list(agent.parameters())
+        reward = reference.reward_of(reference.random_reward(self.spec))
+        gradient = reference.gradient_by_enumeration(self.spec, next_token, reward, parameters)
+        by_theorem = reference.gradient_by_theorem(self.spec, next_token, reward, parameters)
+        from_start = reference.gradient_of(reference.objective(self.spec, next_token, reward), parameters)
+        torch.testing.assert_close(by_theorem, gradient, rtol=0, atol=1e-10)
+        torch.testing.assert_close(from_start, gradient, rtol=0, atol=1e-10)
+        assert gradient.abs().max() > 1e-3
+
+    def test_action_values_are_unbiased(self, kind: str) -> None:
+        """Eq. 13.40: the mean over 1,500 runs is the exact Q of every token of every sequence."""
+        agent = make_policy(kind, self.spec)
+        table, rows = reference.random_reward(self.spec), reference.sequences(self.spec)
+        next_token, reward = reference.next_token_of(agent), reference.reward_of(table)
+        exact_BT = reference.action_values(self.spec, next_token, reward, rows)
+        code_T = torch.tensor([16, 4, 1])
+        values = torch.zeros(64, dtype=torch.float64)
+        values[all_tokens(self.spec) @ code_T] = torch.tensor(list(table.values()), dtype=torch.float64)
+        tokens_MT = all_tokens(self.spec).repeat(1500, 1)
+        q_MT = action_values(
+            agent,
+            tokens_MT,
+            values[tokens_MT @ code_T],
+            lambda completed_MT: values[completed_MT @ code_T],
+            n_completions=2,
+            generator=generator(),
+        )
+        samples_RK = q_MT.reshape(1500, -1).numpy()
+        assert_mean(samples_RK, exact_BT.flatten().numpy())
+        assert_not_mean(samples_RK, exact_BT.roll(1, dims=0).flatten().numpy())
+
+
+@every_kind
+class TestInTheAlgorithm:
+    """SeqGAN with each of the generators, by name."""
+
+    def test_goes_on_from_a_file_as_if_nothing_had_happened(self, kind: str, tmp_path: Path) -> None:
+        def agent() -> SeqGAN:
+            env = make_seqgan_vec_env("SeqGAN-v0", n_envs=4, **ORACLE)
+            return SeqGAN(kind, env, n_episodes=4, n_completions=2, policy_kwargs=POLICY, seed=5, device="cpu")
+
+        through, first, untouched = agent().learn(48), agent().learn(24), agent()
+        first.save(tmp_path / "agent")
+        resumed = SeqGAN.load(tmp_path / "agent", env=make_seqgan_vec_env("SeqGAN-v0", n_envs=4, **ORACLE))
+        resumed.learn(24, reset_num_timesteps=False)
+        assert type(resumed.policy).__name__ == kind
+        for name, expected in through.policy.state_dict().items():
+            assert torch.equal(resumed.policy.state_dict()[name], expected), name
+        np.testing.assert_array_equal(resumed.sample(20), through.sample(20))
+        gradients = [parameter.grad for parameter in through.policy.parameters()]
+        assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+        moved = [
+            (new != old).any().item()
+            for new, old in zip(through.policy.parameters(), untouched.policy.parameters(), strict=True)
+        ]
+        assert all(moved)
+
+    def test_maximum_likelihood_learns(self, kind: str) -> None:
+        env = make_seqgan_vec_env("SeqGANGrammar-v0", n_envs=2, **GRAMMAR)
+        model = SeqGAN(kind, env, n_episodes=2, seed=0, device="cpu")
+        losses: list[float] = []
+        model.pretrain(env.get_attr("task")[0].real_sequences, 3, on_epoch=losses.append)
+        assert losses[-1] < losses[0] - 0.5
+
+    def test_episodes_of_different_lengths_are_read_side_by_side(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While some environments begin anew and others go on, every state is that of its own prefix."""
+        env = make_seqgan_vec_env("SeqGANGrammar-v0", n_envs=3, **GRAMMAR)
+        model = SeqGAN(kind, env, n_episodes=9, n_completions=2, policy_kwargs=POLICY, seed=5, device="cpu")
+        assert model.env is not None
+        observations: list[Any] = []
+        lengths = set()
+        reset, step = model.env.reset, model.env.step
+
+        def choose(state: CoreState, generator: torch.Generator) -> torch.Tensor:
+            tokens_BT = torch.from_numpy(observations[-1])
+            lengths.add(tuple(model.policy.spec.lengths(observations[-1])))
+            expected = model.policy.read(tokens_BT)
+            torch.testing.assert_close(state[0], expected[0], rtol=0, atol=1e-5)
+            return type(model.policy).choose(model.policy, state, generator)
+
+        def watched_reset() -> Any:
+            observations.append(reset())
+            return observations[-1]
+
+        def watched_step(action_B: Any) -> Any:
+            result = step(action_B)
+            observations.append(result[0])
+            return result
+
+        monkeypatch.setattr(model.env, "reset", watched_reset)
+        monkeypatch.setattr(model.env, "step", watched_step)
+        monkeypatch.setattr(model.policy, "choose", choose)
+        _, callback = model._setup_learn(1, CallbackList([]))
+        episodes = model.collect(callback)
+        assert episodes is not None
+        assert len(episodes.tokens_BT) == 9
+        assert any(len(set(row)) > 1 for row in lengths)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +516,27 @@ def test_refuses(arguments: dict[str, Any], message: str) -> None:
     defaults = {"observation_space": spaces.Box(0, 3, (2,), np.int64), "action_space": spaces.Discrete(3)}
     with pytest.raises(ValueError, match=message):
         LstmPolicy(**{**defaults, "lr_schedule": lambda _: 1e-3, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_layers": 0}, "n_layers and n_heads must be at least 1, got 0 and 4"),
+        ({"n_heads": 0}, "n_layers and n_heads must be at least 1, got 2 and 0"),
+        ({"n_heads": 5}, "n_heads must divide hidden_dim, got n_heads 5 and hidden_dim 32"),
+        ({"hidden_dim": 6}, "n_heads must divide hidden_dim, got n_heads 4 and hidden_dim 6"),
+        ({"hidden_dim": 0}, "embedding_dim and hidden_dim must be at least 1, got 32 and 0"),
+    ],
+)
+def test_the_transformer_refuses(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TransformerPolicy(spaces.Box(0, 3, (2,), np.int64), spaces.Discrete(3), lambda _: 1e-3, **arguments)
+
+
+@every_kind
+def test_refuses_an_argument_that_no_core_has(kind: str) -> None:
+    with pytest.raises(TypeError, match="n_legs"):
+        make_policy(kind, SequenceSpec(3, 3), n_legs=4)
 
 
 def test_the_base_class_has_no_core() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -40,11 +41,31 @@ def draw(
     n: int,
     seed: int = 0,
     temperature: float = 1.0,
+    **truncation: Any,
 ) -> np.ndarray:
-    generator = torch.Generator().manual_seed(seed)
-    token_M = sample_tokens(hidden_H.expand(n, -1), weight_VH, bias_V, generator=generator, temperature=temperature)
+    token_M = sample_tokens(
+        hidden_H.expand(n, -1),
+        weight_VH,
+        bias_V,
+        generator=torch.Generator().manual_seed(seed),
+        temperature=temperature,
+        **truncation,
+    )
     assert token_M.dtype == torch.int64
     return token_M.numpy()
+
+
+def truncated(p_V: np.ndarray, top_k: int | None = None, top_p: float | None = None) -> np.ndarray:
+    """The definition, one token after the other: from the likeliest on, until there are k or they reach p."""
+    kept_V = np.zeros_like(p_V)
+    likeliest = sorted(range(len(p_V)), key=lambda token: -p_V[token])
+    if top_k is not None:
+        likeliest = likeliest[:top_k]
+    goal = 1.0 if top_p is None else top_p * sum(p_V[token] for token in likeliest)
+    for token in likeliest:
+        if kept_V.sum() < goal:
+            kept_V[token] = p_V[token]
+    return np.asarray(kept_V / kept_V.sum())
 
 
 @pytest.fixture
@@ -178,3 +199,107 @@ def test_no_rows_and_no_gradient() -> None:
     weight_VH = torch.ones(5, 4, requires_grad=True)
     assert sample_tokens(torch.zeros(0, 4), weight_VH, torch.zeros(5)).shape == (0,)
     assert not sample_tokens(torch.zeros(2, 4, requires_grad=True), weight_VH, torch.zeros(5)).requires_grad
+
+
+TRUNCATIONS = [
+    {"top_k": 1},
+    {"top_k": 7},
+    {"top_p": 0.05},
+    {"top_p": 0.6},
+    {"top_p": 0.95},
+    {"top_k": 12, "top_p": 0.8},
+    {"top_k": 2, "top_p": 0.99},
+]
+
+
+class TestTruncation:
+    @pytest.mark.theory
+    @pytest.mark.parametrize("temperature", [0.5, 2.0])
+    @pytest.mark.parametrize("arguments", TRUNCATIONS, ids=str)
+    def test_tokens_follow_the_softmax_that_is_left(self, arguments: dict[str, Any], temperature: float) -> None:
+        """Eq. 13.30 at the temperature, then cut off by definition: a chi-square test, and no other token occurs."""
+        parameters = layer(50)
+        p_V = truncated(softmax(*parameters, temperature), **arguments)
+        counts = np.bincount(draw(*parameters, 20_000, temperature=temperature, **arguments), minlength=50)
+        if (p_V > 0).sum() == 1:
+            assert counts[p_V.argmax()] == 20_000
+        else:
+            assert_frequencies(counts, p_V, n_tests=2 * len(TRUNCATIONS))
+        assert set(np.flatnonzero(counts)) <= set(np.flatnonzero(p_V))
+
+    @pytest.mark.theory
+    def test_the_nucleus_of_a_large_vocabulary(self) -> None:
+        """Eq. 13.30 at V = 5000: the thousands of tokens outside never occur, those inside as often as they should."""
+        parameters = layer(5000, scale=3.0)
+        p_V = truncated(softmax(*parameters), top_p=0.9)
+        assert 100 < (p_V > 0).sum() < 1500
+        assert_frequencies(np.bincount(draw(*parameters, 4000, top_p=0.9), minlength=5000), p_V)
+
+    @given(
+        p=st.lists(st.integers(1, 10**6), min_size=1, max_size=12, unique=True),
+        top_k=st.none() | st.integers(1, 14),
+        top_p=st.none() | st.floats(0.01, 1.0),
+    )
+    def test_exactly_the_tokens_of_the_definition_can_be_drawn(
+        self, p: list[int], top_k: int | None, top_p: float | None
+    ) -> None:
+        p_V = np.array(p) / sum(p)
+        kept = truncated(p_V, top_k, top_p)
+        # a goal that is met by a hair is met or not by rounding
+        below = np.cumsum(np.sort(kept * p_V[kept > 0].sum())[::-1])
+        total = np.sort(p_V)[::-1][:top_k].sum()
+        assume(top_p is None or top_p == 1 or np.abs(below - top_p * total).min() > 1e-9)
+        inside = np.linspace(0, 1, 4001)[:-1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "rand", lambda *shape, **_: torch.from_numpy(inside).reshape(shape))
+            bias_V = torch.from_numpy(np.log(p_V))
+            zeros = torch.zeros(1, dtype=torch.float64), torch.zeros(len(p), 1, dtype=torch.float64)
+            drawn = set(draw(*zeros, bias_V, len(inside), top_k=top_k, top_p=top_p).tolist())
+        assert drawn <= set(np.flatnonzero(kept))
+        assert drawn >= set(np.flatnonzero(kept > 1e-3))
+
+    def test_top_1_is_the_likeliest_token_and_so_is_a_tiny_nucleus(self) -> None:
+        parameters = layer(200)
+        likeliest = int(softmax(*parameters).argmax())
+        assert set(draw(*parameters, 500, top_k=1)) == set(draw(*parameters, 500, top_p=1e-6)) == {likeliest}
+
+    def test_all_tokens_are_the_same_draws_as_without(self) -> None:
+        parameters = layer(50)
+        expected = draw(*parameters, 500)
+        for arguments in ({"top_k": 50}, {"top_k": 1000}, {"top_p": 1.0}, {"top_k": 50, "top_p": 1}):
+            np.testing.assert_array_equal(draw(*parameters, 500, **arguments), expected)
+
+    def test_ties_leave_k_tokens(self) -> None:
+        zeros = torch.zeros(4), torch.zeros(10, 4), torch.zeros(10)
+        assert len(set(draw(*zeros, 1000, top_k=3))) == 3
+        assert len(set(draw(*zeros, 1000, top_p=0.45))) == 5
+
+    def test_a_forbidden_token_stays_forbidden(self) -> None:
+        bias_V = torch.full((100,), -torch.inf)
+        bias_V[[3, 70]] = torch.tensor([0.0, 1.0])
+        for arguments in ({"top_k": 5}, {"top_p": 0.999}):
+            assert set(draw(torch.zeros(4), torch.zeros(100, 4), bias_V, 500, **arguments)) == {3, 70}
+
+    def test_the_size_of_a_chunk_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        parameters = layer(50)
+        expected = draw(*parameters, 300, top_k=20, top_p=0.9)
+        monkeypatch.setattr(sampling, "_CHUNK_ELEMENTS", 7 * 64)
+        np.testing.assert_array_equal(draw(*parameters, 300, top_k=20, top_p=0.9), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        ({"temperature": float("nan")}, "temperature must be above 0, got nan"),
+        ({"top_k": 0}, "top_k must be a whole number of at least 1, got 0"),
+        ({"top_k": 1.5}, "top_k must be a whole number of at least 1, got 1.5"),
+        ({"top_k": True}, "top_k must be a whole number of at least 1, got True"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
+        ({"top_p": 1.01}, "top_p must be above 0 and at most 1, got 1.01"),
+        ({"top_p": float("nan")}, "top_p must be above 0 and at most 1, got nan"),
+    ],
+)
+def test_refuses(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(*layer(5), 3, **arguments)

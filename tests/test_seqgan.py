@@ -85,11 +85,11 @@ class TestConstructor:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"policy": "MlpPolicy"}, "policy must be one of LstmPolicy; got 'MlpPolicy'"),
+            ({"policy": "MlpPolicy"}, "policy must be one of LstmPolicy, GruPolicy, .*; got 'MlpPolicy'"),
             ({"policy": ActorCriticPolicy}, "policy must be a subclass of AutoregressivePolicy, got ActorCriticPolicy"),
             ({"env": None}, "env must be given"),
             ({"env": "CartPole-v1"}, "env_id must be the id of a task of seqgan_env, got 'CartPole-v1'"),
-            ({"baseline": "mean"}, "baseline must be one of none, step, prefix; got 'mean'"),
+            ({"baseline": "mean"}, "baseline must be one of none, batch, step, prefix, learned; got 'mean'"),
             ({"n_episodes": 0}, "n_episodes must be at least 1, got 0"),
             ({"n_completions": 0}, "n_completions must be at least 1, got 0"),
             ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),

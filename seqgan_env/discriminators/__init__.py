@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNDiscriminator
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
+from seqgan_env.discriminators.tabular import TabularDiscriminator
 from seqgan_env.discriminators.training import DiscriminatorTrainer, discriminator_loss, discriminator_scores
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec
@@ -27,6 +28,7 @@ __all__ = [
     "Discriminator",
     "DiscriminatorTrainer",
     "OptimalDiscriminator",
+    "TabularDiscriminator",
     "build_discriminator",
     "check_discriminator",
     "discriminator_loss",
@@ -35,7 +37,7 @@ __all__ = [
     "save_discriminator",
 ]
 
-DISCRIMINATORS: dict[str, type[Discriminator]] = {"cnn": CNNDiscriminator}
+DISCRIMINATORS: dict[str, type[Discriminator]] = {"cnn": CNNDiscriminator, "tabular": TabularDiscriminator}
 """The discriminators by name."""
 
 

@@ -1,0 +1,48 @@
+"""A discriminator without any assumption: one number for each sequence of a task that can be enumerated."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.enumeration import index_weights, n_sequences
+from seqgan_env.tokens import SequenceSpec
+
+
+class TabularDiscriminator(Discriminator):
+    """One free logit for each complete sequence.
+
+    It can be any discriminator at all, so training on eq. 13.32 leads to the optimum ``p / (p + G)`` itself; and with a
+    scale above 0 it is, untrained, a task whose every sequence has a reward of its own.
+
+    Args:
+        spec: the task's sequences, few enough to enumerate.
+        scale: standard deviation of the initial logits, which are drawn from a normal law around 0; 0 is ``D = 1/2``.
+
+    Raises:
+        ValueError: the task is too large to enumerate, or the scale is out of range.
+    """
+
+    weight_TU: Tensor
+    """What each token, or padding, adds to the index of its sequence."""
+
+    def __init__(self, spec: SequenceSpec, scale: float = 0.0) -> None:
+        super().__init__(spec)
+        self.check(spec, scale)
+        self.table_K = nn.Parameter(scale * torch.randn(n_sequences(spec)))
+        """The logits, in the order of ``enumeration.all_sequences``."""
+        self.register_buffer("weight_TU", torch.from_numpy(index_weights(spec)), persistent=False)
+
+    @classmethod
+    def check(cls, spec: SequenceSpec, scale: float = 0.0) -> None:
+        """See ``Discriminator.check``."""
+        n_sequences(spec)
+        if not 0 <= scale < float("inf"):
+            raise ValueError(f"scale must be a finite number of at least 0, got {scale}")
+
+    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Look each logit up; see ``Discriminator.forward``."""
+        step_T = torch.arange(self.spec.max_length, device=tokens_BT.device)
+        index_B = self.weight_TU[step_T, tokens_BT].sum(dim=1)
+        return self.table_K[index_B]

@@ -1,0 +1,64 @@
+"""What the documents point at exists: files, functions and tests."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["docs/theory.md", "docs/architecture.md"]
+
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
+_NAME = re.compile(r"`((?:agents|benchmarks|seqgan_env|tests|docs|tools)/[\w./-]*)((?:::\w+)*)`")
+
+
+def missing(text: str, page: Path, root: Path) -> list[str]:
+    """Links to files that do not exist, and names (``folder/file.py::Class::test``) that their file does not define."""
+    wrong = [link for link in _LINK.findall(text) if not (page.parent / link).exists()]
+    for path, names in _NAME.findall(text):
+        file = root / path
+        if not file.exists() or (names and not defines(file, names.split("::")[1:])):
+            wrong.append(path + names)
+    return wrong
+
+
+def defines(file: Path, names: list[str]) -> bool:
+    """Whether a module defines a function or class, or a class such a member."""
+    body: list[ast.stmt] = ast.parse(file.read_text(encoding="utf-8")).body
+    for name in names:
+        found = [node for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name]
+        if not found:
+            return False
+        body = found[0].body
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_points_at_exists(page: str) -> None:
+    assert missing((ROOT / page).read_text(encoding="utf-8"), ROOT / page, ROOT) == []
+
+
+def test_the_theory_names_every_equation_and_a_test_for_each_part() -> None:
+    text = (ROOT / "docs/theory.md").read_text(encoding="utf-8")
+    title = re.compile(r"(13\.\d\d)(?: (?:to|and) (13\.\d\d))?")
+    named: set[int] = set()
+    for first, last in title.findall("\n".join(line for line in text.splitlines() if line.startswith("## "))):
+        named |= set(range(round(100 * float(first)), round(100 * float(last or first)) + 1))
+    assert named == set(range(1328, 1345))
+    for section in text.split("\n## ")[1:]:
+        assert "`tests/" in section or "variance: begin" in section, section.splitlines()[0]
+
+
+def test_what_is_missing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents/losses.py").write_text("class Loss:\n    def mean(self): ...\n\ndef total(): ...\n")
+    text = (
+        "`agents/losses.py` `agents/losses.py::total` `agents/losses.py::Loss::mean` [a](agents/losses.py) "
+        "[b](https://example.org/none) `agents/gone.py` `agents/losses.py::mean` `agents/losses.py::Loss::total` "
+        "[c](gone.md) [d](agents/losses.py#L3)"
+    )
+    expected = ["gone.md", "agents/gone.py", "agents/losses.py::mean", "agents/losses.py::Loss::total"]
+    assert missing(text, tmp_path / "page.md", tmp_path) == expected
