@@ -46,7 +46,7 @@ class TrainConfig:
     """Real sequences held out, one half to choose by (validation), the other to report (test)."""
 
     policy: str = "LstmPolicy"
-    """The generator."""
+    """The generator: LstmPolicy, GruPolicy, AttentionPolicy or TransformerPolicy."""
     embedding_dim: int = 32
     """Size of the generator's token embedding."""
     hidden_dim: int = 32

@@ -29,14 +29,14 @@ from agents import AutoregressivePolicy, SeqGAN, make_seqgan_vec_env
 from agents.report import markdown_table
 from agents.seqgan import Episodes
 from benchmarks.environment import describe
+from benchmarks.page import DOCS, RESULTS, replace_section
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.enumeration import all_sequences
 from seqgan_env.seeding import torch_generator
 from seqgan_env.task import Task
 
-RESULTS = Path(__file__).parent / "results" / "variance.json"
-PAGE = Path(__file__).parents[1] / "docs" / "theory.md"
-BEGIN, END = "<!-- variance: begin -->", "<!-- variance: end -->"
+FILE = RESULTS / "variance.json"
+PAGE = DOCS / "theory.md"
 
 Gradients = npt.NDArray[np.float64]
 
@@ -96,7 +96,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REFERENCE = "prefix"
 
 
-def run(results: Path = RESULTS, scale: float = 1.0) -> None:
+def run(results: Path = FILE, scale: float = 1.0) -> None:
     """Measure and write the results.
 
     Args:
@@ -219,16 +219,14 @@ def summary(
     return rows
 
 
-def report(results: Path = RESULTS, page: Path = PAGE) -> None:
+def report(results: Path = FILE, page: Path = PAGE) -> None:
     """Write the tables into the docs.
 
     Args:
         results: the JSON file.
         page: the Markdown file, in which they stand between two comments.
     """
-    before, rest = page.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    page.write_text(f"{before}{BEGIN}\n{tables(json.loads(results.read_text()))}{END}{after}")
+    replace_section(page, "variance", tables(json.loads(results.read_text())))
     print(f"wrote {page}", file=sys.stderr)
 
 
