@@ -83,7 +83,9 @@ class TestSequences:
         place_B = np.random.default_rng(0).integers(len(states), size=50)
         np.testing.assert_array_equal(enumeration.prefix_index(spec, prefix_ST[place_B]), place_B)
 
-    @pytest.mark.parametrize("spec", [SequenceSpec(4, 10), SequenceSpec(2, 19), SequenceSpec(10, 6), SequenceSpec(1, 9)])
+    @pytest.mark.parametrize(
+        "spec", [SequenceSpec(4, 10), SequenceSpec(2, 19), SequenceSpec(10, 6), SequenceSpec(1, 9)]
+    )
     def test_a_million_are_not_too_many(self, spec: SequenceSpec) -> None:
         assert enumeration.n_sequences(spec) == spec.vocab_size**spec.max_length
         last = [[spec.vocab_size - 1] * spec.max_length]
@@ -115,7 +117,9 @@ class TestSequences:
         ],
     )
     def test_too_many_are_refused_at_once(self, function: Callable[[SequenceSpec], Any], spec: SequenceSpec) -> None:
-        with pytest.raises(ValueError, match="the task must be small enough to enumerate, with at most 16777216 tokens"):
+        with pytest.raises(
+            ValueError, match="the task must be small enough to enumerate, with at most 16777216 tokens"
+        ):
             function(spec)
 
     def test_what_has_no_place_is_refused(self) -> None:
@@ -366,7 +370,10 @@ class TestOneStep:
         log_d_K = REWARDS["log_d"](torch.from_numpy(discriminator_of(self.SPEC).logits(tokens_KT)))
         average = torch.zeros(())
         for token_1T, reward, g in zip(
-            tokens_KT.split(1), log_d_K, enumeration.sequence_probabilities(self.SPEC, of_generator(policy)), strict=True
+            tokens_KT.split(1),
+            log_d_K,
+            enumeration.sequence_probabilities(self.SPEC, of_generator(policy)),
+            strict=True,
         ):
             q_1T = monte_carlo_action_values(policy, token_1T, reward[None], lambda _: torch.zeros(0), n_completions=1)
             chosen_1T = torch.ones_like(token_1T, dtype=torch.bool)
@@ -379,6 +386,6 @@ class TestOneStep:
     def test_the_best_policy_takes_the_best_token(self) -> None:
         reward_K = np.array([0.0, 2.0, -1.0, math.pi, 3.0])
         assert enumeration.optimal_policy(self.SPEC, lambda _: reward_K)([[]]).tolist() == [3]
-        assert enumeration.value(
-            self.SPEC, lambda _: reward_K, enumeration.uniform_policy(self.SPEC)
-        ) == pytest.approx(reward_K.mean())
+        assert enumeration.value(self.SPEC, lambda _: reward_K, enumeration.uniform_policy(self.SPEC)) == pytest.approx(
+            reward_K.mean()
+        )

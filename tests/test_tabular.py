@@ -98,7 +98,9 @@ class TestTable:
         save_discriminator(discriminator, tmp_path / "tabular")
         loaded = load_discriminator(tmp_path / "tabular")
         assert isinstance(loaded, TabularDiscriminator)
-        np.testing.assert_array_equal(loaded.logits(all_sequences(SPECS[1])), discriminator.logits(all_sequences(SPECS[1])))
+        np.testing.assert_array_equal(
+            loaded.logits(all_sequences(SPECS[1])), discriminator.logits(all_sequences(SPECS[1]))
+        )
 
     def test_its_weights_travel_between_environments(self) -> None:
         kwargs: dict[str, Any] = {**TINY, "discriminator": "tabular", "discriminator_kwargs": {"scale": 1.0}}
@@ -173,7 +175,11 @@ class TestOptimum:
         torch.manual_seed(0)
         discriminator = TabularDiscriminator(laws.spec, scale=1.0).double()
         optimizer = torch.optim.LBFGS(
-            discriminator.parameters(), max_iter=2000, tolerance_grad=1e-13, tolerance_change=0, line_search_fn="strong_wolfe"
+            discriminator.parameters(),
+            max_iter=2000,
+            tolerance_grad=1e-13,
+            tolerance_change=0,
+            line_search_fn="strong_wolfe",
         )
 
         def loss() -> Tensor:
