@@ -24,7 +24,7 @@ def of_generator(policy: AutoregressivePolicy) -> Policy:
         longer_BVT[row_B, :, length_B] = np.arange(vocab_size)
         log_prob_MT = policy.log_prob(torch.from_numpy(longer_BVT.reshape(-1, max_length)))
         log_prob_BVT = log_prob_MT.double().numpy().reshape(longer_BVT.shape)
-        return np.exp(log_prob_BVT[row_B, :, length_B])
+        return np.asarray(np.exp(log_prob_BVT[row_B, :, length_B]))
 
     return probabilities
 
@@ -36,7 +36,7 @@ def of_actor(policy: ActorCriticPolicy) -> Policy:
     def probabilities(prefix_BT: Tokens) -> Floats:
         distribution = policy.get_distribution(torch.from_numpy(prefix_BT)).distribution
         assert isinstance(distribution, Categorical)
-        return distribution.probs.double().numpy()  # type: ignore[no-untyped-call]
+        return distribution.probs.double().numpy()
 
     return probabilities
 

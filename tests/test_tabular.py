@@ -188,7 +188,7 @@ class TestOptimum:
             negative.backward()
             return negative
 
-        optimizer.step(loss)  # type: ignore[arg-type]  # a closure may return a tensor
+        optimizer.step(loss)
         return discriminator
 
     def test_the_maximiser_is_p_over_p_plus_g(self, spec: SequenceSpec) -> None:
