@@ -186,8 +186,9 @@ class Experiment:
             for temperature in TEMPERATURES:
                 self._record("temperature", trainer.n_epochs, temperature=temperature)
         self._phase = "discriminator"
-        self._checkpoint()
+        # before the checkpoint that says this phase is over: a run killed in between does it again
         save_checkpoint(self.out / PRETRAINED, self._state_dict())
+        self._checkpoint()
 
     def _train_discriminator(self) -> None:
         """The discriminator's pretraining (eq. 13.32), each round on fresh negatives."""
@@ -297,8 +298,9 @@ class Experiment:
     # Keeping
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.out / CHECKPOINT, self._state_dict())
+        # the checkpoint last: what it says is done is on the disk
         self.agent.save(self.out / AGENT)
+        save_checkpoint(self.out / CHECKPOINT, self._state_dict())
 
     def _state_dict(self) -> dict[str, Any]:
         return {

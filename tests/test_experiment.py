@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from agents.checkpoint import load_checkpoint
 from agents.config import EXACT_REWARD, TrainConfig
 from agents.experiment import Experiment, compare, evaluate_run, load_generator
 from agents.report import summary
@@ -105,6 +108,38 @@ def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp
     assert stored(tmp_path / "run") == stored(finished)
     kept, expected = (SeqGAN.load(folder / "agent.zip").sample(20) for folder in (tmp_path / "run", finished))
     np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a run are written one after the other; whichever came last, resuming completes them all."""
+    config = dataclasses.replace(TINY, generator_epochs=1, discriminator_rounds=1, n_updates=2)
+    whole = tmp_path / "whole"
+    Experiment(config, whole, progress=False).run()
+    written: list[str] = []
+    replace, crash_at = os.replace, -1
+
+    def replace_or_crash(source: Any, target: Any) -> None:
+        if len(written) == crash_at:
+            raise KeyboardInterrupt
+        written.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_or_crash)
+    Experiment(config, tmp_path / "counted", progress=False).run()
+    names = list(written)
+    assert {"pretrained.zip", "checkpoint.zip", "agent.zip", "metrics.jsonl"} <= set(names)
+    for crash_at in range(names.index("pretrained.zip") - 1, len(names)):
+        folder = tmp_path / str(crash_at)
+        written.clear()
+        with pytest.raises(KeyboardInterrupt):
+            Experiment(config, folder, progress=False).run()
+        with monkeypatch.context() as undone:
+            undone.setattr(os, "replace", replace)
+            Experiment(config, folder, resume=True, progress=False).run()
+        assert stored(folder) == stored(whole)
+        for name in ("agent.zip", "pretrained.zip"):
+            kept, expected = (load_checkpoint(run / name)["agent"]["policy"] for run in (folder, whole))
+            assert all(torch.equal(kept[weight], expected[weight]) for weight in expected)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
