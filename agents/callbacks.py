@@ -107,6 +107,7 @@ class DiscriminatorCallback(BaseCallback):
     def _on_rollout_start(self) -> None:
         if self._n_episodes >= self.every_n_episodes:
             self.retrain()
+            self._n_episodes = 0
 
     def retrain(self) -> None:
         """Train now, and give the new weights to every environment.
@@ -123,9 +124,8 @@ class DiscriminatorCallback(BaseCallback):
             raise ValueError("a training needs negatives, and no episode has finished yet")
         else:
             generated = np.stack(self._finished)
-            # the newest are the ones that no training has seen
-            n_held_out = min(n_held_out, self._n_episodes, len(generated) // 5)
-        self._n_episodes = 0
+            n_held_out = min(n_held_out, len(generated) // 5)
+        # the newest are the ones that no training has seen: each time the newest were left out, and there are newer ones
         generated, fresh = np.split(generated, [len(generated) - n_held_out])
         loss = self.trainer.fit(
             self._task.real_sequences, generated, n_epochs=self.n_epochs, batch_size=self.batch_size

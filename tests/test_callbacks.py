@@ -220,7 +220,7 @@ class TestOnWhat:
         n_seen = 0
         for (_, generated), (_, fresh) in zip(spy.fitted, spy.evaluated, strict=True):
             rows = np.concatenate([generated, fresh])
-            assert 1 <= len(fresh) <= min(n_held_out, len(rows) // 5)
+            assert len(fresh) == min(n_held_out, len(rows) // 5)
             ends = [
                 end for end in range(len(rows), len(episodes) + 1) if (episodes[end - len(rows) : end] == rows).all()
             ]
