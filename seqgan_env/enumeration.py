@@ -36,7 +36,26 @@ def n_sequences(spec: SequenceSpec) -> int:
     Raises:
         ValueError: the task is too large to enumerate.
     """
-    return _n_completions(spec)[0]
+    return n_completions(spec)[0]
+
+
+def n_completions(spec: SequenceSpec) -> list[int]:
+    """How many sequences begin with a given open prefix of t tokens, for t = 0 to T (1, for T).
+
+    Raises:
+        ValueError: the task is too large to enumerate.
+    """
+    n_after = [1]
+    if spec.max_length**2 <= MAX_TOKENS:
+        for _ in range(spec.max_length):
+            n_after.append(_n_words(spec) * n_after[-1] + (spec.eos_id is not None))
+    # T² too, as a task of a single sequence still has T states
+    if max(n_after[-1], spec.max_length) * spec.max_length > MAX_TOKENS:
+        raise ValueError(
+            f"the task must be small enough to enumerate, with at most {MAX_TOKENS} tokens in all its sequences; got"
+            f" {spec}"
+        )
+    return n_after[::-1]
 
 
 def all_sequences(spec: SequenceSpec) -> Tokens:
@@ -66,7 +85,7 @@ def index_weights(spec: SequenceSpec) -> Tokens:
     Raises:
         ValueError: the task is too large to enumerate.
     """
-    n_after_T1 = np.array(_n_completions(spec)[1:])[:, None]
+    n_after_T1 = np.array(n_completions(spec)[1:])[:, None]
     token_U = np.arange(spec.vocab_size + 1)
     n_ends_U = np.zeros_like(token_U) if spec.eos_id is None else (token_U > spec.eos_id).astype(np.int64)
     weight_TU: Tokens = (token_U - n_ends_U) * n_after_T1 + n_ends_U
@@ -203,25 +222,6 @@ def uniform_policy(spec: SequenceSpec) -> Policy:
 def _n_words(spec: SequenceSpec) -> int:
     """The number of tokens that don't end a sequence by themselves."""
     return spec.vocab_size - (spec.eos_id is not None)
-
-
-def _n_completions(spec: SequenceSpec) -> list[int]:
-    """How many sequences begin with a given open prefix of t tokens, for t = 0 to T (1, for T).
-
-    Raises:
-        ValueError: the task is too large to enumerate.
-    """
-    n_after = [1]
-    if spec.max_length**2 <= MAX_TOKENS:
-        for _ in range(spec.max_length):
-            n_after.append(_n_words(spec) * n_after[-1] + (spec.eos_id is not None))
-    # T² too, as a task of a single sequence still has T states
-    if max(n_after[-1], spec.max_length) * spec.max_length > MAX_TOKENS:
-        raise ValueError(
-            f"the task must be small enough to enumerate, with at most {MAX_TOKENS} tokens in all its sequences; got"
-            f" {spec}"
-        )
-    return n_after[::-1]
 
 
 def _level_starts(spec: SequenceSpec) -> list[int]:

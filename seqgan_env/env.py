@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from seqgan_env import mdp, rendering
@@ -16,7 +16,7 @@ from seqgan_env.task import Task, TaskConfig, Weights
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
-class SeqGANEnv(gym.Env[Tokens, np.int64]):
+class SeqGANEnv(gym.Env[Any, np.int64]):
     """Sequence generation as reinforcement learning (SeqGAN, arXiv 1609.05473).
 
     ## Description
@@ -25,23 +25,29 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
 
     ## Action Space
     ``Discrete(V)``: the next token. Where the task has an end-of-sequence token it is an ordinary action that ends the
-    episode.
+    episode. The constraints ``min_length``, ``allowed_tokens`` and ``allowed_next`` forbid tokens; ``action_masks()``
+    tells which, and choosing one is an error.
 
     ## Observation Space
-    ``Box(0, V, (T,), int64)``: the tokens so far, then the id ``V`` in every place not yet written.
+    ``Box(0, V, (T,), int64)``: the tokens so far, then the id ``V`` in every place not yet written. With
+    ``observation="dict"`` a dictionary of these ``tokens``, their ``length`` (``Discrete(T + 1)``) and the
+    ``action_mask`` (``MultiBinary(V)``).
 
     ## Starting State
-    The empty prefix, or ``reset(options={"prefix": ...})``: token ids or, where tokens have text, a string.
+    The empty prefix, or ``reset(options={"prefix": ...})``: token ids or, where tokens have text, a string. The
+    constraints hold for what follows it.
 
     ## Rewards
     0 until the last step; then ``log D(Y)`` of the complete sequence (eq. 13.37), or another function of the
-    discriminator's logit by the name ``reward``.
+    discriminator's logit by the name ``reward``, cut off at ``reward_clip``. With ``shaping`` each step also pays
+    ``shaping_gamma`` times the potential of the new prefix, 0 for a complete one, less the potential of the old.
 
     ## Episode End
     Terminates with the end-of-sequence token or after T tokens; never truncates: the horizon belongs to the task.
 
     ## Information
-    ``length``: tokens so far. ``discriminator_version``: how often the discriminator changed.
+    ``length``: tokens so far. ``discriminator_version``: how often the discriminator changed. ``action_mask``: the
+    tokens that may come next, ``int8`` of shape ``(V,)`` for ``action_space.sample(mask=...)``; none may at the end.
 
     ## Arguments
     The fields of ``TaskConfig``, as keyword arguments, all plain values; ``render_mode``: ``"ansi"``, ``"human"`` or
@@ -61,14 +67,21 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
         self.render_mode = render_mode
         self.task = Task(TaskConfig(**task))
+        self.observation_space = self.task.observation_space
+        self.action_space = self.task.action_space
+        # a step is a few microseconds: what it needs of the specification is at hand
         spec = self.task.spec
-        self.observation_space = spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
-        self.action_space = spaces.Discrete(spec.vocab_size)
-        self._state: mdp.State | None = None
+        self._vocab_size, self._horizon, self._eos_id = spec.vocab_size, spec.max_length, spec.eos_id
+        self._is_dict, self._is_free = self.task.config.observation == "dict", self.task.action_mask.is_free
+        self._free_masks = tuple(np.full(spec.vocab_size, value, dtype=np.int8) for value in (1, 0))
+        self._tokens_T: Tokens | None = None
+        self._length = 0
+        self._mask_V = self._free_masks[0]
         self._terminated = False
         self._reward = 0.0
+        self._potential = 0.0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tokens, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode.
 
         Args:
@@ -78,39 +91,101 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
         Raises:
             ValueError: a prefix that is too long, has ended or is out of vocabulary, or an unknown option.
         """
-        state = mdp.initial(self.task.spec, 1, self.task.encode_prefix(options))
+        prefix = self.task.encode_prefix(options)
+        if np.ndim(prefix) != 1:
+            raise ValueError(f"prefix must be a row of token ids, got an array of shape {np.shape(prefix)}")
+        start = mdp.initial(self.task.spec, 1, prefix)
+        potential_B = self.task.potential(*start)
+        not_ended_B = np.zeros(1, dtype=np.bool_)
+        mask_V = self._free_masks[0] if self._is_free else self.task.action_mask(*start, not_ended_B)[0]
         super().reset(seed=seed)
-        self._state, self._terminated, self._reward = state, False, 0.0
+        self._tokens_T, self._length, self._mask_V = start.tokens_BT[0], int(start.length_B[0]), mask_V
+        self._terminated, self._reward, self._potential = False, 0.0, float(potential_B[0])
         if self.render_mode == "human":
             self.render()
         return self._observation(), self._info()
 
-    def step(self, action: np.int64) -> tuple[Tokens, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Choose the next token.
 
         Raises:
             ResetNeeded: before the first reset, or after the end of the episode.
-            ValueError: the action is not a token id; the state is unchanged.
+            ValueError: the action is not a token id, or a constraint forbids it; the state is unchanged.
         """
-        if self._state is None or self._terminated:
-            why = "no episode began" if self._state is None else "the episode ended"
+        if self._tokens_T is None or self._terminated:
+            why = "no episode began" if self._tokens_T is None else "the episode ended"
             raise ResetNeeded(f"call reset() before step(): {why}")
-        action_B = mdp.check_actions(self.task.spec, np.asarray(action)[None])
-        state, terminal_B = mdp.step(self.task.spec, self._state, action_B)
-        terminated = bool(terminal_B[0])
-        # scored before anything is kept: an error in the discriminator leaves the episode where it was
-        reward = float(self.task.score_complete(state.tokens_BT)[0]) if terminated else 0.0
-        self._state, self._terminated, self._reward = state, terminated, reward
+        token = self._check(action)
+        tokens_T = self._tokens_T.copy()
+        tokens_T[self._length] = token
+        length = self._length + 1
+        terminated = length == self._horizon or token == self._eos_id
+        # all is computed before anything is kept: an error in the discriminator leaves the episode where it was
+        potential = reward = 0.0
+        if self._is_free:
+            mask_V = self._free_masks[terminated]
+        else:
+            mask_V = self.task.action_mask(tokens_T[None], np.array([length]), np.array([terminated]))[0]
+        if terminated:
+            reward = float(self.task.score_complete(tokens_T[None])[0])
+        if self.task.is_shaped:
+            if not terminated:
+                potential = float(self.task.potential(tokens_T[None], np.array([length]))[0])
+            reward += self.task.config.shaping_gamma * potential - self._potential
+        self._tokens_T, self._length, self._mask_V = tokens_T, length, mask_V
+        self._terminated, self._reward, self._potential = terminated, reward, potential
         if self.render_mode == "human":
             self.render()
         return self._observation(), reward, terminated, False, self._info()
 
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """The tokens that may come next, shape ``(V,)``: what the algorithms with action masks ask for.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._tokens_T is None:
+            raise ResetNeeded("call reset() before action_masks(): no episode began")
+        return self._mask_V.astype(np.bool_)
+
+    def clone_state(self) -> mdp.EpisodeState:
+        """Where the episode stands, for ``restore_state`` here or, any number of times, in a vector environment.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._tokens_T is None:
+            raise ResetNeeded("call reset() before clone_state(): no episode began")
+        return mdp.EpisodeState(
+            self._tokens_T[None].copy(),
+            np.array([self._length]),
+            np.array([self._terminated]),
+            np.array([self._reward]),
+            np.array([self._potential]),
+        )
+
+    def restore_state(self, state: mdp.EpisodeState) -> tuple[Any, dict[str, Any]]:
+        """Go on from where ``clone_state`` was called; also before the first reset.
+
+        Returns:
+            The observation and the information there.
+
+        Raises:
+            ValueError: the state is not that of one episode of this task; nothing has changed.
+        """
+        self.task.check_state(state, 1)
+        mask_V = self.task.action_mask(state.tokens_BT, state.length_B, state.ended_B)[0]
+        self._tokens_T, self._length, self._mask_V = state.tokens_BT[0].copy(), int(state.length_B[0]), mask_V
+        self._terminated = bool(state.ended_B[0])
+        self._reward, self._potential = float(state.reward_B[0]), float(state.potential_B[0])
+        return self._observation(), self._info()
+
     def render(self) -> Any:
         """The text so far, with the reward at the end: as a string (``ansi``), printed (``human``), or as a picture."""
-        if self.render_mode is None or self._state is None:
+        if self.render_mode is None or self._tokens_T is None:
             return None
         view = rendering.View(
-            words=self.task.words(self._state.tokens_BT[0]),
+            words=self.task.words(self._tokens_T),
             max_length=self.task.spec.max_length,
             reward=self._reward if self._terminated else None,
             discriminator_version=self.task.discriminator_version,
@@ -154,11 +229,34 @@ class SeqGANEnv(gym.Env[Tokens, np.int64]):
         """Copy new weights into the discriminator; see ``Task.load_discriminator``."""
         self.task.load_discriminator(weights, version)
 
-    def _observation(self) -> Tokens:
-        assert self._state is not None
-        observation_T: Tokens = self._state.tokens_BT[0].copy()
-        return observation_T
+    def _check(self, action: Any) -> int:
+        """The action as a token id that may be chosen.
+
+        Raises:
+            ValueError: it is none.
+        """
+        try:
+            token = -1 if isinstance(action, bool) else index(action)
+        except TypeError:
+            token = -1
+        if not 0 <= token < self._vocab_size:
+            token = int(mdp.check_actions(self.task.spec, np.asarray(action)[None])[0])
+        if not self._mask_V[token]:
+            assert self._tokens_T is not None
+            state = mdp.State(self._tokens_T[None], np.array([self._length]))
+            self.task.check_allowed(np.array([token]), self._mask_V[None], state)
+        return token
+
+    def _observation(self) -> Any:
+        assert self._tokens_T is not None
+        if self._is_dict:
+            length, mask_V = np.int64(self._length), self._mask_V.copy()
+            return {"tokens": self._tokens_T.copy(), "length": length, "action_mask": mask_V}
+        return self._tokens_T.copy()
 
     def _info(self) -> dict[str, Any]:
-        assert self._state is not None
-        return {"length": int(self._state.length_B[0]), "discriminator_version": self.task.discriminator_version}
+        return {
+            "length": self._length,
+            "discriminator_version": self.task.discriminator_version,
+            "action_mask": self._mask_V.copy(),
+        }

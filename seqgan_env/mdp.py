@@ -7,6 +7,7 @@ clothes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,24 +25,60 @@ class State(NamedTuple):
     """Their lengths in tokens."""
 
 
+@dataclass(frozen=True, eq=False)
+class EpisodeState:
+    """Where a batch of episodes stands: all that ``restore_state`` needs, and nothing of the discriminator.
+
+    A single environment has a batch of one, so a state can go from it to every row of a vector environment.
+    """
+
+    tokens_BT: Tokens
+    """The prefixes, padded with the id V."""
+    length_B: Tokens
+    """Their lengths in tokens."""
+    ended_B: npt.NDArray[np.bool_]
+    """Which of them are over."""
+    reward_B: npt.NDArray[np.float64]
+    """The last reward of each."""
+    potential_B: npt.NDArray[np.float64]
+    """The potential of each prefix as it was when it was reached; 0 without shaping."""
+
+    def take(self, rows: Any) -> EpisodeState:
+        """The state of some episodes, in any order and number, such as ``[0] * 64`` or the survivors of a beam.
+
+        Args:
+            rows: indices, or a boolean mask of shape ``(B,)``.
+        """
+        rows = np.asarray(rows)
+        return EpisodeState(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
 def initial(spec: SequenceSpec, n: int, prefix: Any = ()) -> State:
-    """The starting state of ``n`` episodes: the empty prefix, or one given prefix for all.
+    """The starting state of ``n`` episodes: the empty prefix, one given prefix for all, or one for each.
+
+    Args:
+        spec: the task's sequences.
+        n: B.
+        prefix: a row of token ids, or an array of shape ``(B, t)``, padded with V.
 
     Raises:
-        ValueError: ``prefix`` is not a row of token ids (padding is none), is as long as the horizon, or has ended
+        ValueError: ``prefix`` is neither (padding is no token of a row), or one is as long as the horizon or has ended
             already.
     """
-    row = np.asarray(prefix)
-    if row.ndim != 1:
-        raise ValueError(f"prefix must be a row of token ids, got an array of shape {row.shape}")
-    if len(row) >= spec.max_length:
-        raise ValueError(f"prefix must be shorter than T = {spec.max_length} tokens, got {len(row)}")
-    prefix_T = spec.validate(row.reshape(1, -1), name="prefix")[0]
-    if spec.lengths(prefix_T) < len(row):
+    rows = np.asarray(prefix)
+    if rows.ndim not in (1, 2):
+        raise ValueError(f"prefix must be a row of token ids, got an array of shape {rows.shape}")
+    if rows.ndim == 2 and len(rows) != n:
+        raise ValueError(f"prefix must be a row of token ids, or one for each of {n} episodes; got {len(rows)} rows")
+    if rows.shape[-1] >= spec.max_length:
+        raise ValueError(f"prefix must be shorter than T = {spec.max_length} tokens, got {rows.shape[-1]}")
+    tokens_BT = spec.validate(np.atleast_2d(rows), name="prefix")
+    if rows.ndim == 1 and spec.lengths(tokens_BT)[0] < len(rows):
         raise ValueError(f"prefix must hold token ids in [0, {spec.vocab_size}), got the padding id {spec.pad_id}")
-    if spec.eos_id is not None and (prefix_T == spec.eos_id).any():
+    if spec.eos_id is not None and (tokens_BT == spec.eos_id).any():
         raise ValueError(f"prefix must not hold the end-of-sequence token {spec.eos_id}")
-    tokens_BT = np.tile(prefix_T, (n, 1))
+    if rows.ndim == 1:
+        tokens_BT = np.tile(tokens_BT, (n, 1))
     return State(tokens_BT, spec.lengths(tokens_BT))
 
 
@@ -74,9 +111,10 @@ def check_actions(spec: SequenceSpec, action: Any) -> Tokens:
     action_B = np.asarray(action)
     if action_B.ndim != 1:
         raise ValueError(f"an action must be one token id, got an array of shape {action_B.shape[1:]}")
-    if not np.issubdtype(action_B.dtype, np.integer):
+    if action_B.dtype.kind not in "iu":
         raise ValueError(f"an action must be a whole number, got {action_B.dtype} {action_B[:1].tolist()}")
-    outside = (action_B < 0) | (action_B >= spec.vocab_size)
-    if outside.any():
-        raise ValueError(f"an action must be a token id in [0, {spec.vocab_size}), got {action_B[outside][0]}")
-    return action_B.astype(np.int64, copy=False)
+    token_B = action_B.astype(np.int64, copy=False)
+    outside_B = token_B.view(np.uint64) >= spec.vocab_size  # a negative number is a large one here
+    if outside_B.any():
+        raise ValueError(f"an action must be a token id in [0, {spec.vocab_size}), got {action_B[outside_B][0]}")
+    return token_B

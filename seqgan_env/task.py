@@ -5,7 +5,7 @@ The single and the vector environment share it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from gymnasium import spaces
+from gymnasium.envs.registration import load_env_creator
 
+from seqgan_env import mdp
+from seqgan_env.constraints import ActionMask, AllowedNext, Mask
 from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
 from seqgan_env.rewards import get_reward
 from seqgan_env.sources import build_source
@@ -22,6 +26,13 @@ from seqgan_env.tokens import SequenceSpec, Tokens
 
 Weights = Mapping[str, npt.NDArray[Any]]
 """A discriminator's ``state_dict`` as NumPy arrays."""
+Potential = Callable[[Tokens, Tokens], npt.NDArray[Any]]
+"""Maps prefixes ``(B, T)``, padded with V, and their lengths ``(B,)`` to potentials ``(B,)``."""
+
+OBSERVATIONS = ("tokens", "dict")
+"""The forms of an observation."""
+MAX_EXACT_SCORES = 256
+"""How many sequences ``Task.score`` scores as the environments do; more are scored faster and equal up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,22 @@ class TaskConfig:
         discriminator_kwargs: arguments of its class, such as ``{"filters": [[2, 64], [3, 64]]}``.
         discriminator_seed: its initial weights.
         reward: a key of ``seqgan_env.rewards.REWARDS``.
+        reward_clip: ``[low, high]``, either of which may be None: what the reward is cut off at, such as
+            ``[-10, None]`` for ``log D``.
+        shaping: ``"none"``; ``"discriminator"``, the potential-based shaping of Ng, Harada and Russell (1999) whose
+            potential is the reward that the unfinished prefix would get; or another potential, as a function
+            ``(tokens_BT, length_B) -> potential_B`` or its name, ``"module:function"``.
+        shaping_gamma: the discount of the agent that learns, which the shaping must share to leave the best policy as
+            it is.
+        min_length: the tokens that a sequence has before it may end, counting end-of-sequence itself.
+        allowed_tokens: a lexicon of ids or, where tokens have text, words; None allows all.
+        allowed_next: a function ``(tokens_BT, length_B) -> allowed_BV`` of the prefixes, or its name,
+            ``"module:function"``; None allows all.
+        observation: ``"tokens"``, the padded prefix, or ``"dict"``, which adds its length and the action mask.
         device: where the discriminator computes: ``"cpu"``, ``"cuda"``, ``"auto"``, …
 
     Raises:
-        ValueError: an unknown reward or device, or a size below 1.
+        ValueError: an unknown reward, observation or device, or a number out of range.
     """
 
     source: str = "oracle"
@@ -62,11 +85,24 @@ class TaskConfig:
     discriminator_kwargs: Mapping[str, Any] = field(default_factory=dict)
     discriminator_seed: int = 0
     reward: str = "log_d"
+    reward_clip: Sequence[float | None] | None = None
+    shaping: str | Potential = "none"
+    shaping_gamma: float = 1.0
+    min_length: int = 1
+    allowed_tokens: Sequence[int | str] | None = None
+    allowed_next: str | AllowedNext | None = None
+    observation: str = "tokens"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         get_reward(self.reward)
         resolve_device(self.device)
+        if self.reward_clip is not None:
+            _limits(self.reward_clip)
+        if not 0 <= self.shaping_gamma <= 1:
+            raise ValueError(f"shaping_gamma must be in [0, 1], got {self.shaping_gamma!r}")
+        if self.observation not in OBSERVATIONS:
+            raise ValueError(f"observation must be one of {', '.join(OBSERVATIONS)}; got {self.observation!r}")
         for name in ("n_real", "n_held_out"):
             check_whole_number(name, getattr(self, name), 1)
 
@@ -85,6 +121,43 @@ class TaskConfig:
             min_count=self.min_count,
             long_lines=self.long_lines,
         )
+
+
+def _rounded(reward_B: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return reward_B.astype(np.float32).astype(np.float64)
+
+
+def _limits(clip: Any) -> tuple[float, float]:
+    """What ``reward_clip`` means, as two numbers.
+
+    Raises:
+        ValueError: it is no pair of numbers or None, the lower first.
+    """
+    try:
+        low, high = clip
+        limits = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
+    except (TypeError, ValueError):
+        limits = (np.nan, np.nan)
+    if not limits[0] < limits[1]:
+        raise ValueError(f"reward_clip must be [low, high], low below high, each a number or None; got {clip!r}")
+    return limits
+
+
+def _load_function(name: str, value: Any) -> Callable[..., Any]:
+    """A function given as itself or as ``"module:function"``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if isinstance(value, str):
+        try:
+            value = load_env_creator(value)
+        except (AttributeError, ImportError, ValueError) as error:
+            raise ValueError(f"{name} must be a function or 'module:function', got {value!r}: {error}") from error
+    if not callable(value):
+        raise ValueError(f"{name} must be a function or 'module:function', got {value!r}")
+    function: Callable[..., Any] = value
+    return function
 
 
 def resolve_device(device: str) -> torch.device:
@@ -121,7 +194,20 @@ class Task:
         self.discriminator_version = 0
         """How often the discriminator was replaced or given new weights."""
         check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
+        self.action_mask = ActionMask(
+            self.spec,
+            min_length=config.min_length,
+            allowed=None if config.allowed_tokens is None else [self._token_id(t) for t in config.allowed_tokens],
+            allowed_next=None if config.allowed_next is None else _load_function("allowed_next", config.allowed_next),
+        )
+        """Which tokens may come next."""
+        self._potential: Potential | None = None
+        if config.shaping == "discriminator":
+            self._potential = self._prefix_rewards
+        elif config.shaping != "none":
+            self._potential = _load_function("shaping", config.shaping)
         self._reward = get_reward(config.reward)
+        self._limits = None if config.reward_clip is None else _limits(config.reward_clip)
         self._device = resolve_device(config.device)
         self._discriminator: Discriminator | None = None
 
@@ -150,8 +236,60 @@ class Task:
             self._discriminator = built.to(self._device)
         return self._discriminator
 
+    @cached_property
+    def observation_space(self) -> spaces.Space[Any]:
+        """The observations of one episode."""
+        tokens = spaces.Box(0, self.spec.vocab_size, (self.spec.max_length,), np.int64)
+        if self.config.observation == "tokens":
+            return tokens
+        length, mask = spaces.Discrete(self.spec.max_length + 1), spaces.MultiBinary(self.spec.vocab_size)
+        return spaces.Dict({"tokens": tokens, "length": length, "action_mask": mask})
+
+    @cached_property
+    def action_space(self) -> spaces.Discrete:
+        """The tokens."""
+        return spaces.Discrete(self.spec.vocab_size)
+
+    def check_allowed(self, action_B: Tokens, mask_BV: Mask, state: mdp.State) -> None:
+        """Refuse a token that the constraints forbid.
+
+        Raises:
+            ValueError: one of the actions is masked.
+        """
+        allowed_B = mask_BV[np.arange(len(action_B)), action_B] != 0
+        if not allowed_B.all():
+            b = int(allowed_B.argmin())
+            token, prefix = int(action_B[b]), state.tokens_BT[b, : state.length_B[b]].tolist()
+            word = "" if self.source.vocabulary is None else f" ({self.source.vocabulary.tokens[token]!r})"
+            raise ValueError(f"an action must be allowed by the task's constraints, got {token}{word} after {prefix}")
+
+    def check_state(self, state: mdp.EpisodeState, n: int) -> None:
+        """Refuse a state that is not one of ``n`` episodes of this task.
+
+        Raises:
+            ValueError: it is none, or of other sequences, or of another number of episodes.
+        """
+        if not isinstance(state, mdp.EpisodeState):
+            raise ValueError(f"the state must be what clone_state gives, got {type(state).__name__}")
+        tokens_BT = self.spec.validate(state.tokens_BT, name="the state's tokens")
+        if state.tokens_BT.shape != (n, self.spec.max_length):
+            raise ValueError(f"the state must be of {n} episodes of {self.spec}, got tokens {state.tokens_BT.shape}")
+        complete_B, length_B = self.spec.is_complete(tokens_BT), self.spec.lengths(tokens_BT)
+        if not (np.array_equal(complete_B, state.ended_B) and np.array_equal(length_B, state.length_B)):
+            raise ValueError("the state's lengths and ends must be those of its tokens")
+
+    def _token_id(self, token: int | str) -> int:
+        if not isinstance(token, str):
+            return token
+        vocabulary = self.source.vocabulary
+        found = None if vocabulary is None else vocabulary.id_of(token)
+        if found is None:
+            has = "its tokens have no text" if vocabulary is None else "its vocabulary does not hold it"
+            raise ValueError(f"allowed_tokens must hold tokens of source {self.config.source!r}, got {token!r}: {has}")
+        return found
+
     def encode_prefix(self, options: Mapping[str, Any] | None) -> Any:
-        """The prefix that ``reset(options=...)`` asks for, as token ids.
+        """The prefix, or prefixes, that ``reset(options=...)`` asks for, as token ids.
 
         Raises:
             ValueError: an unknown option, or text where tokens have none or that the vocabulary does not hold.
@@ -160,6 +298,12 @@ class Task:
         if unknown:
             raise ValueError(f"options may hold 'prefix', got {', '.join(unknown)}")
         prefix = (options or {}).get("prefix", ())
+        if isinstance(prefix, (list, tuple)) and any(isinstance(row, (str, list, tuple, np.ndarray)) for row in prefix):
+            # one for each episode; no prefix reaches the last column
+            return np.concatenate([mdp.initial(self.spec, 1, self._encode(row)).tokens_BT for row in prefix])[:, :-1]
+        return self._encode(prefix)
+
+    def _encode(self, prefix: Any) -> Any:
         if not isinstance(prefix, str):
             return prefix
         if self.source.vocabulary is None:
@@ -175,25 +319,68 @@ class Task:
     def score(self, sequences: Any) -> npt.NDArray[np.float64]:
         """The terminal reward of each complete sequence (eq. 13.38), shape ``(B,)``.
 
+        Up to ``MAX_EXACT_SCORES`` sequences it is what the environments pay; more are scored faster, and equal that up
+        to rounding.
+
         Args:
             sequences: token ids, shape ``(B, t)`` with ``t <= T``.
 
         Raises:
             ValueError: see ``SequenceSpec.validate``.
         """
-        return self.score_complete(self.spec.validate(sequences, complete=True, name="sequences"))
+        tokens_BT = self.spec.validate(sequences, complete=True, name="sequences")
+        if len(tokens_BT) <= MAX_EXACT_SCORES:
+            return self.score_complete(tokens_BT)
+        return self._rewards(self.discriminator.logits(tokens_BT))
 
     def score_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
-        """``score`` for sequences that are known to be complete.
+        """The reward that a step pays for sequences that are known to be complete.
+
+        It is computed in double precision and rounded to single, so that it doesn't depend on how many episodes end
+        together: the single and the vector environment pay the same number.
 
         Raises:
             ValueError: the discriminator answers with NaN or infinity, which no agent could learn from.
         """
-        logit_real_B = self.discriminator.logits(tokens_BT)
+        return _rounded(self._rewards(self.discriminator.exact_logits(tokens_BT)))
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether a step before the last can be paid."""
+        return self._potential is not None
+
+    def potential(self, tokens_BT: Tokens, length_B: Tokens) -> npt.NDArray[np.float64]:
+        """The potential of each unfinished prefix, shape ``(B,)``; 0 without shaping.
+
+        Raises:
+            ValueError: the function that ``shaping`` names answers with something else than finite numbers.
+        """
+        if self._potential is None or len(tokens_BT) == 0:
+            return np.zeros(len(tokens_BT))
+        potential_B = np.asarray(self._potential(tokens_BT, length_B), dtype=np.float64)
+        if potential_B.shape != (len(tokens_BT),) or not np.isfinite(potential_B).all():
+            raise ValueError(f"shaping must give {len(tokens_BT)} finite numbers, got {potential_B!r}")
+        return potential_B
+
+    def prefix_scores(self, tokens_T: Tokens) -> npt.NDArray[np.float64]:
+        """What the discriminator would pay for each beginning of one sequence, shape ``(length,)``.
+
+        Entry t is the reward of the first t + 1 tokens as if nothing came after them. It is what the picture shows;
+        the discriminator was trained on complete sequences only.
+        """
+        n = int(self.spec.lengths(tokens_T))
+        beginnings = np.where(np.arange(self.spec.max_length) <= np.arange(n)[:, None], tokens_T, self.spec.pad_id)
+        return self._prefix_rewards(beginnings)
+
+    def _prefix_rewards(self, tokens_BT: Tokens, length_B: Tokens | None = None) -> npt.NDArray[np.float64]:
+        return _rounded(self._rewards(self.discriminator.prefix_logits(tokens_BT)))
+
+    def _rewards(self, logit_real_B: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if not np.isfinite(logit_real_B).all():
             wrong = logit_real_B[~np.isfinite(logit_real_B)][0]
             raise ValueError(f"the discriminator's logits must be finite, got {wrong}")
-        return np.asarray(self._reward(torch.from_numpy(logit_real_B)).numpy(), dtype=np.float64)
+        reward_B = np.asarray(self._reward(torch.from_numpy(logit_real_B)).numpy(), dtype=np.float64)
+        return reward_B if self._limits is None else np.clip(reward_B, *self._limits)
 
     def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
         """Score with this very object from now on.

@@ -6,26 +6,29 @@ episodes that end in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from seqgan_env import mdp
+from seqgan_env.constraints import Mask
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.sources.base import check_whole_number
 from seqgan_env.task import Task, TaskConfig, Weights
-from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.tokens import SequenceSpec
 
 BoolArray = npt.NDArray[np.bool_]
 
 
-class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
-    """``num_envs`` episodes of ``SeqGANEnv`` side by side; the task is described there.
+class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
+    """``num_envs`` episodes of ``SeqGANEnv`` side by side, the same bit for bit; the task is described there.
 
     Args:
         num_envs: B, the number of episodes.
@@ -55,38 +58,52 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.task = Task(TaskConfig(**task))
-        spec = self.task.spec
-        self.single_observation_space = spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
-        self.single_action_space = spaces.Discrete(spec.vocab_size)
+        self.single_observation_space = self.task.observation_space
+        self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._initial = mdp.initial(spec, num_envs)
-        self._state: mdp.State | None = None
-        self._ended_B = np.zeros(num_envs, dtype=np.bool_)
+        self._is_dict = self.task.config.observation == "dict"
+        empty = mdp.initial(self.task.spec, num_envs)
+        self._no_B = np.zeros(num_envs, dtype=np.bool_)
+        self._empty = mdp.EpisodeState(*empty, self._no_B, np.zeros(num_envs), np.zeros(num_envs))
+        # none of these arrays is ever written to: a step makes new ones
+        self._state: mdp.EpisodeState | None = None
+        self._all_open_BV: Mask = self.task.action_mask(*empty, self._no_B)
+        self._mask_BV = self._all_open_BV
+        self._seed_B: list[int | None] = [None] * num_envs
+        self._generators: tuple[np.random.Generator, ...] | None = None
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Tokens, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Start all episodes, or with ``options={"reset_mask": ...}`` those of the mask.
 
         Args:
-            seed: accepted for the interface; nothing in the environment is random.
-            options: may hold ``prefix`` (see ``SeqGANEnv.reset``) and ``reset_mask``, a boolean array of shape
-                ``(B,)``.
+            seed: of each episode's generator, ``seed + b`` if it is one number; kept for the interface, as nothing in
+                the environment is random.
+            options: may hold ``prefix`` (see ``SeqGANEnv.reset``), one for all episodes or a sequence of one for each,
+                and ``reset_mask``, a boolean array of shape ``(B,)``.
 
         Raises:
-            ValueError: a bad prefix or mask, or an unknown option.
+            ValueError: a bad seed, prefix or mask, or an unknown option.
             ResetNeeded: a mask before the first full reset.
         """
         options = dict(options or {})
-        mask_B = self._reset_mask(options.pop("reset_mask", None))
+        seed_B = self._seeds(seed)
+        chosen_B = self._reset_mask(options.pop("reset_mask", None))
         start = mdp.initial(self.task.spec, self.num_envs, self.task.encode_prefix(options))
-        if self._state is None:
-            self._state = start
-        else:
-            self._state = self._replace(mask_B, start)
-        self._ended_B = self._ended_B & ~mask_B
-        return self._state.tokens_BT.copy(), self._info(mask_B, self._state)
+        potential_B = np.zeros(self.num_envs)
+        potential_B[chosen_B] = self.task.potential(start.tokens_BT[chosen_B], start.length_B[chosen_B])
+        state = replace(self._empty, tokens_BT=start.tokens_BT, length_B=start.length_B, potential_B=potential_B)
+        self._set_state(state if self._state is None else _where(chosen_B, state, self._state))
+        if seed is not None:
+            chosen = chosen_B.tolist()
+            self._seed_B = [new if c else old for c, new, old in zip(chosen, seed_B, self._seed_B, strict=True)]
+            self._generators = None
+        assert self._state is not None
+        return self._observation(self._state, self._mask_BV), self._info(chosen_B, self._state, self._mask_BV)
 
-    def step(self, actions: Any) -> tuple[Tokens, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
         """Choose the next token of every episode.
 
         Args:
@@ -94,43 +111,87 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
 
         Raises:
             ResetNeeded: before the first reset or, with ``DISABLED``, where an episode that ended was not reset.
-            ValueError: an action is not a token id; no episode changes.
+            ValueError: an action is not a token id, or a constraint forbids it; no episode changes.
         """
-        spec, ended_B = self.task.spec, self._ended_B
         if self._state is None:
             raise ResetNeeded("call reset() before step(): no episode began")
-        if ended_B.any() and self.autoreset_mode is AutoresetMode.DISABLED:
+        ended_B = self._state.ended_B
+        n_ended = np.count_nonzero(ended_B)
+        if n_ended and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(f"reset the episodes that ended before step(): {np.flatnonzero(ended_B).tolist()}")
         action_B = np.array(actions)
         if action_B.shape != (self.num_envs,):
             raise ValueError(f"actions must have shape ({self.num_envs},), got {action_B.shape}")
         # With NEXT_STEP this call resets the episodes that ended in the last one and ignores their action.
-        action_B[ended_B] = 0
-        action_B = mdp.check_actions(spec, action_B)
-        state = self._replace(ended_B, self._initial)
-        stepped, terminal_B = mdp.step(spec, state, action_B)
-        if ended_B.any():
-            stepped = mdp.State(
-                np.where(ended_B[:, None], state.tokens_BT, stepped.tokens_BT),
-                np.where(ended_B, state.length_B, stepped.length_B),
-            )
-            terminal_B = terminal_B & ~ended_B
-        reward_B = np.zeros(self.num_envs)
-        if terminal_B.any():
-            reward_B[terminal_B] = self.task.score_complete(stepped.tokens_BT[terminal_B])
+        if n_ended:
+            action_B[ended_B] = 0
+        action_B = mdp.check_actions(self.task.spec, action_B)
+        if not self.task.action_mask.is_free:
+            self._check_allowed(action_B)
+        stepped = self._stepped(action_B, ended_B if n_ended else None)
+        terminal_B = stepped.ended_B
         infos: dict[str, Any] = {}
-        self._state = stepped
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            self._ended_B = terminal_B.copy()
-        elif terminal_B.any():
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and np.count_nonzero(terminal_B):
+            mask_BV = self.task.action_mask(stepped.tokens_BT, stepped.length_B, terminal_B)
             final_obs = np.full(self.num_envs, None, dtype=object)
-            for b in np.flatnonzero(terminal_B):
-                final_obs[b] = stepped.tokens_BT[b].copy()
+            for b in np.flatnonzero(terminal_B).tolist():
+                final_obs[b] = self._row(stepped, mask_BV, b)
             infos = {"final_obs": final_obs, "_final_obs": terminal_B.copy()}
-            infos |= {"final_info": self._info(terminal_B, stepped), "_final_info": terminal_B.copy()}
-            self._state = self._replace(terminal_B, self._initial)
-        infos |= self._info(np.ones(self.num_envs, dtype=np.bool_), self._state)
-        return self._state.tokens_BT.copy(), reward_B, terminal_B, np.zeros_like(terminal_B), infos
+            infos |= {"final_info": self._info(terminal_B, stepped, mask_BV), "_final_info": terminal_B.copy()}
+            begun = _where(terminal_B, self._begin(terminal_B), stepped)
+        else:
+            begun = stepped
+        self._set_state(begun)
+        infos |= self._info(np.ones(self.num_envs, dtype=np.bool_), begun, self._mask_BV)
+        truncated_B = np.zeros(self.num_envs, dtype=np.bool_)
+        observation = self._observation(begun, self._mask_BV)
+        return observation, stepped.reward_B.copy(), terminal_B.copy(), truncated_B, infos
+
+    def action_masks(self) -> BoolArray:
+        """The tokens that may come next in each episode, shape ``(B, V)``; none may where it has ended.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._state is None:
+            raise ResetNeeded("call reset() before action_masks(): no episode began")
+        return self._mask_BV.astype(np.bool_)
+
+    def clone_state(self) -> mdp.EpisodeState:
+        """Where the episodes stand, for ``restore_state``.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._state is None:
+            raise ResetNeeded("call reset() before clone_state(): no episode began")
+        return self._state.take(np.arange(self.num_envs))
+
+    def restore_state(self, state: mdp.EpisodeState) -> tuple[Any, dict[str, Any]]:
+        """Go on from a state of ``clone_state``, here or elsewhere; ``state.take(rows)`` makes it fit.
+
+        Returns:
+            The observations and the information there.
+
+        Raises:
+            ValueError: the state is not that of ``num_envs`` episodes of this task; nothing has changed.
+        """
+        self.task.check_state(state, self.num_envs)
+        self._set_state(state.take(np.arange(self.num_envs)))
+        all_B = np.ones(self.num_envs, dtype=np.bool_)
+        return self._observation(state, self._mask_BV), self._info(all_B, state, self._mask_BV)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The seed of each episode's generator."""
+        return tuple(-1 if seed is None else seed for seed in self._seed_B)
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
+        """A generator for each episode; nothing in the environment uses them."""
+        if self._generators is None:
+            self._generators = tuple(seeding.np_random(seed)[0] for seed in self._seed_B)
+        return self._generators
 
     @property
     def task_config(self) -> TaskConfig:
@@ -163,6 +224,15 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
         """Copy new weights into the discriminator; see ``Task.load_discriminator``."""
         self.task.load_discriminator(weights, version)
 
+    def _seeds(self, seed: Any) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        is_one = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+        seeds = [int(seed) + b for b in range(self.num_envs)] if is_one else list(seed)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed must be a number or one for each of {self.num_envs} episodes, got {len(seeds)}")
+        return [None if each is None else check_whole_number("seed", each, 0) for each in seeds]
+
     def _reset_mask(self, mask: Any) -> BoolArray:
         if mask is None:
             return np.ones(self.num_envs, dtype=np.bool_)
@@ -174,21 +244,78 @@ class SeqGANVectorEnv(VectorEnv[Tokens, Tokens, npt.NDArray[Any]]):
             raise ResetNeeded("reset all episodes once before resetting some")
         return mask
 
-    def _replace(self, mask_B: BoolArray, other: mdp.State) -> mdp.State:
-        """The current state, with the episodes of the mask taken from ``other``."""
-        assert self._state is not None
-        if not mask_B.any():
-            return self._state
-        return mdp.State(
-            np.where(mask_B[:, None], other.tokens_BT, self._state.tokens_BT),
-            np.where(mask_B, other.length_B, self._state.length_B),
-        )
+    def _set_state(self, state: mdp.EpisodeState) -> None:
+        if self.task.action_mask.is_free and not state.ended_B.any():
+            self._mask_BV = self._all_open_BV
+        else:
+            self._mask_BV = self.task.action_mask(state.tokens_BT, state.length_B, state.ended_B)
+        self._state = state
 
-    def _info(self, mask_B: BoolArray, state: mdp.State) -> dict[str, Any]:
+    def _check_allowed(self, action_B: npt.NDArray[np.int64]) -> None:
+        assert self._state is not None
+        open_B = ~self._state.ended_B
+        state = mdp.State(self._state.tokens_BT[open_B], self._state.length_B[open_B])
+        self.task.check_allowed(action_B[open_B], self._mask_BV[open_B], state)
+
+    def _begin(self, chosen_B: BoolArray) -> mdp.EpisodeState:
+        """Empty episodes, with the potential where they are chosen."""
+        if not self.task.is_shaped:
+            return self._empty
+        potential = self.task.potential(self._empty.tokens_BT[:1], self._empty.length_B[:1])
+        return replace(self._empty, potential_B=np.where(chosen_B, potential, 0.0))
+
+    def _stepped(self, action_B: npt.NDArray[np.int64], anew_B: BoolArray | None) -> mdp.EpisodeState:
+        """The state after a step, with its rewards; episodes of ``anew_B`` begin instead."""
+        assert self._state is not None
+        state = self._state if anew_B is None else _where(anew_B, self._begin(anew_B), self._state)
+        stepped, terminal_B = mdp.step(self.task.spec, mdp.State(state.tokens_BT, state.length_B), action_B)
+        moved_B = True if anew_B is None else ~anew_B
+        terminal_B &= moved_B
+        reward_B, potential_B = np.zeros(self.num_envs), np.zeros(self.num_envs)
+        if np.count_nonzero(terminal_B):
+            reward_B[terminal_B] = self.task.score_complete(stepped.tokens_BT[terminal_B])
+        if self.task.is_shaped:
+            open_B = ~terminal_B & moved_B
+            potential_B[open_B] = self.task.potential(stepped.tokens_BT[open_B], stepped.length_B[open_B])
+            reward_B += np.where(moved_B, self.task.config.shaping_gamma * potential_B - state.potential_B, 0.0)
+        new = mdp.EpisodeState(stepped.tokens_BT, stepped.length_B, terminal_B, reward_B, potential_B)
+        return new if anew_B is None else _where(anew_B, state, new)
+
+    def _observation(self, state: mdp.EpisodeState, mask_BV: Mask) -> Any:
+        if self._is_dict:
+            length_B = state.length_B.copy()
+            return {"tokens": state.tokens_BT.copy(), "length": length_B, "action_mask": np.array(mask_BV)}
+        return state.tokens_BT.copy()
+
+    def _row(self, state: mdp.EpisodeState, mask_BV: Mask, b: int) -> Any:
+        """One episode's observation."""
+        if self._is_dict:
+            length = np.int64(state.length_B[b])
+            return {"tokens": state.tokens_BT[b].copy(), "length": length, "action_mask": mask_BV[b].copy()}
+        return state.tokens_BT[b].copy()
+
+    def _info(self, chosen_B: BoolArray, state: mdp.EpisodeState, mask_BV: Mask) -> dict[str, Any]:
         version = self.task.discriminator_version
+        if not chosen_B.all():
+            mask_BV = np.where(chosen_B[:, None], mask_BV, np.int8(0))
+        elif mask_BV.flags.writeable:  # a free task's mask is one column, V times, and can't be written to
+            mask_BV = mask_BV.copy()
         return {
-            "length": np.where(mask_B, state.length_B, 0),
-            "_length": mask_B.copy(),
-            "discriminator_version": np.where(mask_B, version, 0),
-            "_discriminator_version": mask_B.copy(),
+            "length": np.where(chosen_B, state.length_B, 0),
+            "_length": chosen_B.copy(),
+            "discriminator_version": np.where(chosen_B, version, 0),
+            "_discriminator_version": chosen_B.copy(),
+            "action_mask": mask_BV,
+            "_action_mask": chosen_B.copy(),
         }
+
+
+def _where(chosen_B: BoolArray, state: mdp.EpisodeState, other: mdp.EpisodeState) -> mdp.EpisodeState:
+    """The episodes of the mask from one state, the rest from the other."""
+    return mdp.EpisodeState(
+        np.where(chosen_B[:, None], state.tokens_BT, other.tokens_BT),
+        np.where(chosen_B, state.length_B, other.length_B),
+        np.where(chosen_B, state.ended_B, other.ended_B),
+        np.where(chosen_B, state.reward_B, other.reward_B),
+        np.where(chosen_B, state.potential_B, other.potential_B),
+    )

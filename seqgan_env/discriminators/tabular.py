@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.enumeration import index_weights, n_sequences
-from seqgan_env.tokens import SequenceSpec
+from seqgan_env.enumeration import index_weights, n_completions, n_sequences
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 
 class TabularDiscriminator(Discriminator):
@@ -43,6 +45,20 @@ class TabularDiscriminator(Discriminator):
 
     def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Look each logit up; see ``Discriminator.forward``."""
+        return self.table_K[self._index(tokens_BT)]
+
+    @torch.no_grad()
+    def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+        """The mean logit of all completions of each prefix; see ``Discriminator.prefix_logits``."""
+        tokens = torch.as_tensor(tokens_BT, device=self.device)
+        length_B = (tokens != self.spec.pad_id).sum(dim=1)
+        n_B = torch.tensor(n_completions(self.spec), device=self.device)[length_B]
+        if self.spec.eos_id is not None:
+            n_B[(tokens == self.spec.eos_id).any(dim=1)] = 1
+        first_B = self._index(tokens)  # padding adds nothing: the index of the first completion
+        sum_K1 = torch.nn.functional.pad(self.table_K.double().cumsum(0), (1, 0))
+        return ((sum_K1[first_B + n_B] - sum_K1[first_B]) / n_B).cpu().numpy()
+
+    def _index(self, tokens_BT: Tensor) -> Tensor:
         step_T = torch.arange(self.spec.max_length, device=tokens_BT.device)
-        index_B = self.weight_TU[step_T, tokens_BT].sum(dim=1)
-        return self.table_K[index_B]
+        return self.weight_TU[step_T, tokens_BT].sum(dim=1)
