@@ -68,7 +68,7 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._empty = mdp.EpisodeState(*empty, self._no_B, np.zeros(num_envs), np.zeros(num_envs))
         # none of these arrays is ever written to: a step makes new ones
         self._state: mdp.EpisodeState | None = None
-        self._all_open_BV: Mask = self.task.action_mask(*empty, self._no_B)
+        self._all_open_BV: Mask = np.broadcast_to(np.int8(1), (num_envs, self.task.spec.vocab_size))
         self._mask_BV = self._all_open_BV
         self._seed_B: list[int | None] = [None] * num_envs
         self._generators: tuple[np.random.Generator, ...] | None = None
@@ -227,11 +227,11 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
     def _seeds(self, seed: Any) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        is_one = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
-        seeds = [int(seed) + b for b in range(self.num_envs)] if is_one else list(seed)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed must be a number or one for each of {self.num_envs} episodes, got {len(seeds)}")
-        return [None if each is None else check_whole_number("seed", each, 0) for each in seeds]
+        if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+            seed = [int(seed) + b for b in range(self.num_envs)]
+        if not isinstance(seed, (Sequence, np.ndarray)) or len(seed) != self.num_envs:
+            raise ValueError(f"seed must be a number, or one for each of {self.num_envs} episodes; got {seed!r}")
+        return [None if each is None else check_whole_number("seed", each, 0) for each in seed]
 
     def _reset_mask(self, mask: Any) -> BoolArray:
         if mask is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.tokens import SequenceSpec
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 TINY: dict[str, Any] = {
     "vocab_size": 3,
@@ -31,6 +31,22 @@ BAD_ACTIONS: list[tuple[Any, str]] = [
     ("1", "an action must be a whole number, got <U1"),
 ]
 """Actions of a task with V = 3 that are none, and what is said about them."""
+
+
+def no_repetition(tokens_BT: Tokens, length_B: Tokens) -> npt.NDArray[np.bool_]:
+    """A constraint on three tokens: none twice in a row."""
+    allowed_BV = np.ones((len(tokens_BT), 3), dtype=np.bool_)
+    for b, length in enumerate(length_B):
+        if length:
+            allowed_BV[b, tokens_BT[b, length - 1]] = False
+    return allowed_BV
+
+
+def mean_token(tokens_BT: Tokens, length_B: Tokens) -> npt.NDArray[np.float64]:
+    """A potential: the mean of the tokens, 0.25 at the start."""
+    return np.array(
+        [row[:n].mean() if n else 0.25 for row, n in zip(tokens_BT.astype(np.float64), length_B, strict=True)]
+    )
 
 
 def tokens_of(spec: SequenceSpec, row: Sequence[int]) -> list[int] | None:

@@ -53,10 +53,7 @@ def bare(env: gym.Env[Any, Any]) -> SeqGANEnv:
 
 def play(env: SeqGANEnv, actions: list[int]) -> list[Any]:
     """What the steps return, as plain values."""
-    steps = []
-    for action in actions:
-        steps.append(plain(env.step(np.int64(action))))
-    return steps
+    return [plain(env.step(np.int64(action))) for action in actions]
 
 
 def plain(value: Any) -> Any:

@@ -21,7 +21,7 @@ from seqgan_env import SeqGANEnv, SeqGANVectorEnv
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.registration import TASKS
 from seqgan_env.task import Weights
-from tests.reference_env import BAD_ACTIONS, TINY
+from tests.reference_env import BAD_ACTIONS, TINY, mean_token
 
 MODES = list(AutoresetMode)
 SMALL_GRAMMAR: dict[str, Any] = {
@@ -52,13 +52,6 @@ def assert_same(ours: Any, theirs: Any, path: str = "") -> None:
         assert ours == theirs, path
 
 
-@functools.cache
-def weights(task: str, seed: int) -> Weights:
-    """The weights of another discriminator."""
-    kwargs = {"oracle": TINY, "grammar": SMALL_GRAMMAR}[task]
-    return SeqGANEnv(**kwargs, discriminator_seed=seed).discriminator_weights()
-
-
 @st.composite
 def histories(draw: st.DrawFn, actions: list[int], prefixes: list[list[int]]) -> tuple[int, list[tuple[str, Any]]]:
     """A number of environments, and what happens to them."""
@@ -70,26 +63,40 @@ def histories(draw: st.DrawFn, actions: list[int], prefixes: list[list[int]]) ->
     return n, draw(st.lists(st.one_of(steps, steps, steps, steps, resets, changes), min_size=5, max_size=25))
 
 
+CASES: dict[str, tuple[dict[str, Any], list[int], list[list[int]]]] = {
+    "oracle": (TINY, [0, 1, 2], [[], [2], [0, 1]]),
+    # three tokens in ten end an episode, and a prefix of 15 is two tokens from the horizon
+    "grammar": (SMALL_GRAMMAR, [0, 0, 0, 1, 3, 10, 50, 99, 150, 151], [[], [3, 10], [5] * 15]),
+    "shaped": (
+        {**SMALL_GRAMMAR, "shaping": "discriminator", "shaping_gamma": 0.9, "reward_clip": [-0.7, None]},
+        [0, 0, 1, 3, 10],
+        [[], [3, 10]],
+    ),
+    "potential": ({**TINY, "shaping": mean_token, "observation": "dict"}, [0, 1, 2], [[], [2], [0, 1]]),
+    # of a constrained task an action is the place of a token among those that are allowed
+    "constrained": (
+        {**SMALL_GRAMMAR, "min_length": 3, "allowed_tokens": ["a", "bird", 7], "observation": "dict"},
+        [0, 1, 2, 3],
+        [[], [3, 10], [5] * 15],
+    ),
+    "allowed_next": ({**TINY, "allowed_next": "tests.reference_env:no_repetition"}, [0, 1, 2], [[], [2], [0, 1]]),
+}
+"""A task's arguments, the actions to choose from, and the prefixes."""
+
+
+@functools.cache
+def weights(case: str, seed: int) -> Weights:
+    """The weights of another discriminator."""
+    return SeqGANEnv(**CASES[case][0], discriminator_seed=seed).discriminator_weights()
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    ("task", "kwargs", "actions", "prefixes"),
-    [
-        ("oracle", TINY, [0, 1, 2], [[], [2], [0, 1]]),
-        # three tokens in ten end an episode, and a prefix of 15 is two tokens from the horizon
-        ("grammar", SMALL_GRAMMAR, [0, 0, 0, 1, 3, 10, 50, 99, 150, 151], [[], [3, 10], [5] * 15]),
-    ],
-    ids=["oracle", "grammar"],
-)
+@pytest.mark.parametrize("case", CASES)
 @settings(max_examples=40)
 @given(data=st.data())
-def test_it_is_single_environments_side_by_side(
-    task: str,
-    kwargs: dict[str, Any],
-    actions: list[int],
-    prefixes: list[list[int]],
-    mode: AutoresetMode,
-    data: st.DataObject,
-) -> None:
+def test_it_is_single_environments_side_by_side(case: str, mode: AutoresetMode, data: st.DataObject) -> None:
+    """Bit for bit, in everything that is returned."""
+    kwargs, actions, prefixes = CASES[case]
     n, history = data.draw(histories(actions, prefixes))
     ours = SeqGANVectorEnv(n, autoreset_mode=mode, **kwargs)
     theirs = SyncVectorEnv([lambda: SeqGANEnv(**kwargs)] * n, autoreset_mode=mode)
@@ -100,8 +107,8 @@ def test_it_is_single_environments_side_by_side(
     ended_B = np.zeros(n, dtype=bool)
     for what, value in history:
         if what == "weights":
-            ours.load_discriminator(weights(task, value))
-            theirs.call("load_discriminator", weights(task, value))
+            ours.load_discriminator(weights(case, value))
+            theirs.call("load_discriminator", weights(case, value))
             continue
         if what == "reset":
             mask, prefix = value
@@ -115,9 +122,21 @@ def test_it_is_single_environments_side_by_side(
         if mode is AutoresetMode.DISABLED and ended_B.any():
             options = {"reset_mask": ended_B.copy()}
             assert_same(ours.reset(options=dict(options)), theirs.reset(options=dict(options)))
-        step_ours, step_theirs = ours.step(np.array(value)), theirs.step(np.array(value))
+            ended_B[:] = False
+        mask_BV = np.stack(theirs.call("action_masks"))
+        assert_same(ours.action_masks(), mask_BV)
+        action_B = np.array(value)
+        if not ours.task.action_mask.is_free:
+            action_B = np.array([nth_allowed(row, each) for row, each in zip(mask_BV, value, strict=True)])
+        step_ours, step_theirs = ours.step(action_B), theirs.step(action_B)
         assert_same(step_ours, step_theirs)
         ended_B = step_ours[2].copy()
+
+
+def nth_allowed(mask_V: np.ndarray, n: int) -> int:
+    """One of the tokens that the mask allows; 0 where the episode is over and the action is ignored."""
+    allowed = np.flatnonzero(mask_V)
+    return int(allowed[n % len(allowed)]) if len(allowed) else 0
 
 
 @pytest.mark.parametrize("env_id", TASKS)
