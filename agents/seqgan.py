@@ -149,8 +149,21 @@ class SeqGAN(BaseAlgorithm):
         if self.env is not None:
             try:
                 self._spec = self.env.get_attr("sequence_spec", indices=[0])[0]
+                config = self.env.get_attr("task_config", indices=[0])[0]
             except AttributeError as error:
                 raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
+            # the completions of its estimate are drawn from the whole softmax, and paid at the end
+            for option, value, plain in (
+                ("observation", config.observation, "tokens"),
+                ("shaping", config.shaping, "none"),
+                ("min_length", config.min_length, 1),
+                ("allowed_tokens", config.allowed_tokens, None),
+                ("allowed_next", config.allowed_next, None),
+            ):
+                if value != plain:
+                    raise ValueError(
+                        f"SeqGAN needs a task with {option}={plain!r}, got {value!r}; other algorithms take it"
+                    )
         if _init_setup_model:
             self._setup_model()
 

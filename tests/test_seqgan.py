@@ -107,6 +107,21 @@ class TestConstructor:
         with pytest.raises(ValueError, match="env must be a task of seqgan_env, got"):
             SeqGAN("LstmPolicy", gym.make("CartPole-v1"))
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("observation", "dict"),
+            ("shaping", "discriminator"),
+            ("min_length", 2),
+            ("allowed_tokens", [1, 2]),
+            ("allowed_next", "tests.reference_env:no_repetition"),
+        ],
+    )
+    def test_refuses_a_task_that_its_completions_would_not_keep_to(self, option: str, value: Any) -> None:
+        env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, option: value})
+        with pytest.raises(ValueError, match=f"SeqGAN needs a task with {option}=.*, got {value!r}".replace("[", r"\[")):
+            SeqGAN("LstmPolicy", env)
+
     def test_an_id_is_played_by_the_native_environment(self) -> None:
         model = SeqGAN("LstmPolicy", "SeqGANGrammar-v0", n_episodes=3)
         assert isinstance(model.env, VecMonitor)
