@@ -13,11 +13,12 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from agents.likelihood import token_log_prob
 from agents.networks import AttentionCore, Core, CoreState, GruCore, LstmCore, TransformerCore
 from agents.sampling import sample_tokens
 from seqgan_env.tokens import SequenceSpec, Tokens
 
-_CHUNK_LOGITS = 1 << 24  # logits held at once where no gradient is needed: 64 MB
+_CHUNK_TOKENS = 1 << 17  # read at once where no gradient is needed
 
 
 class AutoregressivePolicy(BasePolicy):
@@ -90,14 +91,18 @@ class AutoregressivePolicy(BasePolicy):
         """
         is_token_BT = tokens_BT != self.spec.pad_id
         hidden_BTH = self.core(self._shift(tokens_BT))
-        logits_MV = self.output(hidden_BTH[is_token_BT]) / temperature
-        log_prob_M = -F.cross_entropy(logits_MV, tokens_BT[is_token_BT], reduction="none")
+        log_prob_M = token_log_prob(
+            hidden_BTH[is_token_BT] / temperature,
+            self.output.weight,
+            self.output.bias / temperature,
+            tokens_BT[is_token_BT],
+        )
         return torch.zeros_like(hidden_BTH[:, :, 0]).masked_scatter(is_token_BT, log_prob_M)
 
     @torch.no_grad()
     def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
         """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, in bounded memory."""
-        rows = max(1, _CHUNK_LOGITS // (self.spec.max_length * self.spec.vocab_size))
+        rows = max(1, _CHUNK_TOKENS // self.spec.max_length)
         chunks = torch.from_numpy(np.ascontiguousarray(tokens_BT)).to(self.device).split(rows)
         parts = [self.log_prob(chunk, temperature).double().sum(dim=1).cpu() for chunk in chunks]
         return torch.cat(parts).numpy() if parts else np.zeros(0)

@@ -147,7 +147,7 @@ class TestLogProb:
         tokens_BT = prefixes(spec, 20, np.random.default_rng(0))
         expected_B = agent.log_prob(tokens_BT).sum(dim=1).detach()
         for size in (1, 60, 1 << 20):
-            monkeypatch.setattr(policy, "_CHUNK_LOGITS", size)
+            monkeypatch.setattr(policy, "_CHUNK_TOKENS", size)
             np.testing.assert_allclose(agent.sequence_log_prob(tokens_BT.numpy()), expected_B, atol=1e-12)
         assert agent.sequence_log_prob(tokens_BT[:0].numpy()).shape == (0,)
 
