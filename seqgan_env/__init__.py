@@ -6,13 +6,14 @@ Importing this package registers the tasks, so that ``gymnasium.make("SeqGAN-v0"
 from __future__ import annotations
 
 from seqgan_env.env import SeqGANEnv
-from seqgan_env.registration import register
+from seqgan_env.registration import TASKS, register
 from seqgan_env.task import Task, TaskConfig
+from seqgan_env.tasks import describe
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 __version__ = "0.1.0"
 
-__all__ = ["SeqGANEnv", "SeqGANVectorEnv", "SequenceSpec", "Task", "TaskConfig", "__version__"]
+__all__ = ["TASKS", "SeqGANEnv", "SeqGANVectorEnv", "SequenceSpec", "Task", "TaskConfig", "__version__", "describe"]
 
 register()

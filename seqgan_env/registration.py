@@ -1,37 +1,116 @@
-"""The registered tasks, as data."""
+"""The registered tasks, as data; ``seqgan_env.tasks`` makes their documentation of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 
-TASKS: dict[str, dict[str, Any]] = {
-    "SeqGAN-v0": {},
-    "SeqGANGrammar-v0": {"source": "grammar", "discriminator_kwargs": {"filters": [[w, 64] for w in range(1, 6)]}},
-    "SeqGANTiny-v0": {
-        "vocab_size": 4,
-        "max_length": 4,
-        "n_real": 1_000,
-        "n_held_out": 500,
-        "discriminator": "tabular",
-        "discriminator_kwargs": {"scale": 2.0},
-    },
-}
-"""The keyword arguments of each id.
 
-``SeqGAN-v0`` is the synthetic task of the paper, V = 5000 and T = 20. ``SeqGANGrammar-v0`` writes English sentences.
-``SeqGANTiny-v0`` has a known answer: 256 sequences, each with a reward of its own drawn once for all, so that
-``seqgan_env.enumeration`` gives the best policy and every value exactly.
-"""
+@dataclass(frozen=True)
+class RegisteredTask:
+    """What is particular to one id; what all have in common is said by ``SeqGANEnv`` and ``TaskConfig``."""
+
+    title: str
+    """What it is, in a few words."""
+    about: str
+    """What it is for."""
+    kwargs: Mapping[str, Any]
+    """The fields of ``TaskConfig`` that it sets; None is one that the user must set."""
+    rewards: str = ""
+    """What is known of its rewards."""
+    reward_threshold: float | None = None
+    """The mean reward from which on an agent has learnt it; None where the reward moves with the discriminator."""
+
+
+TASKS: dict[str, RegisteredTask] = {
+    "SeqGAN-v0": RegisteredTask(
+        title="the synthetic task of the SeqGAN paper",
+        about="An LSTM with random weights stands for the real world, so that the likelihood of whatever a generator "
+        "writes is known exactly. The discriminator is the convolutional network of the paper, 1,720 filters of widths "
+        "1 to 20. Drawing the real sequences takes some ten seconds of one processor core.",
+        kwargs={},
+    ),
+    "SeqGANLong-v0": RegisteredTask(
+        title="the synthetic task with sequences twice as long",
+        about="The same LSTM as in `SeqGAN-v0` and the same filters: the first twenty tokens follow the same law, and "
+        "the reward comes twice as late. Drawing the real sequences takes some twenty seconds of one processor core.",
+        kwargs={"max_length": 40},
+    ),
+    "SeqGANSmall-v0": RegisteredTask(
+        title="the synthetic task at the size of a laptop",
+        about="For trying things out, with the sizes of `seqgan train --preset small`. The LSTM has as many units as "
+        "that of `SeqGAN-v0`; the filters of the discriminator have widths up to 5, 64 of each. It is made within a "
+        "tenth of a second, discriminator included, and the real sequences are drawn in about a second.",
+        kwargs={
+            "vocab_size": 100,
+            "max_length": 10,
+            "n_real": 20_000,
+            "n_held_out": 10_000,
+            "discriminator_kwargs": {
+                "embedding_dim": 32,
+                "filters": [[width, 64] for width in range(1, 6)],
+                "l2": 0.01,
+            },
+        },
+    ),
+    "SeqGANTiny-v0": RegisteredTask(
+        title="a task whose answer is known",
+        about="So few sequences that all can be listed: `seqgan_env.enumeration` gives the best policy and every value "
+        "exactly. The discriminator is a table with a logit for each sequence, drawn once for all from a normal law of "
+        "standard deviation 2, so that the task needs no training to have something to find.",
+        kwargs={
+            "vocab_size": 4,
+            "max_length": 4,
+            "n_real": 1_000,
+            "n_held_out": 500,
+            "discriminator": "tabular",
+            "discriminator_kwargs": {"scale": 2.0},
+        },
+        rewards="While the discriminator stays as it is made, the best sequence earns -0.004, the worst -6.181, and "
+        "random tokens -1.062 on average; 95 % of the way from there to the best is a mean reward of -0.057, the "
+        "`reward_threshold` of the specification.",
+        reward_threshold=-0.057,
+    ),
+    "SeqGANGrammar-v0": RegisteredTask(
+        title="English sentences that one can read",
+        about="A grammar with a lexicon of its own writes sentences such as *every cat chases the sailors .* Its law "
+        "is known exactly, and what there is to learn reaches over several words: verbs agree with their subjects, and "
+        "objects suit their verbs. One sentence in five hundred is word salad, so that no sequence has probability 0. "
+        "The filters of the discriminator have widths up to 5, 64 of each.",
+        kwargs={"source": "grammar", "discriminator_kwargs": {"filters": [[width, 64] for width in range(1, 6)]}},
+    ),
+    "SeqGANText-v0": RegisteredTask(
+        title="a text file of your own",
+        about='`gymnasium.make("SeqGANText-v0", source="my.txt")` reads a UTF-8 file with one sequence a line, by '
+        'words or, with `level="char"`, by characters. V counts the distinct words, `<eos>` and `<unk>`; T is the '
+        "length of the longest line, `<eos>` included. At most a fifth of the lines are held out. The filters of the "
+        "discriminator have widths up to 5, 100 of each.",
+        kwargs={"source": None, "discriminator_kwargs": {"filters": [[width, 100] for width in range(1, 6)]}},
+    ),
+}
+"""The tasks by id."""
 
 
 def register() -> None:
-    """Register every task with Gymnasium."""
-    for env_id, kwargs in TASKS.items():
+    """Register every task with Gymnasium.
+
+    There is no ``max_episode_steps``: the horizon is the task's own, and a time limit would call its end a truncation.
+    Nothing is ``nondeterministic``: the same actions lead to the same observations, and a retrained discriminator
+    changes rewards alone.
+    """
+    for env_id, task in TASKS.items():
         gym.register(
             id=env_id,
-            entry_point="seqgan_env.env:SeqGANEnv",
+            entry_point=f"seqgan_env.tasks:{class_name(env_id)}",
             vector_entry_point="seqgan_env.vector_env:SeqGANVectorEnv",
-            kwargs=kwargs,
+            reward_threshold=task.reward_threshold,
+            kwargs=dict(task.kwargs),
         )
+
+
+def class_name(env_id: str) -> str:
+    """The class of ``seqgan_env.tasks`` that an id makes."""
+    return env_id.replace("-", "_")

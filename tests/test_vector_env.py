@@ -141,17 +141,18 @@ def nth_allowed(mask_V: np.ndarray, n: int) -> int:
 
 @pytest.mark.parametrize("env_id", TASKS)
 def test_make_vec_finds_it(env_id: str) -> None:
-    envs = gym.make_vec(env_id, num_envs=3)
+    needs: dict[str, Any] = {"source": __file__} if env_id == "SeqGANText-v0" else {}
+    envs = gym.make_vec(env_id, num_envs=3, **needs)
     assert isinstance(envs, SeqGANVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     assert SeqGANVectorEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
     observation_BT, _ = envs.reset()
     assert observation_BT in envs.observation_space
-    same_step = gym.make_vec(env_id, num_envs=2, autoreset_mode="SameStep", reward="d")
+    same_step = gym.make_vec(env_id, num_envs=2, autoreset_mode="SameStep", reward="d", **needs)
     assert same_step.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     assert isinstance(same_step, SeqGANVectorEnv)
     assert same_step.task_config.reward == "d"
-    assert isinstance(gym.make_vec(env_id, num_envs=2, vectorization_mode="sync"), SyncVectorEnv)
+    assert isinstance(gym.make_vec(env_id, num_envs=2, vectorization_mode="sync", **needs), SyncVectorEnv)
 
 
 class Counting(Discriminator):

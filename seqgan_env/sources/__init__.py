@@ -52,7 +52,9 @@ def build_source(
     }
     options = {name: value for name, value in given.items() if value is not None}
     if not isinstance(source, (str, os.PathLike)):
-        raise ValueError(f"source must be 'oracle', 'grammar' or the path of a text file, not {source!r}")
+        raise ValueError(
+            f"source must be 'oracle', 'grammar' or the path of a text file, not {source!r}: pass source='my.txt'"
+        )
     if source == "grammar":
         _check_options(options, "the grammar", ())
         return Grammar()
