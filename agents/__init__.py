@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from agents.actor_critic import GeneratorActorCritic, with_generator
 from agents.callbacks import DiscriminatorCallback
 from agents.policy import AttentionPolicy, AutoregressivePolicy, GruPolicy, LstmPolicy, TransformerPolicy
+from agents.replay import RelabellingDictReplayBuffer, RelabellingReplayBuffer
 from agents.sb3 import PrefixExtractor, SeqGANVecEnv, make_seqgan_vec_env
 from agents.seqgan import SeqGAN
 
@@ -11,11 +13,15 @@ __all__ = [
     "AttentionPolicy",
     "AutoregressivePolicy",
     "DiscriminatorCallback",
+    "GeneratorActorCritic",
     "GruPolicy",
     "LstmPolicy",
     "PrefixExtractor",
+    "RelabellingDictReplayBuffer",
+    "RelabellingReplayBuffer",
     "SeqGAN",
     "SeqGANVecEnv",
     "TransformerPolicy",
     "make_seqgan_vec_env",
+    "with_generator",
 ]

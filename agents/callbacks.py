@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.replay import Relabelling
+from agents.sb3 import tokens_of
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.seeding import derived_seed
 from seqgan_env.task import Task
@@ -96,12 +98,15 @@ class DiscriminatorCallback(BaseCallback):
             weights = env.env_method("discriminator_weights", indices=[0])[0]
             self._task.load_discriminator(weights)
             self.trainer = DiscriminatorTrainer(self._task.discriminator, self.learning_rate, seed=self.seed)
+        buffer = getattr(self.model, "replay_buffer", None)
+        if isinstance(buffer, Relabelling):
+            buffer.set_env(env)
 
     def _on_step(self) -> bool:
         dones, infos = self.locals["dones"], self.locals["infos"]
         self._n_episodes += int(np.sum(dones))
         if not isinstance(self.model, Sampler):
-            self._finished.extend(infos[i]["terminal_observation"] for i in np.flatnonzero(dones))
+            self._finished.extend(tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones))
         return True
 
     def _on_rollout_start(self) -> None:
@@ -125,7 +130,7 @@ class DiscriminatorCallback(BaseCallback):
         else:
             generated = np.stack(self._finished)
             n_held_out = min(n_held_out, len(generated) // 5)
-        # the newest are the ones that no training has seen: each time the newest were left out, and there are newer ones
+        # the newest are the ones that no training has seen: the newest are left out each time, and there are newer ones
         generated, fresh = np.split(generated, [len(generated) - n_held_out])
         loss = self.trainer.fit(
             self._task.real_sequences, generated, n_epochs=self.n_epochs, batch_size=self.batch_size

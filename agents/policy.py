@@ -73,6 +73,7 @@ class AutoregressivePolicy(BasePolicy):
         self.core = self.core_class(self.spec, embedding_dim, hidden_dim, **core_kwargs)
         self.output = nn.Linear(hidden_dim, self.spec.vocab_size)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self._sizes = {"eos_id": eos_id, "embedding_dim": embedding_dim, "hidden_dim": hidden_dim, **core_kwargs}
 
     # The distribution
 
@@ -217,6 +218,16 @@ class AutoregressivePolicy(BasePolicy):
             greedy_B: Tensor = self.output(state[0]).argmax(dim=1)
             return greedy_B
         return self.choose(state)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "lr_schedule": self._dummy_schedule,  # what learning has of the optimiser is the algorithm's to save
+            "optimizer_class": self.optimizer_class,
+            "optimizer_kwargs": self.optimizer_kwargs,
+            **self._sizes,
+        }
 
     def _shift(self, tokens_BT: Tensor) -> Tensor:
         """The inputs that predict ``tokens``: the start symbol, then all but the last."""

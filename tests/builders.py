@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from hypothesis import strategies as st
 from torch import nn
 
 from agents import AutoregressivePolicy, LstmPolicy
 from agents.policy import POLICIES
 from seqgan_env.tokens import SequenceSpec
+from tests import reference
 
 ORACLE: dict[str, Any] = {
     "vocab_size": 20,
@@ -80,6 +83,29 @@ def lstm(spec: SequenceSpec, seed: int = 0, *, hidden_dim: int = 4, scale: float
     policy = make_policy("LstmPolicy", spec, seed, hidden_dim=hidden_dim, scale=scale)
     assert isinstance(policy, LstmPolicy)
     return policy
+
+
+def show(spec: SequenceSpec) -> str:
+    """The name of a task in a test's id."""
+    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
+
+
+def score_by(spec: SequenceSpec, table: Mapping[reference.Prefix, float]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The reward of each row of a batch, looked up."""
+    code_T = (spec.vocab_size + 1) ** torch.arange(spec.max_length)
+    rows_BT = torch.from_numpy(reference.padded(spec, table))
+    values = torch.full(((spec.vocab_size + 1) ** spec.max_length,), torch.nan, dtype=torch.float64)
+    values[rows_BT @ code_T] = torch.tensor(list(table.values()), dtype=torch.float64)
+    return lambda tokens_MT: values[tokens_MT @ code_T]
+
+
+tasks = st.builds(
+    lambda vocab_size, max_length, eos: SequenceSpec(vocab_size, max_length, eos % vocab_size if eos >= 0 else None),
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.integers(-1, 4),
+)
+"""Small tasks of all shapes, with and without an end-of-sequence token, a single token and a single step among them."""
 
 
 def prefixes(spec: SequenceSpec, n: int, rng: np.random.Generator) -> torch.Tensor:

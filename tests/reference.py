@@ -11,12 +11,14 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from agents import AutoregressivePolicy, LstmPolicy
 from seqgan_env.tokens import SequenceSpec, Tokens
 
+Floats = npt.NDArray[np.float64]
 Prefix = tuple[int, ...]
 NextToken = Callable[[Prefix], Tensor]
 """G(. | prefix): V probabilities, float64, perhaps with gradient."""
@@ -51,6 +53,16 @@ def padded(spec: SequenceSpec, rows: Iterable[Sequence[int]]) -> Tokens:
 def unpadded(spec: SequenceSpec, tokens_BT: Tokens | Tensor) -> list[Prefix]:
     """A batch of tokens as sequences."""
     return [tuple(token for token in row if token != spec.pad_id) for row in tokens_BT.tolist()]
+
+
+def all_sequences(spec: SequenceSpec) -> Tokens:
+    """Every complete sequence as a batch of tokens, in lexicographic order, shape ``(B, T)``."""
+    return padded(spec, sequences(spec))
+
+
+def representatives(spec: SequenceSpec) -> list[Prefix]:
+    """One of the sequences that agree up to their last token: every state is on the way of one of them."""
+    return list({sequence[:-1]: sequence for sequence in sequences(spec)}.values())
 
 
 def random_reward(spec: SequenceSpec, seed: int = 0) -> dict[Prefix, float]:
@@ -101,6 +113,26 @@ def table_policy(spec: SequenceSpec, seed: int = 0) -> tuple[NextToken, list[Ten
     generator = torch.Generator().manual_seed(seed)
     logits_SV = torch.randn(len(states), spec.vocab_size, generator=generator, dtype=torch.float64, requires_grad=True)
     return lambda prefix: torch.softmax(logits_SV[states[prefix]], dim=0), [logits_SV]
+
+
+def softmax(hidden_H: Tensor, weight_VH: Tensor, bias_V: Tensor, temperature: float = 1.0) -> Floats:
+    """Eq. 13.30: exp over the sum of exp, in double precision."""
+    logits_V = (weight_VH.double() @ hidden_H.double() + bias_V.double()).numpy() / temperature
+    weight_V = np.exp(logits_V - logits_V.max())
+    return np.asarray(weight_V / weight_V.sum())
+
+
+def truncated(p_V: Floats, top_k: int | None = None, top_p: float | None = None) -> Floats:
+    """Top-k and top-p by definition, one token after the other: the likeliest, until there are k or they reach p."""
+    kept_V = np.zeros_like(p_V)
+    likeliest = sorted(range(len(p_V)), key=lambda token: -p_V[token])
+    if top_k is not None:
+        likeliest = likeliest[:top_k]
+    goal = 1.0 if top_p is None else top_p * sum(p_V[token] for token in likeliest)
+    for token in likeliest:
+        if kept_V.sum() < goal:
+            kept_V[token] = p_V[token]
+    return np.asarray(kept_V / kept_V.sum())
 
 
 # --------------------------------------------------------------------------------------- values and their gradient
@@ -168,14 +200,22 @@ def gradient_by_enumeration(
 
 
 def gradient_by_theorem(
-    spec: SequenceSpec, next_token: NextToken, reward: Reward, parameters: Sequence[Tensor]
+    spec: SequenceSpec,
+    next_token: NextToken,
+    reward: Reward,
+    parameters: Sequence[Tensor],
+    completed_by: NextToken | None = None,
 ) -> Tensor:
-    """grad J by eq. 13.44: sum over t and Y_{1:t-1}, weighted by its probability, of sum_y grad G(y | Y_{1:t-1}) Q."""
+    """grad J by eq. 13.44: sum over t and Y_{1:t-1}, weighted by its probability, of sum_y grad G(y | Y_{1:t-1}) Q.
+
+    Q is that of ``completed_by``, which is not grad J where it is another policy than the one that is differentiated.
+    """
+    completed_by = next_token if completed_by is None else completed_by
     total = torch.zeros((), dtype=torch.float64)
     for prefix in open_prefixes(spec):
         reached = probability(next_token, prefix).detach()
         for token, p in enumerate(next_token(prefix)):
-            total = total + reached * p * action_value(spec, next_token, reward, prefix, token).detach()
+            total = total + reached * p * action_value(spec, completed_by, reward, prefix, token).detach()
     return gradient_of(total, parameters)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -10,18 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_env.sources.grammar import END, START, Lexicon, Rules
-from seqgan_env.tokens import SequenceSpec, Tokens
-
-
-def all_sequences(spec: SequenceSpec) -> Tokens:
-    """Every complete sequence of a task, padded, shape ``(B, T)``."""
-    rows = []
-    for length in range(1, spec.max_length + 1):
-        for row in itertools.product(range(spec.vocab_size), repeat=length):
-            ends_early = spec.eos_id is not None and row[-1] == spec.eos_id
-            if spec.eos_id not in row[:-1] and (ends_early or length == spec.max_length):
-                rows.append([*row, *[spec.pad_id] * (spec.max_length - length)])
-    return np.array(rows, dtype=np.int64)
+from seqgan_env.tokens import SequenceSpec
 
 
 def oracle_log_prob(parameters: Sequence[npt.NDArray[np.float32]], tokens: Sequence[int]) -> float:

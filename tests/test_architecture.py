@@ -154,6 +154,11 @@ def test_importing_the_environment_is_light() -> None:
     assert loaded_by_importing("seqgan_env", SLOW_TO_IMPORT, ROOT) == []
 
 
+def test_importing_the_agents_needs_no_sb3_contrib() -> None:
+    """It is no dependency; `agents.maskable` alone imports it."""
+    assert loaded_by_importing("agents", ("sb3_contrib",), ROOT) == []
+
+
 def test_no_file_names_a_path_of_somebodys_machine() -> None:
     found = {}
     for path in project_files():

@@ -33,8 +33,8 @@ from seqgan_env.discriminators import (
 from seqgan_env.discriminators.cnn import dropout
 from seqgan_env.sources import LSTMOracle
 from seqgan_env.tokens import SequenceSpec, Tokens
+from tests.reference import all_sequences
 from tests.reference_env import cnn_logit, log_loss
-from tests.reference_sources import all_sequences
 
 SPEC = SequenceSpec(5, 6, eos_id=0)
 SMALL: dict[str, Any] = {"embedding_dim": 4, "filters": [[1, 2], [3, 4], [6, 3]]}

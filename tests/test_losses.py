@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import LstmPolicy
 from agents.losses import (
     BASELINES,
     advantages,
@@ -22,17 +22,14 @@ from agents.losses import (
     root_mean_square,
 )
 from agents.monte_carlo import action_values, last_step
+from agents.policy import POLICIES
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
-from tests.builders import lstm
+from tests.builders import every_kind, make_policy, prefixes, score_by, show, tasks
 from tests.reference import Prefix
 from tests.significance import Array, assert_mean, assert_not_mean
 
 SPECS = [SequenceSpec(3, 3), SequenceSpec(3, 3, 0), SequenceSpec(2, 4, 1), SequenceSpec(4, 1)]
-
-
-def show(spec: SequenceSpec) -> str:
-    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
 
 
 def masks(n: int, max_length: int, rng: np.random.Generator) -> Tensor:
@@ -63,15 +60,15 @@ class TestMaximumLikelihood:
         assert maximum_likelihood_loss(log_prob_BT, mask_BT).item() == pytest.approx(-sum(values) / len(values))
 
     @pytest.mark.theory
-    def test_is_least_at_the_law_of_the_data(self) -> None:
+    @every_kind
+    def test_is_least_at_the_law_of_the_data(self, kind: str) -> None:
         """Eq. 13.33: at the law of the data the gradient is 0 and the loss is the entropy.
 
         The tokens are weighted by their sequence's probability, which makes the mean an expectation.
         """
         spec = SequenceSpec(3, 3, 0)
-        policy = lstm(spec)
-        rows = reference.sequences(spec)
-        tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+        policy = make_policy(kind, spec)
+        tokens_BT = torch.from_numpy(reference.all_sequences(spec))
         log_prob_BT = policy.log_prob(tokens_BT)
         p_B = torch.exp(log_prob_BT.sum(dim=1)).detach()
         mask_BT = (tokens_BT != spec.pad_id) * p_B[:, None]
@@ -84,10 +81,11 @@ class TestMaximumLikelihood:
 
 class TestPolicyGradient:
     @pytest.mark.theory
+    @every_kind
     @pytest.mark.parametrize("spec", SPECS, ids=show)
-    def test_its_expectation_is_the_gradient(self, spec: SequenceSpec) -> None:
+    def test_its_expectation_is_the_gradient(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.44: with the exact Q, the gradient of the loss averaged over all sequences is -grad J."""
-        policy = lstm(spec)
+        policy = make_policy(kind, spec)
         parameters = list(policy.parameters())
         next_token = reference.next_token_of(policy)
         reward = reference.reward_of(reference.random_reward(spec))
@@ -103,10 +101,11 @@ class TestPolicyGradient:
         assert gradient.abs().max() > 1e-3
 
     @pytest.mark.theory
-    def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self) -> None:
+    @every_kind
+    def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self, kind: str) -> None:
         """Eq. 13.44 from Y_{1:1} instead of s_0: only the tokens that the policy chose carry a gradient."""
         spec, prefix = SequenceSpec(3, 3, 0), (2,)
-        policy = lstm(spec)
+        policy = make_policy(kind, spec)
         parameters = list(policy.parameters())
         next_token = reference.next_token_of(policy)
         reward = reference.reward_of(reference.random_reward(spec))
@@ -122,19 +121,20 @@ class TestPolicyGradient:
         )
 
     @pytest.mark.theory
+    @every_kind
     @pytest.mark.parametrize("spec", SPECS, ids=show)
-    def test_the_last_step_may_be_summed_exactly(self, spec: SequenceSpec) -> None:
+    def test_the_last_step_may_be_summed_exactly(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.44 with its inner sum at t = T taken over every token: the expectation of the loss is still -grad J.
 
         Sequences that agree up to their last step then have one and the same last term: it has no variance left.
         """
-        policy = lstm(spec)
+        policy = make_policy(kind, spec)
         parameters = list(policy.parameters())
         next_token = reference.next_token_of(policy)
         table = reference.random_reward(spec)
         rows = reference.sequences(spec)
         tokens_BT = torch.from_numpy(reference.padded(spec, rows))
-        last = last_step(policy, tokens_BT, lambda rows_MT: rewards_of(spec, table, rows_MT))
+        last = last_step(policy, tokens_BT, score_by(spec, table))
         is_last_BT = torch.zeros(tokens_BT.shape, dtype=torch.bool)
         is_last_BT[last.sequence_M, -1] = True
         q_BT = reference.action_values(spec, next_token, reference.reward_of(table), rows)
@@ -162,6 +162,7 @@ class TestPolicyGradient:
         loss = policy_gradient_loss(log_prob_BT, advantage_BT, mask_BT)
         assert loss.item() == pytest.approx(-total / len(mask_BT), rel=1e-9, abs=1e-12)
 
+    @pytest.mark.theory
     @given(batches)
     def test_what_was_not_chosen_has_no_gradient_and_advantages_are_constants(
         self, batch: tuple[Tensor, Tensor]
@@ -176,82 +177,161 @@ class TestPolicyGradient:
         assert (log_prob_BT.grad[mask_BT] != 0).all()
 
 
-def rewards_of(spec: SequenceSpec, table: dict[Prefix, float], tokens_MT: Tensor) -> Tensor:
-    return torch.tensor([table[row] for row in reference.unpadded(spec, tokens_MT)], dtype=torch.float64)
+class TestPadding:
+    @pytest.mark.theory
+    @given(spec=tasks, kind=st.sampled_from(sorted(POLICIES)), n=st.integers(1, 5), seed=st.integers(0, 1000))
+    @settings(max_examples=40)
+    def test_a_padded_batch_is_its_sequences_one_by_one(self, spec: SequenceSpec, kind: str, n: int, seed: int) -> None:
+        """Eq. 13.34 and 13.44: both losses and their gradients, against each sequence alone without its padding."""
+        policy = make_policy(kind, spec, seed, scale=2.0)
+        parameters = list(policy.parameters())
+        rng = np.random.default_rng(seed)
+        tokens_BT = policy.complete(prefixes(spec, n, rng), torch.Generator().manual_seed(seed))
+        mask_BT = tokens_BT != spec.pad_id
+        advantage_BT = torch.from_numpy(rng.normal(size=mask_BT.shape))
+        log_prob_BT = policy.log_prob(tokens_BT)
+        assert (log_prob_BT[~mask_BT] == 0).all()
+        likelihood = gradient = torch.zeros((), dtype=torch.float64)
+        for tokens_T, advantage_T in zip(tokens_BT, advantage_BT, strict=True):
+            length = int((tokens_T != spec.pad_id).sum())
+            alone_1T = policy.log_prob(tokens_T[None, :length])
+            all_1T = torch.ones_like(alone_1T, dtype=torch.bool)
+            likelihood = likelihood + length * maximum_likelihood_loss(alone_1T, all_1T) / mask_BT.sum()
+            gradient = gradient + policy_gradient_loss(alone_1T, advantage_T[None, :length], all_1T) / n
+        for loss, expected in (
+            (maximum_likelihood_loss(log_prob_BT, mask_BT), likelihood),
+            (policy_gradient_loss(log_prob_BT, advantage_BT, mask_BT), gradient),
+        ):
+            torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-10)
+            torch.testing.assert_close(
+                reference.gradient_of(loss, parameters),
+                reference.gradient_of(expected, parameters),
+                rtol=1e-9,
+                atol=1e-10,
+            )
+
+    @given(batches, st.sampled_from(BASELINES))
+    def test_what_stands_outside_the_mask_changes_nothing(self, batch: tuple[Tensor, Tensor], baseline: str) -> None:
+        """To the bit, for every baseline, the normalisation and both losses."""
+        q_BT, mask_BT = batch
+        other_BT = torch.where(mask_BT, q_BT, 1e3 + q_BT)
+
+        def results(values_BT: Tensor) -> list[Tensor]:
+            advantage_BT = advantages(values_BT, mask_BT, baseline, values_BT[:, :, None] ** 2)
+            return [
+                advantage_BT,
+                normalize(advantage_BT, mask_BT),
+                policy_gradient_loss(q_BT, values_BT, mask_BT),
+                policy_gradient_loss(values_BT, q_BT, mask_BT),
+                maximum_likelihood_loss(values_BT, mask_BT),
+            ]
+
+        for before, after in zip(results(q_BT), results(other_BT), strict=True):
+            assert torch.equal(before, after)
 
 
-def estimates(
-    spec: SequenceSpec, prefix: Prefix, n_runs: int, advantage_of: Callable[[Tensor, Tensor, Tensor], Tensor]
-) -> tuple[Array, Array]:
-    """Gradients of the shipped loss in independent runs of four episodes and two completions, and the exact -grad J.
+class Runs:
+    """Independent runs of four episodes and two completions, by one policy from one prefix.
 
-    Returns:
-        ``gradient_RK`` and ``exact_K``.
+    A run's gradient needs the loss's own gradient in the log-probabilities alone, as theirs in the parameters are the
+    same in all runs: the task has a handful of sequences.
     """
-    policy: LstmPolicy = lstm(spec, hidden_dim=2, scale=3.0)
-    parameters = list(policy.parameters())
-    table = reference.random_reward(spec)
-    value = reference.expected_reward(spec, reference.next_token_of(policy), reference.reward_of(table), prefix)
-    exact_K = -reference.gradient_of(value, parameters)
 
-    def score(tokens_MT: Tensor) -> Tensor:
-        return rewards_of(spec, table, tokens_MT)
+    SPEC = SequenceSpec(3, 3, 0)
 
-    generator = torch.Generator().manual_seed(0)
-    tokens_MT = policy.sample(4 * n_runs, generator, prefix=prefix)
-    q_MT = action_values(policy, tokens_MT, score(tokens_MT), score, n_completions=2, generator=generator)
-    gradients = []
-    for tokens_BT, q_BT in zip(tokens_MT.split(4), q_MT.split(4), strict=True):
-        chosen_BT = (tokens_BT != spec.pad_id) & (torch.arange(spec.max_length) >= len(prefix))
-        states_BTH = policy.core(torch.nn.functional.pad(tokens_BT[:, :-1], (1, 0), value=spec.pad_id)).detach()
-        advantage_BT = advantage_of(q_BT, chosen_BT, states_BTH)
-        loss = policy_gradient_loss(policy.log_prob(tokens_BT), advantage_BT, chosen_BT)
-        gradients.append(reference.gradient_of(loss, parameters))
-    return torch.stack(gradients).numpy(), exact_K.numpy()
+    def __init__(self, kind: str, prefix: Prefix, n_runs: int = 800) -> None:
+        spec = self.SPEC
+        self.policy = make_policy(kind, spec)
+        self.parameters = list(self.policy.parameters())
+        table = reference.random_reward(spec)
+        next_token, score = reference.next_token_of(self.policy), score_by(spec, table)
+        value = reference.expected_reward(spec, next_token, reference.reward_of(table), prefix)
+        self.exact_P = -reference.gradient_of(value, self.parameters).numpy()
+
+        rng = torch.Generator().manual_seed(0)
+        self.tokens_MT = self.policy.sample(4 * n_runs, rng, prefix=prefix)
+        self.q_MT = action_values(
+            self.policy, self.tokens_MT, score(self.tokens_MT), score, n_completions=2, generator=rng
+        )
+        self.chosen_MT = (self.tokens_MT != spec.pad_id) & (torch.arange(spec.max_length) >= len(prefix))
+        with torch.no_grad():
+            inputs_MT = torch.nn.functional.pad(self.tokens_MT[:, :-1], (1, 0), value=spec.pad_id)
+            self.states_MTH = self.policy.core(inputs_MT)
+
+        rows_KT = torch.from_numpy(reference.all_sequences(spec))
+        self.row_M = (self.tokens_MT[:, None] == rows_KT).all(dim=2).long().argmax(dim=1)
+        gradients = [reference.gradient_of(x, self.parameters) for x in self.policy.log_prob(rows_KT).flatten()]
+        self.derivative_KTP = torch.stack(gradients).unflatten(0, rows_KT.shape)
+
+    def gradients(self, advantage_of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Array:
+        """Those of the shipped loss, ``(R, P)`` for P parameters."""
+        weights = []
+        with torch.no_grad():
+            log_prob_MT = self.policy.log_prob(self.tokens_MT)
+        parts = zip(*(x.split(4) for x in (log_prob_MT, self.q_MT, self.chosen_MT, self.states_MTH)), strict=True)
+        for log_prob_BT, q_BT, chosen_BT, states_BTH in parts:
+            leaf_BT = log_prob_BT.clone().requires_grad_()
+            loss = policy_gradient_loss(leaf_BT, advantage_of(q_BT, chosen_BT, states_BTH), chosen_BT)
+            weights.append(torch.autograd.grad(loss, leaf_BT)[0])
+        weight_RKT = torch.zeros(len(weights), *self.derivative_KTP.shape[:2], dtype=torch.float64)
+        run_M = torch.arange(len(self.row_M)) // 4
+        weight_RKT.index_put_((run_M, self.row_M), torch.cat(weights), accumulate=True)
+        gradient_RP = weight_RKT.flatten(1) @ self.derivative_KTP.flatten(0, 1)
+        # the first run once more, in one piece
+        advantage_BT = advantage_of(self.q_MT[:4], self.chosen_MT[:4], self.states_MTH[:4])
+        loss = policy_gradient_loss(self.policy.log_prob(self.tokens_MT[:4]), advantage_BT, self.chosen_MT[:4])
+        torch.testing.assert_close(gradient_RP[0], reference.gradient_of(loss, self.parameters), rtol=0, atol=1e-10)
+        return gradient_RP.numpy()
+
+
+@functools.cache
+def runs(kind: str, prefix: Prefix) -> Runs:
+    """Which every baseline is tried on."""
+    return Runs(kind, prefix)
 
 
 class TestBaselines:
     @pytest.mark.theory
+    @every_kind
     @pytest.mark.parametrize("prefix", [(), (2,)], ids=["from-the-start", "from-a-prefix"])
     @pytest.mark.parametrize("baseline", BASELINES)
-    def test_the_estimate_stays_unbiased(self, baseline: str, prefix: Prefix) -> None:
+    def test_the_estimate_stays_unbiased(self, baseline: str, prefix: Prefix, kind: str) -> None:
         """Eq. 13.44 by Monte Carlo: the mean gradient is -grad J, and the runs tell it from half of it."""
-        gradient_RK, exact_K = estimates(
-            SequenceSpec(3, 3, 0),
-            prefix,
-            800,
-            lambda q_BT, mask_BT, states_BTH: advantages(q_BT, mask_BT, baseline, states_BTH),
+        gradient_RP = runs(kind, prefix).gradients(
+            lambda q_BT, mask_BT, states_BTH: advantages(q_BT, mask_BT, baseline, states_BTH)
         )
-        assert_mean(gradient_RK, exact_K)
-        assert_not_mean(gradient_RK, exact_K / 2)
+        assert_mean(gradient_RP, runs(kind, prefix).exact_P)
+        assert_not_mean(gradient_RP, runs(kind, prefix).exact_P / 2)
 
     @pytest.mark.theory
-    def test_a_baseline_that_depends_on_the_action_does_not(self) -> None:
-        """The mean with the sequence itself among the four takes a quarter of the gradient away: the test sees it."""
+    @every_kind
+    def test_a_baseline_that_depends_on_the_action_does_not(self, kind: str) -> None:
+        """The mean with the sequence itself among the four takes a quarter of eq. 13.44 away: the test sees it."""
 
         def mean_of_all(q_BT: Tensor, mask_BT: Tensor, _: Tensor) -> Tensor:
             n_T = mask_BT.sum(dim=0).clamp(min=1)
             return (q_BT - (q_BT * mask_BT).sum(dim=0) / n_T) * mask_BT
 
-        gradient_RK, exact_K = estimates(SequenceSpec(3, 3, 0), (), 800, mean_of_all)
-        assert_not_mean(gradient_RK, exact_K)
+        assert_not_mean(runs(kind, ()).gradients(mean_of_all), runs(kind, ()).exact_P)
 
     @pytest.mark.theory
-    def test_a_regression_that_has_seen_the_action_does_not(self) -> None:
-        """The same of the learned baseline: one that is told y_t by its features, its own value, is biased."""
+    @every_kind
+    def test_a_regression_that_has_seen_the_action_does_not(self, kind: str) -> None:
+        """The same of the learned baseline: one that is told y_t by its features, its own value, biases eq. 13.44."""
 
         def told(q_BT: Tensor, mask_BT: Tensor, _: Tensor) -> Tensor:
             return advantages(q_BT, mask_BT, "learned", q_BT[:, :, None])
 
-        gradient_RK, exact_K = estimates(SequenceSpec(3, 3, 0), (), 800, told)
-        assert_not_mean(gradient_RK, exact_K)
+        assert_not_mean(runs(kind, ()).gradients(told), runs(kind, ()).exact_P)
 
-    @pytest.mark.parametrize("n_sequences", [1, 2, 3, 40])
-    def test_the_learned_one_is_a_ridge_regression_on_the_other_half(self, n_sequences: int) -> None:
+    @given(batches, st.integers(1, 4), st.integers(0, 1000))
+    @settings(max_examples=40)
+    def test_the_learned_one_is_a_ridge_regression_on_the_other_half(
+        self, batch: tuple[Tensor, Tensor], hidden_dim: int, seed: int
+    ) -> None:
         """Written out as least squares with a row more for each weight, which asks it to be 0."""
-        rng = np.random.default_rng(n_sequences)
-        mask_BT = masks(n_sequences, 5, rng)
-        q_BT, features_BTH = torch.from_numpy(rng.normal(size=(n_sequences, 5))), rng.normal(size=(n_sequences, 5, 3))
+        q_BT, mask_BT = batch
+        features_BTH = np.random.default_rng(seed).normal(size=(*q_BT.shape, hidden_dim))
         advantage_BT = advantages(q_BT, mask_BT, "learned", torch.from_numpy(features_BTH))
 
         def describe(b: int, t: int) -> Array:
@@ -261,8 +341,8 @@ class TestBaselines:
         tokens = [(b, t) for b, t in mask_BT.nonzero().tolist()]
         for b, t in tokens:
             others = [(i, s) for i, s in tokens if i % 2 != b % 2]
-            x = np.vstack([*(describe(i, s) for i, s in others), np.eye(6)])
-            y = np.array([*(q_BT[i, s].item() for i, s in others), *[0.0] * 6])
+            x = np.vstack([*(describe(i, s) for i, s in others), np.eye(hidden_dim + 3)])
+            y = np.array([*(q_BT[i, s].item() for i, s in others), *[0.0] * (hidden_dim + 3)])
             fitted = describe(b, t) @ np.linalg.lstsq(x, y, rcond=None)[0]
             assert advantage_BT[b, t].item() == pytest.approx(q_BT[b, t].item() - fitted, rel=1e-9, abs=1e-12)
         assert (advantage_BT[~mask_BT] == 0).all()

@@ -9,8 +9,8 @@ import pytest
 
 from seqgan_env import mdp
 from seqgan_env.tokens import SequenceSpec
+from tests.reference import all_sequences
 from tests.reference_env import BAD_ACTIONS, has_ended
-from tests.reference_sources import all_sequences
 
 FIXED, ENDING = SequenceSpec(3, 3), SequenceSpec(3, 3, eos_id=1)
 

@@ -13,7 +13,7 @@ from seqgan_env.sources import KnownSource, LSTMOracle, Source
 from seqgan_env.sources.base import split_known
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.vocabulary import Vocabulary
-from tests.reference_sources import all_sequences
+from tests.reference import all_sequences
 
 
 class Table:

@@ -16,14 +16,12 @@ from scipy import stats
 from stable_baselines3.common.callbacks import CallbackList
 
 from agents import AutoregressivePolicy, LstmPolicy, SeqGAN, TransformerPolicy, make_seqgan_vec_env, policy
-from agents.monte_carlo import action_values
 from agents.networks import CoreState
 from agents.policy import POLICIES
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
-from tests.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_policy, prefixes
-from tests.significance import FALSE_ALARM, assert_frequencies, assert_mean, assert_not_mean, counts_of
-from tests.test_sampling import truncated as reference_truncated
+from tests.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_policy, prefixes, show, tasks
+from tests.significance import FALSE_ALARM, assert_frequencies, counts_of
 
 SPECS = [
     SequenceSpec(3, 3),
@@ -36,17 +34,7 @@ SPECS = [
 ]
 
 
-def show(spec: SequenceSpec) -> str:
-    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
-
-
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=show)
-tasks = st.builds(
-    lambda vocab_size, max_length, eos: SequenceSpec(vocab_size, max_length, eos % vocab_size if eos >= 0 else None),
-    st.integers(1, 6),
-    st.integers(1, 7),
-    st.integers(-1, 5),
-)
 
 
 def all_tokens(spec: SequenceSpec) -> torch.Tensor:
@@ -178,6 +166,7 @@ class TestStart:
 
 @every_kind
 class TestState:
+    @pytest.mark.theory
     @given(spec=tasks, seed=st.integers(0, 1000), dtype=st.sampled_from([torch.float32, torch.float64]))
     @settings(max_examples=30)
     def test_step_by_step_is_teacher_forced(self, spec: SequenceSpec, kind: str, seed: int, dtype: torch.dtype) -> None:
@@ -319,7 +308,7 @@ class TestCompletion:
         for arguments in ({"top_k": 2}, {"top_p": 0.7}, {"top_k": 3, "top_p": 0.8}):
 
             def cut(prefix: reference.Prefix, arguments: dict[str, Any] = arguments) -> torch.Tensor:
-                return torch.from_numpy(reference_truncated(next_token(prefix).detach().numpy(), **arguments))
+                return torch.from_numpy(reference.truncated(next_token(prefix).detach().numpy(), **arguments))
 
             p_B = np.array([reference.probability(cut, row).item() for row in outcomes])
             assert (p_B == 0).any()
@@ -388,47 +377,6 @@ class TestPredict:
 
 
 @pytest.mark.theory
-@every_kind
-class TestEnumeration:
-    """What ``test_reference`` and ``test_monte_carlo`` say of the LSTM holds for each of the generators."""
-
-    spec = SequenceSpec(3, 3, 0)
-
-    def test_gradients_agree(self, kind: str) -> None:
-        """Eq. 13.44 = the gradient of eq. 13.39 = the gradient of eq. 13.41."""
-        agent = make_policy(kind, self.spec, seed=1)
-        next_token, parameters = reference.next_token_of(agent), list(agent.parameters())
-        reward = reference.reward_of(reference.random_reward(self.spec))
-        gradient = reference.gradient_by_enumeration(self.spec, next_token, reward, parameters)
-        by_theorem = reference.gradient_by_theorem(self.spec, next_token, reward, parameters)
-        from_start = reference.gradient_of(reference.objective(self.spec, next_token, reward), parameters)
-        torch.testing.assert_close(by_theorem, gradient, rtol=0, atol=1e-10)
-        torch.testing.assert_close(from_start, gradient, rtol=0, atol=1e-10)
-        assert gradient.abs().max() > 1e-3
-
-    def test_action_values_are_unbiased(self, kind: str) -> None:
-        """Eq. 13.40: the mean over 1,500 runs is the exact Q of every token of every sequence."""
-        agent = make_policy(kind, self.spec)
-        table, rows = reference.random_reward(self.spec), reference.sequences(self.spec)
-        next_token, reward = reference.next_token_of(agent), reference.reward_of(table)
-        exact_BT = reference.action_values(self.spec, next_token, reward, rows)
-        code_T = torch.tensor([16, 4, 1])
-        values = torch.zeros(64, dtype=torch.float64)
-        values[all_tokens(self.spec) @ code_T] = torch.tensor(list(table.values()), dtype=torch.float64)
-        tokens_MT = all_tokens(self.spec).repeat(1500, 1)
-        q_MT = action_values(
-            agent,
-            tokens_MT,
-            values[tokens_MT @ code_T],
-            lambda completed_MT: values[completed_MT @ code_T],
-            n_completions=2,
-            generator=generator(),
-        )
-        samples_RK = q_MT.reshape(1500, -1).numpy()
-        assert_mean(samples_RK, exact_BT.flatten().numpy())
-        assert_not_mean(samples_RK, exact_BT.roll(1, dims=0).flatten().numpy())
-
-
 @every_kind
 class TestInTheAlgorithm:
     """SeqGAN with each of the generators, by name."""
@@ -542,3 +490,13 @@ def test_refuses_an_argument_that_no_core_has(kind: str) -> None:
 def test_the_base_class_has_no_core() -> None:
     with pytest.raises(NotImplementedError, match="AutoregressivePolicy must choose a core"):
         AutoregressivePolicy(spaces.Box(0, 3, (2,), np.int64), spaces.Discrete(3), lambda _: 1e-3)
+
+
+@every_kind
+def test_a_policy_alone_is_saved_and_loaded(kind: str, tmp_path: Path) -> None:
+    policy = make_policy(kind, SequenceSpec(5, 4, 2)).float()
+    policy.save(str(tmp_path / "policy.pth"))
+    loaded = type(policy).load(str(tmp_path / "policy.pth"))
+    tokens_BT = policy.sample(20, generator(1))
+    assert loaded.spec == policy.spec
+    assert torch.equal(loaded.log_prob(tokens_BT), policy.log_prob(tokens_BT))

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import LstmPolicy
+from agents import AutoregressivePolicy
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.losses import maximum_likelihood_loss
 from agents.pretraining import MaximumLikelihoodTrainer
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests import reference
-from tests.builders import lstm
+from tests.builders import every_kind, lstm, make_policy, show
 
 SPEC = SequenceSpec(4, 4, 0)
 
@@ -24,7 +27,7 @@ def real(n: int, spec: SequenceSpec = SPEC) -> Tokens:
     return tokens
 
 
-def token_nll(policy: LstmPolicy, tokens_BT: Tokens) -> Tensor:
+def token_nll(policy: AutoregressivePolicy, tokens_BT: Tokens) -> Tensor:
     """Eq. 13.33-13.34, the slow form: minus the mean over the tokens of their log-probability given those before."""
     next_token = reference.next_token_of(policy)
     rows = reference.unpadded(policy.spec, tokens_BT)
@@ -33,11 +36,36 @@ def token_nll(policy: LstmPolicy, tokens_BT: Tokens) -> Tensor:
 
 
 @pytest.mark.theory
+@every_kind
+@pytest.mark.parametrize("spec", [SequenceSpec(3, 3), SequenceSpec(3, 3, 0), SequenceSpec(4, 1)], ids=show)
+def test_the_likelihood_and_its_gradient_are_the_enumerated_ones(spec: SequenceSpec, kind: str) -> None:
+    """Eq. 13.33 = eq. 13.34: E_p[log G(Y)] over all sequences, each the logarithm of a product, against the loss.
+
+    Weights of the law times the number of sequences make the loss's mean over tokens an expectation.
+    """
+    policy, law = make_policy(kind, spec), reference.table_policy(spec, seed=3)[0]
+    next_token, parameters = reference.next_token_of(policy), list(policy.parameters())
+    rows = reference.sequences(spec)
+    p_B = torch.stack([reference.probability(law, row) for row in rows]).detach()
+    log_g_B = torch.stack([torch.log(reference.probability(next_token, row)) for row in rows])
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+    np.testing.assert_allclose(policy.sequence_log_prob(tokens_BT.numpy()), log_g_B.detach(), rtol=0, atol=1e-10)
+    loss = maximum_likelihood_loss(policy.log_prob(tokens_BT), (tokens_BT != spec.pad_id) * p_B[:, None])
+    n_tokens = sum(p * len(row) for p, row in zip(p_B.tolist(), rows, strict=True))
+    exact = -(p_B * log_g_B).sum() / n_tokens
+    assert loss.item() == pytest.approx(exact.item(), rel=0, abs=1e-10)
+    gradient = reference.gradient_of(exact, parameters)
+    torch.testing.assert_close(reference.gradient_of(loss, parameters), gradient, rtol=0, atol=1e-10)
+    assert gradient.abs().max() > 1e-3
+
+
+@pytest.mark.theory
+@every_kind
 @pytest.mark.parametrize("max_grad_norm", [0.1, 1e9])
-def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: float) -> None:
+def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: float, kind: str) -> None:
     """Eq. 13.34: one batch of all sequences; the reference follows the enumerated loss and clips by hand."""
     tokens_BT = real(12)
-    policy, expected = lstm(SPEC), lstm(SPEC)
+    policy, expected = make_policy(kind, SPEC), make_policy(kind, SPEC)
     trainer = MaximumLikelihoodTrainer(policy, learning_rate=0.02, batch_size=12, max_grad_norm=max_grad_norm)
     optimizer = torch.optim.Adam(expected.parameters(), lr=0.02)
     norms = []
@@ -56,40 +84,57 @@ def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: floa
     assert 0.1 < min(norms) < max(norms) < 1e9
 
 
-def test_an_epoch_shows_every_sequence_once_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@given(n=st.integers(1, 40), batch_size=st.integers(1, 45), seed=st.integers(0, 1000))
+@settings(max_examples=25)
+def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) -> None:
+    """In batches of the size asked for, of which only the last may be smaller, and in training mode."""
+    policy = lstm(SPEC)
+    tokens_BT = reference.all_sequences(SPEC)[:n]
+    batches: list[Tensor] = []
+    log_prob = policy.log_prob
+
+    def watch(tokens_BT: Tensor) -> Tensor:
+        assert policy.training
+        batches.append(tokens_BT)
+        return log_prob(tokens_BT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy, "log_prob", watch)
+        MaximumLikelihoodTrainer(policy, batch_size=batch_size, seed=seed).epoch(tokens_BT)
+    assert sorted(torch.cat(batches).tolist()) == sorted(tokens_BT.tolist())
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert len(batches) == -(-n // batch_size)
+    assert not policy.training
+
+
+def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = lstm(SPEC)
     seen: list[list[list[int]]] = []
     log_prob = policy.log_prob
 
     def watch(tokens_BT: Tensor) -> Tensor:
-        assert policy.training
         seen[-1] += tokens_BT.tolist()
-        sizes.append(len(tokens_BT))
         return log_prob(tokens_BT)
 
     monkeypatch.setattr(policy, "log_prob", watch)
-    tokens_BT = np.unique(real(200), axis=0)
-    assert len(tokens_BT) > 30
     trainer = MaximumLikelihoodTrainer(policy, batch_size=8)
     for _ in range(2):
         seen.append([])
-        sizes: list[int] = []
-        trainer.epoch(tokens_BT)
-        assert sorted(seen[-1]) == tokens_BT.tolist()
-        assert set(sizes[:-1]) == {8}
-        assert not policy.training
+        trainer.epoch(reference.all_sequences(SPEC))
+    assert sorted(seen[0]) == sorted(seen[1])
     assert seen[0] != seen[1]
     assert trainer.n_epochs == 2
 
 
 @pytest.mark.theory
-def test_learns_the_law_of_the_data() -> None:
+@every_kind
+def test_learns_the_law_of_the_data(kind: str) -> None:
     """Eq. 13.33: the likelihood's supremum is the empirical law; what is left of KL(data || policy) is small."""
     spec = SequenceSpec(3, 2, 2)
-    outcomes_BT = reference.padded(spec, reference.sequences(spec))
+    outcomes_BT = reference.all_sequences(spec)
     counts = np.array([12, 1, 3, 8, 2, 2, 4])
     assert len(counts) == len(outcomes_BT)
-    policy = lstm(spec, hidden_dim=8, scale=1.0)
+    policy = make_policy(kind, spec, hidden_dim=8, scale=1.0)
     trainer = MaximumLikelihoodTrainer(policy, learning_rate=0.05, batch_size=32)
     law = counts / counts.sum()
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from agents.policy import POLICIES
 from seqgan_env.rewards import REWARDS
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
-from tests.builders import lstm
-from tests.reference import NextToken
+from tests.builders import make_policy, show
+from tests.reference import NextToken, Reward
 
 SPECS = [
     SequenceSpec(3, 3),
@@ -26,18 +27,37 @@ SPECS = [
     SequenceSpec(4, 4),
     SequenceSpec(4, 4, 3),
 ]
-POLICIES = ["table", "lstm"]
+KINDS = ["table", *POLICIES]
 
 
 def policy_of(kind: str, spec: SequenceSpec) -> tuple[NextToken, list[torch.Tensor]]:
     if kind == "table":
         return reference.table_policy(spec, seed=1)
-    policy = lstm(spec, seed=1)
+    policy = make_policy(kind, spec, seed=1)
     return reference.next_token_of(policy), list(policy.parameters())
 
 
-def show(spec: SequenceSpec) -> str:
-    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
+def assert_values_agree(spec: SequenceSpec, next_token: NextToken, reward: Reward) -> None:
+    """Eq. 13.39 = eq. 13.41, and eq. 13.40 = the expected reward after the prefix that the action makes."""
+    enumerated = reference.expected_reward(spec, next_token, reward).item()
+    assert reference.objective(spec, next_token, reward).item() == pytest.approx(enumerated, rel=0, abs=1e-10)
+    for prefix in reference.open_prefixes(spec):
+        for token in range(spec.vocab_size):
+            recursive = reference.action_value(spec, next_token, reward, prefix, token).item()
+            enumerated = reference.expected_reward(spec, next_token, reward, (*prefix, token)).item()
+            assert recursive == pytest.approx(enumerated, rel=0, abs=1e-10)
+
+
+def agreed_gradient(
+    spec: SequenceSpec, next_token: NextToken, reward: Reward, parameters: list[torch.Tensor]
+) -> torch.Tensor:
+    """Eq. 13.44 = the gradient of eq. 13.39 = the gradient of eq. 13.41."""
+    gradient = reference.gradient_by_enumeration(spec, next_token, reward, parameters)
+    by_theorem = reference.gradient_by_theorem(spec, next_token, reward, parameters)
+    from_start = reference.gradient_of(reference.objective(spec, next_token, reward), parameters)
+    torch.testing.assert_close(by_theorem, gradient, rtol=0, atol=1e-10)
+    torch.testing.assert_close(from_start, gradient, rtol=0, atol=1e-10)
+    return gradient
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=show)
@@ -55,7 +75,7 @@ def test_there_are_as_many_sequences_as_the_task_allows(spec: SequenceSpec) -> N
 
 
 @pytest.mark.theory
-@pytest.mark.parametrize("kind", POLICIES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("spec", SPECS, ids=show)
 class TestAgreement:
     def test_probabilities_sum_to_one(self, spec: SequenceSpec, kind: str) -> None:
@@ -69,44 +89,34 @@ class TestAgreement:
     def test_values(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.39 = eq. 13.41, and eq. 13.40 = the expected reward after the prefix that the action makes."""
         next_token, _ = policy_of(kind, spec)
-        reward = reference.reward_of(reference.random_reward(spec))
-        enumerated = reference.expected_reward(spec, next_token, reward).item()
-        assert reference.objective(spec, next_token, reward).item() == pytest.approx(enumerated, abs=1e-10)
-        for prefix in reference.open_prefixes(spec):
-            for token in range(spec.vocab_size):
-                recursive = reference.action_value(spec, next_token, reward, prefix, token).item()
-                enumerated = reference.expected_reward(spec, next_token, reward, (*prefix, token)).item()
-                assert recursive == pytest.approx(enumerated, abs=1e-10)
+        assert_values_agree(spec, next_token, reference.reward_of(reference.random_reward(spec)))
 
     def test_gradients(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.44 = the gradient of eq. 13.39 = the gradient of eq. 13.41."""
         next_token, parameters = policy_of(kind, spec)
         reward = reference.reward_of(reference.random_reward(spec))
-        gradient = reference.gradient_by_enumeration(spec, next_token, reward, parameters)
-        by_theorem = reference.gradient_by_theorem(spec, next_token, reward, parameters)
-        from_start = reference.gradient_of(reference.objective(spec, next_token, reward), parameters)
-        torch.testing.assert_close(by_theorem, gradient, rtol=0, atol=1e-10)
-        torch.testing.assert_close(from_start, gradient, rtol=0, atol=1e-10)
+        gradient = agreed_gradient(spec, next_token, reward, parameters)
         assert (gradient.abs().max() > 1e-3) == (spec.vocab_size > 1)  # a single token leaves nothing to choose
 
 
 @pytest.mark.theory
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("spec", [SequenceSpec(3, 3), SequenceSpec(3, 3, 2), SequenceSpec(4, 1)], ids=show)
 @pytest.mark.parametrize("name", REWARDS)
-def test_gradients_agree_for_every_reward(name: str) -> None:
-    """Eq. 13.44 = the gradient of eq. 13.39 for the rewards of eq. 13.36, 13.37 and the others."""
-    spec = SequenceSpec(3, 3, 2)
-    next_token, parameters = policy_of("lstm", spec)
+def test_all_forms_agree_for_every_reward(name: str, spec: SequenceSpec, kind: str) -> None:
+    """Eq. 13.39, 13.40, 13.41 and 13.44 for the rewards of eq. 13.36, 13.37 and the others, of logits far from 0."""
+    next_token, parameters = policy_of(kind, spec)
     logits = reference.random_reward(spec, seed=2)
-    table = {row: float(REWARDS[name](torch.tensor(3 * logit))) for row, logit in logits.items()}
-    gradient = reference.gradient_by_enumeration(spec, next_token, reference.reward_of(table), parameters)
-    by_theorem = reference.gradient_by_theorem(spec, next_token, reference.reward_of(table), parameters)
-    torch.testing.assert_close(by_theorem, gradient, rtol=0, atol=1e-10)
-    assert (gradient.abs().max() < 1e-10) == (name == "constant")  # a constant reward has no gradient
+    table = {row: REWARDS[name](torch.tensor(3 * logit, dtype=torch.float64)).item() for row, logit in logits.items()}
+    assert_values_agree(spec, next_token, reference.reward_of(table))
+    gradient = agreed_gradient(spec, next_token, reference.reward_of(table), parameters)
+    # a constant reward has no gradient
+    assert gradient.abs().max() < 1e-10 if name == "constant" else gradient.abs().max() > 1e-3
 
 
 @pytest.mark.theory
 def test_one_step_is_the_immediate_reward() -> None:
-    """With T = 1 (IRGAN's case) J is the mean reward of a token, and its gradient the softmax's own, worked by hand."""
+    """Eq. 13.41 and 13.44 with T = 1 (IRGAN's case), by hand: the mean reward of a token, the softmax's own slope."""
     spec = SequenceSpec(4, 1)
     next_token, (logits_SV,) = reference.table_policy(spec)
     table = reference.random_reward(spec)

@@ -28,6 +28,7 @@ def test_a_reward_is_what_its_definition_says(name: str, logit: float) -> None:
     assert reward(name, logit) == pytest.approx(rewards_of(logit)[name], rel=1e-14, abs=1e-50)
 
 
+@pytest.mark.theory
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", NAMES)
 @given(logit=st.floats(-1e4, 1e4))

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from agents import sampling
 from agents.sampling import sample_tokens
+from tests.reference import softmax, truncated
 from tests.significance import FALSE_ALARM, assert_frequencies
 
-
-def softmax(
-    hidden_H: torch.Tensor, weight_VH: torch.Tensor, bias_V: torch.Tensor, temperature: float = 1.0
-) -> np.ndarray:
-    """Eq. 13.30, the slow form: exp over the sum of exp, in double precision."""
-    logits_V = (weight_VH.double() @ hidden_H.double() + bias_V.double()).numpy() / temperature
-    weight_V = np.exp(logits_V - logits_V.max())
-    return np.asarray(weight_V / weight_V.sum())
+vocabularies = st.integers(1, 200) | st.sampled_from([63, 64, 65, 128, 129])
+"""Sizes on both sides of whole blocks of tokens."""
 
 
 def layer(vocab_size: int, seed: int = 0, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -55,30 +52,12 @@ def draw(
     return token_M.numpy()
 
 
-def truncated(p_V: np.ndarray, top_k: int | None = None, top_p: float | None = None) -> np.ndarray:
-    """The definition, one token after the other: from the likeliest on, until there are k or they reach p."""
-    kept_V = np.zeros_like(p_V)
-    likeliest = sorted(range(len(p_V)), key=lambda token: -p_V[token])
-    if top_k is not None:
-        likeliest = likeliest[:top_k]
-    goal = 1.0 if top_p is None else top_p * sum(p_V[token] for token in likeliest)
-    for token in likeliest:
-        if kept_V.sum() < goal:
-            kept_V[token] = p_V[token]
-    return np.asarray(kept_V / kept_V.sum())
-
-
-@pytest.fixture
-def uniforms(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], None]:
+@contextlib.contextmanager
+def uniforms(values: npt.ArrayLike) -> Iterator[None]:
     """Fixes the uniform numbers that are drawn next."""
-
-    def fix(values: list[float]) -> None:
-        def rand(*shape: int, dtype: torch.dtype, **_: object) -> torch.Tensor:
-            return torch.tensor(values, dtype=dtype).reshape(shape)
-
-        monkeypatch.setattr(torch, "rand", rand)
-
-    return fix
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "rand", lambda *shape, dtype, **_: torch.tensor(values, dtype=dtype).reshape(shape))
+        yield
 
 
 @pytest.mark.theory
@@ -107,18 +86,20 @@ def test_tails_of_a_large_vocabulary_follow_the_softmax() -> None:
 
 
 @pytest.mark.theory
-@pytest.mark.parametrize("vocab_size", [1, 2, 63, 64, 65, 130, 200])
+@given(vocab_size=vocabularies, temperature=st.sampled_from([0.5, 1.0, 2.0]), seed=st.integers(0, 1000))
+@settings(max_examples=40)
 def test_every_uniform_number_chooses_where_the_cumulative_distribution_passes_it(
-    vocab_size: int, uniforms: Callable[[list[float]], None]
+    vocab_size: int, temperature: float, seed: int
 ) -> None:
     """Eq. 13.30 by inversion: token v is chosen where P(below v) <= u < P(up to v)."""
-    hidden_H, weight_VH, bias_V = (tensor.double() for tensor in layer(vocab_size))
+    parameters = [tensor.double() for tensor in layer(vocab_size, seed)]
     u_M = (np.arange(3000) + 0.5) / 3000
-    uniforms(u_M.tolist())
-    upper_V = np.cumsum(softmax(hidden_H, weight_VH, bias_V))
+    upper_V = np.cumsum(softmax(*parameters, temperature))
     clear = np.abs(u_M[:, None] - upper_V).min(axis=1) > 1e-6
     expected_M = np.minimum(np.searchsorted(upper_V, u_M, side="right"), vocab_size - 1)
-    np.testing.assert_array_equal(draw(hidden_H, weight_VH, bias_V, 3000)[clear], expected_M[clear])
+    with uniforms(u_M.tolist()):
+        token_M = draw(*parameters, 3000, temperature=temperature)
+    np.testing.assert_array_equal(token_M[clear], expected_M[clear])
     assert clear.mean() > 0.9
 
 
@@ -129,19 +110,21 @@ def test_a_token_of_weight_zero_is_never_drawn(data: st.DataObject, vocab_size: 
     bias_V = torch.full((vocab_size,), -torch.inf, dtype=dtype)
     bias_V[possible] = torch.tensor(logits, dtype=dtype)
     extremes = [0.0, 2.0**-53, 2.0**-24, 0.25, 0.5, 1 - 2.0**-22, 1 - 2.0**-23, 1 - 2.0**-24, 1 - 2.0**-53]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "rand", lambda *shape, **_: torch.tensor(extremes, dtype=dtype).reshape(shape))
+    with uniforms(extremes):
         token_M = draw(torch.zeros(4, dtype=dtype), torch.zeros(vocab_size, 4, dtype=dtype), bias_V, len(extremes))
     assert set(token_M.tolist()) <= set(possible)
 
 
+@given(data=st.data(), vocab_size=vocabularies)
 def test_the_ends_of_the_unit_interval_choose_the_first_and_the_last_token(
-    uniforms: Callable[[list[float]], None],
+    data: st.DataObject, vocab_size: int
 ) -> None:
-    uniforms([0.0, 1 - 2.0**-24, 1.0])
-    bias_V = torch.zeros(130)
-    bias_V[[0, 1, 128, 129]] = -torch.inf
-    assert draw(torch.zeros(4), torch.zeros(130, 4), bias_V, 3).tolist() == [2, 127, 127]
+    first = data.draw(st.integers(0, vocab_size - 1))
+    last = data.draw(st.integers(first, vocab_size - 1))
+    bias_V = torch.full((vocab_size,), -torch.inf)
+    bias_V[first : last + 1] = 0
+    with uniforms([0.0, 1 - 2.0**-24, 1.0]):
+        assert draw(torch.zeros(4), torch.zeros(vocab_size, 4), bias_V, 3).tolist() == [first, last, last]
 
 
 def test_a_single_token_is_always_drawn() -> None:
@@ -154,27 +137,42 @@ def test_huge_logits_neither_overflow_nor_lose_the_rest() -> None:
     assert_frequencies(np.bincount(token_M, minlength=4), np.array([0, 0.5, 0.5, 0]))
 
 
-@pytest.mark.parametrize("vocab_size", [1, 50, 5000])
-def test_the_size_of_a_chunk_changes_nothing(vocab_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, weight_VH, bias_V = layer(vocab_size)
-    hidden_MH = torch.randn(300, 4, generator=torch.Generator().manual_seed(1))
+@given(
+    vocab_size=vocabularies | st.just(5000),
+    n=st.integers(0, 60),
+    chunk=st.integers(1, 20_000),
+    truncation=st.sampled_from([{}, {"top_k": 20}, {"top_p": 0.9}, {"top_k": 5, "top_p": 0.5}]),
+    seed=st.integers(0, 1000),
+    dtype=st.just(torch.float64),
+)
+@example(vocab_size=5000, n=300, chunk=1, truncation={}, seed=0, dtype=torch.float32)
+@example(vocab_size=50, n=300, chunk=7 * 64, truncation={"top_k": 20, "top_p": 0.9}, seed=0, dtype=torch.float32)
+@settings(max_examples=40)
+def test_the_size_of_a_chunk_changes_nothing(
+    vocab_size: int, n: int, chunk: int, truncation: dict[str, Any], seed: int, dtype: torch.dtype
+) -> None:
+    """In double precision, where no last bit of a logit falls between two tokens; in single by example."""
+    _, weight_VH, bias_V = (tensor.to(dtype) for tensor in layer(vocab_size, seed))
+    hidden_MH = torch.randn(n, 4, generator=torch.Generator().manual_seed(seed + 1)).to(dtype)
 
     def tokens() -> list[int]:
-        drawn: list[int] = sample_tokens(
-            hidden_MH, weight_VH, bias_V, generator=torch.Generator().manual_seed(2)
-        ).tolist()
+        generator = torch.Generator().manual_seed(seed + 2)
+        drawn: list[int] = sample_tokens(hidden_MH, weight_VH, bias_V, generator=generator, **truncation).tolist()
         return drawn
 
     expected = tokens()
-    for chunk in (1, 7 * 5056, 1 << 30):
-        monkeypatch.setattr(sampling, "_CHUNK_ELEMENTS", chunk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "_CHUNK_ELEMENTS", chunk)
         assert tokens() == expected
 
 
-def test_each_row_has_its_own_distribution() -> None:
-    hidden_MH = torch.eye(70)[torch.randperm(70, generator=torch.Generator().manual_seed(0))]
-    weight_VH = torch.eye(70) * 200.0
-    assert sample_tokens(hidden_MH, weight_VH, torch.zeros(70)).tolist() == hidden_MH.argmax(dim=1).tolist()
+@given(vocab_size=vocabularies, n=st.integers(1, 80), seed=st.integers(0, 1000))
+def test_each_row_has_its_own_distribution(vocab_size: int, n: int, seed: int) -> None:
+    """Each row is sure of a token of its own."""
+    token_M = torch.randint(vocab_size, (n,), generator=torch.Generator().manual_seed(seed))
+    hidden_MH = torch.nn.functional.one_hot(token_M, vocab_size).float()
+    drawn_M = sample_tokens(hidden_MH, torch.eye(vocab_size) * 200.0, torch.zeros(vocab_size))
+    assert drawn_M.tolist() == token_M.tolist()
 
 
 def test_rows_are_independent() -> None:
@@ -250,8 +248,7 @@ class TestTruncation:
         total = np.sort(p_V)[::-1][:top_k].sum()
         assume(top_p is None or top_p == 1 or np.abs(below - top_p * total).min() > 1e-9)
         inside = np.linspace(0, 1, 4001)[:-1]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch, "rand", lambda *shape, **_: torch.from_numpy(inside).reshape(shape))
+        with uniforms(inside):
             bias_V = torch.from_numpy(np.log(p_V))
             zeros = torch.zeros(1, dtype=torch.float64), torch.zeros(len(p), 1, dtype=torch.float64)
             drawn = set(draw(*zeros, bias_V, len(inside), top_k=top_k, top_p=top_p).tolist())
@@ -279,12 +276,6 @@ class TestTruncation:
         bias_V[[3, 70]] = torch.tensor([0.0, 1.0])
         for arguments in ({"top_k": 5}, {"top_p": 0.999}):
             assert set(draw(torch.zeros(4), torch.zeros(100, 4), bias_V, 500, **arguments)) == {3, 70}
-
-    def test_the_size_of_a_chunk_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        parameters = layer(50)
-        expected = draw(*parameters, 300, top_k=20, top_p=0.9)
-        monkeypatch.setattr(sampling, "_CHUNK_ELEMENTS", 7 * 64)
-        np.testing.assert_array_equal(draw(*parameters, 300, top_k=20, top_p=0.9), expected)
 
 
 @pytest.mark.parametrize(

@@ -25,22 +25,32 @@ from tests.builders import GRAMMAR, ORACLE
 TASKS: dict[str, dict[str, Any]] = {"SeqGAN-v0": ORACLE, "SeqGANGrammar-v0": GRAMMAR}
 
 
-def native(env_id: str, n_envs: int) -> SeqGANVecEnv:
-    return SeqGANVecEnv(
-        SeqGANVectorEnv(n_envs, autoreset_mode="SameStep", **{**gym.spec(env_id).kwargs, **TASKS[env_id]})
-    )
+def native(env_id: str, n_envs: int, **more: Any) -> SeqGANVecEnv:
+    arguments = {**gym.spec(env_id).kwargs, **TASKS[env_id], **more}
+    return SeqGANVecEnv(SeqGANVectorEnv(n_envs, autoreset_mode="SameStep", **arguments))
 
 
-def dummy(env_id: str, n_envs: int) -> DummyVecEnv:
-    return DummyVecEnv([partial(gym.make, env_id, **TASKS[env_id]) for _ in range(n_envs)])
+def dummy(env_id: str, n_envs: int, **more: Any) -> DummyVecEnv:
+    return DummyVecEnv([partial(gym.make, env_id, **TASKS[env_id], **more) for _ in range(n_envs)])
+
+
+def assert_same(our: Any, their: Any) -> None:
+    """The same values in the same types, also within dictionaries."""
+    if isinstance(their, dict):
+        assert isinstance(our, dict)
+        assert our.keys() == their.keys()
+        for name in their:
+            assert_same(our[name], their[name])
+    else:
+        assert type(our) is type(their)
+        if isinstance(their, np.ndarray):
+            assert (our.dtype, our.shape) == (their.dtype, their.shape)
+        np.testing.assert_array_equal(our, their)
 
 
 def assert_same_infos(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
     for our, their in zip(ours, theirs, strict=True):
-        assert our.keys() == their.keys()
-        for name, value in our.items():
-            assert type(value) is type(their[name])
-            np.testing.assert_array_equal(value, their[name])
+        assert_same(our, their)
 
 
 class TestVecEnv:
@@ -69,19 +79,57 @@ class TestVecEnv:
                 actions[rng.random(n_envs) < 0.3] = spec.eos_id
             observations, rewards, dones, infos = ours.step(actions)
             their_observations, their_rewards, their_dones, their_infos = theirs.step(actions)
-            np.testing.assert_array_equal(observations, their_observations)
-            np.testing.assert_array_equal(dones, their_dones)
-            np.testing.assert_allclose(rewards, their_rewards, rtol=1e-5)
-            for our, their in ((observations, their_observations), (rewards, their_rewards), (dones, their_dones)):
-                assert isinstance(our, np.ndarray)
-                assert isinstance(their, np.ndarray)
-                assert (our.dtype, our.shape) == (their.dtype, their.shape)
+            assert_same(observations, their_observations)
+            assert_same(dones, their_dones)
+            assert_same(rewards, their_rewards)
             assert (rewards[~dones] == 0).all()
             assert (rewards[dones] < 0).all()
             assert_same_infos(infos, their_infos)
             assert_same_infos(ours.reset_infos, theirs.reset_infos)
             n_ended += int(dones.sum())
         assert n_ended >= n_envs
+
+    @pytest.mark.parametrize("observation", ["tokens", "dict"])
+    @given(n_envs=st.integers(1, 4), seed=st.integers(0, 1000))
+    @settings(max_examples=5)
+    def test_constraints_and_dictionaries_too(self, observation: str, n_envs: int, seed: int) -> None:
+        more: dict[str, Any] = {"min_length": 3, "observation": observation}
+        ours, theirs = native("SeqGANGrammar-v0", n_envs, **more), dummy("SeqGANGrammar-v0", n_envs, **more)
+        assert ours.observation_space == theirs.observation_space
+        assert ours.has_attr("action_masks")
+        rng = np.random.default_rng(seed)
+        assert_same(ours.reset(), theirs.reset())
+        eos_id = ours.envs.sequence_spec.eos_id
+        for _ in range(20):
+            masks = ours.env_method("action_masks")
+            assert_same_infos(
+                [{"mask": mask} for mask in masks], [{"mask": m} for m in theirs.env_method("action_masks")]
+            )
+            for b in range(n_envs):
+                (mask,) = ours.env_method("action_masks", indices=b)
+                np.testing.assert_array_equal(mask, masks[b])
+            ends = rng.random(n_envs) < 0.5
+            actions = np.array(
+                [
+                    eos_id if end and mask[eos_id] else rng.choice(np.flatnonzero(mask))
+                    for end, mask in zip(ends, masks, strict=True)
+                ]
+            )
+            for our, their in zip(ours.step(actions), theirs.step(actions), strict=True):
+                if isinstance(our, list):
+                    assert_same_infos(our, their)  # type: ignore[arg-type]
+                else:
+                    assert_same(our, their)
+            assert_same_infos(ours.reset_infos, theirs.reset_infos)
+
+    def test_each_index_has_the_mask_of_its_episode(self) -> None:
+        env = native("SeqGANGrammar-v0", 3, min_length=2)
+        env.set_options([{"prefix": [5]}, {}, {"prefix": [5, 6]}])
+        env.reset()
+        eos_id = env.envs.sequence_spec.eos_id
+        assert [mask[eos_id] for mask in env.env_method("action_masks")] == [True, False, True]
+        assert [mask[eos_id] for mask in env.env_method("action_masks", indices=[1, 2])] == [False, True]
+        assert [info["action_mask"][eos_id] for info in env.reset_infos] == [1, 0, 1]
 
     def test_observations_of_one_step_are_not_changed_by_the_next(self) -> None:
         env = native("SeqGAN-v0", 2)
@@ -135,10 +183,37 @@ class TestVecEnv:
         assert [info["length"] for info in env.reset_infos] == [2, 2]
         np.testing.assert_array_equal(env.reset(), np.full((2, 6), 20))
 
-    def test_refuses_options_that_differ(self) -> None:
+    @given(n_envs=st.integers(1, 4), seed=st.integers(0, 1000))
+    @settings(max_examples=8)
+    def test_each_episode_has_a_seed_and_a_prefix_of_its_own(self, n_envs: int, seed: int) -> None:
+        ours, theirs = native("SeqGANGrammar-v0", n_envs), dummy("SeqGANGrammar-v0", n_envs)
+        rng = np.random.default_rng(seed)
+        n_words = ours.envs.sequence_spec.vocab_size
+        prefixes = [rng.integers(1, n_words, size=rng.integers(0, 4)) for _ in range(n_envs)]
+        options: list[dict[str, Any]] = [{"prefix": prefix} if len(prefix) else {} for prefix in prefixes]
+        for env in (ours, theirs):
+            env.seed(seed)
+            env.set_options(options)
+        np.testing.assert_array_equal(ours.reset(), theirs.reset())
+        assert [info["length"] for info in ours.reset_infos] == [len(prefix) for prefix in prefixes]
+        assert_same_infos(ours.reset_infos, theirs.reset_infos)
+        assert list(ours.envs.np_random_seed) == [seed + i for i in range(n_envs)]
+        np.testing.assert_array_equal(ours.reset(), theirs.reset())
+
+    def test_a_prefix_can_be_text(self) -> None:
+        env = native("SeqGANGrammar-v0", 2)
+        vocabulary = env.envs.task.source.vocabulary
+        assert vocabulary is not None
+        env.set_options([{"prefix": "the dog"}, {}])
+        observations = env.reset()
+        assert isinstance(observations, np.ndarray)
+        assert observations[0, :2].tolist() == vocabulary.encode("the dog")
+        assert env.envs.sequence_spec.lengths(observations).tolist() == [2, 0]
+
+    def test_refuses_other_options(self) -> None:
         env = native("SeqGAN-v0", 2)
-        env.set_options([{"prefix": [4]}, {"prefix": [5]}])
-        with pytest.raises(ValueError, match="takes the same reset options for all episodes"):
+        env.set_options([{}, {"prefix": [5], "reset_mask": np.array([True, False])}])
+        with pytest.raises(ValueError, match="options may hold 'prefix', got 'reset_mask'"):
             env.reset()
 
     @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
@@ -154,6 +229,17 @@ class TestVecEnv:
         assert dones.all()
         assert [info["episode"]["l"] for info in infos] == [6, 6, 6]
         assert infos[0]["episode"]["r"] < 0
+
+    def test_works_with_them_where_observations_are_dictionaries(self) -> None:
+        env = VecNormalize(VecMonitor(native("SeqGAN-v0", 3, observation="dict")), norm_obs=False)
+        first = env.reset()
+        assert isinstance(first, dict)
+        assert first["tokens"].shape == (3, 6)
+        for _ in range(6):
+            _, _, dones, infos = env.step(np.zeros(3, dtype=np.int64))
+        assert dones.all()
+        assert infos[1]["terminal_observation"]["tokens"].tolist() == [0] * 6
+        assert infos[1]["terminal_observation"]["length"] == 6
 
 
 class TestMake:
@@ -180,10 +266,14 @@ class TestMake:
             make_seqgan_vec_env(env_id, **arguments)
 
 
-def extractor(max_length: int = 6) -> PrefixExtractor:
+ENCODERS = ("recurrent", "convolutional")
+
+
+def extractor(max_length: int = 6, encoder: str = "recurrent") -> PrefixExtractor:
+    space = gym.spaces.Box(0, 20, (max_length,), np.int64)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return PrefixExtractor(gym.spaces.Box(0, 20, (max_length,), np.int64), features_dim=5, embedding_dim=3)
+        return PrefixExtractor(space, features_dim=5, embedding_dim=3, encoder=encoder)
 
 
 class TestPrefixExtractor:
@@ -194,7 +284,7 @@ class TestPrefixExtractor:
         features = extractor(max_length)
         cell = nn.GRUCell(3, 5)
         for name, parameter in cell.named_parameters():
-            parameter.data.copy_(getattr(features.rnn, f"{name}_l0"))
+            parameter.data.copy_(getattr(features.encoder, f"{name}_l0"))
         rng = np.random.default_rng(seed)
         rows = [rng.integers(20, size=length).tolist() for length in range(max_length + 1)]
         observations = torch.tensor([[*row, *[20] * (max_length - len(row))] for row in rows])
@@ -209,20 +299,86 @@ class TestPrefixExtractor:
         torch.testing.assert_close(ours, torch.cat(expected), rtol=0, atol=1e-6)
         torch.testing.assert_close(features(observations.float()), ours)
 
-    def test_more_padding_changes_nothing(self) -> None:
-        short, long = extractor(3), extractor(6)
+    @given(seed=st.integers(0, 1000), max_length=st.integers(1, 8))
+    @settings(max_examples=20)
+    def test_is_the_causal_convolution_at_the_last_token(self, seed: int, max_length: int) -> None:
+        """Each prefix alone and without its padding, by sums over the taps; what lies before the start is zero."""
+        features = extractor(max_length, "convolutional")
+        rng = np.random.default_rng(seed)
+        rows = [rng.integers(20, size=length).tolist() for length in range(max_length + 1)]
+        observations = torch.tensor([[*row, *[20] * (max_length - len(row))] for row in rows])
+        expected = []
+        for row in rows:
+            layer_SH = features.embedding(torch.tensor([20, *row]))
+            for i, convolution in enumerate(features.encoder.layers):  # type: ignore[arg-type]
+                out = []
+                for s in range(len(layer_SH)):
+                    total = convolution.bias
+                    for tap in range(3):
+                        place = s - (2 - tap) * 2**i
+                        if place >= 0:
+                            total = total + convolution.weight[:, :, tap] @ layer_SH[place]
+                    out.append(total.relu() + (layer_SH[s] if i else 0))
+                layer_SH = torch.stack(out)
+            expected.append(layer_SH[-1])
+        torch.testing.assert_close(features(observations), torch.stack(expected), rtol=0, atol=1e-5)
+        torch.testing.assert_close(features(observations.float()), features(observations))
+
+    @pytest.mark.parametrize("max_length", [1, 2, 6, 13, 20, 40])
+    @pytest.mark.parametrize("encoder", ENCODERS)
+    def test_sees_every_token_of_the_prefix(self, encoder: str, max_length: int) -> None:
+        features = extractor(max_length, encoder).double()
+        embedded: list[torch.Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            output.retain_grad()
+            embedded.append(output)
+
+        features.embedding.register_forward_hook(keep)
+        for _ in range(5):  # where a rectified linear unit is shut, no gradient comes through
+            rows = torch.from_numpy(np.random.default_rng(len(embedded)).integers(20, size=(200, max_length)))
+            features(rows).sum().backward()
+        gradients = [embedding.grad for embedding in embedded if embedding.grad is not None]
+        seen_S = torch.cat(gradients).abs().sum(dim=(0, 2))
+        assert seen_S.shape == (max_length + 1,)
+        assert (seen_S > 0).all()
+
+    @pytest.mark.parametrize("encoder", ENCODERS)
+    def test_reads_the_tokens_of_a_dictionary(self, encoder: str) -> None:
+        env = make_seqgan_vec_env("SeqGAN-v0", 3, **ORACLE, observation="dict")
+        features = PrefixExtractor(env.observation_space, encoder=encoder)
+        env.reset()
+        observations, *_ = env.step(np.array([1, 2, 3]))
+        assert isinstance(observations, dict)
+        tensors = {name: torch.from_numpy(array) for name, array in observations.items()}
+        assert torch.equal(features(tensors), features(tensors["tokens"]))
+
+    def test_refuses(self) -> None:
+        with pytest.raises(ValueError, match="encoder must be 'recurrent' or 'convolutional', got 'mlp'"):
+            extractor(encoder="mlp")
+        for space in (gym.spaces.Discrete(3), gym.spaces.Dict({"length": gym.spaces.Discrete(3)})):
+            with pytest.raises(ValueError, match="the observations must be Box"):
+                PrefixExtractor(space)
+
+    @pytest.mark.parametrize("encoder", ENCODERS)
+    def test_more_padding_changes_nothing(self, encoder: str) -> None:
+        short, long = extractor(3, encoder), extractor(6, encoder)
         rows = torch.tensor([[1, 2, 20], [20, 20, 20], [3, 20, 20]])
         padded = nn.functional.pad(rows, (0, 3), value=20)
         torch.testing.assert_close(long(padded), short(rows), rtol=0, atol=1e-6)
 
-    def test_order_matters(self) -> None:
-        features = extractor()
+    @pytest.mark.parametrize("encoder", ENCODERS)
+    def test_order_matters(self, encoder: str) -> None:
+        features = extractor(encoder=encoder)
         rows = torch.tensor([[1, 2, 20, 20, 20, 20], [2, 1, 20, 20, 20, 20]])
         assert not torch.allclose(*features(rows))
 
     @pytest.mark.parametrize("algorithm", [PPO, A2C])
+    @pytest.mark.parametrize("encoder", ENCODERS)
     @pytest.mark.parametrize("vectorised", [True, False])
-    def test_trains_with_an_algorithm_of_stable_baselines(self, algorithm: type[PPO | A2C], vectorised: bool) -> None:
+    def test_trains_with_an_algorithm_of_stable_baselines(
+        self, algorithm: type[PPO | A2C], encoder: str, vectorised: bool
+    ) -> None:
         env: VecEnv | gym.Env[Any, Any] = (
             make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE) if vectorised else gym.make("SeqGAN-v0", **ORACLE)
         )
@@ -232,7 +388,7 @@ class TestPrefixExtractor:
             env,
             policy_kwargs={
                 "features_extractor_class": PrefixExtractor,
-                "features_extractor_kwargs": {"features_dim": 8},
+                "features_extractor_kwargs": {"features_dim": 8, "encoder": encoder},
             },
             seed=0,
             device="cpu",

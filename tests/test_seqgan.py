@@ -23,10 +23,11 @@ from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.seqgan import Episodes
 from seqgan_env import SeqGANVectorEnv
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
+from seqgan_env.seeding import torch_generator
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests import reference
 from tests.builders import GRAMMAR, ORACLE, POLICY
-from tests.significance import assert_frequencies, assert_same_distribution, counts_of
+from tests.significance import assert_frequencies, assert_mean, assert_not_mean, assert_same_distribution, counts_of
 
 N_STEPS = 48
 """Steps of eight episodes of six tokens: one iteration of `agent`."""
@@ -119,7 +120,9 @@ class TestConstructor:
     )
     def test_refuses_a_task_that_its_completions_would_not_keep_to(self, option: str, value: Any) -> None:
         env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, option: value})
-        with pytest.raises(ValueError, match=f"SeqGAN needs a task with {option}=.*, got {value!r}".replace("[", r"\[")):
+        with pytest.raises(
+            ValueError, match=f"SeqGAN needs a task with {option}=.*, got {value!r}".replace("[", r"\[")
+        ):
             SeqGAN("LstmPolicy", env)
 
     def test_an_id_is_played_by_the_native_environment(self) -> None:
@@ -182,6 +185,7 @@ class TestCollect:
             counts_of(collected_BT.numpy(), outcomes_BT), np.exp(model.policy.sequence_log_prob(outcomes_BT))
         )
 
+    @pytest.mark.theory
     @pytest.mark.parametrize("by", ["options", "wrapper"])
     def test_only_the_tokens_after_a_given_prefix_were_chosen(self, by: str) -> None:
         prefix = [3, 1]
@@ -213,6 +217,7 @@ class TestCollect:
         model.train(Episodes(tokens_BT, chosen_BT, torch.randn(8, dtype=torch.float64)))
         assert not torch.equal(model.policy.output.weight, before)
 
+    @pytest.mark.theory
     def test_tokens_that_were_not_chosen_have_no_say(self) -> None:
         """With everything given but the last token, the update is that of the last token alone (eq. 13.44)."""
         model = agent(baseline="none", normalize_advantage=False, max_grad_norm=1e9, policy_kwargs={**POLICY, **SGD})
@@ -610,3 +615,27 @@ class TestSaveAndLoad:
             SeqGAN.load(tmp_path / "agent", policy_kwargs={"hidden_dim": 7})
         with pytest.raises(ValueError, match="the state is not of this agent"):
             agent().load_state_dict({"policy": {}})
+
+
+@pytest.mark.theory
+def test_values_are_those_of_the_policy_as_it_is_now() -> None:
+    """Eq. 13.42: once the policy has changed, the completions are by the new one, not by that of the first update."""
+    model, envs = tiny_agent(0, 3, 3, n_completions=1)
+    spec = envs.sequence_spec
+    table = reference.random_reward(spec)
+    envs.set_discriminator(TableDiscriminator(spec, table))
+    model.policy.double()
+    rows = [(0, 1, 2)]
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows)).repeat(2000, 1)
+    reward_B = torch.full((2000,), table[rows[0]], dtype=torch.float64)
+    episodes = Episodes(tokens_BT, torch.ones_like(tokens_BT, dtype=torch.bool), reward_B)
+    exact = []
+    for factor in (4.0, -1.0):
+        with torch.no_grad():
+            for parameter in model.policy.parameters():
+                parameter.mul_(factor)
+        q_BT = model.estimate(episodes, torch_generator(0, "test")).q_BT.numpy()
+        next_token = reference.next_token_of(model.policy)
+        exact.append(reference.action_values(spec, next_token, reference.reward_of(table), rows)[0].numpy())
+        assert_mean(q_BT, exact[-1])
+    assert_not_mean(q_BT, exact[0])

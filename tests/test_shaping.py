@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqgan_env import SeqGANEnv
+from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.enumeration import all_sequences
 from seqgan_env.task import MAX_EXACT_SCORES, Task, TaskConfig
 from tests.reference_env import TINY, mean_token
@@ -181,10 +185,32 @@ class TestPrecision:
 
     def test_weights_changed_in_place_count_at_once(self) -> None:
         task = Task(TaskConfig(**GRAMMAR))
-        before = task.score_complete(task.real_sequences[:5])
-        for parameter in task.discriminator.parameters():
-            parameter.data.mul_(1.5)
-        assert (task.score_complete(task.real_sequences[:5]) != before).all()
+        rows_BT = task.real_sequences[:5]
+        seen = [task.score_complete(rows_BT)]
+        with torch.no_grad():
+            for parameter in task.discriminator.parameters():
+                parameter.mul_(1.5)
+        seen.append(task.score_complete(rows_BT))
+        trainer = DiscriminatorTrainer(task.discriminator, learning_rate=0.1)
+        trainer.fit(rows_BT, rows_BT)
+        seen.append(task.score_complete(rows_BT))
+        task.load_discriminator(SeqGANEnv(**GRAMMAR, discriminator_seed=1).discriminator_weights())
+        seen.append(task.score_complete(rows_BT))
+        task.discriminator.output.weight = torch.nn.Parameter(torch.ones_like(task.discriminator.output.weight))
+        seen.append(task.score_complete(rows_BT))
+        for a, b in itertools.pairwise(seen):
+            assert (a != b).all()
+
+    def test_a_copy_has_weights_of_its_own(self) -> None:
+        task = Task(TaskConfig(**GRAMMAR))
+        rows_BT = task.real_sequences[:5]
+        before = task.score_complete(rows_BT)
+        for twin in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
+            np.testing.assert_array_equal(twin.score_complete(rows_BT), before)
+            with torch.no_grad():
+                twin.discriminator.output.weight.zero_()
+            assert (twin.score_complete(rows_BT) != before).all()
+        np.testing.assert_array_equal(task.score_complete(rows_BT), before)
 
 
 @pytest.mark.theory

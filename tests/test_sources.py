@@ -25,10 +25,9 @@ from seqgan_env.sources.grammar import SALAD_END, compile_rules, english_lexicon
 from seqgan_env.sources.oracle import parameter_shapes, read_array_pickle
 from seqgan_env.tokens import Tokens
 from seqgan_env.vocabulary import Vocabulary
-from tests.reference_sources import all_sequences, oracle_log_prob, salad_prob, sentence_prob
-
-FALSE_ALARM = 1e-3
-"""How often a right sampler would fail a frequency test if its seed were not fixed."""
+from tests.reference import all_sequences
+from tests.reference_sources import oracle_log_prob, salad_prob, sentence_prob
+from tests.significance import FALSE_ALARM, assert_frequencies, counts_of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,25 +54,6 @@ TINY_RULES = {
     "object": [("<food>", 1.0, "done")],
     "done": [("", 0.9, "end"), ("fish", 0.1, "end")],
 }
-
-
-def assert_frequencies(counts: npt.NDArray[Any], probabilities: npt.NDArray[np.float64]) -> None:
-    """A chi-square test of counts against probabilities; the rarest outcomes are taken together, to 5 expected."""
-    order = np.argsort(probabilities)
-    expected = counts.sum() * probabilities[order]
-    n_rare = int(np.searchsorted(np.cumsum(expected), 5.0)) + 1
-    observed = np.r_[counts[order][:n_rare].sum(), counts[order][n_rare:]]
-    expected = np.r_[expected[:n_rare].sum(), expected[n_rare:]]
-    assert len(observed) > 1, "a test of frequencies needs two outcomes"
-    assert stats.chisquare(observed, expected * counts.sum() / expected.sum()).pvalue > FALSE_ALARM
-
-
-def counts_of(rows_BT: Tokens, outcomes_BT: Tokens) -> npt.NDArray[np.int64]:
-    """How often each of the outcomes is among the rows; every row must be one of them."""
-    counter = Counter(map(tuple, rows_BT.tolist()))
-    counts = np.array([counter.pop(tuple(row), 0) for row in outcomes_BT.tolist()])
-    assert not counter
-    return counts
 
 
 @pytest.mark.parametrize("make", [tiny_oracle, tiny_grammar, Grammar], ids=["oracle", "tiny-grammar", "grammar"])

@@ -17,8 +17,8 @@ from seqgan_env.discriminators import Discriminator, OptimalDiscriminator, build
 from seqgan_env.rewards import REWARDS
 from seqgan_env.task import Task, TaskConfig, resolve_device
 from seqgan_env.tokens import SequenceSpec
+from tests.reference import all_sequences
 from tests.reference_env import TINY
-from tests.reference_sources import all_sequences
 
 
 def tiny_task(**kwargs: Any) -> Task:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from seqgan_env.seeding import derived_seed, numpy_generator, torch_generator
 from seqgan_env.tokens import SequenceSpec
+from tests.reference import all_sequences
 from tests.reference_env import has_ended, tokens_of
-from tests.reference_sources import all_sequences
 
 FIXED, ENDING = SequenceSpec(3, 4), SequenceSpec(3, 4, eos_id=1)
 

@@ -91,12 +91,13 @@ def test_with_one_step_the_exact_last_step_is_the_whole_gradient(tmp_path: Path)
 
 
 @pytest.mark.theory
+@pytest.mark.parametrize("kind", ["fixed", "ends"])
 @pytest.mark.parametrize("exact_last_step", [False, True])
-def test_normalised_advantages_only_change_the_length(exact_last_step: bool, tmp_path: Path) -> None:
+def test_normalised_advantages_only_change_the_length(exact_last_step: bool, kind: str, tmp_path: Path) -> None:
     gradients = []
     for normalize_advantage in (False, True):
         agent, task = agent_of(
-            "ends",
+            kind,
             tmp_path,
             n_episodes=8,
             normalize_advantage=normalize_advantage,

@@ -28,6 +28,11 @@ class Discriminator(nn.Module):
         self.spec = spec
         self.recipe: dict[str, Any] = {}
         """How ``build_discriminator`` made it, as plain values; empty if it was made otherwise."""
+        self._doubled: tuple[Any, dict[str, Tensor]] | None = None  # of exact_logits: what it is made of, and it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be made again."""
+        return {**self.__dict__, "_doubled": None}
 
     def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Score a batch.
@@ -116,11 +121,18 @@ class Discriminator(nn.Module):
         The last bits of a matrix product depend on its number of rows, so in single precision a sequence's logit
         depends a little, by 1e-7, on how many others are scored beside it. These agree to about 1e-14. Complete or
         unfinished sequences are both read as they are.
+
+        Weights that change in place count from the next call on, unless they are changed through ``Tensor.data``,
+        which torch keeps no count of.
         """
         if self.device.type == "mps":  # knows no double precision
             return self.logits(tokens_BT)
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        doubled = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        made_of = [(tensor, tensor._version) for tensor in tensors.values()]
+        if self._doubled is None or not _are_same(self._doubled[0], made_of):
+            doubled = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
+            self._doubled = (made_of, doubled)
+        doubled = self._doubled[1]
         return self._evaluate(lambda tokens: functional_call(self, doubled, (tokens,)), tokens_BT, 256)
 
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
@@ -142,3 +154,10 @@ class Discriminator(nn.Module):
         finally:
             self.train(was_training)
         return np.concatenate([part.numpy() for part in parts]) if parts else np.zeros(0)
+
+
+def _are_same(tensors: list[tuple[Tensor, int]], others: list[tuple[Tensor, int]]) -> bool:
+    """Whether these are the same tensors, none of them changed in between."""
+    return len(tensors) == len(others) and all(
+        a is b and version == other for (a, version), (b, other) in zip(tensors, others, strict=True)
+    )

@@ -1,0 +1,724 @@
+"""Break the mathematics on purpose, one mistake at a time, and see a test fail each time, for ``make mutations``.
+
+A test that holds an equation is worth something only if it fails where the equation is computed wrongly. ``MUTATIONS``
+lists such mistakes, those that implementations of SeqGAN really make. Each is put into a copy of the project, and the
+tests marked ``theory`` must find it there: first those of the files that the entry names, then, if it is still alive,
+all of them. Left out is ``tests/test_tiny.py``, which learns for minutes.
+
+The copy is taken once, from the files under version control and new ones that git doesn't ignore, as they are in the
+working tree. It must pass as it is. A mistake counts as found when a test fails; not when the code no longer imports,
+or stops at an error such as a missing name, which any test at all would find.
+
+The exit status is 1 if a mistake is not found, doesn't run, or no longer fits the code it is written for.
+
+This file is also a plugin of the runs of pytest that it starts: it notes what fails, and where each module came from,
+because the installed project lies beside the copy and must not be tested in its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("seqgan_env", "agents", "benchmarks", "tests")
+LEFT_OUT = "tests/test_tiny.py"
+LIMIT_S = 900  # of one run; the whole suite takes about 90 seconds
+RECORD = "SEQGAN_MUTATIONS_RECORD"  # the environment variable that tells the plugin where to write
+DOES_NOT_RUN = ("AttributeError", "ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "TypeError")
+"""Errors of a mutation that isn't written well: they say nothing about the tests."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One mistake.
+
+    Args:
+        name: what is wrong, in words.
+        file: the module that holds it.
+        old: the text to replace, which stands there exactly once.
+        new: what comes in its place.
+        tests: files of ``tests/`` to run first, without ``test_`` and ``.py``; none is the whole suite at once.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one run of tests."""
+
+    killed_by: str
+    """The test that failed first, or nothing."""
+    error: str
+    """The type of what it failed with where that is not a failed assertion; or why the run says nothing."""
+    is_valid: bool
+    """Whether the run says anything about the tests."""
+    wall_time_s: float
+
+
+def mutated(text: str, mutation: Mutation) -> str:
+    """The text of a module with the mistake in it.
+
+    Raises:
+        ValueError: what is to be replaced is not there exactly once.
+    """
+    n = text.count(mutation.old)
+    if n != 1:
+        raise ValueError(
+            f"{mutation.name!r}: the old text must stand in {mutation.file} exactly once, it is there {n}x"
+        )
+    return text.replace(mutation.old, mutation.new)
+
+
+def copy_project(target: Path) -> None:
+    """Copy what is or is about to be under version control, as it is now, so that a new test counts at once."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():  # a file that was deleted is still listed until the next commit
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def run_tests(copy: Path, tests: Sequence[str], file: str | None = None) -> Result:
+    """Run the theory tests of a copy up to the first failure.
+
+    Args:
+        copy: its root.
+        tests: files and folders below it.
+        file: a module that the tests must have imported.
+
+    Raises:
+        RuntimeError: a module came from elsewhere, or ``file`` was not imported.
+    """
+    record = copy / "mutations-record.json"
+    record.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(copy), str(Path(__file__).parent)]),  # the second is for the plugin
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "CI": "1",  # the same hypothesis examples each time
+        RECORD: str(record),
+    }
+    options = ["-m", "theory", "-x", "-q", "-p", "no:cacheprovider", "-p", Path(__file__).stem, f"--ignore={LEFT_OUT}"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    start = time.monotonic()
+    try:
+        run = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT_S
+        )
+    except subprocess.TimeoutExpired:
+        return Result("", f"not done after {LIMIT_S} s", is_valid=False, wall_time_s=time.monotonic() - start)
+    wall_time_s = time.monotonic() - start
+    if not record.is_file():
+        raise RuntimeError(
+            f"pytest ended with {run.returncode} before the plugin could write:\n{run.stdout}{run.stderr}"
+        )
+    noted = json.loads(record.read_text(encoding="utf-8"))
+    strays = [path for path in noted["modules"] if not Path(path).is_relative_to(copy)]
+    if strays:
+        raise RuntimeError(f"these modules came from outside the copy {copy}: {', '.join(strays)}")
+    if noted["not_collected"] or run.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        reason = "; ".join(noted["not_collected"]) or f"pytest ended with {run.returncode}"
+        return Result("", reason, is_valid=False, wall_time_s=wall_time_s)
+    if file is not None and str(copy / file) not in noted["modules"]:
+        raise RuntimeError(f"none of {', '.join(tests)} imports {file}")
+    killed_by, message = noted["failed"][0] if noted["failed"] else ("", "")
+    if (run.returncode == pytest.ExitCode.TESTS_FAILED) != bool(killed_by):
+        raise RuntimeError(f"pytest ended with {run.returncode}, but the failures are {noted['failed']}")
+    # "AssertionError: ...", "package.SomeError: ...", "NotImplementedError", or "assert ..." as pytest explains it
+    found = re.match(r"(?:\w+\.)*(\w+)(?=:|$)", message)
+    error = found[1] if found and found[1] != "AssertionError" else ""
+    return Result(killed_by, error, is_valid=error not in DOES_NOT_RUN, wall_time_s=wall_time_s)
+
+
+def check(mutation: Mutation, original: Path, target: Path) -> Result:
+    """Run the tests on a fresh copy of ``original`` that holds the mistake: those it names first, then all."""
+    shutil.copytree(original, target)
+    try:
+        path = target / mutation.file
+        path.write_text(mutated(path.read_text(encoding="utf-8"), mutation), encoding="utf-8")
+        first = [f"tests/test_{name}.py" for name in mutation.tests]
+        result = run_tests(target, first or ["tests"], mutation.file)
+        if not first or result.killed_by or not result.is_valid:
+            return result
+        whole = run_tests(target, ["tests"], mutation.file)
+        return Result(whole.killed_by, whole.error, whole.is_valid, result.wall_time_s + whole.wall_time_s)
+    finally:
+        shutil.rmtree(target)
+
+
+def verdict(result: Result) -> str:
+    """What the table says of a run."""
+    if not result.is_valid:
+        return f"DOES NOT RUN: {result.error}"
+    if not result.killed_by:
+        return "SURVIVED"
+    name = result.killed_by.removeprefix("tests/")
+    return f"{name} ({result.error})" if result.error else name
+
+
+def main(words: Sequence[str]) -> int:
+    """Check the mutations whose name holds one of the words, or all; return the exit status.
+
+    Raises:
+        ValueError: an entry doesn't fit the code, or two have one name.
+    """
+    chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
+    if len({m.name for m in MUTATIONS}) < len(MUTATIONS):
+        raise ValueError("two mutations have the same name")
+    # resolved: where the temporary folder is a link, modules are known by the path behind it
+    with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        base = Path(folder).resolve()
+        original = base / "original"
+        copy_project(original)
+        for mutation in MUTATIONS:
+            mutated((original / mutation.file).read_text(encoding="utf-8"), mutation)
+            for name in mutation.tests:
+                if not (original / f"tests/test_{name}.py").is_file():
+                    raise ValueError(f"{mutation.name!r} names tests/test_{name}.py, which doesn't exist")
+        untouched = run_tests(original, ["tests"])
+        if untouched.killed_by or not untouched.is_valid:
+            print(f"Without any mutation: {untouched.killed_by} {untouched.error}")
+            return 1
+        print(f"Without any mutation the theory tests pass, in {untouched.wall_time_s:.0f} s.", flush=True)
+        results = []
+        for mutation in chosen:
+            results.append(check(mutation, original, base / "mutant"))
+            print(f"{len(results)}/{len(chosen)} {mutation.name}: {verdict(results[-1])}", flush=True)
+    rows = [(m.name, verdict(r), f"{r.wall_time_s:.0f}") for m, r in zip(chosen, results, strict=True)]
+    rows = [("name", "killed by", "seconds"), *rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    print()
+    for name, killed_by, seconds in rows:
+        print(f"{name:{widths[0]}} | {killed_by:{widths[1]}} | {seconds:>{widths[2]}}")
+    alive = sum(not r.killed_by or not r.is_valid for r in results)
+    print(f"\n{len(results) - alive} of {len(results)} were found.")
+    return int(alive > 0)
+
+
+# --------------------------------------------------------------------------------------------------------- the plugin
+
+_noted: dict[str, list[Any]] = {"failed": [], "not_collected": []}
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note a file that couldn't be imported: with ``-x`` pytest's exit status alone doesn't tell it from a failure."""
+    if report.failed:
+        _noted["not_collected"].append(f"{report.nodeid}: {report.longreprtext.splitlines()[-1]}")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note a test that failed and with what."""
+    if report.failed:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        _noted["failed"].append((report.nodeid, crash.message if crash else ""))
+
+
+def pytest_sessionfinish() -> None:
+    """Write down what was noted, and where the project's modules came from; only in a run that ``main`` started."""
+    if RECORD in os.environ:
+        modules = [
+            str(Path(path).resolve())
+            for name, module in sys.modules.items()
+            if name.partition(".")[0] in PACKAGES and (path := getattr(module, "__file__", None))
+        ]
+        Path(os.environ[RECORD]).write_text(json.dumps({**_noted, "modules": modules}), encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------------- the mistakes
+
+_MONTE_CARLO, _LOSSES, _POLICY = "agents/monte_carlo.py", "agents/losses.py", "agents/policy.py"
+_SAMPLING, _NETWORKS, _AGENT = "agents/sampling.py", "agents/networks.py", "agents/seqgan.py"
+_REWARDS, _TRAINING = "seqgan_env/rewards.py", "seqgan_env/discriminators/training.py"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    # the Monte Carlo estimate of 13.40
+    Mutation(
+        "completions: the lanes (n, b) are read as (b, n)",
+        _MONTE_CARLO,
+        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
+        "q_BT[:, :-1] = reward_PNB.flatten(1).unflatten(1, (batch, n)).mean(dim=2).t()",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: the values (t, b) are read as (b, t)",
+        _MONTE_CARLO,
+        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
+        "q_BT[:, :-1] = reward_PNB.mean(dim=1).reshape(batch, horizon - 1)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: a lane goes on from the state of another sequence",
+        _MONTE_CARLO,
+        "branch = sequence_M[new]",
+        "branch = sequence_M[new].sort().values",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: Q of a token is that of the prefix without it",
+        _MONTE_CARLO,
+        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
+        "q_BT[:, 1:] = reward_PNB.mean(dim=1).t()",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: Q of a token is that of the prefix with the next one",
+        _MONTE_CARLO,
+        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
+        "q_BT[:, : horizon - 2] = reward_PNB.mean(dim=1).t()[:, 1:]",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: the state has read the token that is to be drawn",
+        _MONTE_CARLO,
+        "state_B = policy.step(tokens_BT[:, t - 1], state_B)",
+        "state_B = policy.step(tokens_BT[:, t], state_B)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: the prefix is read without the start symbol",
+        _MONTE_CARLO,
+        "state_B = policy.read(torch.full_like(tokens_BT, spec.pad_id))",
+        "state_B = policy.core.initial_state(batch)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: end-of-sequence does not stop them",
+        _MONTE_CARLO,
+        "alive = (token_A != spec.eos_id).nonzero().squeeze(1)",
+        "alive = (token_A >= 0).nonzero().squeeze(1)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: after one lane ends, the others take each other's states",
+        _MONTE_CARLO,
+        "row_A, state_A = row_A[alive], tuple(part[alive] for part in state_A)",
+        "row_A, state_A = row_A[alive], tuple(part[: len(alive)] for part in state_A)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: stratified draws are not put in random order",
+        _MONTE_CARLO,
+        "part_BN = torch.rand(shape, generator=generator, device=device).argsort(dim=1)",
+        "part_BN = torch.arange(n, device=device).expand(shape)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "last token: its reward is divided by N too",
+        _MONTE_CARLO,
+        "q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT)",
+        "q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT) / n",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "last token: the reward stands at T, where sequences end earlier",
+        _MONTE_CARLO,
+        "q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT)",
+        "q_BT[torch.arange(batch, device=device), -1] = reward_B.to(q_BT)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "exact last step: a sampled value in place of the exact one",
+        _MONTE_CARLO,
+        "q_BT[last.sequence_M, -2] = last.value_M",
+        "q_BT[last.sequence_M, -2] = last.q_MV.gather(1, last.log_prob_MV.exp().multinomial(1)).squeeze(1)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "exact last step: the value is the mean over tokens, whatever their probability",
+        _MONTE_CARLO,
+        "return (self.log_prob_MV.detach().to(self.q_MV).exp() * self.q_MV).sum(dim=1)",
+        "return self.q_MV.mean(dim=1)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "exact last step: its probabilities carry no gradient",
+        _MONTE_CARLO,
+        "log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1)",
+        "log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1).detach()",
+        ("losses", "variance"),
+    ),
+    Mutation(
+        "exact last step: log G in place of G",
+        _LOSSES,
+        "return -(log_prob_MV.exp() * q_MV.to(log_prob_MV.dtype)).sum() / n_sequences",
+        "return -(log_prob_MV * q_MV.to(log_prob_MV.dtype)).sum() / n_sequences",
+        ("losses",),
+    ),
+    Mutation(
+        "exact last step: the sampled term is kept beside it",
+        _AGENT,
+        "sampled_BT[last.sequence_M, -1] = False",
+        "sampled_BT[last.sequence_M, -1] = True",
+        ("variance",),
+    ),
+    # the policy gradient of 13.44
+    Mutation(
+        "policy gradient: the sign of the reward is flipped",
+        _LOSSES,
+        "return -(log_prob_BT * advantage_BT.detach()",
+        "return (log_prob_BT * advantage_BT.detach()",
+        ("losses",),
+    ),
+    Mutation(
+        "policy gradient: a mean over tokens in place of a sum",
+        _LOSSES,
+        "* mask_BT).sum() / len(log_prob_BT)",
+        "* mask_BT).sum() / mask_BT.sum()",
+        ("losses",),
+    ),
+    Mutation(
+        "policy gradient: tokens that the policy did not choose are counted",
+        _LOSSES,
+        "advantage_BT.detach().to(log_prob_BT.dtype) * mask_BT).sum()",
+        "advantage_BT.detach().to(log_prob_BT.dtype)).sum()",
+        ("losses",),
+    ),
+    Mutation(
+        "policy gradient: the gradient flows through the reward (no detach)",
+        _LOSSES,
+        "advantage_BT.detach().to(log_prob_BT.dtype)",
+        "advantage_BT.to(log_prob_BT.dtype)",
+        ("losses",),
+    ),
+    Mutation(
+        "policy gradient: the completions are by a copy of the first policy",
+        _AGENT,
+        "q_BT = action_values(\n            policy,",
+        'q_BT = action_values(\n            self.__dict__.setdefault("_first", __import__("copy").deepcopy(policy)),',
+        ("seqgan", "variance"),
+    ),
+    Mutation(
+        "policy gradient: the last token of a given prefix counts as chosen",
+        _AGENT,
+        "(position_T >= start_B1)",
+        "(position_T >= start_B1 - 1)",
+        ("seqgan",),
+    ),
+    # baselines and normalisation
+    Mutation(
+        "baseline: the mean of the step has the sequence itself in it",
+        _LOSSES,
+        "others_BT = mask_BT.sum(dim=0) - mask_BT.long()\n    total_BT = (q_BT * mask_BT).sum(dim=0) - q_BT * mask_BT",
+        "others_BT = mask_BT.sum(dim=0).expand_as(mask_BT)\n    total_BT = (q_BT * mask_BT).sum(dim=0)",
+        ("losses",),
+    ),
+    Mutation(
+        "baseline: the mean of the batch has the sequence itself in it",
+        _LOSSES,
+        "(total_BT.sum() - total_BT.sum(dim=1, keepdim=True)) / others_B1.clamp(min=1)",
+        "total_BT.sum() / mask_BT.sum()",
+        ("losses",),
+    ),
+    Mutation(
+        "baseline: the value of the next state, which the action led to",
+        _LOSSES,
+        "advantage_BT[:, 1:] = torch.where(follows_BT, q_BT[:, 1:] - q_BT[:, :-1], advantage_BT[:, 1:])",
+        "advantage_BT[:, :-1] = torch.where(follows_BT, q_BT[:, :-1] - q_BT[:, 1:], advantage_BT[:, :-1])",
+        ("losses",),
+    ),
+    Mutation(
+        "baseline: the regression is used on the half that it was fitted on",
+        _LOSSES,
+        "value_BT[~half_B] = x_BTH[~half_B] @ weight_H",
+        "value_BT[half_B] = x_BTH[half_B] @ weight_H",
+        ("losses",),
+    ),
+    Mutation(
+        "baseline: the regression is told the value of the action itself",
+        _LOSSES,
+        "before_BT = torch.nn.functional.pad(q_BT * mask_BT, (1, 0))[:, :-1]",
+        "before_BT = q_BT * mask_BT",
+        ("losses",),
+    ),
+    Mutation(
+        "normalisation: the mean of the advantages is subtracted as well",
+        _AGENT,
+        "scale = root_mean_square(advantage_BT, chosen_BT) if",
+        "advantage_BT = (advantage_BT - advantage_BT[chosen_BT].mean() * self.normalize_advantage) * chosen_BT\n"
+        "        scale = root_mean_square(advantage_BT, chosen_BT) if",
+        ("variance",),
+    ),
+    Mutation(
+        "normalisation: it is applied to no advantage",
+        _AGENT,
+        "scale = root_mean_square(advantage_BT, chosen_BT) if self.normalize_advantage else",
+        "scale = root_mean_square(advantage_BT, chosen_BT) if False else",
+        ("variance",),
+    ),
+    Mutation(
+        "normalisation: the exact last step keeps another scale than the rest",
+        _AGENT,
+        "last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))",
+        "last_step_loss(last.log_prob_MV, last.q_MV, len(tokens_BT))",
+        ("variance",),
+    ),
+    # the generator and its likelihood, 13.28 to 13.34
+    Mutation(
+        "generator: the start symbol is token 0",
+        _POLICY,
+        "return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)",
+        "return F.pad(tokens_BT[:, :-1], (1, 0), value=0)",
+        ("policy",),
+    ),
+    Mutation(
+        "generator: inputs are not shifted, each token is predicted from itself",
+        _POLICY,
+        "return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)",
+        "return tokens_BT",
+        ("policy",),
+    ),
+    Mutation(
+        "generator: a given prefix is read without the start symbol",
+        _POLICY,
+        "state = self.core.step(inputs_BT[:, 0], self.core.initial_state(len(tokens_BT)))",
+        "state = self.core.initial_state(len(tokens_BT))",
+        ("policy",),
+    ),
+    Mutation(
+        "generator: padding is counted in the log-probability",
+        _POLICY,
+        """\
+        is_token_BT = tokens_BT != self.spec.pad_id
+        hidden_BTH = self.core(self._shift(tokens_BT))
+""",
+        """\
+        hidden_BTH = self.core(self._shift(tokens_BT))
+        tokens_BT = tokens_BT.clamp(max=self.spec.vocab_size - 1)
+        is_token_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
+""",
+        ("policy",),
+    ),
+    Mutation(
+        "generator: end-of-sequence does not end a sample",
+        _POLICY,
+        "alive_M &= token_M != spec.eos_id",
+        "alive_M &= token_M >= 0",
+        ("policy",),
+    ),
+    Mutation(
+        "likelihood: padding is counted as tokens in the mean",
+        _LOSSES,
+        "return -(log_prob_BT * mask_BT).sum() / mask_BT.sum()",
+        "return -(log_prob_BT * mask_BT).sum() / mask_BT.numel()",
+        ("losses",),
+    ),
+    Mutation(
+        "pretraining: padding is counted as tokens in the mean",
+        "agents/pretraining.py",
+        "maximum_likelihood_loss(policy.log_prob(tokens_BT), tokens_BT != policy.spec.pad_id)",
+        "maximum_likelihood_loss(policy.log_prob(tokens_BT), tokens_BT >= 0)",
+        ("pretraining",),
+    ),
+    Mutation(
+        "LSTM: the cell starts anew at each step",
+        _NETWORKS,
+        "torch.lstm_cell(self.embedding(input_B), state, *self.rnn.all_weights[0])",
+        "torch.lstm_cell(self.embedding(input_B), (state[0], 0 * state[1]), *self.rnn.all_weights[0])",
+        ("policy",),
+    ),
+    Mutation(
+        "GRU: all lanes share the state of the first",
+        _NETWORKS,
+        "torch.gru_cell(self.embedding(input_B), state[0], *self.rnn.all_weights[0])",
+        "torch.gru_cell(self.embedding(input_B), state[0][:1].expand_as(state[0]), *self.rnn.all_weights[0])",
+        ("policy",),
+    ),
+    Mutation(
+        "attention: the memory's unwritten slots are read",
+        _NETWORKS,
+        "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None]",
+        "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None] + 1",
+        ("networks", "policy"),
+    ),
+    Mutation(
+        "attention: lanes that have read different numbers see as far as the longest",
+        _NETWORKS,
+        "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None]",
+        "seen_BS = (torch.arange(key_BSAD.shape[1]) <= n_read_B.max()).expand(len(n_read_B), -1)",
+        ("networks", "policy"),
+    ),
+    Mutation(
+        "attention: the LSTM's looks ahead",
+        _NETWORKS,
+        "self.query(output_BTH), output_BTH, output_BTH, is_causal=True)",
+        "self.query(output_BTH), output_BTH, output_BTH)",
+        ("networks",),
+    ),
+    Mutation(
+        "attention: the transformer's looks ahead",
+        _NETWORKS,
+        "F.scaled_dot_product_attention(query_BATD, key_BATD, value_BATD, is_causal=True)",
+        "F.scaled_dot_product_attention(query_BATD, key_BATD, value_BATD)",
+        ("networks",),
+    ),
+    Mutation(
+        "attention: the transformer's positions are one ahead in steps",
+        _NETWORKS,
+        "self.position(n_read_B)",
+        "self.position((n_read_B + 1).clamp(max=self.n_slots - 1))",
+        ("policy",),
+    ),
+    # drawing tokens, 13.30
+    Mutation(
+        "sampling: the weights are multiplied by the temperature",
+        _SAMPLING,
+        "torch.nn.functional.pad(weight_VH / temperature,",
+        "torch.nn.functional.pad(weight_VH * temperature,",
+        ("sampling",),
+    ),
+    Mutation(
+        "sampling: the temperature does not divide the bias",
+        _SAMPLING,
+        "torch.nn.functional.pad(bias_V / temperature,",
+        "torch.nn.functional.pad(bias_V,",
+        ("sampling",),
+    ),
+    Mutation(
+        "log-probability: the logits are multiplied by the temperature",
+        _POLICY,
+        "hidden_BTH[is_token_BT] / temperature,",
+        "hidden_BTH[is_token_BT] * temperature,",
+        ("policy",),
+    ),
+    Mutation(
+        "log-probability: the gradient of the softmax's sum is not weighted by the advantage",
+        "agents/likelihood.py",
+        ".exp_().mul_(-grad_M[rows, None])",
+        ".exp_().mul_(-1)",
+        ("losses",),
+    ),
+    Mutation(
+        "sampling: top-p leaves out the token that reaches p",
+        _SAMPLING,
+        "p_CK.masked_fill(before_CK >= mass, 0)",
+        "p_CK.masked_fill((before_CK + p_CK > mass) & (before_CK > 0) & (mass < 1), 0)",
+        ("sampling",),
+    ),
+    Mutation(
+        "sampling: top-k keeps one token too few",
+        _SAMPLING,
+        "logits_CV.topk(n_kept, dim=1)",
+        "logits_CV.topk(max(1, n_kept - (n_kept < logits_CV.shape[1])), dim=1)",
+        ("sampling",),
+    ),
+    Mutation(
+        "sampling: all lanes draw with one random number",
+        _SAMPLING,
+        "uniform_M1 = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)",
+        "uniform_M1 = torch.rand(1, 1, generator=generator, dtype=hidden_MH.dtype).expand(n_rows, 1)",
+        ("sampling",),
+    ),
+    # the discriminator and the rewards, 13.32 and 13.35 to 13.38
+    Mutation(
+        "reward: log D computed from D",
+        _REWARDS,
+        "return F.logsigmoid(logit_real_B)",
+        "return torch.sigmoid(logit_real_B).log()",
+        ("rewards",),
+    ),
+    Mutation(
+        "reward: -log(1 - D) computed from D",
+        _REWARDS,
+        "return -F.logsigmoid(-logit_real_B)",
+        "return -(1 - torch.sigmoid(logit_real_B)).log()",
+        ("rewards",),
+    ),
+    Mutation(
+        "reward: log(1 - D) in place of log D",
+        _REWARDS,
+        "return F.logsigmoid(logit_real_B)",
+        "return F.logsigmoid(-logit_real_B)",
+        ("rewards",),
+    ),
+    Mutation(
+        "reward: the environment pays at every step",
+        "seqgan_env/env.py",
+        "if terminated:\n            reward = float(self.task.score_complete(",
+        "if length:\n            reward = float(self.task.score_complete(",
+        ("env",),
+    ),
+    Mutation(
+        "reward: shaping pays the potential of a complete sequence too",
+        "seqgan_env/env.py",
+        "if not terminated:\n                potential = float(",
+        "if length:\n                potential = float(",
+        ("shaping",),
+    ),
+    Mutation(
+        "discriminator: dropout stays on while it scores",
+        "seqgan_env/discriminators/base.py",
+        "was_training = self.training\n        self.eval()",
+        "was_training = self.training\n        self.train()",
+        ("discriminators", "task", "env"),
+    ),
+    Mutation(
+        "discriminator: the loss takes real for label 0",
+        _TRAINING,
+        "F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean()",
+        "F.softplus(logit_real_B).mean() + F.softplus(-logit_generated_B).mean()",
+        ("discriminators",),
+    ),
+    Mutation(
+        "discriminator: the more frequent kind weighs more in the loss",
+        _TRAINING,
+        "0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean())",
+        "F.softplus(torch.cat([-logit_real_B, logit_generated_B])).mean()",
+        ("discriminators",),
+    ),
+    Mutation(
+        "discriminator: real and generated change places in the batch",
+        _TRAINING,
+        "torch.cat([real_BT, generated_BT])",
+        "torch.cat([generated_BT, real_BT])",
+        ("tabular",),
+    ),
+    Mutation(
+        "discriminator: the optimum's ratio is upside down",
+        "seqgan_env/discriminators/optimal.py",
+        "self._log_prob_real(tokens) - self._log_prob_generated(tokens)",
+        "self._log_prob_generated(tokens) - self._log_prob_real(tokens)",
+        ("discriminators",),
+    ),
+    # the exact forms and the measurements
+    Mutation(
+        "recursion: the value of a state is the mean over tokens, whatever their probability",
+        "seqgan_env/enumeration.py",
+        "(p_SV[states] * q_RV).sum(axis=1)",
+        "q_RV.mean(axis=1)",
+        ("enumeration",),
+    ),
+    Mutation(
+        "measurement: the reverse divergence is the forward one with its sign changed",
+        "seqgan_env/metrics/likelihood.py",
+        "(generator_generated_B - source_generated_B).sum() / n_generated",
+        "(generator_test_B - source_test_B).sum() / n_test",
+        ("metrics",),
+    ),
+)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only the mutations whose name holds one of these; all by default")
+    sys.exit(main(parser.parse_args().words))
