@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= dev
 DEMO_OUT ?= runs/demo
 WORKERS ?= 2
 
@@ -25,10 +26,11 @@ PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-fast imports check lint types format constraints clean distclean
+.PHONY: help venv install demo test test-fast test-consumers mutations imports check lint types format constraints clean \
+	distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 venv: $(BIN)/python ## create the virtual environment, .venv
 
@@ -43,7 +45,7 @@ ifneq ($(TORCH),default)
 		'torch==$(TORCH_VERSION)+$(TORCH)'
 endif
 	@echo 'Installing the project and its tools into $(VENV); this takes a minute or two.'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -55,6 +57,14 @@ test: install ## run every test and every example in the documentation
 
 test-fast: install ## the same without the slow ones
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m 'not slow'
+
+# Apart from `.venv`, because these libraries bring dozens of packages that nobody else needs; `.venv` skips these tests.
+test-consumers: ## drive the environment through other libraries of RL (builds an environment of its own)
+	$(MAKE) --no-print-directory install VENV=build/consumers EXTRAS=consumers
+	OMP_NUM_THREADS=1 build/consumers/bin/python -m pytest tests/consumers -n $(WORKERS) --dist worksteal
+
+mutations: install ## break the mathematics in sixty ways and see a test fail each time (a quarter of an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
 
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/test_architecture.py
@@ -77,7 +87,7 @@ constraints: ## renew constraints.txt from the newest releases (builds an enviro
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/python -m pip install --quiet --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
 		'torch==$(TORCH_VERSION)$(if $(filter-out default,$(TORCH)),+$(TORCH))'
-	build/pins/bin/python -m pip install --quiet -e '.[dev,docs]'
+	build/pins/bin/python -m pip install --quiet -e '.[consumers,dev,docs]'
 	build/pins/bin/python tools/pin.py constraints.txt
 
 clean: ## remove caches and build output, keep the environment and the runs

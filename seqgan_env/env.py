@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
-from seqgan_env import mdp, rendering
+from seqgan_env import mdp
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.task import Task, TaskConfig, Weights
 from seqgan_env.tokens import SequenceSpec, Tokens
+
+if TYPE_CHECKING:
+    from seqgan_env.rendering import Window
 
 
 class SeqGANEnv(gym.Env[Any, np.int64]):
@@ -66,6 +69,7 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
         self.render_mode = render_mode
+        self._window: Window | None = None
         self.task = Task(TaskConfig(**task))
         self.observation_space = self.task.observation_space
         self.action_space = self.task.action_space
@@ -181,22 +185,31 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         return self._observation(), self._info()
 
     def render(self) -> Any:
-        """The text so far, with the reward at the end: as a string (``ansi``), printed (``human``), or as a picture."""
+        """The text so far, with the reward at the end.
+
+        Returns:
+            With ``ansi`` a string; with ``rgb_array`` a picture, ``uint8`` of shape ``(400, 800, 3)``, which shows what
+            the discriminator makes of each beginning of the text. With ``human`` nothing: the picture appears in a
+            window where there is a screen, the string is printed where there is none.
+        """
         if self.render_mode is None or self._tokens_T is None:
             return None
-        view = rendering.View(
-            words=self.task.words(self._tokens_T),
-            max_length=self.task.spec.max_length,
-            reward=self._reward if self._terminated else None,
-            discriminator_version=self.task.discriminator_version,
-        )
-        if self.render_mode == "rgb_array":
-            return rendering.picture(view)
-        text = rendering.text(view)
+        from seqgan_env import rendering  # its libraries take time to import, and most environments are never looked at
+
+        episode = rendering.Episode(self.task, self._tokens_T, self._reward if self._terminated else None)
         if self.render_mode == "ansi":
-            return text
-        print(text)  # noqa: T201 - what "human" is for
+            return episode.text()
+        if self.render_mode == "rgb_array":
+            return episode.picture()
+        self._window = self._window or rendering.Window()
+        if not self._window.show(episode, self.metadata["render_fps"]):
+            print(episode.text())  # noqa: T201 - what "human" is for
         return None
+
+    def close(self) -> None:
+        """Close the window, if ``human`` opened one."""
+        if self._window is not None:
+            self._window.close()
 
     @property
     def task_config(self) -> TaskConfig:

@@ -34,13 +34,18 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         num_envs: B, the number of episodes.
         autoreset_mode: what happens after an episode ends, as Gymnasium defines it; a member of ``AutoresetMode`` or
             its value (``"NextStep"``, ``"SameStep"``, ``"Disabled"``).
+        render_mode: ``"ansi"`` or ``"rgb_array"``.
         **task: the fields of ``TaskConfig``.
 
     Raises:
         ValueError: an argument is out of range.
     """
 
-    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {
+        "render_modes": ["ansi", "rgb_array"],
+        "render_fps": 4,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
 
     def __init__(
         self,
@@ -51,9 +56,12 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         **task: Any,
     ) -> None:
         check_whole_number("num_envs", num_envs, 1)
-        if render_mode is not None:
-            raise ValueError(f"the vector environment renders nothing; render_mode must be None, got {render_mode!r}")
-        self.render_mode = None
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(
+                "the vector environment renders nothing on the screen; "
+                f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}"
+            )
+        self.render_mode = render_mode
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
@@ -180,6 +188,20 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._set_state(state.take(np.arange(self.num_envs)))
         all_B = np.ones(self.num_envs, dtype=np.bool_)
         return self._observation(state, self._mask_BV), self._info(all_B, state, self._mask_BV)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """What ``SeqGANEnv.render`` gives, for each episode; None before the first reset or without a render mode.
+
+        An episode that ended is shown until it begins anew: with ``SAME_STEP`` that is at once.
+        """
+        if self.render_mode is None or self._state is None:
+            return None
+        from seqgan_env.rendering import Episode
+
+        tokens_BT, ended_B, reward_B = self._state.tokens_BT, self._state.ended_B, self._state.reward_B
+        rows = zip(tokens_BT, ended_B.tolist(), reward_B.tolist(), strict=True)
+        episodes = [Episode(self.task, tokens_T, reward if ended else None) for tokens_T, ended, reward in rows]
+        return tuple(each.text() if self.render_mode == "ansi" else each.picture() for each in episodes)
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -31,11 +31,13 @@ from seqgan_env import SeqGANEnv
 from seqgan_env.discriminators import PAPER_FILTERS, CNNDiscriminator, Discriminator
 from seqgan_env.registration import TASKS
 from seqgan_env.sources import Grammar, LSTMOracle
+from tests.reference import all_sequences
 from tests.reference_env import BAD_ACTIONS, TINY
-from tests.reference_sources import all_sequences
 
 ROOT = Path(__file__).resolve().parents[1]
 IDS = list(TASKS)
+NEEDS: dict[str, dict[str, Any]] = {env_id: {} for env_id in IDS} | {"SeqGANText-v0": {"source": str(ROOT / "LICENSE")}}
+"""What an id can't be made without."""
 EOS, A, BIRD = 0, 3, 10
 """Tokens of the grammar."""
 SMALL_GRAMMAR: dict[str, Any] = {"source": "grammar", "discriminator_kwargs": {"filters": [[1, 4], [3, 4]]}}
@@ -90,15 +92,16 @@ class TestEveryId:
     def test_gymnasium_s_checker_has_nothing_to_say(self, env_id: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            gymnasium_check_env(gym.make(env_id).unwrapped)
+            gymnasium_check_env(gym.make(env_id, **NEEDS[env_id]).unwrapped)
 
     def test_stable_baselines3_s_checker_has_nothing_to_say(self, env_id: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            sb3_check_env(gym.make(env_id), warn=True)
+            sb3_check_env(gym.make(env_id, **NEEDS[env_id]), warn=True)
 
     def test_the_spec_survives_json(self, env_id: str) -> None:
-        env = gym.make(env_id, reward="d", discriminator="cnn", discriminator_kwargs={"filters": [[1, 4]]})
+        kwargs = {"discriminator": "cnn", "discriminator_kwargs": {"filters": [[1, 4]]}, **NEEDS[env_id]}
+        env = gym.make(env_id, reward="d", **kwargs)
         assert env.spec is not None
         text = env.spec.to_json()
         json.loads(text)
@@ -114,13 +117,13 @@ class TestEveryId:
 
     def test_the_id_carries_its_module(self, env_id: str) -> None:
         """The form that works in a worker process which has not imported `seqgan_env`."""
-        assert isinstance(gym.make(f"seqgan_env:{env_id}").unwrapped, SeqGANEnv)
+        assert isinstance(gym.make(f"seqgan_env:{env_id}", **NEEDS[env_id]).unwrapped, SeqGANEnv)
 
     def test_make_and_reset_are_cheap(self, env_id: str) -> None:
         times = []
         for _ in range(5):
             start = time.perf_counter()
-            gym.make(env_id).reset()
+            gym.make(env_id, **NEEDS[env_id]).reset()
             times.append(time.perf_counter() - start)
         assert statistics.median(times) < 0.3
 
@@ -133,7 +136,7 @@ class TestEveryId:
             monkeypatch.setattr(source, "split", fail)
         monkeypatch.setattr(LSTMOracle, "parameters", property(fail))
         monkeypatch.setattr(seqgan_env.task, "build_discriminator", fail)
-        env = gym.make(env_id)
+        env = gym.make(env_id, **NEEDS[env_id])
         env.reset()
         env.step(1)
         with pytest.raises(AssertionError, match="too early"):
@@ -144,7 +147,8 @@ def test_the_first_environment_of_a_process_is_cheap_too() -> None:
     """Nothing large is imported only then. In seconds of the processor, so that a busy machine can't blame the code."""
     code = (
         "import time, gymnasium, seqgan_env; start = time.process_time();"
-        f"[gymnasium.make(env_id).reset() for env_id in {IDS}]; print(time.process_time() - start)"
+        f"[gymnasium.make(env_id, **needs).reset() for env_id, needs in {NEEDS}.items()];"
+        "print(time.process_time() - start)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert float(run.stdout) < 0.3
@@ -371,61 +375,6 @@ class TestBadActions:
             env.step(np.int64(2))
         env.set_discriminator(working, version=0)
         assert future(env) == before
-
-
-class TestRendering:
-    def test_ansi_is_the_text_so_far_and_the_reward_at_the_end(self) -> None:
-        env = SeqGANEnv(**SMALL_GRAMMAR, render_mode="ansi")
-        assert env.render() is None  # nothing has begun
-        env.reset(options={"prefix": "a bird"})
-        assert env.render() == "[2/17] a bird"
-        env.load_discriminator(env.discriminator_weights(), version=4)
-        _, reward, _, _, _ = env.step(np.int64(EOS))
-        assert env.render() == f"[3/17] a bird <eos>  reward {reward:.3f} (discriminator v4)"
-        env.reset()
-        assert env.render() == "[0/17] "
-
-    def test_tokens_without_text_are_shown_by_their_ids(self) -> None:
-        env = tiny(render_mode="ansi")
-        env.reset(options={"prefix": [2, 0]})
-        assert env.render() == "[2/3] 2 0"
-
-    def test_human_prints_at_each_reset_and_step(self, capsys: pytest.CaptureFixture[str]) -> None:
-        env, ansi = tiny(render_mode="human"), tiny(render_mode="ansi")
-        expected = []
-        for e in (env, ansi):
-            e.reset()
-            expected.append(e.render())
-            for action in (2, 0, 1):
-                e.step(np.int64(action))
-                expected.append(e.render())
-        lines = capsys.readouterr().out.splitlines()
-        assert expected[:4] == [None] * 4
-        # once by itself and once for each call above
-        assert lines == [line for line in expected[4:] for _ in range(2)]
-
-    def test_a_picture_changes_with_each_token(self) -> None:
-        env = tiny(render_mode="rgb_array")
-        env.reset()
-        pictures = [env.render()]
-        for action in (2, 0, 1):
-            env.step(np.int64(action))
-            pictures.append(env.render())
-        for picture in pictures:
-            assert picture.dtype == np.uint8
-            assert picture.shape == pictures[0].shape
-            assert picture.shape[2] == 3
-        for a, b in itertools.combinations(pictures, 2):
-            assert (a != b).any()
-
-    def test_without_a_mode_there_is_nothing_to_see(self) -> None:
-        env = tiny()
-        env.reset()
-        assert env.render() is None
-
-    def test_an_unknown_mode_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"render_mode must be one of \['ansi', .*got 'html'"):
-            tiny(render_mode="html")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""docs/use_it_with.md: what it shows is run, and does what it says."""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import csv
+import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqgan_env import SeqGANEnv, enumeration
+from tests.test_docs import missing
+
+pytestmark = pytest.mark.consumers
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/use_it_with.md").read_text(encoding="utf-8")
+TINY = SeqGANEnv(vocab_size=4, max_length=4, discriminator="tabular", discriminator_kwargs={"scale": 2.0})
+UNIFORM = enumeration.value(TINY.sequence_spec, TINY.score, enumeration.uniform_policy(TINY.sequence_spec))
+"""The return of the untrained agent on SeqGANTiny-v0, exactly; the best is near 0."""
+
+
+def sections(page: str) -> dict[str, dict[str, list[str]]]:
+    """The blocks of each section, by language."""
+    found = {}
+    for section in page.split("\n## ")[1:]:
+        blocks: dict[str, list[str]] = {}
+        for language, block in re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL):
+            blocks.setdefault(language, []).append(block)
+        found[section.splitlines()[0]] = blocks
+    return found
+
+
+SECTIONS = sections(PAGE)
+
+
+def check_stable_baselines(names: dict[str, Any]) -> None:
+    model, env = names["model"], names["env"]
+    versions = env.get_attr("discriminator_version")
+    assert versions[0] >= 2
+    assert len(set(versions)) == 1
+    assert len(model.ep_info_buffer) == 100
+    assert all(1 <= info["l"] <= 20 and math.isfinite(info["r"]) for info in model.ep_info_buffer)
+
+
+def check_masks(names: dict[str, Any]) -> None:
+    check_stable_baselines(names)
+    assert min(info["l"] for info in names["model"].ep_info_buffer) >= 5
+
+
+def check_torchrl(names: dict[str, Any]) -> None:
+    returns = names["returns"]
+    assert returns[0] == pytest.approx(UNIFORM, abs=0.4)
+    assert np.mean(returns[-5:]) > UNIFORM / 2
+
+
+def check_torchrl_masks(names: dict[str, Any]) -> None:
+    data, env = names["data"], names["env"]
+    (ends,) = data["next", "done"].squeeze(-1).nonzero(as_tuple=True)
+    assert ends.tolist() == [len(data) - 1]
+    assert len(data) >= 5
+    chosen = data["action_mask"].bool().gather(-1, data["action"].unsqueeze(-1))
+    assert chosen.all()
+    assert data["tokens"].shape == (len(data), env.unwrapped.sequence_spec.max_length)
+
+
+def check_skrl(names: dict[str, Any]) -> None:
+    import torch
+
+    env, agent = names["env"], names["agent"]
+    observation, _ = env.reset()
+    totals = []
+    for t in range(4 * 8):
+        with torch.no_grad():
+            actions = agent.policy.act({"observations": observation}, role="policy")[0]
+        observation, rewards, terminated, _, _ = env.step(actions)
+        assert observation.shape == (64, 4)
+        assert rewards.shape == (64, 1)
+        assert terminated.all() == (t % 4 == 3) == terminated.any()
+        totals += rewards[terminated].tolist()
+    assert len(totals) == 64 * 8
+    assert np.mean(totals) > UNIFORM / 2
+
+
+def check_vector_environment(names: dict[str, Any]) -> None:
+    assert names["terminations"].all()
+    assert names["observations"].tolist() == [[4] * 4] * 8
+    np.testing.assert_allclose(names["infos"]["episode"]["r"], names["rewards"])
+    assert names["infos"]["episode"]["l"].tolist() == [4] * 8
+
+
+def check_discriminator(names: dict[str, Any]) -> None:
+    env, task = names["env"], names["task"]
+    assert env.discriminator_version == 1
+    generated = np.stack(names["generated"])
+    np.testing.assert_allclose(env.score(generated), task.score(generated))
+    assert env.score(task.real_sequences).mean() > env.score(generated).mean()
+
+
+RUNS: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
+    ("Stable-Baselines3", 0, check_stable_baselines),
+    ("sb3-contrib", 0, check_masks),
+    ("TorchRL", 0, check_torchrl),
+    ("TorchRL", 1, check_torchrl_masks),
+    ("skrl", 0, check_skrl),
+    ("One file, as CleanRL has it", 0, check_vector_environment),
+    ("The discriminator", 0, check_discriminator),
+]
+PRINTED = {"RLlib": "rllib_ppo.py", "imitation": "imitation_bc.py"}
+
+
+def needs(block: str) -> set[str]:
+    """The packages that a block imports."""
+    imports = [node for node in ast.walk(ast.parse(block)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = [[alias.name for alias in n.names] if isinstance(n, ast.Import) else [str(n.module)] for n in imports]
+    return {name.partition(".")[0] for group in names for name in group}
+
+
+def test_every_block_is_run_or_is_part_of_a_program() -> None:
+    shown = [(title, i) for title, blocks in SECTIONS.items() for i in range(len(blocks.get("python", [])))]
+    assert shown == sorted(
+        [(title, i) for title, i, _ in RUNS] + [(title, 0) for title in PRINTED],
+        key=lambda run: (list(SECTIONS).index(run[0]), run[1]),
+    )
+
+
+def test_what_the_page_points_at_exists() -> None:
+    assert missing(PAGE, ROOT / "docs/use_it_with.md", ROOT) == []
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("title", "i", "check"), RUNS, ids=[f"{title} {i}" for title, i, _ in RUNS])
+def test_the_page_s_python_runs(
+    title: str, i: int, check: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = SECTIONS[title]["python"][i]
+    for package in sorted(needs(block)):
+        pytest.importorskip(package)
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    # skrl logs at exit, when pytest has taken its stream away
+    monkeypatch.setattr(atexit, "register", lambda function, *_: function)
+    names: dict[str, Any] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        exec(compile(block, f"docs/use_it_with.md, {title}", "exec"), names)
+        check(names)
+
+
+@pytest.mark.parametrize("title", PRINTED)
+def test_the_page_shows_what_stands_in_the_program(title: str) -> None:
+    program = (ROOT / "benchmarks/consumers" / PRINTED[title]).read_text(encoding="utf-8")
+    assert SECTIONS[title]["python"][0].strip() in program
+
+
+def run(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command of the page, with this Python."""
+    program, *arguments = shlex.split(command)
+    assert program == "python"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_zoo_trains_with_the_page_s_file_and_command(tmp_path: Path) -> None:
+    pytest.importorskip("rl_zoo3")
+    from stable_baselines3 import PPO
+
+    from tests.consumers.playing import play
+
+    blocks = SECTIONS["RL Baselines3 Zoo"]
+    (tmp_path / "ppo.yml").write_text(blocks["yaml"][0], encoding="utf-8")
+    run(blocks["sh"][0], tmp_path)
+    (folder,) = (tmp_path / "logs/ppo").iterdir()
+    files = sorted(folder.glob("*.monitor.csv"))
+    episodes = [row for file in files for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()[1:])]
+    assert len(files) == 8
+    assert len(episodes) >= 500
+    assert {row["l"] for row in episodes} == {"4"}
+    assert np.isfinite([float(row["r"]) for row in episodes]).all()
+    model = PPO.load(folder / "SeqGANTiny-v0.zip", device="cpu")
+    assert model.policy.features_extractor_class.__name__ == "PrefixExtractor"
+    play(TINY, lambda observation: model.predict(observation)[0], 3)
+
+
+def test_the_single_file_learns_from_the_command_line() -> None:
+    done = run(SECTIONS["One file, as CleanRL has it"]["sh"][0], ROOT)
+    first, last = map(float, re.findall(r"-?\d\.\d{3}", done.stdout))
+    assert first < UNIFORM / 2 < last
