@@ -44,7 +44,8 @@ class DiscriminatorCallback(BaseCallback):
         verbose: 1 prints a line at each training.
 
     Raises:
-        ValueError: a value is out of range.
+        ValueError: a value is out of range; or, when learning begins, the algorithm does not tell its callbacks which
+            episodes have ended (``ARS`` of sb3-contrib doesn't).
     """
 
     def __init__(
@@ -103,6 +104,8 @@ class DiscriminatorCallback(BaseCallback):
             buffer.set_env(env)
 
     def _on_step(self) -> bool:
+        if "dones" not in self.locals or "infos" not in self.locals:
+            raise ValueError(f"{type(self.model).__name__} does not tell its callbacks which episodes have ended")
         dones, infos = self.locals["dones"], self.locals["infos"]
         self._n_episodes += int(np.sum(dones))
         if not isinstance(self.model, Sampler):

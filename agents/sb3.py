@@ -139,8 +139,8 @@ class SeqGANVecEnv(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[np.ndarray | None]:
-        """The vector environment has no pictures."""
-        return [None for _ in range(self.num_envs)]
+        """A picture of each episode, where the environment was made with ``render_mode="rgb_array"``."""
+        return list(self.envs.render() or [None] * self.num_envs)
 
     @staticmethod
     def _infos(info: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,9 +17,11 @@ AllowedNext = Callable[[Tokens, Tokens], npt.NDArray[np.bool_]]
 
 
 class ActionMask:
-    """The tokens that may follow a prefix; a sequence that has ended is followed by none.
+    """The tokens that may follow a prefix.
 
-    Padding and the start symbol are no actions, so they need no mask.
+    After a sequence that has ended all are allowed: an action there is ignored or refused as a whole, and an agent that
+    draws one all the same must not find an empty distribution. Padding and the start symbol are no actions, so they
+    need no mask.
 
     Args:
         spec: the task's sequences.
@@ -77,8 +79,8 @@ class ActionMask:
         Raises:
             ValueError: ``allowed_next`` answers with something else than such a mask, or leaves no token to choose.
         """
-        if self.is_free:  # one column, V times: nothing is written however large V is
-            return np.broadcast_to((~ended_B).view(np.int8)[:, None], (len(ended_B), self._spec.vocab_size))
+        if self.is_free:  # one number, B x V times: nothing is written however large V is
+            return np.broadcast_to(np.int8(1), (len(ended_B), self._spec.vocab_size))
         may_end_B = length_B + 1 >= self._min_length
         allowed_BV = np.where(may_end_B[:, None], self._allowed_V, self._without_end_V)
         if self._allowed_next is not None and not ended_B.all():
@@ -96,5 +98,5 @@ class ActionMask:
                 b = int(dead_B.argmax())
                 prefix = tokens_BT[b, : length_B[b]].tolist()
                 raise ValueError(f"the task's constraints must leave a token to choose; after {prefix} none is left")
-        allowed_BV[ended_B] = False
+        allowed_BV[ended_B] = True
         return allowed_BV.view(np.int8)

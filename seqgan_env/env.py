@@ -50,10 +50,11 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
 
     ## Information
     ``length``: tokens so far. ``discriminator_version``: how often the discriminator changed. ``action_mask``: the
-    tokens that may come next, ``int8`` of shape ``(V,)`` for ``action_space.sample(mask=...)``; none may at the end.
+    tokens that may come next, ``int8`` of shape ``(V,)`` for ``action_space.sample(mask=...)``; all ones at the end.
 
     ## Arguments
-    The fields of ``TaskConfig``, as keyword arguments, all plain values; ``render_mode``: ``"ansi"``, ``"human"`` or
+    The fields of ``TaskConfig``, as keyword arguments, plain values that survive a trip through JSON (``shaping`` and
+    ``allowed_next`` also take a function, which does not); ``render_mode``: ``"ansi"``, ``"human"`` or
     ``"rgb_array"``.
 
     ## Version History
@@ -77,10 +78,10 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         spec = self.task.spec
         self._vocab_size, self._horizon, self._eos_id = spec.vocab_size, spec.max_length, spec.eos_id
         self._is_dict, self._is_free = self.task.config.observation == "dict", self.task.action_mask.is_free
-        self._free_masks = tuple(np.full(spec.vocab_size, value, dtype=np.int8) for value in (1, 0))
+        self._free_mask_V = np.ones(spec.vocab_size, dtype=np.int8)
         self._tokens_T: Tokens | None = None
         self._length = 0
-        self._mask_V = self._free_masks[0]
+        self._mask_V = self._free_mask_V
         self._terminated = False
         self._reward = 0.0
         self._potential = 0.0
@@ -101,7 +102,7 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         start = mdp.initial(self.task.spec, 1, prefix)
         potential_B = self.task.potential(*start)
         not_ended_B = np.zeros(1, dtype=np.bool_)
-        mask_V = self._free_masks[0] if self._is_free else self.task.action_mask(*start, not_ended_B)[0]
+        mask_V = self._free_mask_V if self._is_free else self.task.action_mask(*start, not_ended_B)[0]
         super().reset(seed=seed)
         self._tokens_T, self._length, self._mask_V = start.tokens_BT[0], int(start.length_B[0]), mask_V
         self._terminated, self._reward, self._potential = False, 0.0, float(potential_B[0])
@@ -127,7 +128,7 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         # all is computed before anything is kept: an error in the discriminator leaves the episode where it was
         potential = reward = 0.0
         if self._is_free:
-            mask_V = self._free_masks[terminated]
+            mask_V = self._free_mask_V
         else:
             mask_V = self.task.action_mask(tokens_T[None], np.array([length]), np.array([terminated]))[0]
         if terminated:
@@ -169,7 +170,7 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         )
 
     def restore_state(self, state: mdp.EpisodeState) -> tuple[Any, dict[str, Any]]:
-        """Go on from where ``clone_state`` was called; also before the first reset.
+        """Go on from where ``clone_state`` was called; also before the first reset, which ``gymnasium.make`` asks for.
 
         Returns:
             The observation and the information there.

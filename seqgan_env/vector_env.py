@@ -76,8 +76,8 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._empty = mdp.EpisodeState(*empty, self._no_B, np.zeros(num_envs), np.zeros(num_envs))
         # none of these arrays is ever written to: a step makes new ones
         self._state: mdp.EpisodeState | None = None
-        self._all_open_BV: Mask = np.broadcast_to(np.int8(1), (num_envs, self.task.spec.vocab_size))
-        self._mask_BV = self._all_open_BV
+        self._free_mask_BV: Mask = np.broadcast_to(np.int8(1), (num_envs, self.task.spec.vocab_size))
+        self._mask_BV = self._free_mask_BV
         self._seed_B: list[int | None] = [None] * num_envs
         self._generators: tuple[np.random.Generator, ...] | None = None
 
@@ -140,7 +140,7 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         terminal_B = stepped.ended_B
         infos: dict[str, Any] = {}
         if self.autoreset_mode is AutoresetMode.SAME_STEP and np.count_nonzero(terminal_B):
-            mask_BV = self.task.action_mask(stepped.tokens_BT, stepped.length_B, terminal_B)
+            mask_BV = self._mask(stepped)
             final_obs = np.full(self.num_envs, None, dtype=object)
             for b in np.flatnonzero(terminal_B).tolist():
                 final_obs[b] = self._row(stepped, mask_BV, b)
@@ -156,7 +156,7 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         return observation, stepped.reward_B.copy(), terminal_B.copy(), truncated_B, infos
 
     def action_masks(self) -> BoolArray:
-        """The tokens that may come next in each episode, shape ``(B, V)``; none may where it has ended.
+        """The tokens that may come next in each episode, shape ``(B, V)``; all where it has ended.
 
         Raises:
             ResetNeeded: before the first reset.
@@ -267,11 +267,13 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         return mask
 
     def _set_state(self, state: mdp.EpisodeState) -> None:
-        if self.task.action_mask.is_free and not state.ended_B.any():
-            self._mask_BV = self._all_open_BV
-        else:
-            self._mask_BV = self.task.action_mask(state.tokens_BT, state.length_B, state.ended_B)
+        self._mask_BV = self._mask(state)
         self._state = state
+
+    def _mask(self, state: mdp.EpisodeState) -> Mask:
+        if self.task.action_mask.is_free:
+            return self._free_mask_BV
+        return self.task.action_mask(state.tokens_BT, state.length_B, state.ended_B)
 
     def _check_allowed(self, action_B: npt.NDArray[np.int64]) -> None:
         assert self._state is not None
@@ -320,7 +322,7 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         version = self.task.discriminator_version
         if not chosen_B.all():
             mask_BV = np.where(chosen_B[:, None], mask_BV, np.int8(0))
-        elif mask_BV.flags.writeable:  # a free task's mask is one column, V times, and can't be written to
+        elif mask_BV.flags.writeable:  # a free task's is one number, B x V times, and can't be written to
             mask_BV = mask_BV.copy()
         return {
             "length": np.where(chosen_B, state.length_B, 0),

@@ -134,6 +134,8 @@ def test_random_search_trains_with_a_discriminator_that_stays(n_envs: int) -> No
     assert any(not before[key].equal(after[key]) for key in before)
     episodes = play(gym.make("SeqGAN-v0", **ORACLE), lambda observation: model.predict(observation)[0], 3)
     assert [len(episode.tokens) for episode in episodes] == [6, 6, 6]
+    with pytest.raises(ValueError, match="ARS does not tell its callbacks which episodes have ended"):
+        model.learn(400, callback=DiscriminatorCallback())
 
 
 def test_trains_on_environments_in_other_processes() -> None:
