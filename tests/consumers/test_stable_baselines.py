@@ -14,7 +14,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from agents import PrefixExtractor, make_seqgan_vec_env
+from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
 from tests.builders import GRAMMAR, ORACLE
 from tests.consumers.playing import callback, play
 
