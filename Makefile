@@ -26,7 +26,7 @@ PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-fast test-consumers mutations imports check lint types format constraints clean \
+.PHONY: help venv install demo test test-fast test-consumers mutations speed imports check lint types format constraints clean \
 	distclean
 
 help: ## list the targets
@@ -66,10 +66,13 @@ test-consumers: ## drive the environment through other libraries of RL (builds a
 mutations: install ## break the mathematics in sixty ways and see a test fail each time (a quarter of an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
 
+speed: install ## every hot path against a plain reference, at a small size
+	$(PYTEST) tests/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
+
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/test_architecture.py
 
-check: lint types test ## every gate: style, types, import direction, tests, documentation examples
+check: lint types test speed ## every gate: style, types, import direction, tests, documentation examples
 
 lint: install ## style and formatting, without changing anything
 	$(BIN)/ruff check
