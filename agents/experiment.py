@@ -11,10 +11,12 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
@@ -254,7 +256,11 @@ class Experiment:
         generated = self.agent.sample(n or self.config.n_eval, seed=seed, temperature=temperature)
         source, test = self.task.source, self.test[: n or self.config.n_eval]
         record: Record = likelihood_metrics(
-            source, test, generated, lambda tokens: self.agent.policy.sequence_log_prob(tokens, temperature)
+            source,
+            test,
+            generated,
+            lambda tokens: self.agent.policy.sequence_log_prob(tokens, temperature),
+            None if self._source_test_B is None else self._source_test_B[: len(test)],
         )
         record["distinct"] = len(np.unique(generated, axis=0)) / len(generated)
         if hasattr(source, "is_grammatical"):
@@ -268,6 +274,12 @@ class Experiment:
                 scores = discriminator_scores(self.optimal.logits(test), self.optimal.logits(generated))
                 record |= {f"optimal_{name}": value for name, value in scores.items()}
         return record
+
+    @cached_property
+    def _source_test_B(self) -> npt.NDArray[np.float64] | None:
+        """What the source says of the test set, which stays the same."""
+        source = self.task.source
+        return source.log_prob(self.test) if isinstance(source, KnownSource) else None
 
     def samples(self, n: int, seed: int = 0) -> list[str]:
         """Generated sequences as a person reads them."""

@@ -1,4 +1,4 @@
-"""The log-probability of given tokens under a softmax over a large vocabulary, in bounded memory."""
+"""Log-probabilities of given tokens under a softmax over a large vocabulary, without ever holding M x V logits."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-_CHUNK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
-"""Logits held at once: on a CPU 2 MB, which stay in the cache from the product to the sum."""
+from seqgan_env.softmax import LOG2_E, Logits2, log2_prob
+
+_CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}
+"""Logits held at once: on a CPU 4 MB."""
 
 
 def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:
     """``log softmax(W h + c)[y]`` of each row's token y (eq. 13.30), nats, shape ``(M,)``, with gradient.
 
-    It is ``-cross_entropy`` without the M x V logits: they are made some rows at a time, and made again for the
-    gradient, which costs one product more of four and never leaves the cache.
+    For its gradient the logits are made a second time; ``weighted_log_prob`` spares that where it is known beforehand
+    what becomes of the log-probabilities.
 
     Args:
         hidden_MH: the generator's output states.
@@ -28,39 +30,75 @@ def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M
     return log_prob_M
 
 
+def weighted_log_prob(
+    hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, factor_M: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The sum of ``factor * log_prob``, a scalar with gradient, and ``log_prob_M`` without.
+
+    Every objective here is such a sum: with its factors given, the gradient is made in the same pass as the value.
+
+    Args:
+        hidden_MH: as for ``token_log_prob``.
+        weight_VH: as for ``token_log_prob``.
+        bias_V: as for ``token_log_prob``.
+        token_M: as for ``token_log_prob``.
+        factor_M: taken as constants.
+    """
+    total, log_prob_M = _WeightedLogProb.apply(hidden_MH, weight_VH, bias_V, token_M, factor_M)  # type: ignore[no-untyped-call]
+    return total, log_prob_M
+
+
 class _TokenLogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:
-        log_total_M = hidden_MH.new_empty(len(hidden_MH))
-        logit_M = torch.empty_like(log_total_M)
-        for rows in _chunks(hidden_MH, weight_VH):
-            logits_CV = torch.addmm(bias_V, hidden_MH[rows], weight_VH.t())
-            logit_M[rows] = logits_CV.gather(1, token_M[rows, None]).squeeze(1)
-            largest_C1 = logits_CV.amax(dim=1, keepdim=True)
-            total_C = logits_CV.sub_(largest_C1).exp_().sum(dim=1)
-            log_total_M[rows] = total_C.log_().add_(largest_C1.squeeze(1))
-        ctx.save_for_backward(hidden_MH, weight_VH, bias_V, token_M, log_total_M)
-        return logit_M - log_total_M
+        ctx.save_for_backward(hidden_MH, weight_VH, bias_V, token_M)
+        return _pass(hidden_MH, weight_VH, bias_V, token_M)[0]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_M: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        hidden_MH, weight_VH, bias_V, token_M, log_total_M = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: FunctionCtx, grad_M: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_MH, weight_VH, bias_V, token_M = ctx.saved_tensors  # type: ignore[attr-defined]
+        return *_pass(hidden_MH, weight_VH, bias_V, token_M, grad_M)[1:], None
+
+
+class _WeightedLogProb(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, factor_M: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        is_wanted = any(ctx.needs_input_grad)
+        log_prob_M, *gradients = _pass(hidden_MH, weight_VH, bias_V, token_M, factor_M if is_wanted else None)
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(log_prob_M)
+        return (factor_M * log_prob_M).sum(), log_prob_M
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return *(grad * gradient for gradient in ctx.saved_tensors), None, None  # type: ignore[attr-defined]
+
+
+def _pass(
+    hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, factor_M: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """The log-probabilities and, with factors, the gradients of their weighted sum by the first three arguments.
+
+    The rows are walked in chunks; where these begin changes no result but for rounding.
+    """
+    log2_prob_M = hidden_MH.new_empty(len(hidden_MH))
+    if factor_M is not None:
         grad_hidden_MH = torch.empty_like(hidden_MH)
         grad_weight_VH, grad_bias_V = torch.zeros_like(weight_VH), torch.zeros_like(bias_V)
-        for rows in _chunks(hidden_MH, weight_VH):
-            # the gradient by the logits is g (1[y] - p)
-            grad_CV = torch.addmm(bias_V, hidden_MH[rows], weight_VH.t())
-            grad_CV.sub_(log_total_M[rows, None]).exp_().mul_(-grad_M[rows, None])
-            grad_CV.scatter_add_(1, token_M[rows, None], grad_M[rows, None])
-            torch.mm(grad_CV, weight_VH, out=grad_hidden_MH[rows])
-            grad_weight_VH.addmm_(grad_CV.t(), hidden_MH[rows])
-            grad_bias_V += grad_CV.sum(dim=0)
-        return grad_hidden_MH, grad_weight_VH, grad_bias_V, None
-
-
-def _chunks(hidden_MH: Tensor, weight_VH: Tensor) -> list[slice]:
-    """Rows whose logits are few enough; where they begin changes no result but for rounding."""
-    elements = _CHUNK_ELEMENTS.get(hidden_MH.device.type, _CHUNK_ELEMENTS["cuda"])
-    size = max(1, elements // len(weight_VH))
-    return [slice(start, start + size) for start in range(0, len(hidden_MH), size)]
+    chunk = _CHUNK_ELEMENTS.get(hidden_MH.device.type, _CHUNK_ELEMENTS["cuda"])
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V, chunk=chunk)
+    for rows in logits2.chunks:
+        x_CV = logits2.of(rows)
+        log2_prob_M[rows], total_C1 = log2_prob(x_CV, token_M[rows])
+        if factor_M is not None:
+            factor_C1 = factor_M[rows, None]
+            x_CV.mul_(-factor_C1 / total_C1).scatter_add_(1, token_M[rows, None], factor_C1)  # f (1[y] - p)
+            torch.mm(x_CV, weight_VH, out=grad_hidden_MH[rows])
+            grad_weight_VH.addmm_(x_CV.t(), hidden_MH[rows])
+            grad_bias_V += x_CV.sum(dim=0)
+    log_prob_M = log2_prob_M / LOG2_E
+    return (log_prob_M,) if factor_M is None else (log_prob_M, grad_hidden_MH, grad_weight_VH, grad_bias_V)

@@ -11,30 +11,39 @@ BASELINES = ("none", "batch", "step", "prefix", "learned")
 _RIDGE = 1.0  # of the learned baseline: as much as one token more that says every weight is 0
 
 
+def maximum_likelihood_factors(mask_BT: Tensor) -> Tensor:
+    """What each log-probability of a real token counts in eq. 13.34, as a mean over tokens: they sum to 1."""
+    return mask_BT.double() / mask_BT.sum()
+
+
 def maximum_likelihood_loss(log_prob_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """The negative of eq. 13.34: the mean negative log-likelihood of a real token, nats per token."""
-    return -(log_prob_BT * mask_BT).sum() / mask_BT.sum()
+    return -(log_prob_BT * maximum_likelihood_factors(mask_BT).to(log_prob_BT.dtype)).sum()
 
 
-def policy_gradient_loss(log_prob_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """The surrogate whose gradient is the estimate of ``-grad J`` (eq. 13.44).
+def policy_gradient_factors(advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """What each log-probability counts in the surrogate whose gradient is the estimate of ``grad J`` (eq. 13.44).
 
     It is a sum over the tokens of a sequence and a mean over sequences, so its gradient has no scale of its own: with
     unbiased action values it is an unbiased estimate of ``-grad J``.
 
     Args:
-        log_prob_BT: with gradient.
         advantage_BT: taken as constants.
         mask_BT: which tokens the policy chose.
     """
-    return -(log_prob_BT * advantage_BT.detach().to(log_prob_BT.dtype) * mask_BT).sum() / len(log_prob_BT)
+    return advantage_BT.detach() * mask_BT / len(mask_BT)
+
+
+def policy_gradient_loss(log_prob_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """The negative of that surrogate: ``policy_gradient_factors`` times ``log_prob_BT``, which has the gradient."""
+    return -(log_prob_BT * policy_gradient_factors(advantage_BT, mask_BT).to(log_prob_BT.dtype)).sum()
 
 
 def last_step_loss(log_prob_MV: Tensor, q_MV: Tensor, n_sequences: int) -> Tensor:
     """The surrogate of the last step with the inner sum of eq. 13.44 taken exactly, over every token there is.
 
     Its gradient is ``-sum_y grad G(y | Y_{1:T-1}) Q(Y_{1:T-1}, y)``, a mean over all ``n_sequences``, of which those
-    that never reach the last step contribute nothing. It takes the place of those tokens in ``policy_gradient_loss``;
+    that never reach the last step contribute nothing. It takes the place of those tokens' ``policy_gradient_factors``;
     being that term's expectation given ``Y_{1:T-1}``, it has no variance from the choice of ``y_T``, and a baseline
     would change nothing.
     """

@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from agents.likelihood import token_log_prob
+from agents.likelihood import token_log_prob, weighted_log_prob
 from agents.networks import AttentionCore, Core, CoreState, GruCore, LstmCore, TransformerCore
 from agents.sampling import sample_tokens
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -90,15 +90,34 @@ class AutoregressivePolicy(BasePolicy):
         Returns:
             ``log_prob_BT`` in nats; exactly 0 at padding.
         """
+        is_token_BT, arguments = self._output_arguments(tokens_BT, temperature)
+        log_prob_M = token_log_prob(*arguments)
+        return log_prob_M.new_zeros(tokens_BT.shape).masked_scatter(is_token_BT, log_prob_M)
+
+    def weighted_log_prob(self, tokens_BT: Tensor, factor_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum of ``factor * log_prob`` over all tokens, a scalar with gradient: what every objective is.
+
+        It is faster than ``log_prob``, whose gradient has to wait for what becomes of the log-probabilities.
+
+        Args:
+            tokens_BT: sequences, padded with V.
+            factor_BT: taken as constants; of no consequence at padding.
+
+        Returns:
+            The sum, and ``log_prob_BT`` without gradient, as ``log_prob`` gives it.
+        """
+        is_token_BT, (hidden_MH, weight_VH, bias_V, token_M) = self._output_arguments(tokens_BT)
+        factor_M = factor_BT[is_token_BT].detach().to(hidden_MH.dtype)
+        total, log_prob_M = weighted_log_prob(hidden_MH, weight_VH, bias_V, token_M, factor_M)
+        return total, log_prob_M.new_zeros(tokens_BT.shape).masked_scatter(is_token_BT, log_prob_M)
+
+    def _output_arguments(self, tokens_BT: Tensor, temperature: float = 1.0) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Where there are tokens, and for these the states that predict them, the softmax layer, and their ids."""
         is_token_BT = tokens_BT != self.spec.pad_id
-        hidden_BTH = self.core(self._shift(tokens_BT))
-        log_prob_M = token_log_prob(
-            hidden_BTH[is_token_BT] / temperature,
-            self.output.weight,
-            self.output.bias / temperature,
-            tokens_BT[is_token_BT],
-        )
-        return torch.zeros_like(hidden_BTH[:, :, 0]).masked_scatter(is_token_BT, log_prob_M)
+        hidden_MH = self.core(self._shift(tokens_BT))[is_token_BT]
+        output = self.output
+        token_M = tokens_BT[is_token_BT]
+        return is_token_BT, (hidden_MH / temperature, output.weight, output.bias / temperature, token_M)
 
     @torch.no_grad()
     def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.losses import maximum_likelihood_loss
+from agents.losses import maximum_likelihood_factors
 from agents.policy import AutoregressivePolicy
 from seqgan_env.seeding import numpy_generator
 from seqgan_env.tokens import Tokens
@@ -65,7 +65,8 @@ class MaximumLikelihoodTrainer:
         losses = []
         for start in range(0, len(order), self.batch_size):
             tokens_BT = torch.from_numpy(real[order[start : start + self.batch_size]]).to(policy.device)
-            loss = maximum_likelihood_loss(policy.log_prob(tokens_BT), tokens_BT != policy.spec.pad_id)
+            factor_BT = maximum_likelihood_factors(tokens_BT != policy.spec.pad_id)
+            loss = -policy.weighted_log_prob(tokens_BT, factor_BT)[0]
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), self.max_grad_norm)

@@ -7,6 +7,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from seqgan_env.softmax import LOG2_E, Logits2
+
 _BLOCK = 64
 _CHUNK_ELEMENTS = 1 << 20  # probabilities in flight: 4 MB, so that they stay in the processor's cache
 _BELOW_ONE = 1.0 - 2.0**-23
@@ -52,21 +54,15 @@ def sample_tokens(
     check_sampling(temperature, top_k, top_p)
     n_kept = vocab_size if top_k is None else min(top_k, vocab_size)
     mass = 1.0 if top_p is None else top_p
-    n_blocks = -(-vocab_size // _BLOCK)
-    padding = n_blocks * _BLOCK - vocab_size
-    weight_HV = torch.nn.functional.pad(weight_VH / temperature, (0, 0, 0, padding)).t()
-    bias_V = torch.nn.functional.pad(bias_V / temperature, (0, padding), value=-torch.inf)
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V, chunk=_CHUNK_ELEMENTS, scale=1 / temperature, multiple=_BLOCK)
     uniform_M1 = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)
     token_M = torch.empty(n_rows, dtype=torch.int64, device=hidden_MH.device)
-    chunk = max(1, _CHUNK_ELEMENTS // (n_blocks * _BLOCK))
-    for start in range(0, n_rows, chunk):
-        rows = slice(start, start + chunk)
-        weights_CV = torch.addmm(bias_V, hidden_MH[rows], weight_HV)  # first logits, then weights
+    for rows in logits2.chunks:
+        weights_CV = logits2.of(rows)  # first logits, then weights
         if n_kept < vocab_size or mass < 1:
-            token_M[rows] = _draw_likeliest(weights_CV[:, :vocab_size], uniform_M1[rows], n_kept, mass)
+            token_M[rows] = _draw_likeliest(weights_CV[:, :vocab_size] / LOG2_E, uniform_M1[rows], n_kept, mass)
             continue
-        weights_CV.sub_(weights_CV.amax(dim=1, keepdim=True)).exp_()
-        weights_CKJ = weights_CV.view(-1, n_blocks, _BLOCK)
+        weights_CKJ = weights_CV.exp2_().unflatten(1, (-1, _BLOCK))
         block_C1, target_C1 = _invert(weights_CKJ.sum(dim=2), uniform_M1[rows])
         inside_CJ = weights_CKJ.gather(1, block_C1[:, :, None].expand(-1, 1, _BLOCK)).squeeze(1)
         inside_C1, _ = _invert(inside_CJ, target_C1 / inside_CJ.sum(dim=1, keepdim=True))

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_loss, root_mean_square
+from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
 from agents.monte_carlo import action_values, last_step
 from agents.policy import POLICIES, AutoregressivePolicy
 from agents.pretraining import MaximumLikelihoodTrainer
@@ -347,15 +347,18 @@ class SeqGAN(BaseAlgorithm):
         features_BTH = self._features(tokens_BT) if self.baseline == "learned" else None
         advantage_BT = advantages(q_BT, chosen_BT, self.baseline, features_BTH)
         scale = root_mean_square(advantage_BT, chosen_BT) if self.normalize_advantage else torch.ones_like(q_BT[0, 0])
+        sampled_BT = chosen_BT
+        if last is not None:
+            sampled_BT = chosen_BT.clone()
+            sampled_BT[last.sequence_M, -1] = False
         policy.set_training_mode(True)
-        log_prob_BT = policy.log_prob(tokens_BT)
+        total, log_prob_BT = policy.weighted_log_prob(
+            tokens_BT, policy_gradient_factors(advantage_BT / scale, sampled_BT)
+        )
         policy.set_training_mode(False)
-        if last is None:
-            return Estimate(policy_gradient_loss(log_prob_BT, advantage_BT / scale, chosen_BT), q_BT, log_prob_BT)
-        sampled_BT = chosen_BT.clone()
-        sampled_BT[last.sequence_M, -1] = False
-        loss = policy_gradient_loss(log_prob_BT, advantage_BT / scale, sampled_BT)
-        loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
+        loss = -total
+        if last is not None:
+            loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
         return Estimate(loss, q_BT, log_prob_BT)
 
     @torch.no_grad()

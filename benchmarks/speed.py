@@ -21,11 +21,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 import torch
 import tyro
 from gymnasium.vector import SyncVectorEnv
@@ -43,6 +44,7 @@ from benchmarks.environment import describe
 from benchmarks.page import DOCS, RESULTS, replace_section
 from seqgan_env.discriminators import CNNDiscriminator, DiscriminatorTrainer
 from seqgan_env.metrics.likelihood import likelihood_metrics
+from seqgan_env.sources import LSTMOracle
 from seqgan_env.task import Task
 from seqgan_env.tokens import Tokens
 
@@ -135,6 +137,11 @@ class Setting:
     def real(self) -> Tokens:
         """Real sequences."""
         return self.task.real_sequences
+
+    @cached_property
+    def source_real_B(self) -> npt.NDArray[np.float64]:
+        """What the source says of the real ones: known once for all evaluations of a run."""
+        return cast(LSTMOracle, self.task.source).log_prob(self.real)
 
     @cached_property
     def generated(self) -> Tokens:
@@ -236,9 +243,11 @@ def paths(setting: Setting) -> dict[str, HotPath]:
             target="for comparison",
         ),
         "evaluation": HotPath(
-            lambda: likelihood_metrics(task.source, setting.real, setting.generated, policy.sequence_log_prob),
+            lambda: likelihood_metrics(
+                task.source, setting.real, setting.generated, policy.sequence_log_prob, setting.source_real_B
+            ),
             (lambda: plain.evaluate(policy, task.source, setting.real, setting.generated)) if on_cpu else None,
-            2 * n_tokens * 2 * cost.step,
+            3 * n_tokens * cost.step,
             target="≤ 1 × a maximum-likelihood epoch",
         ),
     }

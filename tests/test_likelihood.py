@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import likelihood
-from agents.likelihood import token_log_prob
+from agents.likelihood import token_log_prob, weighted_log_prob
 
 
 def inputs(n: int, vocab_size: int, hidden_dim: int, seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:
@@ -50,9 +50,31 @@ def test_it_is_the_log_softmax_whatever_the_chunks(
 
 
 @pytest.mark.theory
+@given(n=st.integers(0, 9), vocab_size=st.integers(1, 12), elements=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_the_weighted_sum_is_that_of_the_log_probabilities(n: int, vocab_size: int, elements: int, seed: int) -> None:
+    """In value and gradient, whatever the chunks; what becomes of the sum scales its gradient."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(likelihood._CHUNK_ELEMENTS, "cpu", elements)
+        *ours, token_M = inputs(n, vocab_size, 3, seed, scale=3.0)
+        *theirs, _ = inputs(n, vocab_size, 3, seed, scale=3.0)
+        factor_M = torch.linspace(-1, 2, n, dtype=torch.float64)
+        total, log_prob_M = weighted_log_prob(*ours, token_M, factor_M)
+        expected_M = token_log_prob(*theirs, token_M)
+        assert not log_prob_M.requires_grad
+        torch.testing.assert_close(log_prob_M, expected_M.detach(), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(total, (factor_M * expected_M).sum(), rtol=1e-12, atol=1e-12)
+        (3 * total).backward()
+        (3 * factor_M * expected_M).sum().backward()
+        for mine, its in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine.grad, its.grad, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.theory
 def test_its_gradient_is_that_of_finite_differences() -> None:
     *floats, token_M = inputs(4, 5, 3)
+    factor_M = torch.tensor([1.0, -2.0, 0.0, 0.5], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda *x: token_log_prob(*x, token_M), floats)
+    assert torch.autograd.gradcheck(lambda *x: weighted_log_prob(*x, token_M, factor_M)[0], floats)
 
 
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
@@ -81,4 +103,5 @@ def test_the_logits_are_never_held_all_at_once() -> None:
 
     with Watch():
         token_log_prob(*floats, token_M).sum().backward()
+        weighted_log_prob(*floats, token_M, torch.ones(4_000))[0].backward()
     assert 50_000 <= largest <= likelihood._CHUNK_ELEMENTS["cpu"]

@@ -88,7 +88,7 @@ class TestLogProb:
         tokens_BT = prefixes(spec, 40, np.random.default_rng(0))
         log_prob_BT = make_policy(kind, spec).log_prob(tokens_BT)
         assert (log_prob_BT[tokens_BT == spec.pad_id] == 0).all()
-        assert (log_prob_BT[tokens_BT != spec.pad_id] < 0).all() == (spec.vocab_size > 1)
+        assert (log_prob_BT[tokens_BT != spec.pad_id] < -1e-9).all() == (spec.vocab_size > 1)
 
     def test_padding_contributes_nothing_to_the_gradient(self, kind: str) -> None:
         """The gradient of a padded batch is that of its sequences one by one without their padding."""
@@ -500,3 +500,21 @@ def test_a_policy_alone_is_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     tokens_BT = policy.sample(20, generator(1))
     assert loaded.spec == policy.spec
     assert torch.equal(loaded.log_prob(tokens_BT), policy.log_prob(tokens_BT))
+
+
+@pytest.mark.theory
+@every_kind
+@given(spec=tasks, seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_a_weighted_sum_of_log_probabilities_in_one_pass(kind: str, spec: SequenceSpec, seed: int) -> None:
+    agent = make_policy(kind, spec, seed)
+    tokens_BT = prefixes(spec, 5, np.random.default_rng(seed))
+    factor_BT = torch.randn(tokens_BT.shape, generator=generator(seed), dtype=torch.float64)
+    total, log_prob_BT = agent.weighted_log_prob(tokens_BT, factor_BT)
+    expected_BT = agent.log_prob(tokens_BT)
+    torch.testing.assert_close(log_prob_BT, expected_BT.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(total, (factor_BT * expected_BT).sum(), rtol=1e-12, atol=1e-12)
+    parameters = list(agent.parameters())
+    ours, theirs = (torch.autograd.grad(x, parameters) for x in (total, (factor_BT * expected_BT).sum()))
+    for mine, its in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-12)

@@ -91,15 +91,15 @@ def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) 
     policy = lstm(SPEC)
     tokens_BT = reference.all_sequences(SPEC)[:n]
     batches: list[Tensor] = []
-    log_prob = policy.log_prob
+    weighted_log_prob = policy.weighted_log_prob
 
-    def watch(tokens_BT: Tensor) -> Tensor:
+    def watch(tokens_BT: torch.Tensor, factor_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         assert policy.training
         batches.append(tokens_BT)
-        return log_prob(tokens_BT)
+        return weighted_log_prob(tokens_BT, factor_BT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policy, "log_prob", watch)
+        patch.setattr(policy, "weighted_log_prob", watch)
         MaximumLikelihoodTrainer(policy, batch_size=batch_size, seed=seed).epoch(tokens_BT)
     assert sorted(torch.cat(batches).tolist()) == sorted(tokens_BT.tolist())
     assert all(len(batch) == batch_size for batch in batches[:-1])
@@ -110,13 +110,13 @@ def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) 
 def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = lstm(SPEC)
     seen: list[list[list[int]]] = []
-    log_prob = policy.log_prob
+    weighted_log_prob = policy.weighted_log_prob
 
-    def watch(tokens_BT: Tensor) -> Tensor:
+    def watch(tokens_BT: torch.Tensor, factor_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen[-1] += tokens_BT.tolist()
-        return log_prob(tokens_BT)
+        return weighted_log_prob(tokens_BT, factor_BT)
 
-    monkeypatch.setattr(policy, "log_prob", watch)
+    monkeypatch.setattr(policy, "weighted_log_prob", watch)
     trainer = MaximumLikelihoodTrainer(policy, batch_size=8)
     for _ in range(2):
         seen.append([])

@@ -51,7 +51,7 @@ class DiscriminatorTrainer:
         self, discriminator: Discriminator, learning_rate: float = 1e-4, max_grad_norm: float = 5.0, seed: int = 0
     ) -> None:
         self.discriminator = discriminator
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate)
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, fused=True)
         self.max_grad_norm = max_grad_norm
         self.seed = seed
         self.n_updates = 0

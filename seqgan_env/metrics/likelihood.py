@@ -18,7 +18,13 @@ from seqgan_env.tokens import Tokens
 LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
 
 
-def likelihood_metrics(source: Source, test_BT: Tokens, generated_BT: Tokens, log_prob: LogProb) -> dict[str, float]:
+def likelihood_metrics(
+    source: Source,
+    test_BT: Tokens,
+    generated_BT: Tokens,
+    log_prob: LogProb,
+    source_test_B: npt.NDArray[np.float64] | None = None,
+) -> dict[str, float]:
     """Measure a generator by likelihoods, all in nats per token.
 
     Args:
@@ -26,6 +32,7 @@ def likelihood_metrics(source: Source, test_BT: Tokens, generated_BT: Tokens, lo
         test_BT: real sequences that nothing was trained on.
         generated_BT: sequences drawn from the generator.
         log_prob: the generator's log-probability of sequences, nats, shape ``(B,)``.
+        source_test_B: ``source.log_prob(test_BT)``, for who measures more than once; None computes it.
 
     Returns:
         ``nll_test``: real sequences under the generator. ``entropy``: generated ones under the generator. Where the
@@ -42,7 +49,9 @@ def likelihood_metrics(source: Source, test_BT: Tokens, generated_BT: Tokens, lo
         "entropy": -generator_generated_B.sum() / n_generated,
     }
     if isinstance(source, KnownSource):
-        source_test_B, source_generated_B = source.log_prob(test_BT), source.log_prob(generated_BT)
+        source_generated_B = source.log_prob(generated_BT)
+        if source_test_B is None:
+            source_test_B = source.log_prob(test_BT)
         metrics |= {
             "nll_oracle": -source_generated_B.sum() / n_generated,
             "kl_forward": (source_test_B - generator_test_B).sum() / n_test,

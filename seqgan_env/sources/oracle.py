@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seqgan_env.softmax import LOG2_E, Logits2, log2_prob
 from seqgan_env.sources.base import check_whole_number, split_known
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -32,9 +33,9 @@ START_TOKEN = 0
 """What the oracle reads before the first token."""
 N_PARAMETERS = 15
 """The embedding; input weights, recurrent weights and bias of each gate; output weights and bias."""
-_CHUNK_LOGITS = 2**21
+_CHUNK_LOGITS = 2**20
 """How many logits are computed at a time, to bound memory and to stay near the caches. No result depends on it."""
-_CHUNK_ROWS = 2**14
+_CHUNK_ROWS = 2**12
 """How many sequences advance together at most."""
 
 
@@ -123,7 +124,8 @@ class LSTMOracle:
         tokens_BT = torch.empty_like(uniform_BT, dtype=torch.int64)
         for rows in self._chunks(n):
             walk = self._walk(tokens_BT[rows])
-            for t, logits_BV in enumerate(walk):
+            for t, hidden_BH in enumerate(walk):
+                logits_BV = torch.addmm(self._network.output_bias_V, hidden_BH, self._network.output_HV)
                 tokens_BT[rows, t] = _choose(logits_BV, uniform_BT[rows, t], self.spec.vocab_size)
         return tokens_BT.numpy()
 
@@ -136,13 +138,16 @@ class LSTMOracle:
             ValueError: a batch that is not of complete sequences.
         """
         tokens_BT = self.spec.validate(tokens_BT, complete=True)
-        log_prob_B = np.zeros(len(tokens_BT))
-        for rows in self._chunks(len(tokens_BT)):
-            chunk_BT = torch.from_numpy(tokens_BT[rows])
-            for t, logits_BV in enumerate(self._walk(chunk_BT)):
-                chosen_B = logits_BV.gather(1, chunk_BT[:, t, None])[:, 0]
-                log_prob_B[rows] += (chosen_B - logits_BV.logsumexp(dim=1)).numpy()
-        return log_prob_B
+        network = self._network
+        parts = []
+        for start in range(0, len(tokens_BT), _CHUNK_ROWS):
+            chunk_BT = torch.from_numpy(tokens_BT[start : start + _CHUNK_ROWS])
+            hidden_MH = torch.stack(list(self._walk(chunk_BT)), dim=1).flatten(0, 1)
+            logits2 = Logits2(hidden_MH, network.output_HV.t(), network.output_bias_V, chunk=_CHUNK_LOGITS)
+            token_M = chunk_BT.flatten()
+            log2_prob_M = torch.cat([log2_prob(logits2.of(part), token_M[part])[0] for part in logits2.chunks])
+            parts.append(log2_prob_M.view(chunk_BT.shape).double().sum(dim=1).numpy() / LOG2_E)
+        return np.concatenate(parts) if parts else np.zeros(0)
 
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
         """Draw a training and a held-out set, independently, shapes ``(n, T)``; see `split_known`."""
@@ -166,7 +171,7 @@ class LSTMOracle:
         )
 
     def _walk(self, tokens_BT: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Give the logits at each step, shape ``(B, K * S)``; token t is read only after step t was given."""
+        """Give the hidden state at each step, shape ``(B, H)``; token t is read only after step t was given."""
         network = self._network
         hidden_BH = network.recurrent_HG.new_zeros(len(tokens_BT), self.hidden_dim)
         cell_BH = torch.zeros_like(hidden_BH)
@@ -176,7 +181,7 @@ class LSTMOracle:
             input_BH, forget_BH, output_BH, candidate_BH = gates_BG.chunk(4, dim=1)
             cell_BH = forget_BH.sigmoid() * cell_BH + input_BH.sigmoid() * candidate_BH.tanh()
             hidden_BH = output_BH.sigmoid() * cell_BH.tanh()
-            yield torch.addmm(network.output_bias_V, hidden_BH, network.output_HV)
+            yield hidden_BH
             input_B = tokens_BT[:, t]
 
 

@@ -1,0 +1,73 @@
+"""The weights of a softmax over a large vocabulary, some rows at a time, so that they never leave the cache.
+
+All is to the base 2, whose powers torch computes three times as fast as those of e: ``softmax(x)`` is
+``2^y / sum 2^y`` with ``y = x log2 e``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+LOG2_E = 1 / math.log(2)
+_LARGEST_POWER = 100.0  # 2^100 times any number of tokens is finite in single precision, and 2^-100 is no denormal
+
+
+class Logits2:
+    """The logits ``(W h + c) scale log2 e`` of chunks of rows, all written to the same memory.
+
+    Args:
+        hidden_MH: the generator's output states.
+        weight_VH: W, the output matrix.
+        bias_V: c, the output bias; ``-inf`` forbids a token.
+        chunk: how many logits are held at once.
+        scale: 1 / temperature.
+        multiple: the columns are filled up with forbidden tokens to a multiple of it.
+    """
+
+    def __init__(
+        self, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, *, chunk: int, scale: float = 1.0, multiple: int = 1
+    ) -> None:
+        fill = -len(weight_VH) % multiple
+        self._hidden_MH = hidden_MH
+        self._weight_VH = torch.nn.functional.pad(weight_VH * (scale * LOG2_E), (0, 0, 0, fill))
+        self._bias_V = torch.nn.functional.pad(bias_V * (scale * LOG2_E), (0, fill), value=-torch.inf)
+        n_columns = len(self._bias_V)
+        size = min(max(1, chunk // n_columns), len(hidden_MH))
+        self.chunks = [slice(start, start + size) for start in range(0, len(hidden_MH), max(1, size))]
+        """The rows of each chunk."""
+        self._buffer_CV = hidden_MH.new_empty(size, n_columns)
+        # one look at all of them, by Cauchy and Schwarz, mostly spares a look at each row
+        self._are_small = hidden_MH.device.type == "cpu" and self._bound() < _LARGEST_POWER
+
+    def of(self, rows: slice) -> Tensor:
+        """The logits of a chunk, to be overwritten, each row less a number that keeps their powers finite."""
+        hidden_CH = self._hidden_MH[rows]
+        logits_CV = torch.addmm(self._bias_V, hidden_CH, self._weight_VH.t(), out=self._buffer_CV[: len(hidden_CH)])
+        if self._are_small:
+            return logits_CV
+        return logits_CV.sub_(logits_CV.amax(dim=1, keepdim=True))
+
+    def _bound(self) -> float:
+        """No logit is larger, and none that is not forbidden is lower than minus this."""
+        if not len(self._hidden_MH):
+            return 0.0
+        bias_V = self._bias_V[self._bias_V != -torch.inf]
+        if not len(bias_V):
+            return math.inf
+        longest = [rows.square().sum(dim=1).max().sqrt() for rows in (self._hidden_MH, self._weight_VH)]
+        return float(longest[0] * longest[1] + bias_V.abs().max())
+
+
+def log2_prob(logits_CV: Tensor, token_C: Tensor) -> tuple[Tensor, Tensor]:
+    """The log-probabilities to the base 2 of one token a row, from the logits of ``Logits2.of``, which become weights.
+
+    Returns:
+        ``log2_prob_C``, and the sum of each row's weights, shape ``(C, 1)``.
+    """
+    chosen_C1 = logits_CV.gather(1, token_C[:, None])
+    total_C1 = logits_CV.exp2_().sum(dim=1, keepdim=True)
+    # a token that is nearly certain may round to more than 0
+    return (chosen_C1 - total_C1.log2()).squeeze(1).clamp_(max=0), total_C1
