@@ -312,8 +312,10 @@ def run(
     torch.set_num_threads(threads)
     results = results or RESULTS / ("speed.json" if device == "cpu" else f"speed_{device.split(':')[0]}.json")
     setting = Setting(Size(), device)
-    document: dict[str, Any] = {"environment": describe(), "size": asdict(setting.size), "rates": rates(device)}
-    document["paths"] = measure(paths(setting), device, repeats, references)
+    document: dict[str, Any] = {"environment": describe(), "size": asdict(setting.size)}
+    measured_rates: list[dict[str, float]] = []
+    document["paths"] = measure(paths(setting), device, repeats, references, measured_rates)
+    document["rates"] = {name: median(rate[name] for rate in measured_rates) for name in measured_rates[0]}
     document["environments"] = environments()
     if device == "cpu":
         document["memory_mb"] = peak_memory()
@@ -346,13 +348,19 @@ def seconds(call: Callable[[], Any], device: str = "cpu") -> float:
 
 
 def measure(
-    all_paths: dict[str, HotPath], device: str = "cpu", repeats: int = 5, references: bool = True
+    all_paths: dict[str, HotPath],
+    device: str = "cpu",
+    repeats: int = 5,
+    references: bool = True,
+    measured_rates: list[dict[str, float]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Seconds of every path and of its reference, in turn."""
+    """Seconds of every path and of its reference, in turn; in each repeat the machine's ``rates`` too."""
     taken: dict[str, dict[str, list[float]]] = {name: {"ours": [], "reference": []} for name in all_paths}
     for path in tqdm(all_paths.values(), desc="warming up", disable=None):
         path.ours()
     for repeat in range(repeats):
+        if measured_rates is not None:
+            measured_rates.append(rates(device))
         for name, path in tqdm(all_paths.items(), desc=f"repeat {repeat + 1} of {repeats}", disable=None):
             taken[name]["ours"].append(seconds(path.ours, device))
             if path.reference is not None and references and repeat < 3:
@@ -435,6 +443,30 @@ def growth(size: Size, device: str = "cpu", repeats: int = 3) -> dict[str, list[
             took = median(seconds(setting.estimate, device) for _ in range(repeats))
             grown[name].append({"value": value, "seconds": took})
     return grown
+
+
+def large(vocab_size: int = 50_000, max_length: int = 100, n_episodes: int = 64, n_completions: int = 16) -> None:
+    """One of everything with a large vocabulary and long sequences, and the peak memory after each, in megabytes."""
+    import resource
+
+    torch.set_num_threads(2)
+    setting = Setting(Size(vocab_size, max_length, n_episodes, n_completions, n_sequences=256))
+    trainer, discriminator = MaximumLikelihoodTrainer(setting.agent.policy), setting.task.discriminator
+    evaluate, log_prob = likelihood_metrics, setting.agent.policy.sequence_log_prob
+    steps: dict[str, Callable[[], Any]] = {
+        "real sequences": lambda: setting.real,
+        "maximum likelihood": lambda: trainer.epoch(setting.real),
+        "generated sequences": lambda: setting.generated,
+        "discriminator": lambda: DiscriminatorTrainer(discriminator).fit(setting.real, setting.generated),
+        "action values": setting.estimate,
+        "evaluation": lambda: evaluate(setting.task.source, setting.real, setting.generated, log_prob),
+    }
+    measured = {}
+    for name, step in (bar := tqdm(steps.items(), disable=None)):
+        bar.set_description(name)
+        took = seconds(step)
+        measured[name] = {"seconds": took, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    print(json.dumps(measured, indent=1))
 
 
 def memory() -> None:
@@ -589,5 +621,5 @@ def _time(value: float | None) -> str:
 
 if __name__ == "__main__":
     tyro.extras.subcommand_cli_from_dict(
-        {"run": run, "report": report, "memory": memory}, prog="python -m benchmarks.speed"
+        {"run": run, "report": report, "memory": memory, "large": large}, prog="python -m benchmarks.speed"
     )

@@ -320,7 +320,7 @@ class Task:
         """The terminal reward of each complete sequence (eq. 13.38), shape ``(B,)``.
 
         Up to ``MAX_EXACT_SCORES`` sequences it is what the environments pay; more are scored faster, and equal that up
-        to rounding.
+        to rounding, and of those that occur more than once only one is.
 
         Args:
             sequences: token ids, shape ``(B, t)`` with ``t <= T``.
@@ -331,7 +331,11 @@ class Task:
         tokens_BT = self.spec.validate(sequences, complete=True, name="sequences")
         if len(tokens_BT) <= MAX_EXACT_SCORES:
             return self.score_complete(tokens_BT)
-        return self._rewards(self.discriminator.logits(tokens_BT))
+        # completions of a long prefix are often the same; each is scored once
+        rows_B = tokens_BT.view(np.dtype((np.void, tokens_BT.itemsize * tokens_BT.shape[1]))).ravel()
+        _, first_K, which_B = np.unique(rows_B, return_index=True, return_inverse=True)
+        reward_B: npt.NDArray[np.float64] = self._rewards(self.discriminator.logits(tokens_BT[first_K]))[which_B]
+        return reward_B
 
     def score_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The reward that a step pays for sequences that are known to be complete.

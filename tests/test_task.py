@@ -234,3 +234,16 @@ def test_words_are_text_where_there_is_one() -> None:
     ids = grammar.encode_prefix({"prefix": "every bird sleeps"})
     assert grammar.words(np.array([*ids, grammar.spec.pad_id])) == ["every", "bird", "sleeps"]
     assert tiny_task().words(np.array([2, 0, 3])) == ["2", "0"]
+
+
+def test_of_many_sequences_each_is_scored_once() -> None:
+    task = Task(TaskConfig(**{**TINY, "vocab_size": 4, "max_length": 5}))
+    distinct_KT = np.unique(np.random.default_rng(0).integers(4, size=(100, 5)), axis=0)
+    which_B = np.random.default_rng(1).integers(len(distinct_KT), size=1000)
+    seen = []
+    logits = task.discriminator.logits
+    task.discriminator.logits = lambda tokens: (seen.append(tokens), logits(tokens))[1]  # type: ignore[method-assign]
+    reward_B = task.score(distinct_KT[which_B])
+    (scored,) = seen
+    assert sorted(scored.tolist()) == distinct_KT[np.unique(which_B)].tolist()
+    np.testing.assert_allclose(reward_B, task.score(distinct_KT)[which_B], rtol=1e-5)
