@@ -447,8 +447,6 @@ def growth(size: Size, device: str = "cpu", repeats: int = 3) -> dict[str, list[
 
 def large(vocab_size: int = 50_000, max_length: int = 100, n_episodes: int = 64, n_completions: int = 16) -> None:
     """One of everything with a large vocabulary and long sequences, and the peak memory after each, in megabytes."""
-    import resource
-
     torch.set_num_threads(2)
     setting = Setting(Size(vocab_size, max_length, n_episodes, n_completions, n_sequences=256))
     trainer, discriminator = MaximumLikelihoodTrainer(setting.agent.policy), setting.task.discriminator
@@ -465,21 +463,29 @@ def large(vocab_size: int = 50_000, max_length: int = 100, n_episodes: int = 64,
     for name, step in (bar := tqdm(steps.items(), disable=None)):
         bar.set_description(name)
         took = seconds(step)
-        measured[name] = {"seconds": took, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        measured[name] = {"seconds": took, "peak_mb": _peak_mb()}
     print(json.dumps(measured, indent=1))
 
 
 def memory() -> None:
-    """Print by how many megabytes an estimate at the paper's size raises the process's peak memory."""
-    import resource
-
+    """Print the peak memory of the process, in megabytes, before and after an estimate at the paper's size."""
     torch.set_num_threads(2)
     setting = Setting(replace(Size(), n_sequences=64))
     _ = setting.episodes, setting.agent
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_mb()
     setting.estimate()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"before": before / 1024, "peak": after / 1024}))
+    print(json.dumps({"before": before, "peak": _peak_mb()}))
+
+
+def _peak_mb() -> float:
+    """The largest resident memory of this process so far, which Linux tells without that of its parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def peak_memory() -> dict[str, float]:
