@@ -17,7 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
@@ -152,6 +152,10 @@ class SeqGAN(BaseAlgorithm):
                 config = self.env.get_attr("task_config", indices=[0])[0]
             except AttributeError as error:
                 raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
+            normalizer = unwrap_vec_normalize(self.env)
+            if normalizer is not None and (normalizer.norm_obs or normalizer.norm_reward):
+                # the completions are scored by the task itself, and tokens are names
+                raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
             # the completions of its estimate are drawn from the whole softmax, and paid at the end
             for option, value, plain in (
                 ("observation", config.observation, "tokens"),

@@ -21,7 +21,7 @@ class ActionMask:
 
     After a sequence that has ended all are allowed: an action there is ignored or refused as a whole, and an agent that
     draws one all the same must not find an empty distribution. Padding and the start symbol are no actions, so they
-    need no mask.
+    need no mask; the unknown token of a text stands in its real sequences and is a word like any other.
 
     Args:
         spec: the task's sequences.

@@ -16,7 +16,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 from agents import LstmPolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
 from agents.checkpoint import load_checkpoint, save_checkpoint
@@ -123,6 +123,12 @@ class TestConstructor:
         with pytest.raises(
             ValueError, match=f"SeqGAN needs a task with {option}=.*, got {value!r}".replace("[", r"\[")
         ):
+            SeqGAN("LstmPolicy", env)
+
+    @pytest.mark.parametrize("kwargs", [{"norm_obs": False}, {"norm_reward": False}])
+    def test_refuses_normalised_tokens_or_rewards(self, kwargs: dict[str, Any]) -> None:
+        env = VecNormalize(make_seqgan_vec_env("SeqGAN-v0", n_envs=2, **ORACLE), **kwargs)
+        with pytest.raises(ValueError, match="SeqGAN needs tokens and rewards as they are"):
             SeqGAN("LstmPolicy", env)
 
     def test_an_id_is_played_by_the_native_environment(self) -> None:
