@@ -25,7 +25,7 @@ def policy_gradient_factors(advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """What each log-probability counts in the surrogate whose gradient is the estimate of ``grad J`` (eq. 13.44).
 
     It is a sum over the tokens of a sequence and a mean over sequences, so its gradient has no scale of its own: with
-    unbiased action values it is an unbiased estimate of ``-grad J``.
+    unbiased action values it is an unbiased estimate of ``grad J``.
 
     Args:
         advantage_BT: taken as constants.

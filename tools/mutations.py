@@ -376,29 +376,29 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "policy gradient: the sign of the reward is flipped",
         _LOSSES,
-        "return -(log_prob_BT * advantage_BT.detach()",
-        "return (log_prob_BT * advantage_BT.detach()",
+        "return advantage_BT.detach() * mask_BT / len(mask_BT)",
+        "return -advantage_BT.detach() * mask_BT / len(mask_BT)",
         ("losses",),
     ),
     Mutation(
         "policy gradient: a mean over tokens in place of a sum",
         _LOSSES,
-        "* mask_BT).sum() / len(log_prob_BT)",
-        "* mask_BT).sum() / mask_BT.sum()",
+        "return advantage_BT.detach() * mask_BT / len(mask_BT)",
+        "return advantage_BT.detach() * mask_BT / mask_BT.sum()",
         ("losses",),
     ),
     Mutation(
         "policy gradient: tokens that the policy did not choose are counted",
         _LOSSES,
-        "advantage_BT.detach().to(log_prob_BT.dtype) * mask_BT).sum()",
-        "advantage_BT.detach().to(log_prob_BT.dtype)).sum()",
+        "return advantage_BT.detach() * mask_BT / len(mask_BT)",
+        "return advantage_BT.detach() / len(mask_BT)",
         ("losses",),
     ),
     Mutation(
         "policy gradient: the gradient flows through the reward (no detach)",
         _LOSSES,
-        "advantage_BT.detach().to(log_prob_BT.dtype)",
-        "advantage_BT.to(log_prob_BT.dtype)",
+        "return advantage_BT.detach() * mask_BT / len(mask_BT)",
+        "return advantage_BT * mask_BT / len(mask_BT)",
         ("losses",),
     ),
     Mutation(
@@ -500,12 +500,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         _POLICY,
         """\
         is_token_BT = tokens_BT != self.spec.pad_id
-        hidden_BTH = self.core(self._shift(tokens_BT))
+        hidden_MH = self.core(self._shift(tokens_BT))[is_token_BT]
 """,
         """\
-        hidden_BTH = self.core(self._shift(tokens_BT))
+        inputs_BT = self._shift(tokens_BT)
         tokens_BT = tokens_BT.clamp(max=self.spec.vocab_size - 1)
         is_token_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
+        hidden_MH = self.core(inputs_BT)[is_token_BT]
 """,
         ("policy",),
     ),
@@ -519,15 +520,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "likelihood: padding is counted as tokens in the mean",
         _LOSSES,
-        "return -(log_prob_BT * mask_BT).sum() / mask_BT.sum()",
-        "return -(log_prob_BT * mask_BT).sum() / mask_BT.numel()",
+        "return mask_BT.double() / mask_BT.sum()",
+        "return mask_BT.double() / mask_BT.numel()",
         ("losses",),
     ),
     Mutation(
         "pretraining: padding is counted as tokens in the mean",
         "agents/pretraining.py",
-        "maximum_likelihood_loss(policy.log_prob(tokens_BT), tokens_BT != policy.spec.pad_id)",
-        "maximum_likelihood_loss(policy.log_prob(tokens_BT), tokens_BT >= 0)",
+        "maximum_likelihood_factors(tokens_BT != policy.spec.pad_id)",
+        "maximum_likelihood_factors(tokens_BT >= 0)",
         ("pretraining",),
     ),
     Mutation(
@@ -582,31 +583,45 @@ MUTATIONS: tuple[Mutation, ...] = (
     # drawing tokens, 13.30
     Mutation(
         "sampling: the weights are multiplied by the temperature",
-        _SAMPLING,
-        "torch.nn.functional.pad(weight_VH / temperature,",
-        "torch.nn.functional.pad(weight_VH * temperature,",
+        "seqgan_env/softmax.py",
+        "pad(weight_VH * (scale * LOG2_E),",
+        "pad(weight_VH * (LOG2_E / scale),",
         ("sampling",),
     ),
     Mutation(
         "sampling: the temperature does not divide the bias",
-        _SAMPLING,
-        "torch.nn.functional.pad(bias_V / temperature,",
-        "torch.nn.functional.pad(bias_V,",
+        "seqgan_env/softmax.py",
+        "pad(bias_V * (scale * LOG2_E),",
+        "pad(bias_V * LOG2_E,",
         ("sampling",),
     ),
     Mutation(
         "log-probability: the logits are multiplied by the temperature",
         _POLICY,
-        "hidden_BTH[is_token_BT] / temperature,",
-        "hidden_BTH[is_token_BT] * temperature,",
+        "(hidden_MH / temperature, output.weight",
+        "(hidden_MH * temperature, output.weight",
         ("policy",),
     ),
     Mutation(
         "log-probability: the gradient of the softmax's sum is not weighted by the advantage",
         "agents/likelihood.py",
-        ".exp_().mul_(-grad_M[rows, None])",
-        ".exp_().mul_(-1)",
+        "x_CV.mul_(-factor_C1 / total_C1)",
+        "x_CV.mul_(-1 / total_C1)",
         ("losses",),
+    ),
+    Mutation(
+        "policy gradient: the agent descends where it should climb",
+        _AGENT,
+        "        loss = -total\n",
+        "        loss = total\n",
+        ("seqgan", "variance"),
+    ),
+    Mutation(
+        "pretraining: the likelihood is made least",
+        "agents/pretraining.py",
+        "loss = -policy.weighted_log_prob",
+        "loss = policy.weighted_log_prob",
+        ("pretraining",),
     ),
     Mutation(
         "sampling: top-p leaves out the token that reaches p",
