@@ -507,11 +507,15 @@ def report(results: Sequence[Path] = (), page: Path = PAGE, picture: Path = PICT
         page: the Markdown file, in which the tables stand between two comments.
         picture: the SVG file.
     """
-    files = list(results) or sorted(RESULTS.glob("speed*.json"))
-    documents = [json.loads(file.read_text()) for file in files]
+    documents = [json.loads(file.read_text()) for file in list(results) or result_files()]
     replace_section(page, "speed", "\n".join(tables(document) for document in documents))
     draw(documents[0], picture)
     print(f"wrote {page} and {picture}", file=sys.stderr)
+
+
+def result_files() -> list[Path]:
+    """The committed results, that of the CPU first."""
+    return sorted(RESULTS.glob("speed*.json"))
 
 
 def rows(document: dict[str, Any]) -> dict[str, dict[str, float | None]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import rewards, stable_baselines, text
+from benchmarks import rewards, speed, stable_baselines, text
 from benchmarks.page import replace_section, section
 
 
@@ -71,3 +71,8 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) ->
     assert page.read_text() == "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n"
     with pytest.raises(ValueError, match="once each"):
         replace_section(page, "y", "new\n")
+
+
+def test_the_tables_of_speed_are_made_from_the_committed_results() -> None:
+    documents = [json.loads(file.read_text()) for file in speed.result_files()]
+    assert "\n".join(speed.tables(document) for document in documents) == section(speed.PAGE, "speed")

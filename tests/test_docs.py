@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["docs/theory.md", "docs/architecture.md", "docs/tasks.md", "docs/use_it_with.md", "README.md"]
+PAGES = [
+    "docs/theory.md",
+    "docs/architecture.md",
+    "docs/tasks.md",
+    "docs/use_it_with.md",
+    "docs/performance.md",
+    "README.md",
+]
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 _NAME = re.compile(r"`((?:agents|benchmarks|seqgan_env|tests|docs|tools)/[\w./-]*)((?:::\w+)*)`")

@@ -38,8 +38,8 @@ def paths() -> dict[str, speed.HotPath]:
 
 
 @pytest.fixture(autouse=True)
-def _only_when_asked(benchmark: Any) -> None:
-    if benchmark.disabled:
+def _only_when_asked(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("benchmark_enable"):
         pytest.skip("`make speed` measures")
 
 

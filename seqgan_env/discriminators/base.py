@@ -28,7 +28,7 @@ class Discriminator(nn.Module):
         self.spec = spec
         self.recipe: dict[str, Any] = {}
         """How ``build_discriminator`` made it, as plain values; empty if it was made otherwise."""
-        self._doubled: tuple[Any, dict[str, Tensor]] | None = None  # of exact_logits: what it is made of, and it
+        self._doubled: tuple[_Fingerprint, dict[str, Tensor]] | None = None  # of exact_logits: of what, and the copy
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be made again."""
@@ -122,16 +122,16 @@ class Discriminator(nn.Module):
         depends a little, by 1e-7, on how many others are scored beside it. These agree to about 1e-14. Complete or
         unfinished sequences are both read as they are.
 
-        Weights that change in place count from the next call on, unless they are changed through ``Tensor.data``,
-        which torch keeps no count of.
+        The copy of the weights in double precision is kept until they change, which is seen by torch's count of
+        changes and, since fused optimisers and ``Tensor.data`` escape it, by a sample of every weight.
         """
         if self.device.type == "mps":  # knows no double precision
             return self.logits(tokens_BT)
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        made_of = [(tensor, tensor._version) for tensor in tensors.values()]
-        if self._doubled is None or not _are_same(self._doubled[0], made_of):
+        fingerprint = _Fingerprint(tensors)
+        if self._doubled is None or self._doubled[0] != fingerprint:
             doubled = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
-            self._doubled = (made_of, doubled)
+            self._doubled = (fingerprint, doubled)
         doubled = self._doubled[1]
         return self._evaluate(lambda tokens: functional_call(self, doubled, (tokens,)), tokens_BT, 256)
 
@@ -156,8 +156,22 @@ class Discriminator(nn.Module):
         return np.concatenate([part.numpy() for part in parts]) if parts else np.zeros(0)
 
 
-def _are_same(tensors: list[tuple[Tensor, int]], others: list[tuple[Tensor, int]]) -> bool:
-    """Whether these are the same tensors, none of them changed in between."""
-    return len(tensors) == len(others) and all(
-        a is b and version == other for (a, version), (b, other) in zip(tensors, others, strict=True)
-    )
+class _Fingerprint:
+    """Which tensors these are, how often each was changed, and some of their elements."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = list(tensors.values())
+        self._versions = [tensor._version for tensor in self._tensors]
+        samples = [tensor.reshape(-1)[:: max(1, tensor.numel() // 32)].double() for tensor in self._tensors]
+        self._sample = torch.cat(samples) if samples else torch.zeros(0)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Fingerprint)
+            and len(self._tensors) == len(other._tensors)
+            and all(a is b for a, b in zip(self._tensors, other._tensors, strict=True))
+            and self._versions == other._versions
+            and torch.equal(self._sample, other._sample)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
