@@ -599,12 +599,12 @@ def draw(document: dict[str, Any], picture: Path) -> None:
         place = np.arange(len(measured))
         for i, (name, colour) in enumerate((("floor", "#bbbbbb"), ("seconds", "#4477aa"), ("reference", "#cc6677"))):
             label = {"seconds": "ours"}.get(name, name)
-            bars.barh(place + 0.27 * (1 - i), [row[name] for row in measured.values()], 0.25, color=colour, label=label)
+            bars.barh(place + 0.27 * (i - 1), [row[name] for row in measured.values()], 0.25, color=colour, label=label)
         bars.set_yticks(place, list(measured))
         bars.invert_yaxis()
         bars.set_xscale("log")
         bars.set_xlabel("seconds")
-        bars.legend()
+        bars.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=3, frameon=False)
         letters = {"n_episodes": "B", "n_completions": "N", "vocab_size": "V", "max_length": "T"}
         for name, points in document.get("scaling", {}).items():
             middle = points[1]
@@ -617,6 +617,8 @@ def draw(document: dict[str, Any], picture: Path) -> None:
         around = np.array([0.5, 8.0])
         lines.loglog(around, around, ":", color="#888888", label="linear")
         lines.loglog([0.5, 4.0], [0.25, 16.0], "--", color="#888888", label="square")
+        lines.set_xticks([0.5, 1, 2, 4, 8], ["½", "1", "2", "4", "8"])
+        lines.set_xticks([], minor=True)
         lines.set_xlabel("times as large")
         lines.set_ylabel("an estimate costs, times as much")
         lines.legend()
