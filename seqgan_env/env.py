@@ -11,15 +11,14 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from seqgan_env import mdp
-from seqgan_env.discriminators import Discriminator
-from seqgan_env.task import Task, TaskConfig, Weights
-from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.task import Task, TaskAccess, TaskConfig
+from seqgan_env.tokens import Tokens
 
 if TYPE_CHECKING:
     from seqgan_env.rendering import Window
 
 
-class SeqGANEnv(gym.Env[Any, np.int64]):
+class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
     """Sequence generation as reinforcement learning (SeqGAN, arXiv 1609.05473).
 
     ## Description
@@ -211,37 +210,6 @@ class SeqGANEnv(gym.Env[Any, np.int64]):
         """Close the window, if ``human`` opened one."""
         if self._window is not None:
             self._window.close()
-
-    @property
-    def task_config(self) -> TaskConfig:
-        """The task in plain values."""
-        return self.task.config
-
-    @property
-    def sequence_spec(self) -> SequenceSpec:
-        """The vocabulary size, the horizon and the end-of-sequence token."""
-        return self.task.spec
-
-    @property
-    def discriminator_version(self) -> int:
-        """How often the discriminator was replaced or given new weights."""
-        return self.task.discriminator_version
-
-    def score(self, sequences: Any) -> npt.NDArray[np.float64]:
-        """The terminal reward of complete sequences; see ``Task.score``."""
-        return self.task.score(sequences)
-
-    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
-        """Score with this object from now on; see ``Task.set_discriminator``."""
-        self.task.set_discriminator(discriminator, version)
-
-    def discriminator_weights(self) -> Weights:
-        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
-        return self.task.discriminator_weights()
-
-    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
-        """Copy new weights into the discriminator; see ``Task.load_discriminator``."""
-        self.task.load_discriminator(weights, version)
 
     def _check(self, action: Any) -> int:
         """The action as a token id that may be chosen.

@@ -422,3 +422,40 @@ class Task:
         except (TypeError, ValueError) as error:
             raise ValueError(f"the weights do not fit the task's discriminator: {error}") from error
         self.discriminator_version = self.discriminator_version + 1 if version is None else version
+
+
+class TaskAccess:
+    """What an environment tells of its task, and what of it can be changed: the same for one episode and for many."""
+
+    task: Task
+
+    @property
+    def task_config(self) -> TaskConfig:
+        """The task in plain values."""
+        return self.task.config
+
+    @property
+    def sequence_spec(self) -> SequenceSpec:
+        """The vocabulary size, the horizon and the end-of-sequence token."""
+        return self.task.spec
+
+    @property
+    def discriminator_version(self) -> int:
+        """How often the discriminator was replaced or given new weights."""
+        return self.task.discriminator_version
+
+    def score(self, sequences: Any) -> npt.NDArray[np.float64]:
+        """The terminal reward of complete sequences; see ``Task.score``."""
+        return self.task.score(sequences)
+
+    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
+        """Score with this object from now on; see ``Task.set_discriminator``."""
+        self.task.set_discriminator(discriminator, version)
+
+    def discriminator_weights(self) -> Weights:
+        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
+        return self.task.discriminator_weights()
+
+    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
+        """Copy new weights into the discriminator; see ``Task.load_discriminator``."""
+        self.task.load_discriminator(weights, version)

@@ -19,15 +19,13 @@ from gymnasium.vector.utils import batch_space
 
 from seqgan_env import mdp
 from seqgan_env.constraints import Mask
-from seqgan_env.discriminators import Discriminator
 from seqgan_env.sources.base import check_whole_number
-from seqgan_env.task import Task, TaskConfig, Weights
-from seqgan_env.tokens import SequenceSpec
+from seqgan_env.task import Task, TaskAccess, TaskConfig
 
 BoolArray = npt.NDArray[np.bool_]
 
 
-class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
+class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
     """``num_envs`` episodes of ``SeqGANEnv`` side by side, the same bit for bit; the task is described there.
 
     Args:
@@ -214,37 +212,6 @@ class SeqGANVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self._generators is None:
             self._generators = tuple(seeding.np_random(seed)[0] for seed in self._seed_B)
         return self._generators
-
-    @property
-    def task_config(self) -> TaskConfig:
-        """The task in plain values."""
-        return self.task.config
-
-    @property
-    def sequence_spec(self) -> SequenceSpec:
-        """The vocabulary size, the horizon and the end-of-sequence token."""
-        return self.task.spec
-
-    @property
-    def discriminator_version(self) -> int:
-        """How often the discriminator was replaced or given new weights."""
-        return self.task.discriminator_version
-
-    def score(self, sequences: Any) -> npt.NDArray[np.float64]:
-        """The terminal reward of complete sequences; see ``Task.score``."""
-        return self.task.score(sequences)
-
-    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
-        """Score with this object from now on; see ``Task.set_discriminator``."""
-        self.task.set_discriminator(discriminator, version)
-
-    def discriminator_weights(self) -> Weights:
-        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
-        return self.task.discriminator_weights()
-
-    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
-        """Copy new weights into the discriminator; see ``Task.load_discriminator``."""
-        self.task.load_discriminator(weights, version)
 
     def _seeds(self, seed: Any) -> list[int | None]:
         if seed is None:
