@@ -85,6 +85,18 @@ def lstm(spec: SequenceSpec, seed: int = 0, *, hidden_dim: int = 4, scale: float
     return policy
 
 
+SPECS = [
+    SequenceSpec(3, 3),
+    SequenceSpec(3, 3, 0),
+    SequenceSpec(2, 4, 1),
+    SequenceSpec(4, 4, 3),
+    SequenceSpec(3, 1),
+    SequenceSpec(1, 3),
+    SequenceSpec(1, 3, 0),
+]
+"""Tasks that can be enumerated: with and without end-of-sequence, a single step, a single token."""
+
+
 def show(spec: SequenceSpec) -> str:
     """The name of a task in a test's id."""
     return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"

@@ -15,7 +15,7 @@ from agents import AutoregressivePolicy
 from agents.networks import CoreState
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
-from tests.builders import every_kind, lstm, make_policy
+from tests.builders import SPECS, every_kind, lstm, make_policy, show
 from tests.reference import NextToken, Prefix
 
 Weights = dict[str, Tensor]
@@ -118,19 +118,9 @@ def written_out(policy: AutoregressivePolicy) -> NextToken:
     return next_token
 
 
-SPECS = [
-    SequenceSpec(3, 3),
-    SequenceSpec(3, 3, 0),
-    SequenceSpec(2, 4, 1),
-    SequenceSpec(4, 4, 3),
-    SequenceSpec(3, 1),
-    SequenceSpec(1, 3),
-]
-
-
 @pytest.mark.theory
 @every_kind
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}")
+@pytest.mark.parametrize("spec", SPECS, ids=show)
 def test_the_distribution_is_that_of_the_equations(spec: SequenceSpec, kind: str) -> None:
     """Eq. 13.28-13.30 for every token of every sequence."""
     policy = make_policy(kind, spec)

@@ -20,19 +20,8 @@ from agents.networks import CoreState
 from agents.policy import POLICIES
 from seqgan_env.tokens import SequenceSpec
 from tests import reference
-from tests.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_policy, prefixes, show, tasks
+from tests.builders import GRAMMAR, ORACLE, POLICY, SPECS, every_kind, make_policy, prefixes, show, tasks
 from tests.significance import FALSE_ALARM, assert_frequencies, counts_of
-
-SPECS = [
-    SequenceSpec(3, 3),
-    SequenceSpec(3, 3, 0),
-    SequenceSpec(2, 4, 1),
-    SequenceSpec(4, 4, 3),
-    SequenceSpec(3, 1),
-    SequenceSpec(1, 3),
-    SequenceSpec(1, 3, 0),
-]
-
 
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=show)
 

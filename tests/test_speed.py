@@ -29,7 +29,7 @@ LEAST_SPEEDUP = {
     "maximum-likelihood epoch": 0.8,
     "evaluation": 0.7,
 }
-"""Of ours over the reference: at most half of what an idle machine shows."""
+"""The reference's seconds over ours: about half of what an idle machine shows, or less."""
 
 
 @pytest.fixture(scope="module")
