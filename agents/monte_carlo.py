@@ -76,51 +76,56 @@ def action_values(
     device = tokens_BT.device
     length_B = (tokens_BT != spec.pad_id).sum(dim=1)
 
-    # One lane for each (prefix length, completion, sequence) whose prefix is not yet the whole sequence.
-    start_PB = torch.arange(1, horizon, device=device)[:, None] < length_B
-    if last is not None:
-        start_PB[-1:] = False
-    start_PNB = start_PB[:, None, :].expand(-1, n, -1)
-    n_starting_P = (start_PB.sum(dim=1) * n).tolist()
-    sequence_M = torch.arange(batch, device=device).expand_as(start_PNB)[start_PNB]
-    prefix_length_M = torch.arange(1, horizon, device=device)[:, None, None].expand_as(start_PNB)[start_PNB]
-    lanes_MT = tokens_BT[sequence_M]
-    lanes_MT[torch.arange(horizon, device=device) >= prefix_length_M[:, None]] = spec.pad_id
+    # To look which sequences and lanes have ended is to wait for the device; on a GPU all of them go on to the horizon.
+    on_cpu = device.type == "cpu"
+    n_prefixes = horizon - 1 if last is None else max(0, horizon - 2)
+    everyone = torch.arange(batch, device=device)
+    # which sequences have a token after their first 1, 2, ...
+    branching = [everyone[length_B > t] if on_cpu else everyone for t in range(1, n_prefixes + 1)]
 
-    row_A = torch.zeros(0, dtype=torch.int64, device=device)  # the lanes that are being written
+    # One lane for each (prefix length, completion, sequence).
+    n_lanes = [n * len(branch) for branch in branching]
+    lanes_MT = tokens_BT[torch.cat([everyone[:0], *(branch.repeat(n) for branch in branching)])]
+    for t, lanes in enumerate(lanes_MT.split(n_lanes), start=1):
+        lanes[:, t:] = spec.pad_id
+    row_A = everyone[:0]  # the lanes that are being written
     state_A = tuple(part[:0] for part in policy.core.initial_state(1))
-    state_B = policy.read(torch.full_like(tokens_BT, spec.pad_id))
-    first = 0
+    token_A = everyone[:0]
+    state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(batch))
     for t in range(1, horizon):
         # positions count from 0: prefixes of t tokens are complete up to t - 1, and position t is drawn here
         state_B = policy.step(tokens_BT[:, t - 1], state_B)
-        new = slice(first, first + n_starting_P[t - 1])
-        first = new.stop
         if len(row_A):
-            state_A = policy.step(lanes_MT[row_A, t - 1], state_A)
-        branch = sequence_M[new]
-        if stratified:
-            token_A = policy.choose(state_A, generator) if len(row_A) else row_A
-            logits_BV = policy.output(state_B[0][start_PB[t - 1]])
-            token_A = torch.cat([token_A, stratified_tokens(logits_BV, n, generator).flatten()])
-        state_A = tuple(torch.cat([old, part[branch]]) for old, part in zip(state_A, state_B, strict=True))
-        row_A = torch.cat([row_A, torch.arange(new.start, new.stop, device=device)])
-        if not stratified:
+            state_A = policy.step(token_A, state_A)
             token_A = policy.choose(state_A, generator)
+        if t <= n_prefixes:
+            branch, first = branching[t - 1], sum(n_lanes[: t - 1])
+            state_S = tuple(part[branch] for part in state_B)
+            draw = stratified_uniforms if stratified else uniforms
+            uniform_SN = draw(len(branch), n, generator, device, state_S[0].dtype)
+            token_A = torch.cat([token_A, policy.choose(state_S, uniform_BN=uniform_SN).t().flatten()])
+            state_A = tuple(
+                torch.cat([old, new.repeat(n, *[1] * (new.ndim - 1))])
+                for old, new in zip(state_A, state_S, strict=True)
+            )
+            row_A = torch.cat([row_A, torch.arange(first, first + n_lanes[t - 1], device=device)])
+        if spec.eos_id is not None and not on_cpu:
+            before_A = lanes_MT[row_A, t - 1]
+            token_A = torch.where((before_A == spec.eos_id) | (before_A == spec.pad_id), spec.pad_id, token_A)
         lanes_MT[row_A, t] = token_A
-        if spec.eos_id is not None:
+        if spec.eos_id is not None and on_cpu:
             alive = (token_A != spec.eos_id).nonzero().squeeze(1)
-            row_A, state_A = row_A[alive], tuple(part[alive] for part in state_A)
+            row_A, token_A, state_A = row_A[alive], token_A[alive], tuple(part[alive] for part in state_A)
 
     q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=device)
     if len(lanes_MT):
-        reward_M = score(lanes_MT).to(q_BT)
-        reward_PNB = torch.zeros(start_PNB.shape, dtype=q_BT.dtype, device=device).masked_scatter(start_PNB, reward_M)
-        q_BT[:, :-1] = reward_PNB.mean(dim=1).t()
+        rewards = score(lanes_MT).to(q_BT).split(n_lanes)
+        for t, (branch, reward_M) in enumerate(zip(branching, rewards, strict=True)):
+            q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)
     if last is not None and horizon > 1:
         q_BT[last.sequence_M, -2] = last.value_M
-    q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT)
-    return q_BT
+    q_BT.masked_fill_(torch.arange(horizon, device=device) >= length_B[:, None], 0)
+    return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])
 
 
 def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> LastStep:
@@ -146,18 +151,21 @@ def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> 
     return LastStep(sequence_M, log_prob_MV, q_MV)
 
 
-def stratified_tokens(logits_BV: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw n tokens a row, one from each n-th part of the unit interval by inverting the cumulative distribution.
+def uniforms(
+    n_rows: int, n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Independent numbers from 0 to 1, ``uniform_SN``."""
+    return torch.rand(n_rows, n, generator=generator, device=device, dtype=dtype)
 
-    The parts come in random order, so each of the n tokens alone follows the softmax (eq. 13.30). Together they cannot
-    all fall on the same side, and the variance of a mean over them is at most that of independent ones.
 
-    Returns:
-        ``token_NB``.
+def stratified_uniforms(
+    n_rows: int, n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """Numbers from 0 to 1 of which each row has one in each n-th part, in random order, ``uniform_SN``.
+
+    Each of the n alone is uniform, so a token at which it inverts a cumulative distribution follows that distribution
+    (eq. 13.30). Together they cannot all fall on the same side, and the variance of a mean over them is at most that of
+    independent ones.
     """
-    shape, device = (len(logits_BV), n), logits_BV.device
-    part_BN = torch.rand(shape, generator=generator, device=device).argsort(dim=1)
-    within_BN = torch.rand(shape, generator=generator, device=device, dtype=torch.float64)
-    uniform_BN = ((part_BN + within_BN) / n).clamp(max=1 - 1e-12)  # so that rounding never carries it past the end
-    cumulative_BV = logits_BV.double().softmax(dim=1).cumsum(dim=1)
-    return torch.searchsorted(cumulative_BV, uniform_BN * cumulative_BV[:, -1:], right=True).t()
+    part_SN = torch.rand(n_rows, n, generator=generator, device=device).argsort(dim=1)
+    return ((part_SN + uniforms(n_rows, n, generator, device)) / n).to(dtype)

@@ -154,8 +154,9 @@ class AutoregressivePolicy(BasePolicy):
         *,
         top_k: int | None = None,
         top_p: float | None = None,
+        uniform_BN: Tensor | None = None,
     ) -> Tensor:
-        """Draw the next token of each sequence, shape ``(B,)``; the arguments are those of ``sample_tokens``."""
+        """Draw the next token of each sequence, shape ``(B,)``, or N of them; see ``sample_tokens``."""
         return sample_tokens(
             state[0],
             self.output.weight,
@@ -164,6 +165,7 @@ class AutoregressivePolicy(BasePolicy):
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
+            uniform_MN=uniform_BN,
         )
 
     @torch.no_grad()

@@ -42,7 +42,7 @@ class MaximumLikelihoodTrainer:
                 f"got {learning_rate}, {max_grad_norm} and {batch_size}"
             )
         self.policy = policy
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate, fused=True)
         self.batch_size = batch_size
         self.max_grad_norm = max_grad_norm
         self.seed = seed

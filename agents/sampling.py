@@ -24,8 +24,9 @@ def sample_tokens(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
+    uniform_MN: Tensor | None = None,
 ) -> Tensor:
-    """Draw one token a row from ``softmax((W h + c) / temperature)`` (eq. 13.30).
+    """Draw one token a row, or N, from ``softmax((W h + c) / temperature)`` (eq. 13.30).
 
     The cumulative distribution is inverted in two levels, blocks of tokens and then the tokens of one block, which at
     V = 5000 is some twenty times faster than ``torch.multinomial``. The rows are walked in chunks whose size does not
@@ -43,9 +44,10 @@ def sample_tokens(
         temperature: above 0.
         top_k: at least 1; None or V and more is all tokens.
         top_p: above 0 and at most 1; None or 1 is all tokens.
+        uniform_MN: where to invert the distribution of each row, N times, from 0 to 1; None is once, at random.
 
     Returns:
-        Token ids, ``int64``, shape ``(M,)``.
+        Token ids, ``int64``, shape ``(M,)``, or that of ``uniform_MN``.
 
     Raises:
         ValueError: temperature, top_k or top_p is out of range.
@@ -55,19 +57,23 @@ def sample_tokens(
     n_kept = vocab_size if top_k is None else min(top_k, vocab_size)
     mass = 1.0 if top_p is None else top_p
     logits2 = Logits2(hidden_MH, weight_VH, bias_V, chunk=_CHUNK_ELEMENTS, scale=1 / temperature, multiple=_BLOCK)
-    uniform_M1 = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)
-    token_M = torch.empty(n_rows, dtype=torch.int64, device=hidden_MH.device)
+    shape: tuple[int, ...] = (n_rows,)
+    if uniform_MN is None:
+        uniform_MN = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)
+    else:
+        shape, uniform_MN = uniform_MN.shape, uniform_MN.to(hidden_MH.dtype)
+    token_MN = torch.empty(uniform_MN.shape, dtype=torch.int64, device=hidden_MH.device)
     for rows in logits2.chunks:
         weights_CV = logits2.of(rows)  # first logits, then weights
         if n_kept < vocab_size or mass < 1:
-            token_M[rows] = _draw_likeliest(weights_CV[:, :vocab_size] / LOG2_E, uniform_M1[rows], n_kept, mass)
+            token_MN[rows] = _draw_likeliest(weights_CV[:, :vocab_size] / LOG2_E, uniform_MN[rows], n_kept, mass)
             continue
         weights_CKJ = weights_CV.exp2_().unflatten(1, (-1, _BLOCK))
-        block_C1, target_C1 = _invert(weights_CKJ.sum(dim=2), uniform_M1[rows])
-        inside_CJ = weights_CKJ.gather(1, block_C1[:, :, None].expand(-1, 1, _BLOCK)).squeeze(1)
-        inside_C1, _ = _invert(inside_CJ, target_C1 / inside_CJ.sum(dim=1, keepdim=True))
-        token_M[rows] = (block_C1 * _BLOCK + inside_C1).squeeze(1)
-    return token_M
+        block_CN, target_CN = _invert(weights_CKJ.sum(dim=2), uniform_MN[rows])
+        inside_CNJ = weights_CKJ.gather(1, block_CN[:, :, None].expand(-1, -1, _BLOCK))
+        inside_CN1, _ = _invert(inside_CNJ, (target_CN / inside_CNJ.sum(dim=2))[:, :, None])
+        token_MN[rows] = block_CN * _BLOCK + inside_CN1.squeeze(2)
+    return token_MN.view(shape)
 
 
 def check_sampling(temperature: float, top_k: int | None = None, top_p: float | None = None) -> None:
@@ -84,24 +90,24 @@ def check_sampling(temperature: float, top_k: int | None = None, top_p: float | 
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
 
 
-def _draw_likeliest(logits_CV: Tensor, uniform_C1: Tensor, n_kept: int, mass: float) -> Tensor:
-    """Draw one of the ``n_kept`` likeliest tokens and of these only from the first that together reach ``mass``."""
+def _draw_likeliest(logits_CV: Tensor, uniform_CN: Tensor, n_kept: int, mass: float) -> Tensor:
+    """Draw from the ``n_kept`` likeliest tokens and of these only from the first that together reach ``mass``."""
     logits_CK, token_CK = logits_CV.topk(n_kept, dim=1)  # in descending order
     p_CK = logits_CK.softmax(dim=1)
     # a token belongs to the nucleus if those before it do not reach the mass yet: the likeliest always does
     before_CK = p_CK.cumsum(dim=1, dtype=torch.float64) - p_CK
-    index_C1, _ = _invert(p_CK.masked_fill(before_CK >= mass, 0), uniform_C1)
-    return token_CK.gather(1, index_C1).squeeze(1)
+    index_CN, _ = _invert(p_CK.masked_fill(before_CK >= mass, 0), uniform_CN)
+    return token_CK.gather(1, index_CN)
 
 
-def _invert(weights_CK: Tensor, uniform_C1: Tensor) -> tuple[Tensor, Tensor]:
-    """The first index whose cumulative weight exceeds ``uniform`` of the total, and how far inside it that lies.
+def _invert(weights_K: Tensor, uniform_N: Tensor) -> tuple[Tensor, Tensor]:
+    """The first indices whose cumulative weight exceeds ``uniform`` of the total, and how far inside them that lies.
 
-    An index of weight 0 is never chosen: rounding is kept from carrying the target up to the total.
+    Both arguments have the same dimensions before the last. An index of weight 0 is never chosen: rounding is kept from
+    carrying the target up to the total.
     """
-    cumulative_CK = weights_CK.cumsum(dim=1)
-    total_C1 = cumulative_CK[:, -1:]
-    target_C1 = uniform_C1.clamp(0.0, _BELOW_ONE) * total_C1
-    index_C1 = torch.searchsorted(cumulative_CK, target_C1, right=True).clamp_(max=weights_CK.shape[1] - 1)
-    below_C1 = cumulative_CK.gather(1, (index_C1 - 1).clamp(min=0)) * (index_C1 > 0)
-    return index_C1, target_C1 - below_C1
+    cumulative_K = weights_K.cumsum(dim=-1)
+    target_N = uniform_N.clamp(0.0, _BELOW_ONE) * cumulative_K[..., -1:]
+    index_N = torch.searchsorted(cumulative_K, target_N, right=True).clamp_(max=weights_K.shape[-1] - 1)
+    below_N = cumulative_K.gather(-1, (index_N - 1).clamp(min=0)) * (index_N > 0)
+    return index_N, target_N - below_N

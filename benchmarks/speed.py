@@ -4,9 +4,11 @@
 ``benchmarks/results/speed.json``; ``--device cuda`` measures the same on a GPU and writes ``speed_cuda.json``.
 ``python -m benchmarks.speed report`` writes the table and the picture of ``docs/performance.md`` from the files.
 
-Ours and the reference (``benchmarks.plain``) run in one process, in turn, and what is reported are medians. The floor
-is the time that a perfect program would need: its multiplications at the rate of a large matrix product measured in the
-same run, plus the table rows it must read at the rate of a copy. Exponentials and random numbers are not counted.
+Ours and the reference (``benchmarks.plain``) run in one process, in turn. The floor is the time that a perfect program
+would need: its multiplications at the rate of a large matrix product, plus the table rows it must read at the rate of a
+copy. Exponentials and random numbers are not counted. A machine that others share may be twice as fast one minute as
+the next, so the two rates are measured directly before and after a path, its reference directly after it, and what is
+reported are medians of the ratios.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ from seqgan_env.tokens import Tokens
 
 PAGE = DOCS / "performance.md"
 PICTURE = DOCS / "performance.svg"
+
+_ITERATION = ("collection", "action values", "policy-gradient step")
 
 
 @dataclass(frozen=True)
@@ -313,9 +317,7 @@ def run(
     results = results or RESULTS / ("speed.json" if device == "cpu" else f"speed_{device.split(':')[0]}.json")
     setting = Setting(Size(), device)
     document: dict[str, Any] = {"environment": describe(), "size": asdict(setting.size)}
-    measured_rates: list[dict[str, float]] = []
-    document["paths"] = measure(paths(setting), device, repeats, references, measured_rates)
-    document["rates"] = {name: median(rate[name] for rate in measured_rates) for name in measured_rates[0]}
+    document["paths"] = measure(paths(setting), device, repeats, references)
     document["environments"] = environments()
     if device == "cpu":
         document["memory_mb"] = peak_memory()
@@ -331,8 +333,8 @@ def rates(device: str = "cpu") -> dict[str, float]:
     a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
     source, out = (torch.empty(1 << 26, device=device) for _ in range(2))
     return {
-        "flops": 2 * 2048**3 / median(seconds(lambda: a @ b, device) for _ in range(9)),
-        "bytes": 2 * source.nbytes / median(seconds(lambda: out.copy_(source), device) for _ in range(9)),
+        "flops": 2 * 2048**3 / median(seconds(lambda: a @ b, device) for _ in range(5)),
+        "bytes": 2 * source.nbytes / median(seconds(lambda: out.copy_(source), device) for _ in range(5)),
     }
 
 
@@ -348,33 +350,38 @@ def seconds(call: Callable[[], Any], device: str = "cpu") -> float:
 
 
 def measure(
-    all_paths: dict[str, HotPath],
-    device: str = "cpu",
-    repeats: int = 5,
-    references: bool = True,
-    measured_rates: list[dict[str, float]] | None = None,
+    all_paths: dict[str, HotPath], device: str = "cpu", repeats: int = 5, references: bool = True
 ) -> dict[str, dict[str, Any]]:
-    """Seconds of every path and of its reference, in turn; in each repeat the machine's ``rates`` too."""
-    taken: dict[str, dict[str, list[float]]] = {name: {"ours": [], "reference": []} for name in all_paths}
+    """Seconds of every path and, next to it, of its reference, and the machine's ``rates`` around it.
+
+    A path of milliseconds is run several times, of which the median counts.
+    """
     for path in tqdm(all_paths.values(), desc="warming up", disable=None):
         path.ours()
-    for repeat in range(repeats):
-        if measured_rates is not None:
-            measured_rates.append(rates(device))
-        for name, path in tqdm(all_paths.items(), desc=f"repeat {repeat + 1} of {repeats}", disable=None):
-            taken[name]["ours"].append(seconds(path.ours, device))
-            if path.reference is not None and references and repeat < 3:
-                taken[name]["reference"].append(seconds(path.reference, device))
-    return {
+    measured: dict[str, dict[str, Any]] = {
         name: {
-            "ours": times["ours"],
-            "reference": times["reference"],
-            "flops": all_paths[name].flops,
-            "bytes": all_paths[name].moved_bytes,
-            "target": all_paths[name].target,
+            "ours": [],
+            "reference": [],
+            "rates": [],
+            "flops": path.flops,
+            "bytes": path.moved_bytes,
+            "target": path.target,
         }
-        for name, times in taken.items()
+        for name, path in all_paths.items()
     }
+    for repeat in range(repeats):
+        before = rates(device)
+        for name, path in tqdm(all_paths.items(), desc=f"repeat {repeat + 1} of {repeats}", disable=None):
+            first = seconds(path.ours, device)
+            n_more = min(8, int(1 / first))
+            measured[name]["ours"].append(median([first, *(seconds(path.ours, device) for _ in range(n_more))]))
+            after = rates(device)
+            measured[name]["rates"].append({rate: (before[rate] + after[rate]) / 2 for rate in after})
+            before = after
+            if path.reference is not None and references:
+                measured[name]["reference"].append(seconds(path.reference, device))
+                before = rates(device)
+    return measured
 
 
 def environments(n_envs: int = 256, repeats: int = 9) -> dict[str, dict[str, float]]:
@@ -519,26 +526,30 @@ def result_files() -> list[Path]:
 
 
 def rows(document: dict[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Median seconds, the ratio to the reference and to the floor, of every path."""
-    speed = document["rates"]
+    """Median seconds of every path, and medians of its ratios to the reference and to the floor."""
     made: dict[str, dict[str, float | None]] = {}
     for name, path in document["paths"].items():
-        ours = median(path["ours"])
-        floor = path["flops"] / speed["flops"] + path["bytes"] / speed["bytes"]
-        reference = median(path["reference"]) if path["reference"] else None
+        ours, references = path["ours"], path["reference"]
+        floors = [path["flops"] / rate["flops"] + path["bytes"] / rate["bytes"] for rate in path["rates"]]
         made[name] = {
-            "seconds": ours,
-            "floor": floor,
-            "over_floor": ours / floor,
-            "reference": reference,
-            "speedup": None if reference is None else reference / ours,
+            "seconds": median(ours),
+            "floor": median(floors),
+            "over_floor": _ratio(ours, floors),
+            "reference": median(references) if references else None,
+            "speedup": _ratio(references, ours) if references else None,
         }
     return made
 
 
+def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The median over the repeats."""
+    return median(a / b for a, b in zip(numerators, denominators, strict=True))
+
+
 def tables(document: dict[str, Any]) -> str:
     """The tables of the docs, in Markdown."""
-    environment, speed, size = document["environment"], document["rates"], document["size"]
+    environment, size, paths = document["environment"], document["size"], document["paths"]
+    speed = {of: median(rate[of] for path in paths.values() for rate in path["rates"]) for of in ("flops", "bytes")}
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     where = environment["gpu"] or f"{environment['processor']}, {environment['threads']} threads"
     measured = rows(document)
@@ -549,7 +560,7 @@ def tables(document: dict[str, Any]) -> str:
             "ours / floor": f"{row['over_floor']:.1f}",
             "reference": _time(row["reference"]),
             "reference / ours": "" if row["speedup"] is None else f"**{row['speedup']:.1f}**",
-            "target": document["paths"][name]["target"],
+            "target": paths[name]["target"],
         }
         for name, row in measured.items()
     }
@@ -560,13 +571,14 @@ def tables(document: dict[str, Any]) -> str:
         f"{speed['bytes'] / 1e9:.1f} GB a second.\n",
         markdown_table(cells, list(next(iter(cells.values()))), first="path"),
     ]
-    took = {name: row["seconds"] or 0.0 for name, row in measured.items()}
-    whole = took["collection"] + took["action values"] + took["policy-gradient step"]
-    bare = max(0.0, took["collection"] - took["reward of the episodes"])
+    took = {name: path["ours"] for name, path in paths.items()}
+    iterations = [sum(of) for of in zip(*(took[name] for name in _ITERATION), strict=True)]
+    bare = [max(0.0, a - b) for a, b in zip(took["collection"], took["reward of the episodes"], strict=True)]
     parts.append(
-        f"A policy-gradient step is {took['policy-gradient step'] / took['maximum-likelihood step']:.2f} "
-        f"maximum-likelihood steps. Collecting the episodes is {took['collection'] / whole:.1%} of an iteration; "
-        f"without their reward, {bare / whole:.1%}.\n"
+        f"A policy-gradient step is {_ratio(took['policy-gradient step'], took['maximum-likelihood step']):.2f} "
+        f"maximum-likelihood steps, an evaluation {_ratio(took['evaluation'], took['maximum-likelihood epoch']):.2f} "
+        f"maximum-likelihood epochs. Collecting the episodes is {_ratio(took['collection'], iterations):.1%} of an "
+        f"iteration; without their reward, {_ratio(bare, iterations):.1%}.\n"
     )
     if "memory_mb" in document:
         peak = document["memory_mb"]

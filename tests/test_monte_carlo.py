@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import AutoregressivePolicy, monte_carlo
-from agents.monte_carlo import action_values, last_step, stratified_tokens
+from agents import AutoregressivePolicy
+from agents.monte_carlo import action_values, last_step, stratified_uniforms
 from agents.networks import Core, CoreState
 from agents.policy import POLICIES
+from agents.sampling import sample_tokens
 from seqgan_env.discriminators import build_discriminator
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec
@@ -231,15 +232,11 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
     drawn: list[Tensor] = []
     completed: list[Tensor] = []
 
-    def choose(state: CoreState, randomness: torch.Generator) -> Tensor:
-        token_M = type(policy).choose(policy, state, randomness)
-        drawn.append(policy.output(state[0]).log_softmax(dim=1).gather(1, token_M[:, None]))
+    def choose(state: CoreState, randomness: torch.Generator | None = None, **where: Tensor) -> Tensor:
+        token_M = type(policy).choose(policy, state, randomness, **where)
+        token_MN = token_M if token_M.ndim == 2 else token_M[:, None]
+        drawn.append(policy.output(state[0]).log_softmax(dim=1).gather(1, token_MN))
         return token_M
-
-    def stratify(logits_BV: Tensor, n: int, randomness: torch.Generator) -> Tensor:
-        token_NB = stratified_tokens(logits_BV, n, randomness)
-        drawn.append(logits_BV.log_softmax(dim=1).gather(1, token_NB.t()))
-        return token_NB
 
     def score(tokens_MT: Tensor) -> Tensor:
         completed.append(policy.log_prob(tokens_MT))
@@ -247,7 +244,6 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy, "choose", choose)
-        patch.setattr(monte_carlo, "stratified_tokens", stratify)
         action_values(
             policy,
             tokens_BT,
@@ -430,6 +426,14 @@ class TestLastStep:
         assert last.value_M.shape == (0,)
 
 
+def stratified_tokens(logits_BV: Tensor, n: int, randomness: torch.Generator) -> Tensor:
+    """Drawn as the estimate draws the first tokens of its completions."""
+    uniform_BN = stratified_uniforms(len(logits_BV), n, randomness, torch.device("cpu"), logits_BV.dtype)
+    identity = torch.eye(logits_BV.shape[1], dtype=logits_BV.dtype)
+    no_bias = identity.new_zeros(len(identity))
+    return sample_tokens(logits_BV, identity, no_bias, uniform_MN=uniform_BN).t()
+
+
 class TestStratified:
     @pytest.mark.theory
     @pytest.mark.parametrize("n", [1, 3, 8])
@@ -447,7 +451,7 @@ class TestStratified:
     def test_together_they_are_spread_as_evenly_as_can_be(self, vocab_size: int, n: int, seed: int) -> None:
         """Eq. 13.30: of n draws of row b, as many are at most v as n times their probability, to within one."""
         logits_BV = 3 * torch.randn(5, vocab_size, generator=generator(seed))
-        logits_BV[:, vocab_size // 2 + 1 :] = -torch.inf
+        logits_BV[:, vocab_size // 2 + 1 :] = -200.0
         token_NB = stratified_tokens(logits_BV, n, generator(seed))
         share_BV = logits_BV.double().softmax(dim=1).cumsum(dim=1)
         for v in range(vocab_size):
