@@ -122,8 +122,10 @@ def _fitted_on_the_other_half(features_BTH: Tensor, q_BT: Tensor, mask_BT: Tenso
     value_BT = torch.zeros_like(q_BT)
     even_B = torch.arange(len(q_BT), device=q_BT.device) % 2 == 0
     for half_B in (even_B, ~even_B):
-        x_MH, q_M = x_BTH[half_B][mask_BT[half_B]], q_BT[half_B][mask_BT[half_B]]
-        ridge_HH = _RIDGE * torch.eye(x_MH.shape[1], dtype=x_MH.dtype, device=x_MH.device)
-        weight_H = torch.linalg.solve(x_MH.t() @ x_MH + ridge_HH, x_MH.t() @ q_M)
-        value_BT[~half_B] = x_BTH[~half_B] @ weight_H
+        counts_BT1 = (mask_BT & half_B[:, None]).to(q_BT)[:, :, None]
+        x_HM, counted_MH = x_BTH.flatten(0, 1).t(), (x_BTH * counts_BT1).flatten(0, 1)
+        ridge_HH = _RIDGE * torch.eye(len(x_HM), dtype=q_BT.dtype, device=q_BT.device)
+        # solve, but without looking whether it could: the ridge sees to that
+        weight_H = torch.linalg.solve_ex(x_HM @ counted_MH + ridge_HH, counted_MH.t() @ q_BT.flatten()).result
+        value_BT = torch.where(half_B[:, None], value_BT, x_BTH @ weight_H)
     return value_BT

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from agents.device import may_look
 from agents.policy import AutoregressivePolicy
 
 Score = Callable[[Tensor], Tensor]
@@ -18,7 +19,7 @@ class LastStep(NamedTuple):
     """All the values of the last step, for the M sequences that reach it."""
 
     sequence_M: Tensor
-    """Their places in the batch."""
+    """Their places in the batch; on a GPU all places, and values of 0 for those that don't reach it."""
     log_prob_MV: Tensor
     """log G(y_T | Y_{1:T-1}) of every token, nats, with gradient."""
     q_MV: Tensor
@@ -76,12 +77,11 @@ def action_values(
     device = tokens_BT.device
     length_B = (tokens_BT != spec.pad_id).sum(dim=1)
 
-    # To look which sequences and lanes have ended is to wait for the device; on a GPU all of them go on to the horizon.
-    on_cpu = device.type == "cpu"
+    looks = may_look(device)  # which sequences and lanes have ended; otherwise all go on to the horizon
     n_prefixes = horizon - 1 if last is None else max(0, horizon - 2)
     everyone = torch.arange(batch, device=device)
     # which sequences have a token after their first 1, 2, ...
-    branching = [everyone[length_B > t] if on_cpu else everyone for t in range(1, n_prefixes + 1)]
+    branching = [everyone[length_B > t] if looks else everyone for t in range(1, n_prefixes + 1)]
 
     # One lane for each (prefix length, completion, sequence).
     n_lanes = [n * len(branch) for branch in branching]
@@ -109,11 +109,11 @@ def action_values(
                 for old, new in zip(state_A, state_S, strict=True)
             )
             row_A = torch.cat([row_A, torch.arange(first, first + n_lanes[t - 1], device=device)])
-        if spec.eos_id is not None and not on_cpu:
+        if spec.eos_id is not None and not looks:
             before_A = lanes_MT[row_A, t - 1]
             token_A = torch.where((before_A == spec.eos_id) | (before_A == spec.pad_id), spec.pad_id, token_A)
         lanes_MT[row_A, t] = token_A
-        if spec.eos_id is not None and on_cpu:
+        if spec.eos_id is not None and looks:
             alive = (token_A != spec.eos_id).nonzero().squeeze(1)
             row_A, token_A, state_A = row_A[alive], token_A[alive], tuple(part[alive] for part in state_A)
 
@@ -140,14 +140,19 @@ def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> 
         score: gives the rewards; called once, or not at all where no sequence reaches T.
     """
     spec = policy.spec
-    sequence_M = (tokens_BT[:, -1] != spec.pad_id).nonzero().squeeze(1)
+    reaches_B = tokens_BT[:, -1] != spec.pad_id
+    if may_look(tokens_BT.device):
+        sequence_M = reaches_B.nonzero().squeeze(1)
+    else:  # those that don't reach it too, with values of 0
+        sequence_M = torch.arange(len(tokens_BT), device=tokens_BT.device)
+    reaches_M1 = reaches_B[sequence_M, None]
     inputs_MT = torch.nn.functional.pad(tokens_BT[sequence_M, :-1], (1, 0), value=spec.pad_id)
     log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1)
     lanes_MVT = tokens_BT[sequence_M, None].repeat(1, spec.vocab_size, 1)
-    lanes_MVT[:, :, -1] = torch.arange(spec.vocab_size, device=tokens_BT.device)
+    lanes_MVT[:, :, -1] = torch.where(reaches_M1, torch.arange(spec.vocab_size, device=tokens_BT.device), spec.pad_id)
     q_MV = torch.zeros(log_prob_MV.shape, dtype=torch.float64, device=tokens_BT.device)
     if len(sequence_M):
-        q_MV = score(lanes_MVT.flatten(0, 1)).to(q_MV).unflatten(0, q_MV.shape)
+        q_MV = score(lanes_MVT.flatten(0, 1)).to(q_MV).unflatten(0, q_MV.shape) * reaches_M1
     return LastStep(sequence_M, log_prob_MV, q_MV)
 
 

@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from agents.device import may_look
 from agents.likelihood import token_log_prob, weighted_log_prob
 from agents.networks import AttentionCore, Core, CoreState, GruCore, LstmCore, TransformerCore
 from agents.sampling import sample_tokens
@@ -90,9 +91,8 @@ class AutoregressivePolicy(BasePolicy):
         Returns:
             ``log_prob_BT`` in nats; exactly 0 at padding.
         """
-        is_token_BT, arguments = self._output_arguments(tokens_BT, temperature)
-        log_prob_M = token_log_prob(*arguments)
-        return log_prob_M.new_zeros(tokens_BT.shape).masked_scatter(is_token_BT, log_prob_M)
+        row_M, arguments = self._output_arguments(tokens_BT, temperature)
+        return self._at_tokens(tokens_BT, row_M, token_log_prob(*arguments))
 
     def weighted_log_prob(self, tokens_BT: Tensor, factor_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of ``factor * log_prob`` over all tokens, a scalar with gradient: what every objective is.
@@ -106,18 +106,28 @@ class AutoregressivePolicy(BasePolicy):
         Returns:
             The sum, and ``log_prob_BT`` without gradient, as ``log_prob`` gives it.
         """
-        is_token_BT, (hidden_MH, weight_VH, bias_V, token_M) = self._output_arguments(tokens_BT)
-        factor_M = factor_BT[is_token_BT].detach().to(hidden_MH.dtype)
-        total, log_prob_M = weighted_log_prob(hidden_MH, weight_VH, bias_V, token_M, factor_M)
-        return total, log_prob_M.new_zeros(tokens_BT.shape).masked_scatter(is_token_BT, log_prob_M)
+        row_M, arguments = self._output_arguments(tokens_BT)
+        factor_BT = factor_BT.detach().masked_fill(tokens_BT == self.spec.pad_id, 0)
+        total, log_prob_M = weighted_log_prob(*arguments, factor_BT.flatten()[row_M].to(arguments[0].dtype))
+        return total, self._at_tokens(tokens_BT, row_M, log_prob_M)
 
-    def _output_arguments(self, tokens_BT: Tensor, temperature: float = 1.0) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Where there are tokens, and for these the states that predict them, the softmax layer, and their ids."""
-        is_token_BT = tokens_BT != self.spec.pad_id
-        hidden_MH = self.core(self._shift(tokens_BT))[is_token_BT]
-        output = self.output
-        token_M = tokens_BT[is_token_BT]
-        return is_token_BT, (hidden_MH / temperature, output.weight, output.bias / temperature, token_M)
+    def _output_arguments(
+        self, tokens_BT: Tensor, temperature: float = 1.0
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Rows of the flattened batch, among them all tokens; the states that predict these, the softmax, their ids."""
+        flat = tokens_BT.flatten()
+        if may_look(tokens_BT.device):
+            row_M = (flat != self.spec.pad_id).nonzero().squeeze(1)
+        else:
+            row_M = torch.arange(len(flat), device=flat.device)
+        hidden_MH = self.core(self._shift(tokens_BT)).flatten(0, 1)[row_M]
+        token_M = flat[row_M].clamp(max=self.spec.vocab_size - 1)
+        return row_M, (hidden_MH / temperature, self.output.weight, self.output.bias / temperature, token_M)
+
+    def _at_tokens(self, tokens_BT: Tensor, row_M: Tensor, log_prob_M: Tensor) -> Tensor:
+        """The log-probabilities in their places, 0 at padding."""
+        log_prob_BT = log_prob_M.new_zeros(tokens_BT.numel()).index_copy(0, row_M, log_prob_M).view(tokens_BT.shape)
+        return log_prob_BT.masked_fill(tokens_BT == self.spec.pad_id, 0)
 
     @torch.no_grad()
     def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:

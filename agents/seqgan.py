@@ -17,17 +17,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import safe_mean
-from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.device import may_look
 from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
 from agents.monte_carlo import action_values, last_step
 from agents.policy import POLICIES, AutoregressivePolicy
 from agents.pretraining import MaximumLikelihoodTrainer
-from agents.sb3 import make_seqgan_vec_env
+from agents.sb3 import SeqGANVecEnv, make_seqgan_vec_env
 from seqgan_env import mdp
 from seqgan_env.seeding import torch_generator
+from seqgan_env.task import Task
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Self = TypeVar("Self", bound="SeqGAN")
@@ -318,6 +320,8 @@ class SeqGAN(BaseAlgorithm):
         self.policy.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        if not bool(q_BT.isfinite().all()):  # on a GPU nobody has looked yet
+            raise ValueError("the action values must be finite; the discriminator's logits are not")
         self.policy.optimizer.step()
         self._n_updates += 1
 
@@ -374,6 +378,9 @@ class SeqGAN(BaseAlgorithm):
 
     def _score(self, tokens_MT: Tensor) -> Tensor:
         assert self.env is not None
+        if not may_look(tokens_MT.device) and isinstance(self.env.unwrapped, (SeqGANVecEnv, DummyVecEnv)):
+            task: Task = self.env.get_attr("task", indices=[0])[0]  # in this process: nothing has to leave the device
+            return task.score_tensor(tokens_MT)
         return torch.from_numpy(self.env.env_method("score", tokens_MT.cpu().numpy(), indices=[0])[0])
 
     def _dump_logs(self) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
+from torch import Tensor
 
 from seqgan_env import mdp
 from seqgan_env.constraints import ActionMask, AllowedNext, Mask
@@ -336,6 +337,14 @@ class Task:
         _, first_K, which_B = np.unique(rows_B, return_index=True, return_inverse=True)
         reward_B: npt.NDArray[np.float64] = self._rewards(self.discriminator.logits(tokens_BT[first_K]))[which_B]
         return reward_B
+
+    def score_tensor(self, tokens_BT: Tensor) -> Tensor:
+        """``score`` of complete sequences on the discriminator's device, float64, without waiting for the device.
+
+        Whoever gets the rewards has to see whether they are finite.
+        """
+        reward_B: Tensor = self._reward(self.discriminator.tensor_logits(tokens_BT.to(self._device)).double())
+        return reward_B if self._limits is None else reward_B.clamp(*self._limits)
 
     def score_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The reward that a step pays for sequences that are known to be complete.

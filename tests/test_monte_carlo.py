@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import AutoregressivePolicy
+from agents import AutoregressivePolicy, monte_carlo
+from agents import policy as policy_module
 from agents.monte_carlo import action_values, last_step, stratified_uniforms
 from agents.networks import Core, CoreState
 from agents.policy import POLICIES
@@ -29,6 +30,13 @@ EDGES = [SequenceSpec(4, 1), SequenceSpec(1, 3), SequenceSpec(1, 3, 0)]
 kinds = st.sampled_from(sorted(POLICIES))
 
 
+@pytest.fixture(params=["as on a CPU", "as on a GPU"])
+def _both_forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That which finds out what has ended, and that which computes on."""
+    for module in (monte_carlo, policy_module):
+        monkeypatch.setattr(module, "may_look", lambda _: request.param == "as on a CPU")
+
+
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -41,6 +49,7 @@ def generator(seed: int = 0) -> torch.Generator:
     ids=["one", "stratified", "exact-last", "stratified-exact-last"],
 )
 @pytest.mark.parametrize("spec", SPECS, ids=show)
+@pytest.mark.usefixtures("_both_forms")
 def test_is_unbiased_for_every_sequence_and_step(
     spec: SequenceSpec, n_completions: int, stratified: bool, exact_last_step: bool, kind: str
 ) -> None:
@@ -263,6 +272,7 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
 
 @pytest.mark.theory
 @every_kind
+@pytest.mark.usefixtures("_both_forms")
 def test_completions_are_read_from_the_start_symbol(kind: str) -> None:
     """Eq. 13.40 again, on a policy whose choice is its first input's: one that skipped it would read something else."""
     spec = SequenceSpec(3, 3)
@@ -295,6 +305,7 @@ def test_sequences_of_one_token_need_no_completion() -> None:
 
 
 @pytest.mark.parametrize("stratified", [False, True], ids=["independent", "stratified"])
+@pytest.mark.usefixtures("_both_forms")
 def test_randomness_comes_from_the_generator_alone(stratified: bool) -> None:
     spec = SequenceSpec(4, 5, 3)
     policy = lstm(spec)
@@ -540,6 +551,7 @@ class RepeatsItsFirstToken(Core):
 
 @pytest.mark.theory
 @pytest.mark.parametrize("stratified", [False, True], ids=["independent", "stratified"])
+@pytest.mark.usefixtures("_both_forms")
 def test_a_completion_keeps_its_own_state_when_others_end(stratified: bool) -> None:
     """Eq. 13.40: the policy repeats the first token or ends, with probability 1/2 each; another token is a mix-up."""
     spec = SequenceSpec(5, 6, 4)

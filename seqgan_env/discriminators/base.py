@@ -95,7 +95,6 @@ class Discriminator(nn.Module):
         """
         return self
 
-    @torch.no_grad()
     def logits(self, tokens_BT: Tokens | Tensor, batch_size: int = 1024) -> npt.NDArray[np.float64]:
         """Score any number of sequences in evaluation mode (no dropout), a bounded number at a time.
 
@@ -110,6 +109,11 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: ``batch_size`` is below 1.
         """
+        return _array(self.tensor_logits(torch.as_tensor(tokens_BT, device=self.device), batch_size))
+
+    @torch.no_grad()
+    def tensor_logits(self, tokens_BT: Tensor, batch_size: int = 1024) -> Tensor:
+        """``logits`` of sequences that are where the network is, and stay there; ``logit_real_B`` has its dtype."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         return self._evaluate(self.scorer(len(tokens_BT)), tokens_BT, batch_size)
@@ -133,7 +137,12 @@ class Discriminator(nn.Module):
             doubled = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
             self._doubled = (fingerprint, doubled)
         doubled = self._doubled[1]
-        return self._evaluate(lambda tokens: functional_call(self, doubled, (tokens,)), tokens_BT, 256)
+
+        def score(tokens: Tensor) -> Tensor:
+            logit_real_B: Tensor = functional_call(self, doubled, (tokens,))
+            return logit_real_B
+
+        return _array(self._evaluate(score, torch.as_tensor(tokens_BT, device=self.device), 256))
 
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """``exact_logits`` of unfinished sequences, for shaping and for pictures.
@@ -143,17 +152,18 @@ class Discriminator(nn.Module):
         """
         return self.exact_logits(tokens_BT)
 
-    def _evaluate(
-        self, score: Callable[[Tensor], Tensor], tokens_BT: Tokens | Tensor, batch_size: int
-    ) -> npt.NDArray[np.float64]:
+    def _evaluate(self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int) -> Tensor:
         was_training = self.training
         self.eval()
         try:
-            tokens = torch.as_tensor(tokens_BT, device=self.device)
-            parts = [score(chunk).double().cpu() for chunk in tokens.split(batch_size)]
+            parts = [score(chunk) for chunk in tokens_BT.split(batch_size)]
         finally:
             self.train(was_training)
-        return np.concatenate([part.numpy() for part in parts]) if parts else np.zeros(0)
+        return torch.cat(parts) if parts else torch.zeros(0, device=tokens_BT.device)
+
+
+def _array(logit_real_B: Tensor) -> npt.NDArray[np.float64]:
+    return logit_real_B.cpu().double().numpy()
 
 
 class _Fingerprint:

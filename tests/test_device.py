@@ -1,0 +1,98 @@
+"""On a GPU a round looks at nothing before its end: no shape and no branch depends on the values of a tensor.
+
+Tensors on torch's device "meta" have shapes but no values, and whatever asks for a value fails: what runs there never
+waits for a GPU. That the form for the GPU gives the right numbers is what ``test_monte_carlo`` is run twice for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from agents import AutoregressivePolicy
+from agents import policy as policy_module
+from agents.device import may_look
+from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
+from agents.monte_carlo import action_values, last_step
+from agents.policy import POLICIES
+from seqgan_env.discriminators import CNNDiscriminator
+from seqgan_env.tokens import SequenceSpec
+from tests.builders import every_kind, make_policy
+
+EOS = pytest.mark.parametrize("eos_id", [None, 3])
+BATCH = 4
+
+
+def on_meta(kind: str, spec: SequenceSpec) -> AutoregressivePolicy:
+    observations = spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
+    policy = POLICIES[kind](observations, spaces.Discrete(spec.vocab_size), lambda _: 1e-3, eos_id=spec.eos_id)
+    return policy.to("meta")
+
+
+def test_what_looks_at_a_value_fails() -> None:
+    """The premise of the tests below."""
+    x = torch.zeros(3, device="meta")
+    assert not may_look(x.device)
+    for look in (lambda: x.item(), lambda: x.nonzero(), lambda: x[x > 0], lambda: x.cpu(), lambda: bool(x.any())):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            look()
+
+
+@EOS
+@every_kind
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(("stratified", "exact_last_step"), [(False, False), (True, True)])
+def test_an_estimate_and_its_gradient_never_wait(
+    kind: str, eos_id: int | None, baseline: str, stratified: bool, exact_last_step: bool
+) -> None:
+    spec = SequenceSpec(50, 8, eos_id)
+    policy, discriminator = on_meta(kind, spec), CNNDiscriminator(spec).to("meta")
+    tokens_BT = torch.zeros(BATCH, 8, dtype=torch.int64, device="meta")
+    reward_B = torch.zeros(BATCH, dtype=torch.float64, device="meta")
+    scored = []
+
+    def score(tokens_MT: torch.Tensor) -> torch.Tensor:
+        scored.append(len(tokens_MT))
+        return torch.nn.functional.logsigmoid(discriminator.tensor_logits(tokens_MT).double())
+
+    last = last_step(policy, tokens_BT, score) if exact_last_step else None
+    q_BT = action_values(policy, tokens_BT, reward_B, score, n_completions=3, stratified=stratified, last=last)
+    assert scored[-1] == 3 * BATCH * (6 if exact_last_step else 7)
+    chosen_BT = tokens_BT != spec.pad_id
+    advantage_BT = advantages(q_BT, chosen_BT, baseline, policy.core(tokens_BT).detach())
+    factor_BT = policy_gradient_factors(advantage_BT / root_mean_square(advantage_BT, chosen_BT), chosen_BT)
+    loss = -policy.weighted_log_prob(tokens_BT, factor_BT)[0]
+    if last is not None:
+        loss = loss + last_step_loss(last.log_prob_MV, last.q_MV, BATCH)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), 5.0)
+    assert all(p.grad is not None and p.grad.device.type == "meta" for p in policy.parameters())
+
+
+@every_kind
+def test_the_likelihood_is_the_same_without_a_look(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = SequenceSpec(5, 6, 1)
+    policy = make_policy(kind, spec, 0)
+    tokens_BT = torch.randint(2, 5, (20, 6), generator=torch.Generator().manual_seed(0))
+    for b in range(20):
+        tokens_BT[b, b % 6 :] = spec.pad_id
+        tokens_BT[b, b % 6] = 1
+    factor_BT = torch.randn(20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def everything() -> list[torch.Tensor]:
+        policy.zero_grad()
+        total, log_prob_BT = policy.weighted_log_prob(tokens_BT, factor_BT)
+        total.backward()
+        grads = [p.grad.clone() for p in policy.parameters() if p.grad is not None]
+        policy.zero_grad()
+        plain_BT = policy.log_prob(tokens_BT)
+        (plain_BT * factor_BT).sum().backward()
+        grads += [p.grad.clone() for p in policy.parameters() if p.grad is not None]
+        return [total.detach(), log_prob_BT, plain_BT.detach(), *grads]
+
+    looked = everything()
+    monkeypatch.setattr(policy_module, "may_look", lambda _: False)
+    for a, b in zip(looked, everything(), strict=True):
+        torch.testing.assert_close(a, b)
