@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.losses import BASELINES
+from seqgan_env.device import resolve_device
 from seqgan_env.rewards import REWARDS
-from seqgan_env.task import TaskConfig, resolve_device
+from seqgan_env.task import TaskConfig
 
 EXACT_REWARD = "exact_log_ratio"
 """The reward log p(Y) - log G(Y) of the optimal discriminator, where the source's likelihood is known."""

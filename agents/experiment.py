@@ -30,11 +30,11 @@ from agents.pretraining import MaximumLikelihoodTrainer
 from agents.report import write_report
 from agents.sb3 import SeqGANVecEnv
 from agents.seqgan import SeqGAN
+from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import DiscriminatorTrainer, OptimalDiscriminator, discriminator_scores
 from seqgan_env.metrics import likelihood_metrics
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources.base import KnownSource
-from seqgan_env.task import resolve_device
 from seqgan_env.vector_env import SeqGANVectorEnv
 from seqgan_env.vocabulary import Vocabulary
 

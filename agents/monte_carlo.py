@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agents.device import may_look
 from agents.policy import AutoregressivePolicy
+from seqgan_env.device import may_look
+from seqgan_env.progress import progress
 
 Score = Callable[[Tensor], Tensor]
 """Maps complete sequences ``(M, T)`` to their rewards ``(M,)``, float64."""
@@ -92,6 +93,7 @@ def action_values(
     state_A = tuple(part[:0] for part in policy.core.initial_state(1))
     token_A = everyone[:0]
     state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(batch))
+    bar = progress(sum(n * (horizon - t) for t, n in enumerate(n_lanes, start=1)), "completing", "token")
     for t in range(1, horizon):
         # positions count from 0: prefixes of t tokens are complete up to t - 1, and position t is drawn here
         state_B = policy.step(tokens_BT[:, t - 1], state_B)
@@ -113,9 +115,11 @@ def action_values(
             before_A = lanes_MT[row_A, t - 1]
             token_A = torch.where((before_A == spec.eos_id) | (before_A == spec.pad_id), spec.pad_id, token_A)
         lanes_MT[row_A, t] = token_A
+        bar.update(sum(n_lanes[:t]))  # those that have ended too: their tokens cost nothing, but were counted
         if spec.eos_id is not None and looks:
             alive = (token_A != spec.eos_id).nonzero().squeeze(1)
             row_A, token_A, state_A = row_A[alive], token_A[alive], tuple(part[alive] for part in state_A)
+    bar.close()
 
     q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=device)
     if len(lanes_MT):

@@ -13,10 +13,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from agents.device import may_look
 from agents.likelihood import token_log_prob, weighted_log_prob
 from agents.networks import AttentionCore, Core, CoreState, GruCore, LstmCore, TransformerCore
 from agents.sampling import sample_tokens
+from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 _CHUNK_TOKENS = 1 << 17  # read at once where no gradient is needed
@@ -92,7 +92,7 @@ class AutoregressivePolicy(BasePolicy):
             ``log_prob_BT`` in nats; exactly 0 at padding.
         """
         row_M, arguments = self._output_arguments(tokens_BT, temperature)
-        return self._at_tokens(tokens_BT, row_M, token_log_prob(*arguments))
+        return self._in_place(tokens_BT, row_M, token_log_prob(*arguments))
 
     def weighted_log_prob(self, tokens_BT: Tensor, factor_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of ``factor * log_prob`` over all tokens, a scalar with gradient: what every objective is.
@@ -109,33 +109,39 @@ class AutoregressivePolicy(BasePolicy):
         row_M, arguments = self._output_arguments(tokens_BT)
         factor_BT = factor_BT.detach().masked_fill(tokens_BT == self.spec.pad_id, 0)
         total, log_prob_M = weighted_log_prob(*arguments, factor_BT.flatten()[row_M].to(arguments[0].dtype))
-        return total, self._at_tokens(tokens_BT, row_M, log_prob_M)
+        return total, self._in_place(tokens_BT, row_M, log_prob_M)
 
     def _output_arguments(
         self, tokens_BT: Tensor, temperature: float = 1.0
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Rows of the flattened batch, among them all tokens; the states that predict these, the softmax, their ids."""
-        flat = tokens_BT.flatten()
+        n_columns = tokens_BT.shape[1]
+        row_M = torch.arange(tokens_BT.numel(), device=tokens_BT.device)
+        longest = n_columns
         if may_look(tokens_BT.device):
-            row_M = (flat != self.spec.pad_id).nonzero().squeeze(1)
-        else:
-            row_M = torch.arange(len(flat), device=flat.device)
-        hidden_MH = self.core(self._shift(tokens_BT)).flatten(0, 1)[row_M]
-        token_M = flat[row_M].clamp(max=self.spec.vocab_size - 1)
+            is_token_BT = tokens_BT != self.spec.pad_id
+            row_M, longest = row_M[is_token_BT.flatten()], int(is_token_BT.any(dim=0).sum())
+        hidden_BSH = self.core(self._shift(tokens_BT[:, : max(1, longest)]))
+        hidden_MH = hidden_BSH[row_M // n_columns, row_M % n_columns]
+        token_M = tokens_BT.flatten()[row_M].clamp(max=self.spec.vocab_size - 1)
         return row_M, (hidden_MH / temperature, self.output.weight, self.output.bias / temperature, token_M)
 
-    def _at_tokens(self, tokens_BT: Tensor, row_M: Tensor, log_prob_M: Tensor) -> Tensor:
-        """The log-probabilities in their places, 0 at padding."""
+    def _in_place(self, tokens_BT: Tensor, row_M: Tensor, log_prob_M: Tensor) -> Tensor:
+        """The log-probabilities where the tokens are, 0 at padding."""
         log_prob_BT = log_prob_M.new_zeros(tokens_BT.numel()).index_copy(0, row_M, log_prob_M).view(tokens_BT.shape)
         return log_prob_BT.masked_fill(tokens_BT == self.spec.pad_id, 0)
 
     @torch.no_grad()
     def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
         """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, in bounded memory."""
+        order_B = self.spec.lengths(tokens_BT).argsort(kind="stable")  # a chunk is read as far as its longest goes
         rows = max(1, _CHUNK_TOKENS // self.spec.max_length)
-        chunks = torch.from_numpy(np.ascontiguousarray(tokens_BT)).to(self.device).split(rows)
-        parts = [self.log_prob(chunk, temperature).double().sum(dim=1).cpu() for chunk in chunks]
-        return torch.cat(parts).numpy() if parts else np.zeros(0)
+        log_prob_B = np.zeros(len(tokens_BT))
+        for start in range(0, len(tokens_BT), rows):
+            index = order_B[start : start + rows]
+            chunk = torch.from_numpy(tokens_BT[index]).to(self.device)
+            log_prob_B[index] = self.log_prob(chunk, temperature).double().sum(dim=1).cpu().numpy()
+        return log_prob_B
 
     # Generation
 

@@ -21,13 +21,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_nor
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.device import may_look
 from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
 from agents.monte_carlo import action_values, last_step
 from agents.policy import POLICIES, AutoregressivePolicy
 from agents.pretraining import MaximumLikelihoodTrainer
 from agents.sb3 import SeqGANVecEnv, make_seqgan_vec_env
 from seqgan_env import mdp
+from seqgan_env.device import may_look
 from seqgan_env.seeding import torch_generator
 from seqgan_env.task import Task
 from seqgan_env.tokens import SequenceSpec, Tokens

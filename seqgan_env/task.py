@@ -19,6 +19,7 @@ from torch import Tensor
 
 from seqgan_env import mdp
 from seqgan_env.constraints import ActionMask, AllowedNext, Mask
+from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
 from seqgan_env.rewards import get_reward
 from seqgan_env.sources import build_source
@@ -159,23 +160,6 @@ def _load_function(name: str, value: Any) -> Callable[..., Any]:
         raise ValueError(f"{name} must be a function or 'module:function', got {value!r}")
     function: Callable[..., Any] = value
     return function
-
-
-def resolve_device(device: str) -> torch.device:
-    """``"auto"`` is a CUDA device where there is one, else the CPU.
-
-    Raises:
-        ValueError: there is no such device here.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(device)
-        torch.zeros((), device=resolved).item()
-    except (AssertionError, ImportError, RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise ValueError(f"device must be 'auto', 'cpu' or a device that is here; got {device!r}: {reason}") from error
-    return resolved
 
 
 class Task:

@@ -1,4 +1,4 @@
-"""On a GPU a round looks at nothing before its end: no shape and no branch depends on the values of a tensor.
+"""On a CPU what batches lack is left out; on a GPU no shape and no branch of a round depends on a tensor's values.
 
 Tensors on torch's device "meta" have shapes but no values, and whatever asks for a value fails: what runs there never
 waits for a GPU. That the form for the GPU gives the right numbers is what ``test_monte_carlo`` is run twice for.
@@ -13,10 +13,10 @@ from gymnasium import spaces
 
 from agents import AutoregressivePolicy
 from agents import policy as policy_module
-from agents.device import may_look
 from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
 from agents.monte_carlo import action_values, last_step
 from agents.policy import POLICIES
+from seqgan_env.device import may_look
 from seqgan_env.discriminators import CNNDiscriminator
 from seqgan_env.tokens import SequenceSpec
 from tests.builders import every_kind, make_policy
@@ -96,3 +96,72 @@ def test_the_likelihood_is_the_same_without_a_look(kind: str, monkeypatch: pytes
     monkeypatch.setattr(policy_module, "may_look", lambda _: False)
     for a, b in zip(looked, everything(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def of_any_length(spec: SequenceSpec, n: int, longest: int) -> torch.Tensor:
+    """Complete sequences of 1 to ``longest`` tokens, in no order."""
+    random = torch.Generator().manual_seed(longest)
+    tokens_BT = torch.randint(2, spec.vocab_size, (n, spec.max_length), generator=random)
+    length_B = torch.randint(1, longest + 1, (n,), generator=random)
+    tokens_BT[torch.arange(n), length_B - 1] = 1
+    return tokens_BT.masked_fill(torch.arange(spec.max_length) >= length_B[:, None], spec.pad_id)
+
+
+class TestWhatIsLeftOut:
+    """What a batch of short sequences spares changes nothing: beside a long one, which spares none, it is the same."""
+
+    spec = SequenceSpec(30, 12, 1)
+    filters = ((1, 5), (3, 4), (12, 3))
+
+    @pytest.mark.parametrize("longest", [1, 2, 5, 11, 12])
+    @pytest.mark.parametrize("prepared", [False, True])
+    def test_by_the_discriminator(self, longest: int, prepared: bool) -> None:
+        torch.manual_seed(0)
+        discriminator = CNNDiscriminator(self.spec, 8, self.filters).double().eval()
+        score = discriminator.scorer(1000) if prepared else discriminator
+        assert (score is not discriminator) is prepared
+        short_BT = of_any_length(self.spec, 9, longest)
+        long_1T = torch.full((1, 12), 2)
+        n_windows = []
+        for conv in discriminator._convolutions:
+            conv.register_forward_hook(lambda *call: n_windows.append(call[2].shape[2]))
+        alone_B, beside_B = score(short_BT), score(torch.cat([short_BT, long_1T]))[:-1]
+        torch.testing.assert_close(alone_B, beside_B)
+        if not prepared:
+            reached = int((short_BT != self.spec.pad_id).sum(dim=1).max())
+            assert n_windows == [min(12 - w + 1, reached + 1) for w, _ in self.filters] + [12, 10, 1]
+            gradients = [
+                torch.autograd.grad(x_B.sum(), list(discriminator.parameters())) for x_B in (alone_B, beside_B)
+            ]
+            for a, b in zip(*gradients, strict=True):
+                torch.testing.assert_close(a, b)
+
+    def test_by_sorting_what_is_scored(self) -> None:
+        torch.manual_seed(0)
+        discriminator = CNNDiscriminator(self.spec, 8, self.filters).double()
+        tokens_BT = of_any_length(self.spec, 50, 12)
+        one_by_one = [discriminator.logits(row_T[None])[0] for row_T in tokens_BT]
+        np.testing.assert_allclose(discriminator.logits(tokens_BT, batch_size=7), one_by_one, rtol=1e-12)
+
+    @every_kind
+    @pytest.mark.parametrize("longest", [1, 5, 12])
+    def test_by_the_policy(self, kind: str, longest: int) -> None:
+        policy = make_policy(kind, self.spec, 0)
+        short_BT = of_any_length(self.spec, 9, longest)
+        beside_BT = policy.log_prob(torch.cat([short_BT, torch.full((1, 12), 2)]))[:-1]
+        torch.testing.assert_close(policy.log_prob(short_BT), beside_BT)
+
+    @every_kind
+    def test_by_sorting_what_is_likely(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        policy = make_policy(kind, self.spec, 0)
+        tokens_BT = of_any_length(self.spec, 50, 12)
+        one_by_one = [policy.log_prob(row_T[None]).double().sum().item() for row_T in tokens_BT]
+        monkeypatch.setattr(policy_module, "_CHUNK_TOKENS", 7 * 12)
+        np.testing.assert_allclose(policy.sequence_log_prob(tokens_BT.numpy()), one_by_one, rtol=1e-6)
+
+    @every_kind
+    def test_of_nothing_is_nothing(self, kind: str) -> None:
+        policy = make_policy(kind, self.spec, 0)
+        empty_BT = torch.full((3, 12), self.spec.pad_id)
+        assert policy.log_prob(empty_BT).tolist() == np.zeros((3, 12)).tolist()
+        assert policy.sequence_log_prob(empty_BT[:0].numpy()).shape == (0,)

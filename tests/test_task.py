@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator, build_discriminator, save_discriminator
 from seqgan_env.rewards import REWARDS
-from seqgan_env.task import Task, TaskConfig, resolve_device
+from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.reference import all_sequences
 from tests.reference_env import TINY

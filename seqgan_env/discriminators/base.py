@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seqgan_env.device import may_look
+from seqgan_env.progress import progress
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
@@ -116,7 +118,12 @@ class Discriminator(nn.Module):
         """``logits`` of sequences that are where the network is, and stay there; ``logit_real_B`` has its dtype."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        return self._evaluate(self.scorer(len(tokens_BT)), tokens_BT, batch_size)
+        score = self.scorer(len(tokens_BT))
+        if self.spec.eos_id is None or len(tokens_BT) <= batch_size or not may_look(tokens_BT.device):
+            return self._evaluate(score, tokens_BT, batch_size)
+        # sequences of about the same length together, since a network may leave out what all of them lack
+        order_B = (tokens_BT != self.spec.pad_id).sum(dim=1).argsort(stable=True)
+        return self._evaluate(score, tokens_BT[order_B], batch_size)[order_B.argsort()]
 
     @torch.no_grad()
     def exact_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
@@ -156,7 +163,11 @@ class Discriminator(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            parts = [score(chunk) for chunk in tokens_BT.split(batch_size)]
+            parts = []
+            with progress(len(tokens_BT), "scoring", "sequence") as bar:
+                for chunk in tokens_BT.split(batch_size):
+                    parts.append(score(chunk))
+                    bar.update(len(chunk))
         finally:
             self.train(was_training)
         return torch.cat(parts) if parts else torch.zeros(0, device=tokens_BT.device)

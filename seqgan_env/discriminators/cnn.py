@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.tokens import SequenceSpec
 
@@ -94,8 +95,11 @@ class CNNDiscriminator(Discriminator):
 
     def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
-        embedded_BET = self.embedding(tokens_BT).transpose(1, 2)
-        pooled_BF = torch.cat([conv(embedded_BET).amax(dim=2) for conv in self.convolutions], dim=1)
+        embedded_BET, n_windows = self.embedding(tokens_BT).transpose(1, 2), self._n_windows(tokens_BT)
+        pooled_BF = torch.cat(
+            [conv(embedded_BET[..., : n_windows + conv.kernel_size[0] - 1]).amax(dim=2) for conv in self._convolutions],
+            dim=1,
+        )
         return self._judge(pooled_BF, generator)
 
     def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
@@ -104,7 +108,7 @@ class CNNDiscriminator(Discriminator):
         A convolution over embedded tokens is a sum of rows of the table embedding x filter. For more windows than there
         are tokens in the vocabulary it pays to make these tables once; the sums then cost no multiplication.
         """
-        convolutions = [conv for conv in self.convolutions if isinstance(conv, nn.Conv1d)]
+        convolutions = self._convolutions
         n_rows = self.spec.vocab_size + 1
         n_elements = n_rows * sum(conv.out_channels * conv.kernel_size[0] for conv in convolutions)
         if n * self.spec.max_length < n_rows or n_elements > _MAX_TABLE_ELEMENTS:
@@ -116,10 +120,12 @@ class CNNDiscriminator(Discriminator):
         ]
 
         def score(tokens_BT: Tensor) -> Tensor:
-            pooled = []
+            pooled, n_windows = [], self._n_windows(tokens_BT)
             for conv, table_RC in zip(convolutions, tables_RC, strict=True):
                 width = conv.kernel_size[0]
-                rows_BPK = tokens_BT.unfold(1, width, 1) + torch.arange(width, device=tokens_BT.device) * n_rows
+                rows_BPK = (
+                    tokens_BT.unfold(1, width, 1)[:, :n_windows] + torch.arange(width, device=tokens_BT.device) * n_rows
+                )
                 sums_BPC = F.embedding_bag(rows_BPK.flatten(0, 1), table_RC, mode="sum").unflatten(
                     0, rows_BPK.shape[:2]
                 )
@@ -127,6 +133,16 @@ class CNNDiscriminator(Discriminator):
             return self._judge(torch.cat(pooled, dim=1))
 
         return score
+
+    @property
+    def _convolutions(self) -> list[nn.Conv1d]:
+        return [conv for conv in self.convolutions if isinstance(conv, nn.Conv1d)]
+
+    def _n_windows(self, tokens_BT: Tensor) -> int:
+        """How many windows of each width are worth a look: all that hold a token, and one of padding for the others."""
+        if not may_look(tokens_BT.device):
+            return self.spec.max_length
+        return int((tokens_BT != self.spec.pad_id).any(dim=0).sum()) + 1
 
     def _judge(self, pooled_BF: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """What follows the convolutions and the maximum over time."""

@@ -1,0 +1,31 @@
+"""Where tensors are, and what depends on it."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """``"auto"`` is a CUDA device where there is one, else the CPU.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        resolved = torch.device(device)
+        torch.zeros((), device=resolved).item()
+    except (AssertionError, ImportError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise ValueError(f"device must be 'auto', 'cpu' or a device that is here; got {device!r}: {reason}") from error
+    return resolved
+
+
+def may_look(device: torch.device) -> bool:
+    """Whether to look at a tensor's values costs nothing but the look.
+
+    On a GPU the program would have to wait until all that it has asked for is done. There shapes must not depend on
+    values: what has ended is computed on, and masked.
+    """
+    return device.type == "cpu"
