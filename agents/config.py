@@ -13,6 +13,8 @@ from seqgan_env.device import resolve_device
 from seqgan_env.rewards import REWARDS
 from seqgan_env.task import TaskConfig
 
+PRECISIONS = ("highest", "high", "medium")
+"""What ``torch.set_float32_matmul_precision`` knows."""
 EXACT_REWARD = "exact_log_ratio"
 """The reward log p(Y) - log G(Y) of the optimal discriminator, where the source's likelihood is known."""
 
@@ -115,6 +117,9 @@ class TrainConfig:
     n_threads: int | None = None
     """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several, and on a machine
     that others use too they are far slower."""
+    matmul_precision: str | None = None
+    """highest, high or medium: what torch.set_float32_matmul_precision allows matrix products. "high" is TF32 on a GPU
+    that has it, "medium" bfloat16 on a processor that has it. None leaves it to torch: single precision everywhere."""
 
     def __post_init__(self) -> None:
         positive = [
@@ -135,9 +140,13 @@ class TrainConfig:
         for name in ("generator_learning_rate", "discriminator_learning_rate", "learning_rate", "final_learning_rate"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name, allowed in (("reward", (*REWARDS, EXACT_REWARD)), ("baseline", BASELINES)):
+        for name, allowed in (
+            ("reward", (*REWARDS, EXACT_REWARD)),
+            ("baseline", BASELINES),
+            ("matmul_precision", (None, *PRECISIONS)),
+        ):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}; got {getattr(self, name)!r}")
         if len(self.filter_widths) != len(self.filter_counts) or not self.filter_widths:
             raise ValueError(
                 "filter_widths and filter_counts must be as long as each other, "

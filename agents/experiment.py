@@ -80,6 +80,8 @@ class Experiment:
         self.config, self.out, self.progress = config, Path(out), progress
         if config.n_threads is not None:
             torch.set_num_threads(config.n_threads)
+        if config.matmul_precision is not None:
+            torch.set_float32_matmul_precision(config.matmul_precision)
         state = self._stored_state(resume, start_from)
         envs = SeqGANVectorEnv(config.n_episodes, autoreset_mode="SameStep", **dataclasses.asdict(config.task))
         self.env, self.task = SeqGANVecEnv(envs), envs.task

@@ -19,11 +19,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any, Literal, cast
 from unittest import mock
 
 import gymnasium as gym
@@ -36,7 +37,7 @@ from torch import nn
 from tqdm import tqdm
 
 import seqgan_env
-from agents import SeqGAN, make_seqgan_vec_env
+from agents import LstmPolicy, SeqGAN, make_seqgan_vec_env
 from agents.monte_carlo import action_values
 from agents.pretraining import MaximumLikelihoodTrainer
 from agents.report import markdown_table
@@ -48,7 +49,7 @@ from seqgan_env.discriminators import CNNDiscriminator, DiscriminatorTrainer
 from seqgan_env.metrics.likelihood import likelihood_metrics
 from seqgan_env.sources import LSTMOracle
 from seqgan_env.task import Task
-from seqgan_env.tokens import Tokens
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 PAGE = DOCS / "performance.md"
 PICTURE = DOCS / "performance.svg"
@@ -302,23 +303,29 @@ def run(
     threads: int = 2,
     references: bool = True,
     scaling: bool = True,
+    matmul_precision: Literal["highest", "high", "medium"] = "highest",
 ) -> None:
     """Measure and write the results.
 
     Args:
-        results: the JSON file; None is one for each kind of device.
+        results: the JSON file; None is one for each kind of device and precision.
         device: where the networks compute.
         repeats: of each path; the slow references are run three times.
         threads: of torch on the CPU.
         references: measure them too.
         scaling: measure how the costs grow too.
+        matmul_precision: as ``torch.set_float32_matmul_precision`` has it; the results say what it costs in accuracy.
     """
     torch.set_num_threads(threads)
-    results = results or RESULTS / ("speed.json" if device == "cpu" else f"speed_{device.split(':')[0]}.json")
+    differs = [device.split(":")[0]] * (device != "cpu") + [matmul_precision] * (matmul_precision != "highest")
+    results = results or RESULTS / f"{'_'.join(['speed', *differs])}.json"
     setting = Setting(Size(), device)
     document: dict[str, Any] = {"environment": describe(), "size": asdict(setting.size)}
+    document["precision"] = {"name": matmul_precision, **errors(setting, matmul_precision)}
+    torch.set_float32_matmul_precision(matmul_precision)
     document["paths"] = measure(paths(setting), device, repeats, references)
     document["environments"] = environments()
+    document["lengths"] = lengths()
     if device == "cpu":
         document["memory_mb"] = peak_memory()
     if scaling:
@@ -326,6 +333,28 @@ def run(
     results.parent.mkdir(exist_ok=True)
     results.write_text(json.dumps(document, indent=1) + "\n")
     print(f"wrote {results}", file=sys.stderr)
+
+
+def errors(setting: Setting, matmul_precision: str) -> dict[str, float]:
+    """The largest errors beside double precision, nats: of a reward log D and of a token's log-probability."""
+    policy, discriminator = setting.agent.policy, setting.task.discriminator
+    tokens_BT, double = setting.generated[:1000], copy.deepcopy(policy).double()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(matmul_precision)
+    try:
+        rewards = [
+            torch.nn.functional.logsigmoid(torch.from_numpy(logits(tokens_BT)))
+            for logits in (discriminator.logits, discriminator.exact_logits)
+        ]
+        with torch.no_grad():
+            tokens = torch.from_numpy(tokens_BT).to(policy.device)
+            log_probs = [generator.log_prob(tokens).double() for generator in (policy, double)]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    return {
+        "reward_error": float((rewards[0] - rewards[1]).abs().max()),
+        "log_prob_error": float((log_probs[0] - log_probs[1]).abs().max()),
+    }
 
 
 def rates(device: str = "cpu") -> dict[str, float]:
@@ -450,6 +479,32 @@ def growth(size: Size, device: str = "cpu", repeats: int = 3) -> dict[str, list[
             took = median(seconds(setting.estimate, device) for _ in range(repeats))
             grown[name].append({"value": value, "seconds": took})
     return grown
+
+
+def lengths(repeats: int = 5) -> dict[str, float]:
+    """How much faster it is to leave out what short sequences lack: random ones of about 25 of at most 51 tokens."""
+    spec, random = SequenceSpec(5000, 51, eos_id=0), np.random.default_rng(0)
+    length_B = np.clip(random.poisson(25, 5000), 1, spec.max_length)
+    tokens_BT = random.integers(1, spec.vocab_size, size=(5000, spec.max_length))
+    tokens_BT[np.arange(5000), length_B - 1] = spec.eos_id
+    tokens_BT[np.arange(spec.max_length) >= length_B[:, None]] = spec.pad_id
+    discriminator = CNNDiscriminator(spec)
+    observations = gym.spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
+    policy = LstmPolicy(observations, gym.spaces.Discrete(spec.vocab_size), lambda _: 1e-3, eos_id=spec.eos_id)
+    calls: dict[str, Callable[[], Any]] = {
+        "scoring": lambda: discriminator.logits(tokens_BT),
+        "likelihood": lambda: policy.sequence_log_prob(tokens_BT),
+    }
+    ratios: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats + 1):
+        for name, call in calls.items():
+            left_out = seconds(call)
+            with ExitStack() as stack:
+                for module in ("agents.policy", "seqgan_env.discriminators.base", "seqgan_env.discriminators.cnn"):
+                    stack.enter_context(mock.patch(f"{module}.may_look", return_value=False))
+                ratios[name].append(seconds(call) / left_out)
+    measured = {name: median(values[1:]) for name, values in ratios.items()}  # without a warm-up
+    return {"horizon": spec.max_length, "mean": float(length_B.mean()), **measured}
 
 
 def large(vocab_size: int = 50_000, max_length: int = 100, n_episodes: int = 64, n_completions: int = 16) -> None:
@@ -579,6 +634,17 @@ def tables(document: dict[str, Any]) -> str:
         f"maximum-likelihood steps, an evaluation {_ratio(took['evaluation'], took['maximum-likelihood epoch']):.2f} "
         f"maximum-likelihood epochs. Collecting the episodes is {_ratio(took['collection'], iterations):.1%} of an "
         f"iteration; without their reward, {_ratio(bare, iterations):.1%}.\n"
+    )
+    known = document["lengths"]
+    parts.append(
+        f"Of sequences of {known['mean']:.0f} of at most {known['horizon']} tokens the rest is left out: scores are "
+        f"{known['scoring']:.1f} times as fast as with it, likelihoods {known['likelihood']:.1f} times.\n"
+    )
+    precision = document["precision"]
+    parts.append(
+        f"Matrix products in {precision['name']} precision: a reward is off by at most "
+        f"{precision['reward_error']:.0e} nats, a token's log-probability by at most "
+        f"{precision['log_prob_error']:.0e}.\n"
     )
     if "memory_mb" in document:
         peak = document["memory_mb"]

@@ -76,3 +76,29 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) ->
 def test_the_tables_of_speed_are_made_from_the_committed_results() -> None:
     documents = [json.loads(file.read_text()) for file in speed.result_files()]
     assert "\n".join(speed.tables(document) for document in documents) == section(speed.PAGE, "speed")
+
+
+def test_speed_is_told_by_ratios_to_neighbours_in_time() -> None:
+    """A machine that becomes half as fast for one repeat moves no ratio."""
+    path = {"ours": [1.0, 2.0, 1.0], "reference": [8.0, 16.0, 8.0], "flops": 5e8, "bytes": 1e9, "target": ""}
+    rates = [{"flops": 1e9, "bytes": 4e9}, {"flops": 5e8, "bytes": 2e9}, {"flops": 1e9, "bytes": 4e9}]
+    row = speed.rows({"paths": {"it": {**path, "rates": rates}}})["it"]
+    assert row == {"seconds": 1.0, "floor": 0.75, "over_floor": 4 / 3, "reference": 8.0, "speedup": 8.0}
+
+
+def test_speed_is_measured_beside_the_machine_s_own() -> None:
+    calls: list[str] = []
+    both = speed.HotPath(lambda: calls.append("ours"), lambda: calls.append("reference"), flops=1.0)
+    alone = speed.HotPath(lambda: None)
+    measured = speed.measure({"both": both, "alone": alone}, repeats=2)
+    assert [len(measured["both"][of]) for of in ("ours", "reference", "rates")] == [2, 2, 2]
+    assert calls == ["ours"] + 2 * (9 * ["ours"] + ["reference"])  # a warm-up; what takes no time is run nine times
+    assert measured["alone"]["reference"] == []
+    assert all(rate > 1e6 for rates in measured["both"]["rates"] for rate in rates.values())
+
+
+def test_single_precision_is_near_double_precision() -> None:
+    size = speed.Size(vocab_size=200, max_length=6, n_episodes=4, n_sequences=50, filters=((1, 8), (3, 8)))
+    errors = speed.errors(speed.Setting(size), "highest")
+    assert 0 < errors["reward_error"] < 1e-5
+    assert 0 < errors["log_prob_error"] < 1e-4

@@ -32,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--device", "tpu9"], "device must be 'auto', 'cpu'"),
         (["--discriminator", "oracle"], "discriminator must be one of"),
         (["--baseline", "high"], "baseline must be one of"),
+        (["--matmul-precision", "double"], "matmul_precision must be one of None, highest, high, medium; got 'double'"),
         (["--vocab-size", "0"], "vocab_size must be"),
         (["--max-length", "0"], "max_length must be"),
         (["--n-completions", "0"], "n_completions must be at least 1, got 0"),

@@ -201,6 +201,16 @@ def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) 
     assert again == records  # nothing was done twice: not even the times differ
 
 
+@pytest.mark.parametrize("precision", [None, "highest", "high"])
+def test_the_precision_of_torch_is_what_the_run_asks_for(
+    precision: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    Experiment(dataclasses.replace(TINY, matmul_precision=precision), tmp_path / "run", progress=False)
+    assert asked == [precision] * (precision is not None)
+
+
 def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
     config = dataclasses.replace(
         TINY, n_real=20, generator_epochs=60, generator_patience=3, n_updates=0, generator_learning_rate=0.05
