@@ -486,7 +486,7 @@ def lengths(repeats: int = 5) -> dict[str, float]:
     spec, random = SequenceSpec(5000, 51, eos_id=0), np.random.default_rng(0)
     length_B = np.clip(random.poisson(25, 5000), 1, spec.max_length)
     tokens_BT = random.integers(1, spec.vocab_size, size=(5000, spec.max_length))
-    tokens_BT[np.arange(5000), length_B - 1] = spec.eos_id
+    tokens_BT[np.arange(5000), length_B - 1] = 0
     tokens_BT[np.arange(spec.max_length) >= length_B[:, None]] = spec.pad_id
     discriminator = CNNDiscriminator(spec)
     observations = gym.spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
