@@ -256,36 +256,36 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: the lanes (n, b) are read as (b, n)",
         _MONTE_CARLO,
-        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
-        "q_BT[:, :-1] = reward_PNB.flatten(1).unflatten(1, (batch, n)).mean(dim=2).t()",
+        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[branch, t] = reward_M.view(-1, n).mean(dim=1)",
         ("monte_carlo",),
     ),
     Mutation(
-        "completions: the values (t, b) are read as (b, t)",
+        "completions: the values of one prefix are those of another sequence",
         _MONTE_CARLO,
-        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
-        "q_BT[:, :-1] = reward_PNB.mean(dim=1).reshape(batch, horizon - 1)",
+        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[branch.flip(0), t] = reward_M.view(n, -1).mean(dim=0)",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: a lane goes on from the state of another sequence",
         _MONTE_CARLO,
-        "branch = sequence_M[new]",
-        "branch = sequence_M[new].sort().values",
+        "state_S = tuple(part[branch] for part in state_B)",
+        "state_S = tuple(part[branch.flip(0)] for part in state_B)",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: Q of a token is that of the prefix without it",
         _MONTE_CARLO,
-        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
-        "q_BT[:, 1:] = reward_PNB.mean(dim=1).t()",
+        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[branch, t + 1] = reward_M.view(n, -1).mean(dim=0)",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: Q of a token is that of the prefix with the next one",
         _MONTE_CARLO,
-        "q_BT[:, :-1] = reward_PNB.mean(dim=1).t()",
-        "q_BT[:, : horizon - 2] = reward_PNB.mean(dim=1).t()[:, 1:]",
+        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[branch, t - 1] = reward_M.view(n, -1).mean(dim=0)",
         ("monte_carlo",),
     ),
     Mutation(
@@ -298,7 +298,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: the prefix is read without the start symbol",
         _MONTE_CARLO,
-        "state_B = policy.read(torch.full_like(tokens_BT, spec.pad_id))",
+        "state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(batch))",
         "state_B = policy.core.initial_state(batch)",
         ("monte_carlo",),
     ),
@@ -312,29 +312,43 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: after one lane ends, the others take each other's states",
         _MONTE_CARLO,
-        "row_A, state_A = row_A[alive], tuple(part[alive] for part in state_A)",
-        "row_A, state_A = row_A[alive], tuple(part[: len(alive)] for part in state_A)",
+        "tuple(part[alive] for part in state_A)",
+        "tuple(part[: len(alive)] for part in state_A)",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: all of one prefix begin with the same random number",
+        _MONTE_CARLO,
+        "policy.choose(state_S, uniform_BN=uniform_SN)",
+        "policy.choose(state_S, uniform_BN=uniform_SN[:, :1].expand(-1, n))",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: on a GPU they go on after end-of-sequence",
+        _MONTE_CARLO,
+        "(before_A == spec.eos_id) | (before_A == spec.pad_id)",
+        "before_A == spec.pad_id",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: stratified draws are not put in random order",
         _MONTE_CARLO,
-        "part_BN = torch.rand(shape, generator=generator, device=device).argsort(dim=1)",
-        "part_BN = torch.arange(n, device=device).expand(shape)",
+        "part_SN = torch.rand(n_rows, n, generator=generator, device=device).argsort(dim=1)",
+        "part_SN = torch.arange(n, device=device).expand(n_rows, n)",
         ("monte_carlo",),
     ),
     Mutation(
         "last token: its reward is divided by N too",
         _MONTE_CARLO,
-        "q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT)",
-        "q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT) / n",
+        "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])",
+        "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None] / n)",
         ("monte_carlo",),
     ),
     Mutation(
         "last token: the reward stands at T, where sequences end earlier",
         _MONTE_CARLO,
-        "q_BT[torch.arange(batch, device=device), length_B - 1] = reward_B.to(q_BT)",
-        "q_BT[torch.arange(batch, device=device), -1] = reward_B.to(q_BT)",
+        "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])",
+        "return q_BT.index_copy_(1, length_B[:1] * 0 + horizon - 1, reward_B.to(q_BT)[:, None])",
         ("monte_carlo",),
     ),
     Mutation(
@@ -440,8 +454,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "baseline: the regression is used on the half that it was fitted on",
         _LOSSES,
-        "value_BT[~half_B] = x_BTH[~half_B] @ weight_H",
-        "value_BT[half_B] = x_BTH[half_B] @ weight_H",
+        "torch.where(half_B[:, None], value_BT, x_BTH @ weight_H)",
+        "torch.where(half_B[:, None], x_BTH @ weight_H, value_BT)",
         ("losses",),
     ),
     Mutation(
@@ -496,19 +510,25 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("policy",),
     ),
     Mutation(
-        "generator: padding is counted in the log-probability",
+        "generator: on a GPU padding is counted in the log-probability",
         _POLICY,
-        """\
-        is_token_BT = tokens_BT != self.spec.pad_id
-        hidden_MH = self.core(self._shift(tokens_BT))[is_token_BT]
-""",
-        """\
-        inputs_BT = self._shift(tokens_BT)
-        tokens_BT = tokens_BT.clamp(max=self.spec.vocab_size - 1)
-        is_token_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
-        hidden_MH = self.core(inputs_BT)[is_token_BT]
-""",
-        ("policy",),
+        "return log_prob_BT.masked_fill(tokens_BT == self.spec.pad_id, 0)",
+        "return log_prob_BT",
+        ("device",),
+    ),
+    Mutation(
+        "generator: on a GPU padding has a gradient",
+        _POLICY,
+        "factor_BT.detach().masked_fill(tokens_BT == self.spec.pad_id, 0)",
+        "factor_BT.detach()",
+        ("device",),
+    ),
+    Mutation(
+        "generator: a likelihood is that of another sequence, sorted by length",
+        _POLICY,
+        "log_prob_B[index] =",
+        "log_prob_B[start : start + rows] =",
+        ("device",),
     ),
     Mutation(
         "generator: end-of-sequence does not end a sample",
@@ -598,8 +618,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "log-probability: the logits are multiplied by the temperature",
         _POLICY,
-        "(hidden_MH / temperature, output.weight",
-        "(hidden_MH * temperature, output.weight",
+        "(hidden_MH / temperature, self.output.weight",
+        "(hidden_MH * temperature, self.output.weight",
         ("policy",),
     ),
     Mutation(
@@ -640,8 +660,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "sampling: all lanes draw with one random number",
         _SAMPLING,
-        "uniform_M1 = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)",
-        "uniform_M1 = torch.rand(1, 1, generator=generator, dtype=hidden_MH.dtype).expand(n_rows, 1)",
+        "torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)",
+        "torch.rand(1, 1, generator=generator, dtype=hidden_MH.dtype).expand(n_rows, 1)",
         ("sampling",),
     ),
     # the discriminator and the rewards, 13.32 and 13.35 to 13.38
@@ -686,6 +706,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "was_training = self.training\n        self.eval()",
         "was_training = self.training\n        self.train()",
         ("discriminators", "task", "env"),
+    ),
+    Mutation(
+        "discriminator: the window of padding is left out with the others",
+        "seqgan_env/discriminators/cnn.py",
+        "any(dim=0).sum()) + 1",
+        "any(dim=0).sum())",
+        ("device",),
+    ),
+    Mutation(
+        "discriminator: a score is that of another sequence, sorted by length",
+        "seqgan_env/discriminators/base.py",
+        "[order_B.argsort()]",
+        "[order_B]",
+        ("device",),
     ),
     Mutation(
         "discriminator: the loss takes real for label 0",
