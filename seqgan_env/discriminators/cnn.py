@@ -115,8 +115,7 @@ class CNNDiscriminator(Discriminator):
             return self
         # row k * (V + 1) + v: what token v contributes at place k of a window
         tables_RC = [
-            torch.einsum("ve,cek->kvc", self.embedding.weight, conv.weight).reshape(-1, conv.out_channels)
-            for conv in convolutions
+            torch.matmul(self.embedding.weight, conv.weight.permute(2, 1, 0)).flatten(0, 1) for conv in convolutions
         ]
 
         def score(tokens_BT: Tensor) -> Tensor:
