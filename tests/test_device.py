@@ -71,8 +71,10 @@ def test_an_estimate_and_its_gradient_never_wait(
     assert all(p.grad is not None and p.grad.device.type == "meta" for p in policy.parameters())
 
 
+@pytest.mark.theory
 @every_kind
 def test_the_likelihood_is_the_same_without_a_look(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eq. 13.31 and its gradient, where sequences have ended: the form for a GPU and that for a CPU."""
     spec = SequenceSpec(5, 6, 1)
     policy = make_policy(kind, spec, 0)
     tokens_BT = torch.randint(2, 5, (20, 6), generator=torch.Generator().manual_seed(0))
@@ -107,8 +109,9 @@ def of_any_length(spec: SequenceSpec, n: int, longest: int) -> torch.Tensor:
     return tokens_BT.masked_fill(torch.arange(spec.max_length) >= length_B[:, None], spec.pad_id)
 
 
+@pytest.mark.theory
 class TestWhatIsLeftOut:
-    """What a batch of short sequences spares changes nothing: beside a long one, which spares none, it is the same."""
+    """Eq. 13.31 and 13.32 for a batch of short sequences are those beside a long one, for which nothing is spared."""
 
     spec = SequenceSpec(30, 12, 1)
     filters = ((1, 5), (3, 4), (12, 3))
