@@ -11,8 +11,9 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import AutoregressivePolicy
+from agents import AutoregressivePolicy, SeqGAN, make_seqgan_vec_env
 from agents import policy as policy_module
+from agents import seqgan as seqgan_module
 from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
 from agents.monte_carlo import action_values, last_step
 from agents.policy import POLICIES
@@ -168,3 +169,15 @@ class TestWhatIsLeftOut:
         empty_BT = torch.full((3, 12), self.spec.pad_id)
         assert policy.log_prob(empty_BT).tolist() == np.zeros((3, 12)).tolist()
         assert policy.sequence_log_prob(empty_BT[:0].numpy()).shape == (0,)
+
+
+def test_scores_of_an_environment_in_this_process_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make_seqgan_vec_env("SeqGANTiny-v0", n_envs=2, reward_clip=[-0.69, None])
+    agent = SeqGAN("LstmPolicy", env, seed=0)
+    tokens_BT = agent.policy.sample(300, torch.Generator().manual_seed(0))
+    looked_B = agent._score(tokens_BT)
+    assert (looked_B == -0.69).any()
+    assert (looked_B > -0.69).any()
+    monkeypatch.setattr(seqgan_module, "may_look", lambda _: False)
+    monkeypatch.setattr(env, "env_method", None)  # which hands arrays around
+    torch.testing.assert_close(agent._score(tokens_BT), looked_B)
