@@ -1,6 +1,6 @@
 """How fast the hot paths are: against a plain reference, against the arithmetic floor, and how their cost grows.
 
-``python -m benchmarks.speed run`` measures at the size of the paper (some twenty minutes on two cores) and writes
+``python -m benchmarks.speed run`` measures at the size of the paper (a quarter of an hour on two cores) and writes
 ``benchmarks/results/speed.json``; ``--device cuda`` measures the same on a GPU and writes ``speed_cuda.json``.
 ``python -m benchmarks.speed report`` writes the table and the picture of ``docs/performance.md`` from the files.
 
