@@ -10,9 +10,6 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from seqgan_env.softmax import LOG2_E, Logits2, log2_prob
 
-_CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}
-"""Logits held at once: on a CPU 4 MB."""
-
 
 def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:
     """``log softmax(W h + c)[y]`` of each row's token y (eq. 13.30), nats, shape ``(M,)``, with gradient.
@@ -89,8 +86,7 @@ def _pass(
     if factor_M is not None:
         grad_hidden_MH = torch.empty_like(hidden_MH)
         grad_weight_VH, grad_bias_V = torch.zeros_like(weight_VH), torch.zeros_like(bias_V)
-    chunk = _CHUNK_ELEMENTS.get(hidden_MH.device.type, _CHUNK_ELEMENTS["cuda"])
-    logits2 = Logits2(hidden_MH, weight_VH, bias_V, chunk=chunk)
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V)
     for rows in logits2.chunks:
         x_CV = logits2.of(rows)
         log2_prob_M[rows], total_C1 = log2_prob(x_CV, token_M[rows])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from agents.policy import AutoregressivePolicy
 from seqgan_env.device import may_look
+from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.progress import progress
 
 Score = Callable[[Tensor], Tensor]
@@ -49,8 +51,9 @@ def action_values(
     For the last token it is the reward of the sequence itself (eq. 13.38); for an earlier one the mean reward of
     ``n_completions`` continuations of ``Y_{1:t}`` by the policy, which is unbiased for eq. 13.40.
 
-    All completions of all prefixes advance together, one position at a time: at position t those that began earlier
-    read the token they chose last, those that begin here start from the state of the sequence they branch off.
+    The completions of all prefixes of some sequences advance together, one position at a time: at position t those that
+    began earlier read the token they chose last, those that begin here start from the state of the sequence they branch
+    off. How many sequences advance together changes nothing but rounding: the random numbers are drawn beforehand.
 
     Args:
         policy: the rollout policy. The estimate is unbiased for this policy's Q, not for that of the policy that drew
@@ -73,63 +76,105 @@ def action_values(
     """
     if n_completions < 1:
         raise ValueError(f"n_completions must be at least 1, got {n_completions}")
-    spec = policy.spec
-    n, (batch, horizon) = n_completions, tokens_BT.shape
+    batch, horizon = tokens_BT.shape
     device = tokens_BT.device
-    length_B = (tokens_BT != spec.pad_id).sum(dim=1)
+    looks = may_look(device)  # which sequences have ended; otherwise their prefixes are completed too, and masked below
+    position_T = torch.arange(horizon, device=device)
+    length_B = (tokens_BT != policy.spec.pad_id).sum(dim=1)
 
-    looks = may_look(device)  # which sequences and lanes have ended; otherwise all go on to the horizon
-    n_prefixes = horizon - 1 if last is None else max(0, horizon - 2)
-    everyone = torch.arange(batch, device=device)
-    # which sequences have a token after their first 1, 2, ...
-    branching = [everyone[length_B > t] if looks else everyone for t in range(1, n_prefixes + 1)]
+    # The prefixes, those of one sequence side by side: Y_{1:t} of sequence_P, and t of them.
+    n_lengths = max(0, horizon - (1 if last is None else 2))
+    prefix_P = torch.arange(batch * n_lengths, device=device)
+    if looks:
+        prefix_P = prefix_P[(position_T[1 : n_lengths + 1] < length_B[:, None]).flatten()]
+    sequence_P, t_P = prefix_P // max(1, n_lengths), prefix_P % max(1, n_lengths) + 1
 
-    # One lane for each (prefix length, completion, sequence).
-    n_lanes = [n * len(branch) for branch in branching]
-    lanes_MT = tokens_BT[torch.cat([everyone[:0], *(branch.repeat(n) for branch in branching)])]
-    for t, lanes in enumerate(lanes_MT.split(n_lanes), start=1):
-        lanes[:, t:] = spec.pad_id
-    row_A = everyone[:0]  # the lanes that are being written
-    state_A = tuple(part[:0] for part in policy.core.initial_state(1))
-    token_A = everyone[:0]
-    state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(batch))
-    bar = progress(sum(n * (horizon - t) for t, n in enumerate(n_lanes, start=1)), "completing", "token")
+    uniform_PNT = torch.rand(
+        len(prefix_P), n_completions, horizon, generator=generator, device=device, dtype=policy.output.weight.dtype
+    )
+    if stratified:
+        first_PN = stratified_uniforms(len(prefix_P), n_completions, generator, device).to(uniform_PNT)
+        uniform_PNT.scatter_(2, t_P[:, None, None].expand(-1, n_completions, 1), first_PN[:, :, None])
+    lanes_PNT = tokens_BT[sequence_P, None].repeat(1, n_completions, 1)
+    lanes_PNT.masked_fill_(position_T >= t_P[:, None, None], policy.spec.pad_id)
+
+    n_missing = int((horizon - t_P).sum()) if looks else batch * sum(range(horizon - n_lengths, horizon))
+    bar = progress(n_completions * n_missing, "completing", "token")
+
+    def complete(rows: slice) -> None:
+        """The prefixes of some sequences."""
+        some = slice(None)
+        if rows != slice(0, batch):
+            some = slice(*torch.searchsorted(sequence_P, torch.tensor([rows.start, rows.stop])).tolist())
+        of_P = sequence_P[some] - rows.start
+        _complete(policy, tokens_BT[rows], of_P, t_P[some], n_lengths, uniform_PNT[some], lanes_PNT[some], bar)
+
+    work = n_completions * n_lengths * horizon / 2 * policy.spec.vocab_size
+    parallel_map(complete, row_parts(batch, work) if looks else [slice(0, batch)], device)
+    bar.close()
+
+    q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=device)
+    if len(lanes_PNT):
+        q_BT[sequence_P, t_P - 1] = score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)
+    if last is not None and horizon > 1:
+        q_BT[last.sequence_M, -2] = last.value_M
+    q_BT.masked_fill_(position_T >= length_B[:, None], 0)
+    return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])
+
+
+def _complete(
+    policy: AutoregressivePolicy,
+    tokens_BT: Tensor,
+    sequence_P: Tensor,
+    t_P: Tensor,
+    n_lengths: int,
+    uniform_PNT: Tensor,
+    lanes_PNT: Tensor,
+    bar: tqdm[Any],
+) -> None:
+    """Write the completions into their lanes.
+
+    Args:
+        policy: draws them.
+        tokens_BT: sequences.
+        sequence_P: where in the batch the sequence is whose prefix is completed.
+        t_P: how many tokens of it are given, 1 to ``n_lengths``.
+        n_lengths: where nobody may look, each sequence has all these prefixes, in order.
+        uniform_PNT: where to invert the distribution of each token.
+        lanes_PNT: the prefixes, N times each.
+        bar: counts the tokens.
+    """
+    spec, looks = policy.spec, may_look(tokens_BT.device)
+    n, horizon = lanes_PNT.shape[1:]
+    lanes_MT, uniform_MT = lanes_PNT.flatten(0, 1), uniform_PNT.flatten(0, 1)  # views
+    state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(len(tokens_BT)))
+    # the lanes that are being written, the tokens they chose last, and the states in which they did
+    row_A, token_A, state_A = t_P[:0], t_P[:0], tuple(part[:0] for part in state_B)
+    everything_P, n_begun = torch.arange(len(t_P), device=t_P.device), 0
     for t in range(1, horizon):
         # positions count from 0: prefixes of t tokens are complete up to t - 1, and position t is drawn here
         state_B = policy.step(tokens_BT[:, t - 1], state_B)
         if len(row_A):
             state_A = policy.step(token_A, state_A)
-            token_A = policy.choose(state_A, generator)
-        if t <= n_prefixes:
-            branch, first = branching[t - 1], sum(n_lanes[: t - 1])
-            state_S = tuple(part[branch] for part in state_B)
-            draw = stratified_uniforms if stratified else uniforms
-            uniform_SN = draw(len(branch), n, generator, device, state_S[0].dtype)
-            token_A = torch.cat([token_A, policy.choose(state_S, uniform_BN=uniform_SN).t().flatten()])
+            token_A = policy.choose(state_A, uniform_BN=uniform_MT[row_A, t, None]).squeeze(1)
+        if t <= n_lengths:
+            prefix_S = (t_P == t).nonzero().squeeze(1) if looks else everything_P[t - 1 :: n_lengths]
+            state_S = tuple(part[sequence_P[prefix_S]] for part in state_B)
+            token_SN = policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])
+            token_A = torch.cat([token_A, token_SN.flatten()])
             state_A = tuple(
-                torch.cat([old, new.repeat(n, *[1] * (new.ndim - 1))])
-                for old, new in zip(state_A, state_S, strict=True)
+                torch.cat([old, new.repeat_interleave(n, dim=0)]) for old, new in zip(state_A, state_S, strict=True)
             )
-            row_A = torch.cat([row_A, torch.arange(first, first + n_lanes[t - 1], device=device)])
+            row_A = torch.cat([row_A, (prefix_S[:, None] * n + torch.arange(n, device=t_P.device)).flatten()])
+            n_begun += len(prefix_S) * n
         if spec.eos_id is not None and not looks:
             before_A = lanes_MT[row_A, t - 1]
             token_A = torch.where((before_A == spec.eos_id) | (before_A == spec.pad_id), spec.pad_id, token_A)
         lanes_MT[row_A, t] = token_A
-        bar.update(sum(n_lanes[:t]))  # those that have ended too: their tokens cost nothing, but were counted
+        bar.update(n_begun)  # those that have ended too: their tokens cost nothing, but were counted
         if spec.eos_id is not None and looks:
             alive = (token_A != spec.eos_id).nonzero().squeeze(1)
             row_A, token_A, state_A = row_A[alive], token_A[alive], tuple(part[alive] for part in state_A)
-    bar.close()
-
-    q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=device)
-    if len(lanes_MT):
-        rewards = score(lanes_MT).to(q_BT).split(n_lanes)
-        for t, (branch, reward_M) in enumerate(zip(branching, rewards, strict=True)):
-            q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)
-    if last is not None and horizon > 1:
-        q_BT[last.sequence_M, -2] = last.value_M
-    q_BT.masked_fill_(torch.arange(horizon, device=device) >= length_B[:, None], 0)
-    return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])
 
 
 def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> LastStep:
@@ -160,21 +205,13 @@ def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> 
     return LastStep(sequence_M, log_prob_MV, q_MV)
 
 
-def uniforms(
-    n_rows: int, n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """Independent numbers from 0 to 1, ``uniform_SN``."""
-    return torch.rand(n_rows, n, generator=generator, device=device, dtype=dtype)
-
-
-def stratified_uniforms(
-    n_rows: int, n: int, generator: torch.Generator | None, device: torch.device, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """Numbers from 0 to 1 of which each row has one in each n-th part, in random order, ``uniform_SN``.
+def stratified_uniforms(n_rows: int, n: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Numbers from 0 to 1 of which each row has one in each n-th part, in random order, ``uniform_SN``, float64.
 
     Each of the n alone is uniform, so a token at which it inverts a cumulative distribution follows that distribution
     (eq. 13.30). Together they cannot all fall on the same side, and the variance of a mean over them is at most that of
     independent ones.
     """
     part_SN = torch.rand(n_rows, n, generator=generator, device=device).argsort(dim=1)
-    return ((part_SN + uniforms(n_rows, n, generator, device)) / n).to(dtype)
+    inside_SN = torch.rand(n_rows, n, generator=generator, device=device, dtype=torch.float64)
+    return (part_SN + inside_SN) / n

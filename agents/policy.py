@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from agents.likelihood import token_log_prob, weighted_log_prob
 from agents.networks import AttentionCore, Core, CoreState, GruCore, LstmCore, TransformerCore
-from agents.sampling import sample_tokens
+from agents.sampling import check_sampling, sample_tokens
 from seqgan_env.device import may_look
+from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.tokens import SequenceSpec, Tokens
 
-_CHUNK_TOKENS = 1 << 17  # read at once where no gradient is needed
+_CHUNK_TOKENS = 1 << 14  # read at once where no gradient is needed
 
 
 class AutoregressivePolicy(BasePolicy):
@@ -135,12 +136,15 @@ class AutoregressivePolicy(BasePolicy):
     def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
         """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, in bounded memory."""
         order_B = self.spec.lengths(tokens_BT).argsort(kind="stable")  # a chunk is read as far as its longest goes
-        rows = max(1, _CHUNK_TOKENS // self.spec.max_length)
+        size = max(1, _CHUNK_TOKENS // self.spec.max_length)
         log_prob_B = np.zeros(len(tokens_BT))
-        for start in range(0, len(tokens_BT), rows):
-            index = order_B[start : start + rows]
+
+        def evaluate(index: npt.NDArray[np.int64]) -> None:
             chunk = torch.from_numpy(tokens_BT[index]).to(self.device)
             log_prob_B[index] = self.log_prob(chunk, temperature).double().sum(dim=1).cpu().numpy()
+
+        chunks = [order_B[start : start + size] for start in range(0, len(tokens_BT), size)]
+        parallel_map(evaluate, chunks, self.device)
         return log_prob_B
 
     # Generation
@@ -208,23 +212,37 @@ class AutoregressivePolicy(BasePolicy):
         """
         spec = self.spec
         tokens_BT = tokens_BT.clone()
-        length_B = (tokens_BT != spec.pad_id).sum(dim=1)
-        ended_B = length_B == spec.max_length
-        if spec.eos_id is not None:
-            ended_B |= (tokens_BT == spec.eos_id).any(dim=1)
-        row_M = (~ended_B).nonzero().squeeze(1)
-        length_M, state = length_B[row_M], self.read(tokens_BT[row_M])
-        while len(row_M):
-            token_M = self.choose(state, generator, temperature, top_k=top_k, top_p=top_p)
-            tokens_BT[row_M, length_M] = token_M
-            length_M = length_M + 1
-            alive_M = length_M < spec.max_length
+        uniform_BT = torch.rand(
+            tokens_BT.shape, generator=generator, device=tokens_BT.device, dtype=self.output.weight.dtype
+        )
+        check_sampling(temperature, top_k, top_p)  # also where no token is missing
+
+        def finish(rows: slice) -> None:
+            """Write the rows' missing tokens."""
+            rows_BT = tokens_BT[rows]
+            length_B = (rows_BT != spec.pad_id).sum(dim=1)
+            ended_B = length_B == spec.max_length
             if spec.eos_id is not None:
-                alive_M &= token_M != spec.eos_id
-            keep = alive_M.nonzero().squeeze(1)
-            row_M, length_M = row_M[keep], length_M[keep]
-            if len(keep):
-                state = self.step(token_M[keep], tuple(part[keep] for part in state))
+                ended_B |= (rows_BT == spec.eos_id).any(dim=1)
+            row_M = (~ended_B).nonzero().squeeze(1)
+            length_M, state = length_B[row_M], self.read(rows_BT[row_M])
+            while len(row_M):
+                uniform_M1 = uniform_BT[rows][row_M, length_M, None]
+                token_M = self.choose(
+                    state, temperature=temperature, top_k=top_k, top_p=top_p, uniform_BN=uniform_M1
+                ).squeeze(1)
+                rows_BT[row_M, length_M] = token_M
+                length_M = length_M + 1
+                alive_M = length_M < spec.max_length
+                if spec.eos_id is not None:
+                    alive_M &= token_M != spec.eos_id
+                keep = alive_M.nonzero().squeeze(1)
+                row_M, length_M = row_M[keep], length_M[keep]
+                if len(keep):
+                    state = self.step(token_M[keep], tuple(part[keep] for part in state))
+
+        parts = row_parts(len(tokens_BT), float(spec.max_length * spec.vocab_size))
+        parallel_map(finish, parts, tokens_BT.device)
         return tokens_BT
 
     def sample(

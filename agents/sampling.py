@@ -10,7 +10,6 @@ from torch import Tensor
 from seqgan_env.softmax import LOG2_E, Logits2
 
 _BLOCK = 64
-_CHUNK_ELEMENTS = 1 << 20  # probabilities in flight: 4 MB, so that they stay in the processor's cache
 _BELOW_ONE = 1.0 - 2.0**-23
 
 
@@ -56,7 +55,7 @@ def sample_tokens(
     check_sampling(temperature, top_k, top_p)
     n_kept = vocab_size if top_k is None else min(top_k, vocab_size)
     mass = 1.0 if top_p is None else top_p
-    logits2 = Logits2(hidden_MH, weight_VH, bias_V, chunk=_CHUNK_ELEMENTS, scale=1 / temperature, multiple=_BLOCK)
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V, scale=1 / temperature, multiple=_BLOCK)
     shape: tuple[int, ...] = (n_rows,)
     if uniform_MN is None:
         uniform_MN = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import likelihood
 from agents.likelihood import token_log_prob, weighted_log_prob
+from seqgan_env import softmax
 
 
 def inputs(n: int, vocab_size: int, hidden_dim: int, seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:
@@ -35,7 +35,7 @@ def test_it_is_the_log_softmax_whatever_the_chunks(
 ) -> None:
     """Equation 13.30 and its gradient, with an upstream gradient of each row's own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(likelihood._CHUNK_ELEMENTS, "cpu", elements)
+        patch.setitem(softmax._CHUNK_ELEMENTS, "cpu", elements)
         *ours, token_M = inputs(n, vocab_size, hidden_dim, seed, scale=3.0)
         *theirs, _ = inputs(n, vocab_size, hidden_dim, seed, scale=3.0)
         log_prob_M = token_log_prob(*ours, token_M)
@@ -54,7 +54,7 @@ def test_it_is_the_log_softmax_whatever_the_chunks(
 def test_the_weighted_sum_is_that_of_the_log_probabilities(n: int, vocab_size: int, elements: int, seed: int) -> None:
     """In value and gradient, whatever the chunks; what becomes of the sum scales its gradient."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(likelihood._CHUNK_ELEMENTS, "cpu", elements)
+        patch.setitem(softmax._CHUNK_ELEMENTS, "cpu", elements)
         *ours, token_M = inputs(n, vocab_size, 3, seed, scale=3.0)
         *theirs, _ = inputs(n, vocab_size, 3, seed, scale=3.0)
         factor_M = torch.linspace(-1, 2, n, dtype=torch.float64)
@@ -104,4 +104,4 @@ def test_the_logits_are_never_held_all_at_once() -> None:
     with Watch():
         token_log_prob(*floats, token_M).sum().backward()
         weighted_log_prob(*floats, token_M, torch.ones(4_000))[0].backward()
-    assert 50_000 <= largest <= likelihood._CHUNK_ELEMENTS["cpu"]
+    assert 50_000 <= largest <= softmax._CHUNK_ELEMENTS["cpu"]

@@ -242,10 +242,9 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
     completed: list[Tensor] = []
 
     def choose(state: CoreState, randomness: torch.Generator | None = None, **where: Tensor) -> Tensor:
-        token_M = type(policy).choose(policy, state, randomness, **where)
-        token_MN = token_M if token_M.ndim == 2 else token_M[:, None]
+        token_MN = type(policy).choose(policy, state, randomness, **where)
         drawn.append(policy.output(state[0]).log_softmax(dim=1).gather(1, token_MN))
-        return token_M
+        return token_MN
 
     def score(tokens_MT: Tensor) -> Tensor:
         completed.append(policy.log_prob(tokens_MT))
@@ -439,7 +438,7 @@ class TestLastStep:
 
 def stratified_tokens(logits_BV: Tensor, n: int, randomness: torch.Generator) -> Tensor:
     """Drawn as the estimate draws the first tokens of its completions."""
-    uniform_BN = stratified_uniforms(len(logits_BV), n, randomness, torch.device("cpu"), logits_BV.dtype)
+    uniform_BN = stratified_uniforms(len(logits_BV), n, randomness, torch.device("cpu"))
     identity = torch.eye(logits_BV.shape[1], dtype=logits_BV.dtype)
     no_bias = identity.new_zeros(len(identity))
     return sample_tokens(logits_BV, identity, no_bias, uniform_MN=uniform_BN).t()

@@ -242,14 +242,15 @@ class TestCompletion:
         spec = SequenceSpec(4, 5, 3)
         agent = make_policy(kind, spec)
         tokens_BT = prefixes(spec, 200, np.random.default_rng(0))
-        expected_BT, randomness = tokens_BT.clone(), generator()
+        expected_BT, uniform_BT = tokens_BT.clone(), torch.rand(200, 5, generator=generator(), dtype=torch.float64)
         open_M = torch.from_numpy(~spec.is_complete(tokens_BT.numpy())).nonzero().squeeze(1)
         while len(open_M):
             length_M = (expected_BT[open_M] != spec.pad_id).sum(dim=1)
             start_M1 = torch.full((len(open_M), 1), spec.pad_id)
             hidden_MTH = agent.core(torch.cat([start_M1, expected_BT[open_M]], dim=1)).detach()
             hidden_MH = hidden_MTH[torch.arange(len(open_M)), length_M]
-            expected_BT[open_M, length_M] = agent.choose((hidden_MH,), randomness)
+            uniform_M1 = uniform_BT[open_M, length_M, None]
+            expected_BT[open_M, length_M] = agent.choose((hidden_MH,), uniform_BN=uniform_M1).squeeze(1)
             open_M = open_M[torch.from_numpy(~spec.is_complete(expected_BT[open_M].numpy()))]
         assert torch.equal(agent.complete(tokens_BT, generator()), expected_BT)
 
@@ -263,9 +264,9 @@ class TestCompletion:
         drawn = []
 
         def choose(state: CoreState, *arguments: Any, **more: Any) -> torch.Tensor:
-            token_M = type(agent).choose(agent, state, *arguments, **more)
-            drawn.append(agent.output(state[0]).log_softmax(dim=1).gather(1, token_M[:, None])[:, 0])
-            return token_M
+            token_M1 = type(agent).choose(agent, state, *arguments, **more)
+            drawn.append(agent.output(state[0]).log_softmax(dim=1).gather(1, token_M1)[:, 0])
+            return token_M1
 
         monkeypatch.setattr(agent, "choose", choose)
         with torch.no_grad():

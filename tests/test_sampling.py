@@ -14,8 +14,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agents import sampling
 from agents.sampling import sample_tokens
+from seqgan_env import softmax as softmax_module
 from tests.reference import softmax, truncated
 from tests.significance import FALSE_ALARM, assert_frequencies
 
@@ -162,7 +162,7 @@ def test_the_size_of_a_chunk_changes_nothing(
 
     expected = tokens()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampling, "_CHUNK_ELEMENTS", chunk)
+        patch.setitem(softmax_module._CHUNK_ELEMENTS, "cpu", chunk)
         assert tokens() == expected
 
 

@@ -254,38 +254,38 @@ _REWARDS, _TRAINING = "seqgan_env/rewards.py", "seqgan_env/discriminators/traini
 MUTATIONS: tuple[Mutation, ...] = (
     # the Monte Carlo estimate of 13.40
     Mutation(
-        "completions: the lanes (n, b) are read as (b, n)",
+        "completions: the lanes (p, n) are read as (n, p)",
         _MONTE_CARLO,
-        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
-        "q_BT[branch, t] = reward_M.view(-1, n).mean(dim=1)",
+        "score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)",
+        "score(lanes_PNT.flatten(0, 1)).to(q_BT).view(n_completions, -1).mean(dim=0)",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: the values of one prefix are those of another sequence",
         _MONTE_CARLO,
-        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
-        "q_BT[branch.flip(0), t] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[sequence_P, t_P - 1] = score(",
+        "q_BT[batch - 1 - sequence_P, t_P - 1] = score(",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: a lane goes on from the state of another sequence",
         _MONTE_CARLO,
-        "state_S = tuple(part[branch] for part in state_B)",
-        "state_S = tuple(part[branch.flip(0)] for part in state_B)",
+        "state_S = tuple(part[sequence_P[prefix_S]] for part in state_B)",
+        "state_S = tuple(part[sequence_P[prefix_S].flip(0)] for part in state_B)",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: Q of a token is that of the prefix without it",
         _MONTE_CARLO,
-        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
-        "q_BT[branch, t + 1] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[sequence_P, t_P - 1] = score(",
+        "q_BT[sequence_P, t_P] = score(",
         ("monte_carlo",),
     ),
     Mutation(
         "completions: Q of a token is that of the prefix with the next one",
         _MONTE_CARLO,
-        "q_BT[branch, t] = reward_M.view(n, -1).mean(dim=0)",
-        "q_BT[branch, t - 1] = reward_M.view(n, -1).mean(dim=0)",
+        "q_BT[sequence_P, t_P - 1] = score(",
+        "q_BT[sequence_P, t_P - 2] = score(",
         ("monte_carlo",),
     ),
     Mutation(
@@ -298,8 +298,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: the prefix is read without the start symbol",
         _MONTE_CARLO,
-        "state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(batch))",
-        "state_B = policy.core.initial_state(batch)",
+        "policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(len(tokens_BT)))",
+        "policy.core.initial_state(len(tokens_BT))",
         ("monte_carlo",),
     ),
     Mutation(
@@ -319,9 +319,30 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: all of one prefix begin with the same random number",
         _MONTE_CARLO,
-        "policy.choose(state_S, uniform_BN=uniform_SN)",
-        "policy.choose(state_S, uniform_BN=uniform_SN[:, :1].expand(-1, n))",
+        "policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])",
+        "policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :1, t].expand(-1, n))",
         ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: two tokens of one are drawn with the same random number",
+        _MONTE_CARLO,
+        "uniform_BN=uniform_MT[row_A, t, None]",
+        "uniform_BN=uniform_MT[row_A, t - t % 2, None]",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: lanes begin where those of another prefix do",
+        _MONTE_CARLO,
+        "(prefix_S[:, None] * n + torch.arange(n, device=t_P.device)).flatten()",
+        "(prefix_S.flip(0)[:, None] * n + torch.arange(n, device=t_P.device)).flatten()",
+        ("monte_carlo",),
+    ),
+    Mutation(
+        "completions: side by side, a part goes on with other sequences than its own",
+        _MONTE_CARLO,
+        "_complete(policy, tokens_BT[rows], of_P",
+        "_complete(policy, tokens_BT[: rows.stop - rows.start], of_P",
+        ("parallel",),
     ),
     Mutation(
         "completions: on a GPU they go on after end-of-sequence",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seqgan_env.device import may_look
+from seqgan_env.parallel import parallel_map
 from seqgan_env.progress import progress
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -19,7 +20,8 @@ from seqgan_env.tokens import SequenceSpec, Tokens
 class Discriminator(nn.Module):
     """Base class of the discriminators ``D_phi``; ``sigmoid(logit_real)`` is ``D(Y)``, and real is label 1.
 
-    A subclass implements ``forward(tokens_BT, generator=None) -> logit_real_B``.
+    A subclass implements ``forward(tokens_BT, generator=None) -> logit_real_B``, which in evaluation mode may be called
+    from several threads at once, and must not change the module.
 
     Args:
         spec: the task's sequences.
@@ -149,7 +151,8 @@ class Discriminator(nn.Module):
             logit_real_B: Tensor = functional_call(self, doubled, (tokens,))
             return logit_real_B
 
-        return _array(self._evaluate(score, torch.as_tensor(tokens_BT, device=self.device), 256))
+        # one after the other: `functional_call` exchanges the module's own weights for as long as it lasts
+        return _array(self._evaluate(score, torch.as_tensor(tokens_BT, device=self.device), 256, in_turn=True))
 
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """``exact_logits`` of unfinished sequences, for shaping and for pictures.
@@ -159,15 +162,21 @@ class Discriminator(nn.Module):
         """
         return self.exact_logits(tokens_BT)
 
-    def _evaluate(self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int) -> Tensor:
+    def _evaluate(
+        self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int, *, in_turn: bool = False
+    ) -> Tensor:
         was_training = self.training
         self.eval()
         try:
-            parts = []
             with progress(len(tokens_BT), "scoring", "sequence") as bar:
-                for chunk in tokens_BT.split(batch_size):
-                    parts.append(score(chunk))
+
+                def counted(chunk: Tensor) -> Tensor:
+                    logit_real_B = score(chunk)
                     bar.update(len(chunk))
+                    return logit_real_B
+
+                chunks = tokens_BT.split(batch_size)
+                parts = list(map(counted, chunks)) if in_turn else parallel_map(counted, chunks, tokens_BT.device)
         finally:
             self.train(was_training)
         return torch.cat(parts) if parts else torch.zeros(0, device=tokens_BT.device)

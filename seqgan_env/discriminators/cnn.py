@@ -95,11 +95,10 @@ class CNNDiscriminator(Discriminator):
 
     def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
-        embedded_BET, n_windows = self.embedding(tokens_BT).transpose(1, 2), self._n_windows(tokens_BT)
-        pooled_BF = torch.cat(
-            [conv(embedded_BET[..., : n_windows + conv.kernel_size[0] - 1]).amax(dim=2) for conv in self._convolutions],
-            dim=1,
-        )
+        embedded_BET, n_windows = self.embedding(tokens_BT).transpose(1, 2).contiguous(), self._n_windows(tokens_BT)
+        filtered = [conv(embedded_BET[..., : n_windows + conv.kernel_size[0] - 1]) for conv in self._convolutions]
+        # `max`, not `amax`, whose gradient looks for the largest a second time
+        pooled_BF = torch.cat([filtered_BFP.max(dim=2).values for filtered_BFP in filtered], dim=1)
         return self._judge(pooled_BF, generator)
 
     def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
@@ -113,18 +112,19 @@ class CNNDiscriminator(Discriminator):
         n_elements = n_rows * sum(conv.out_channels * conv.kernel_size[0] for conv in convolutions)
         if n * self.spec.max_length < n_rows or n_elements > _MAX_TABLE_ELEMENTS:
             return self
-        # row k * (V + 1) + v: what token v contributes at place k of a window
+        # row v * width + k: what token v contributes at place k of a window; the places lie together, since the windows
+        # around a token read them all
         tables_RC = [
-            torch.matmul(self.embedding.weight, conv.weight.permute(2, 1, 0)).flatten(0, 1) for conv in convolutions
+            (self.embedding.weight @ conv.weight.permute(1, 2, 0).flatten(1)).view(-1, conv.out_channels)
+            for conv in convolutions
         ]
 
         def score(tokens_BT: Tensor) -> Tensor:
             pooled, n_windows = [], self._n_windows(tokens_BT)
             for conv, table_RC in zip(convolutions, tables_RC, strict=True):
                 width = conv.kernel_size[0]
-                rows_BPK = (
-                    tokens_BT.unfold(1, width, 1)[:, :n_windows] + torch.arange(width, device=tokens_BT.device) * n_rows
-                )
+                place_K = torch.arange(width, device=tokens_BT.device)
+                rows_BPK = tokens_BT.unfold(1, width, 1)[:, :n_windows] * width + place_K
                 sums_BPC = F.embedding_bag(rows_BPK.flatten(0, 1), table_RC, mode="sum").unflatten(
                     0, rows_BPK.shape[:2]
                 )

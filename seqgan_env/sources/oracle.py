@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seqgan_env.parallel import parallel_map
 from seqgan_env.softmax import LOG2_E, Logits2, log2_prob
 from seqgan_env.sources.base import check_whole_number, split_known
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -35,7 +36,7 @@ N_PARAMETERS = 15
 """The embedding; input weights, recurrent weights and bias of each gate; output weights and bias."""
 _CHUNK_LOGITS = 2**20
 """How many logits are computed at a time, to bound memory and to stay near the caches. No result depends on it."""
-_CHUNK_ROWS = 2**12
+_CHUNK_ROWS = 2**10
 """How many sequences advance together at most."""
 
 
@@ -122,11 +123,15 @@ class LSTMOracle:
         """
         uniform_BT = torch.from_numpy(rng.random((check_whole_number("n", n, 0), self.spec.max_length)))
         tokens_BT = torch.empty_like(uniform_BT, dtype=torch.int64)
-        for rows in self._chunks(n):
-            walk = self._walk(tokens_BT[rows])
-            for t, hidden_BH in enumerate(walk):
-                logits_BV = torch.addmm(self._network.output_bias_V, hidden_BH, self._network.output_HV)
+        network = self._network
+
+        def draw(rows: slice) -> None:
+            for t, hidden_BH in enumerate(self._walk(tokens_BT[rows])):
+                logits_BV = torch.addmm(network.output_bias_V, hidden_BH, network.output_HV)
                 tokens_BT[rows, t] = _choose(logits_BV, uniform_BT[rows, t], self.spec.vocab_size)
+
+        size = max(1, min(_CHUNK_ROWS, _CHUNK_LOGITS // self.spec.vocab_size))
+        parallel_map(draw, [slice(start, start + size) for start in range(0, n, size)], tokens_BT.device)
         return tokens_BT.numpy()
 
     def log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
@@ -139,23 +144,22 @@ class LSTMOracle:
         """
         tokens_BT = self.spec.validate(tokens_BT, complete=True)
         network = self._network
-        parts = []
-        for start in range(0, len(tokens_BT), _CHUNK_ROWS):
-            chunk_BT = torch.from_numpy(tokens_BT[start : start + _CHUNK_ROWS])
+
+        def evaluate(chunk_BT: torch.Tensor) -> npt.NDArray[np.float64]:
             hidden_MH = torch.stack(list(self._walk(chunk_BT)), dim=1).flatten(0, 1)
-            logits2 = Logits2(hidden_MH, network.output_HV.t(), network.output_bias_V, chunk=_CHUNK_LOGITS)
+            logits2 = Logits2(hidden_MH, network.output_HV.t(), network.output_bias_V)
             token_M = chunk_BT.flatten()
             log2_prob_M = torch.cat([log2_prob(logits2.of(part), token_M[part])[0] for part in logits2.chunks])
-            parts.append(log2_prob_M.view(chunk_BT.shape).double().sum(dim=1).numpy() / LOG2_E)
-        return np.concatenate(parts) if parts else np.zeros(0)
+            return log2_prob_M.view(chunk_BT.shape).double().sum(dim=1).numpy() / LOG2_E
+
+        if not len(tokens_BT):
+            return np.zeros(0)
+        tokens = torch.from_numpy(tokens_BT)
+        return np.concatenate(parallel_map(evaluate, tokens.split(_CHUNK_ROWS), tokens.device))
 
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
         """Draw a training and a held-out set, independently, shapes ``(n, T)``; see `split_known`."""
         return split_known(self, n_train, n_test, seed)
-
-    def _chunks(self, n: int) -> Iterator[slice]:
-        size = max(1, min(_CHUNK_ROWS, _CHUNK_LOGITS // self.spec.vocab_size))
-        return (slice(start, start + size) for start in range(0, n, size))
 
     @functools.cached_property
     def _network(self) -> _Network:
