@@ -119,7 +119,8 @@ class TrainConfig:
     that others use too they are far slower."""
     matmul_precision: str | None = None
     """highest, high or medium: what torch.set_float32_matmul_precision allows matrix products. "high" is TF32 on a GPU
-    that has it, "medium" bfloat16 on a processor that has it. None leaves it to torch: single precision everywhere."""
+    that has it, "medium" also lets the cnn score in bfloat16 on a CPU, which is faster on one with instructions for it.
+    None leaves it to torch: single precision everywhere."""
 
     def __post_init__(self) -> None:
         positive = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from agents.losses import maximum_likelihood_factors
@@ -63,8 +62,7 @@ class MaximumLikelihoodTrainer:
         policy.set_training_mode(True)
         order = numpy_generator(self.seed, "maximum likelihood", self.n_epochs).permutation(len(real))
         losses = []
-        for start in range(0, len(order), self.batch_size):
-            tokens_BT = torch.from_numpy(real[order[start : start + self.batch_size]]).to(policy.device)
+        for tokens_BT in torch.from_numpy(real[order]).to(policy.device).split(self.batch_size):
             factor_BT = maximum_likelihood_factors(tokens_BT != policy.spec.pad_id)
             loss = -policy.weighted_log_prob(tokens_BT, factor_BT)[0]
             self.optimizer.zero_grad(set_to_none=True)
@@ -74,7 +72,7 @@ class MaximumLikelihoodTrainer:
             losses.append(loss.detach())
         policy.set_training_mode(False)
         self.n_epochs += 1
-        return float(np.mean([float(loss) for loss in losses]))
+        return float(torch.stack(losses).double().mean())
 
     def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` needs beside the policy's own weights."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 LOG2_E = 1 / math.log(2)
 _CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}
-"""Logits held at once: 4 MB on a CPU, where they stay in its cache."""
+"""About how many logits are held at once: 4 MB on a CPU, where they stay in its cache."""
 _LARGEST_POWER = 100.0  # 2^100 times any number of tokens is finite in single precision, and 2^-100 is no denormal
 
 
@@ -33,11 +33,14 @@ class Logits2:
     ) -> None:
         fill = -len(weight_VH) % multiple
         self._hidden_MH = hidden_MH
-        self._weight_VH = torch.nn.functional.pad(weight_VH * (scale * LOG2_E), (0, 0, 0, fill))
-        self._bias_V = torch.nn.functional.pad(bias_V * (scale * LOG2_E), (0, fill), value=-torch.inf)
+        self._weight_VH, self._bias_V = weight_VH * (scale * LOG2_E), bias_V * (scale * LOG2_E)
+        if fill:  # `pad` copies all the same
+            self._weight_VH = torch.nn.functional.pad(self._weight_VH, (0, 0, 0, fill))
+            self._bias_V = torch.nn.functional.pad(self._bias_V, (0, fill), value=-torch.inf)
         n_columns = len(self._bias_V)
         elements = _CHUNK_ELEMENTS.get(hidden_MH.device.type, _CHUNK_ELEMENTS["cuda"])
-        size = min(max(1, elements // n_columns), len(hidden_MH))
+        n_chunks = max(1, round(len(hidden_MH) * n_columns / elements))  # all of nearly the same size
+        size = -(-len(hidden_MH) // n_chunks)
         self.chunks = [slice(start, start + size) for start in range(0, len(hidden_MH), max(1, size))]
         """The rows of each chunk."""
         self._buffer_CV = hidden_MH.new_empty(size, n_columns)
@@ -59,7 +62,7 @@ class Logits2:
         bias_V = self._bias_V[self._bias_V != -torch.inf]
         if not len(bias_V):
             return math.inf
-        longest = [rows.square().sum(dim=1).max().sqrt() for rows in (self._hidden_MH, self._weight_VH)]
+        longest = [torch.linalg.vector_norm(rows, dim=1).max() for rows in (self._hidden_MH, self._weight_VH)]
         return float(longest[0] * longest[1] + bias_V.abs().max())
 
 

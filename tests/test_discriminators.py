@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,35 @@ class TestLogits:
     def test_a_tensor_is_as_good_as_an_array(self) -> None:
         tokens_BT = sequences(5)
         np.testing.assert_array_equal(small().logits(torch.from_numpy(tokens_BT)), small().logits(tokens_BT))
+
+
+class TestMediumPrecision:
+    @pytest.fixture(autouse=True)
+    def _restored(self) -> Iterator[None]:
+        before = torch.get_float32_matmul_precision()
+        yield
+        torch.set_float32_matmul_precision(before)
+
+    def test_scores_are_nearly_those_of_single_precision(self) -> None:
+        discriminator = CNNDiscriminator(SequenceSpec(50, 20))
+        tokens_BT = torch.randint(0, 50, (300, 20), generator=torch.Generator().manual_seed(0))
+        logits = {}
+        for precision in ("highest", "high", "medium"):
+            torch.set_float32_matmul_precision(precision)
+            logits[precision] = discriminator.logits(tokens_BT)
+            np.testing.assert_allclose(discriminator.exact_logits(tokens_BT), logits["highest"], atol=1e-5)
+        assert (logits["high"] == logits["highest"]).all()  # a CPU has nothing in between
+        error_B = logits["medium"] - logits["highest"]
+        assert 1e-5 < np.abs(error_B).max() < 0.02
+        assert np.abs(error_B).mean() < 0.02 * logits["highest"].std()
+
+    def test_training_is_in_single_precision(self) -> None:
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        losses = []
+        for precision in ("highest", "medium"):
+            torch.set_float32_matmul_precision(precision)
+            losses.append(DiscriminatorTrainer(small(), 1e-2).update(real_BT, generated_BT))
+        assert losses[0] == losses[1]
 
 
 class TestDropout:
@@ -397,7 +427,7 @@ class TestTraining:
         seen: list[tuple[Tensor, Tensor]] = []
 
         class Recording(DiscriminatorTrainer):
-            def update(self, real_BT: Tensor, generated_BT: Tensor) -> float:
+            def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
                 seen.append((real_BT, generated_BT))
                 return super().update(real_BT, generated_BT)
 

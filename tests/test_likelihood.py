@@ -104,4 +104,4 @@ def test_the_logits_are_never_held_all_at_once() -> None:
     with Watch():
         token_log_prob(*floats, token_M).sum().backward()
         weighted_log_prob(*floats, token_M, torch.ones(4_000))[0].backward()
-    assert 50_000 <= largest <= softmax._CHUNK_ELEMENTS["cpu"]
+    assert 50_000 <= largest <= 1.5 * softmax._CHUNK_ELEMENTS["cpu"]

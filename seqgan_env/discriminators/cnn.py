@@ -35,7 +35,7 @@ _MAX_TABLE_ELEMENTS = 1 << 27  # half a gigabyte; see CNNDiscriminator.scorer
 def dropout(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
     """Inverted dropout whose noise comes from ``generator`` (``torch.nn.functional.dropout`` takes none)."""
     keep = torch.rand(x.shape, device=x.device, dtype=x.dtype, generator=generator) >= p
-    return x * keep / (1.0 - p)
+    return x * (keep.to(x.dtype) / (1.0 - p))
 
 
 class CNNDiscriminator(Discriminator):
@@ -147,12 +147,23 @@ class CNNDiscriminator(Discriminator):
         """What follows the convolutions and the maximum over time."""
         # max and relu commute, and pooling first leaves relu less to do
         features_BF = F.relu(pooled_BF)
-        gate_BF = torch.sigmoid(self.gate(features_BF))
-        features_BF = gate_BF * F.relu(self.transform(features_BF)) + (1.0 - gate_BF) * features_BF
+        gate_BF = torch.sigmoid(self._product(self.gate, features_BF))
+        features_BF = gate_BF * F.relu(self._product(self.transform, features_BF)) + (1.0 - gate_BF) * features_BF
         if self.training and self.dropout > 0:
             features_BF = dropout(features_BF, self.dropout, generator)
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
+
+    def _product(self, layer: nn.Linear, x_BF: Tensor) -> Tensor:
+        """``layer(x)``, which in evaluation, on a CPU and in torch's "medium" precision is computed in bfloat16.
+
+        Torch would do so by itself only on processors with units for whole matrices.
+        """
+        is_medium = torch.get_float32_matmul_precision() == "medium"
+        if self.training or not is_medium or x_BF.device.type != "cpu" or x_BF.dtype != torch.float32:
+            product_BF: Tensor = layer(x_BF)
+            return product_BF
+        return F.linear(x_BF.bfloat16(), layer.weight.bfloat16(), layer.bias.bfloat16()).float()
 
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included, as in the paper's code."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.seeding import numpy_generator, torch_generator
 from seqgan_env.tokens import Tokens
@@ -56,7 +57,7 @@ class DiscriminatorTrainer:
         self.seed = seed
         self.n_updates = 0
 
-    def update(self, real_BT: Tensor, generated_BT: Tensor) -> float:
+    def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
         """One gradient step on eq. 13.32 plus the network's own penalty.
 
         Args:
@@ -64,7 +65,8 @@ class DiscriminatorTrainer:
             generated_BT: generated ones.
 
         Returns:
-            The log-loss before the step, nats per sequence, without the penalty.
+            The log-loss before the step, a scalar in nats per sequence, without the penalty and without gradient. It is
+            where the network is: a GPU goes on while nobody looks at it.
         """
         d = self.discriminator
         d.train()
@@ -73,11 +75,13 @@ class DiscriminatorTrainer:
         loss = discriminator_loss(logits[: len(real_BT)], logits[len(real_BT) :])
         self.optimizer.zero_grad(set_to_none=True)
         (loss + d.penalty()).backward()
-        torch.nn.utils.clip_grad_norm_(d.parameters(), self.max_grad_norm)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in d.parameters() if p.grad is not None])
+        if not may_look(d.device) or norm > self.max_grad_norm:  # to scale by 1 is a pass over all of them
+            torch.nn.utils.clip_grads_with_norm_(d.parameters(), self.max_grad_norm, norm)
         self.optimizer.step()
         d.eval()
         self.n_updates += 1
-        return float(loss.detach())
+        return loss.detach()
 
     def fit(
         self,
@@ -107,17 +111,24 @@ class DiscriminatorTrainer:
             raise ValueError(f"real and generated must hold sequences, got {len(real)} and {len(generated)}")
         if n_epochs < 1 or batch_size < 1:
             raise ValueError(f"n_epochs and batch_size must be at least 1, got {n_epochs} and {batch_size}")
+        device = self.discriminator.device
+        real_NT, generated_NT = torch.from_numpy(real).to(device), torch.from_numpy(generated).to(device)
         losses = []
         for _ in range(n_epochs):
             rng = numpy_generator(self.seed, "shuffle", self.n_updates)
             order = rng.permutation(len(generated))
-            for start in range(0, len(order), batch_size):
-                index = order[start : start + batch_size]
-                real_index = rng.choice(len(real), size=len(index), replace=len(index) > len(real))
-                losses.append(self.update(torch.from_numpy(real[real_index]), torch.from_numpy(generated[index])))
+            beside = [
+                rng.choice(len(real), size=len(index), replace=len(index) > len(real))
+                for index in np.split(order, range(batch_size, len(order), batch_size))
+            ]
+            real_N, generated_N = (
+                torch.from_numpy(index).to(device).split(batch_size) for index in (np.concatenate(beside), order)
+            )
+            for real_B, generated_B in zip(real_N, generated_N, strict=True):
+                losses.append(self.update(real_NT[real_B], generated_NT[generated_B]))
                 if on_update is not None:
                     on_update()
-        return float(np.mean(losses))
+        return float(torch.stack(losses).double().mean())
 
     def evaluate(self, real: Tokens, generated: Tokens) -> dict[str, float]:
         """``discriminator_scores`` of the current network on held-out sequences."""
