@@ -12,7 +12,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 _MOST_WORKERS = 8  # what one Python interpreter can keep busy
-_LEAST_WORK = 1 << 24  # about ten milliseconds: starting the threads costs nothing beside it
+_LEAST_WORK = 1 << 26  # tens of milliseconds: for some of them torch's own threads still wait for work in vain
 _MOST_WORK = 1 << 30  # about a second: nobody waits long for a part that can't be interrupted
 
 

@@ -33,7 +33,8 @@ class Logits2:
     ) -> None:
         fill = -len(weight_VH) % multiple
         self._hidden_MH = hidden_MH
-        self._weight_VH, self._bias_V = weight_VH * (scale * LOG2_E), bias_V * (scale * LOG2_E)
+        self._weight_VH = weight_VH * (scale * LOG2_E)
+        self._bias_V = bias_V * (scale * LOG2_E)
         if fill:  # `pad` copies all the same
             self._weight_VH = torch.nn.functional.pad(self._weight_VH, (0, 0, 0, fill))
             self._bias_V = torch.nn.functional.pad(self._bias_V, (0, fill), value=-torch.inf)

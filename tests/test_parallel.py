@@ -121,10 +121,10 @@ class TestRowParts:
     def test_little_work_is_one_part_much_is_one_a_thread_and_very_much_is_cut_further(self) -> None:
         torch.set_num_threads(4)
         assert len(row_parts(100, 1.0)) == 1
-        assert len(row_parts(100, 1e6)) == 4
+        assert len(row_parts(100, 1e7)) == 4
         assert len(row_parts(100, 4e9)) == 100
         torch.set_num_threads(1)
-        assert len(row_parts(100, 1e6)) == 1
+        assert len(row_parts(100, 1e7)) == 1
 
 
 BothWays = Callable[[Callable[[], Any]], tuple[Any, Any]]

@@ -625,15 +625,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "sampling: the weights are multiplied by the temperature",
         "seqgan_env/softmax.py",
-        "pad(weight_VH * (scale * LOG2_E),",
-        "pad(weight_VH * (LOG2_E / scale),",
+        "self._weight_VH = weight_VH * (scale * LOG2_E)",
+        "self._weight_VH = weight_VH * (LOG2_E / scale)",
         ("sampling",),
     ),
     Mutation(
         "sampling: the temperature does not divide the bias",
         "seqgan_env/softmax.py",
-        "pad(bias_V * (scale * LOG2_E),",
-        "pad(bias_V * LOG2_E,",
+        "self._bias_V = bias_V * (scale * LOG2_E)",
+        "self._bias_V = bias_V * LOG2_E",
         ("sampling",),
     ),
     Mutation(

@@ -16,6 +16,9 @@ from seqgan_env.parallel import parallel_map
 from seqgan_env.progress import progress
 from seqgan_env.tokens import SequenceSpec, Tokens
 
+_BATCH = {"cpu": 512, "cuda": 8192}
+"""Sequences scored at once."""
+
 
 class Discriminator(nn.Module):
     """Base class of the discriminators ``D_phi``; ``sigmoid(logit_real)`` is ``D(Y)``, and real is label 1.
@@ -99,13 +102,13 @@ class Discriminator(nn.Module):
         """
         return self
 
-    def logits(self, tokens_BT: Tokens | Tensor, batch_size: int = 1024) -> npt.NDArray[np.float64]:
+    def logits(self, tokens_BT: Tokens | Tensor, batch_size: int | None = None) -> npt.NDArray[np.float64]:
         """Score any number of sequences in evaluation mode (no dropout), a bounded number at a time.
 
         Args:
             tokens_BT: complete sequences, padded with V.
-            batch_size: how many sequences go through the network at once; the result differs at
-                most by rounding.
+            batch_size: how many sequences go through the network at once; None is what suits the device. The result
+                differs at most by rounding.
 
         Returns:
             ``logit_real_B``, shape ``(B,)``.
@@ -116,8 +119,10 @@ class Discriminator(nn.Module):
         return _array(self.tensor_logits(torch.as_tensor(tokens_BT, device=self.device), batch_size))
 
     @torch.no_grad()
-    def tensor_logits(self, tokens_BT: Tensor, batch_size: int = 1024) -> Tensor:
+    def tensor_logits(self, tokens_BT: Tensor, batch_size: int | None = None) -> Tensor:
         """``logits`` of sequences that are where the network is, and stay there; ``logit_real_B`` has its dtype."""
+        if batch_size is None:
+            batch_size = _BATCH.get(tokens_BT.device.type, _BATCH["cuda"])
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         score = self.scorer(len(tokens_BT))
