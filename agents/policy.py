@@ -210,12 +210,11 @@ class AutoregressivePolicy(BasePolicy):
         Returns:
             Complete sequences, shape ``(B, T)``.
         """
-        spec = self.spec
-        tokens_BT = tokens_BT.clone()
+        check_sampling(temperature, top_k, top_p)  # also where no token is missing
+        spec, tokens_BT = self.spec, tokens_BT.clone()
         uniform_BT = torch.rand(
             tokens_BT.shape, generator=generator, device=tokens_BT.device, dtype=self.output.weight.dtype
         )
-        check_sampling(temperature, top_k, top_p)  # also where no token is missing
 
         def finish(rows: slice) -> None:
             """Write the rows' missing tokens."""
