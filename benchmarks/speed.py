@@ -620,7 +620,8 @@ def tables(document: dict[str, Any]) -> str:
         for name, row in measured.items()
     }
     parts = [
-        f"Measured with {versions}, on {where}. V = {size['vocab_size']}, T = {size['max_length']}, "
+        f"Matrix products in **{document['precision']['name']} precision**, measured with {versions}, on {where}. "
+        f"V = {size['vocab_size']}, T = {size['max_length']}, "
         f"B = {size['n_episodes']}, N = {size['n_completions']}, {size['n_sequences']:,} sequences. "
         f"A matrix product makes {speed['flops'] / 1e9:.0f} G operations a second, a copy moves "
         f"{speed['bytes'] / 1e9:.1f} GB a second.\n",
@@ -642,9 +643,8 @@ def tables(document: dict[str, Any]) -> str:
     )
     precision = document["precision"]
     parts.append(
-        f"Matrix products in {precision['name']} precision: a reward is off by at most "
-        f"{precision['reward_error']:.0e} nats, a token's log-probability by at most "
-        f"{precision['log_prob_error']:.0e}.\n"
+        f"With untrained networks a reward is off by at most {precision['reward_error']:.0e} nats, a token's "
+        f"log-probability by at most {precision['log_prob_error']:.0e}.\n"
     )
     if "memory_mb" in document:
         peak = document["memory_mb"]
