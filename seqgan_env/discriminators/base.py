@@ -16,8 +16,8 @@ from seqgan_env.parallel import parallel_map
 from seqgan_env.progress import progress
 from seqgan_env.tokens import SequenceSpec, Tokens
 
-_BATCH = {"cpu": 512, "cuda": 8192}
-"""Sequences scored at once."""
+_BATCH_TOKENS = {"cpu": 10 * 1024, "cuda": 160 * 1024}
+"""About how many tokens are scored at once, by each thread: 512 sequences of the paper's length on a CPU."""
 
 
 class Discriminator(nn.Module):
@@ -122,7 +122,8 @@ class Discriminator(nn.Module):
     def tensor_logits(self, tokens_BT: Tensor, batch_size: int | None = None) -> Tensor:
         """``logits`` of sequences that are where the network is, and stay there; ``logit_real_B`` has its dtype."""
         if batch_size is None:
-            batch_size = _BATCH.get(tokens_BT.device.type, _BATCH["cuda"])
+            n_tokens = _BATCH_TOKENS.get(tokens_BT.device.type, _BATCH_TOKENS["cuda"])
+            batch_size = max(64, n_tokens // self.spec.max_length)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         score = self.scorer(len(tokens_BT))
