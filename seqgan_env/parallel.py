@@ -35,10 +35,10 @@ def parallel_map(function: Callable[[Part], Result], parts: Sequence[Part], devi
     n_workers = min(n_threads, len(parts), _MOST_WORKERS)
     if n_workers < 2 or device.type != "cpu":
         return [function(part) for part in parts]
-    records = torch.is_grad_enabled()
+    records, is_inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()  # a thread has modes of its own
 
     def call(part: Part) -> Result:
-        with torch.set_grad_enabled(records):
+        with torch.inference_mode(is_inference), torch.set_grad_enabled(records):
             return function(part)
 
     pool = ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(n_threads // n_workers,))

@@ -92,6 +92,17 @@ class TestMap:
             assert x.grad is not None
             assert x.grad.tolist() == [3.0] * 3
 
+    def test_inference_mode_is_the_caller_s(self) -> None:
+        torch.set_num_threads(2)
+        with torch.inference_mode():
+            x_B = torch.zeros(4)
+
+            def fill(rows: slice) -> None:
+                x_B[rows] += 1  # refused outside inference mode
+
+            parallel_map(fill, [slice(0, 2), slice(2, 4)], CPU)
+        assert x_B.tolist() == [1.0] * 4
+
     def test_an_error_reaches_the_caller_and_parts_that_wait_are_not_begun(self) -> None:
         torch.set_num_threads(2)
         begun = []
