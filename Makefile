@@ -67,10 +67,10 @@ mutations: install ## break the mathematics in sixty ways and see a test fail ea
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
 
 speed: install ## every hot path against a plain reference, at a small size
-	$(PYTEST) tests/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
+	$(PYTEST) tests/benchmarks/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
 
 imports: install ## the direction of imports alone (part of `test`)
-	$(PYTEST) tests/test_architecture.py
+	$(PYTEST) tests/project/test_architecture.py
 
 check: lint types test speed ## every gate: style, types, import direction, tests, documentation examples
 

@@ -3,7 +3,7 @@
 A test that holds an equation is worth something only if it fails where the equation is computed wrongly. ``MUTATIONS``
 lists such mistakes, those that implementations of SeqGAN really make. Each is put into a copy of the project, and the
 tests marked ``theory`` must find it there: first those of the files that the entry names, then, if it is still alive,
-all of them. Left out is ``tests/test_tiny.py``, which learns for minutes.
+all of them. Left out is ``tests/agents/test_tiny.py``, which learns for minutes.
 
 The copy is taken once, from the files under version control and new ones that git doesn't ignore, as they are in the
 working tree. It must pass as it is. A mistake counts as found when a test fails; not when the code no longer imports,
@@ -35,7 +35,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("seqgan_env", "agents", "benchmarks", "tests")
-LEFT_OUT = "tests/test_tiny.py"
+LEFT_OUT = "tests/agents/test_tiny.py"
 LIMIT_S = 900  # of one run; the whole suite takes about 90 seconds
 RECORD = "SEQGAN_MUTATIONS_RECORD"  # the environment variable that tells the plugin where to write
 DOES_NOT_RUN = ("AttributeError", "ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "TypeError")
@@ -51,7 +51,8 @@ class Mutation:
         file: the module that holds it.
         old: the text to replace, which stands there exactly once.
         new: what comes in its place.
-        tests: files of ``tests/`` to run first, without ``test_`` and ``.py``; none is the whole suite at once.
+        tests: files of ``tests/`` to run first, without ``test_`` and ``.py``, as in ``agents/losses``; none is the
+            whole suite at once.
     """
 
     name: str
@@ -96,6 +97,12 @@ def copy_project(target: Path) -> None:
         if (ROOT / name).is_file():  # a file that was deleted is still listed until the next commit
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+
+
+def test_file(name: str) -> str:
+    """The path of a file that a mutation names."""
+    folder, _, stem = name.rpartition("/")
+    return f"tests/{folder}/test_{stem}.py"
 
 
 def run_tests(copy: Path, tests: Sequence[str], file: str | None = None) -> Result:
@@ -157,7 +164,7 @@ def check(mutation: Mutation, original: Path, target: Path) -> Result:
     try:
         path = target / mutation.file
         path.write_text(mutated(path.read_text(encoding="utf-8"), mutation), encoding="utf-8")
-        first = [f"tests/test_{name}.py" for name in mutation.tests]
+        first = [test_file(name) for name in mutation.tests]
         result = run_tests(target, first or ["tests"], mutation.file)
         if not first or result.killed_by or not result.is_valid:
             return result
@@ -194,8 +201,8 @@ def main(words: Sequence[str]) -> int:
         for mutation in MUTATIONS:
             mutated((original / mutation.file).read_text(encoding="utf-8"), mutation)
             for name in mutation.tests:
-                if not (original / f"tests/test_{name}.py").is_file():
-                    raise ValueError(f"{mutation.name!r} names tests/test_{name}.py, which doesn't exist")
+                if not (original / test_file(name)).is_file():
+                    raise ValueError(f"{mutation.name!r} names {test_file(name)}, which doesn't exist")
         untouched = run_tests(original, ["tests"])
         if untouched.killed_by or not untouched.is_valid:
             print(f"Without any mutation: {untouched.killed_by} {untouched.error}")
@@ -258,154 +265,154 @@ MUTATIONS: tuple[Mutation, ...] = (
         _MONTE_CARLO,
         "score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)",
         "score(lanes_PNT.flatten(0, 1)).to(q_BT).view(n_completions, -1).mean(dim=0)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: the values of one prefix are those of another sequence",
         _MONTE_CARLO,
         "q_BT[sequence_P, t_P - 1] = score(",
         "q_BT[batch - 1 - sequence_P, t_P - 1] = score(",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: a lane goes on from the state of another sequence",
         _MONTE_CARLO,
         "state_S = tuple(part[sequence_P[prefix_S]] for part in state_B)",
         "state_S = tuple(part[sequence_P[prefix_S].flip(0)] for part in state_B)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: Q of a token is that of the prefix without it",
         _MONTE_CARLO,
         "q_BT[sequence_P, t_P - 1] = score(",
         "q_BT[sequence_P, t_P] = score(",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: Q of a token is that of the prefix with the next one",
         _MONTE_CARLO,
         "q_BT[sequence_P, t_P - 1] = score(",
         "q_BT[sequence_P, t_P - 2] = score(",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: the state has read the token that is to be drawn",
         _MONTE_CARLO,
         "state_B = policy.step(tokens_BT[:, t - 1], state_B)",
         "state_B = policy.step(tokens_BT[:, t], state_B)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: the prefix is read without the start symbol",
         _MONTE_CARLO,
         "policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(len(tokens_BT)))",
         "policy.core.initial_state(len(tokens_BT))",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: end-of-sequence does not stop them",
         _MONTE_CARLO,
         "alive = (token_A != spec.eos_id).nonzero().squeeze(1)",
         "alive = (token_A >= 0).nonzero().squeeze(1)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: after one lane ends, the others take each other's states",
         _MONTE_CARLO,
         "tuple(part[alive] for part in state_A)",
         "tuple(part[: len(alive)] for part in state_A)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: all of one prefix begin with the same random number",
         _MONTE_CARLO,
         "policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])",
         "policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :1, t].expand(-1, n))",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: two tokens of one are drawn with the same random number",
         _MONTE_CARLO,
         "uniform_BN=uniform_MT[row_A, t, None]",
         "uniform_BN=uniform_MT[row_A, t - t % 2, None]",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: lanes begin where those of another prefix do",
         _MONTE_CARLO,
         "(prefix_S[:, None] * n + torch.arange(n, device=t_P.device)).flatten()",
         "(prefix_S.flip(0)[:, None] * n + torch.arange(n, device=t_P.device)).flatten()",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: side by side, a part goes on with other sequences than its own",
         _MONTE_CARLO,
         "_complete(policy, tokens_BT[rows], of_P",
         "_complete(policy, tokens_BT[: rows.stop - rows.start], of_P",
-        ("parallel",),
+        ("seqgan_env/parallel",),
     ),
     Mutation(
         "completions: on a GPU they go on after end-of-sequence",
         _MONTE_CARLO,
         "(before_A == spec.eos_id) | (before_A == spec.pad_id)",
         "before_A == spec.pad_id",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: stratified draws are not put in random order",
         _MONTE_CARLO,
         "part_SN = torch.rand(n_rows, n, generator=generator, device=device).argsort(dim=1)",
         "part_SN = torch.arange(n, device=device).expand(n_rows, n)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "last token: its reward is divided by N too",
         _MONTE_CARLO,
         "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])",
         "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None] / n)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "last token: the reward stands at T, where sequences end earlier",
         _MONTE_CARLO,
         "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])",
         "return q_BT.index_copy_(1, length_B[:1] * 0 + horizon - 1, reward_B.to(q_BT)[:, None])",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "exact last step: a sampled value in place of the exact one",
         _MONTE_CARLO,
         "q_BT[last.sequence_M, -2] = last.value_M",
         "q_BT[last.sequence_M, -2] = last.q_MV.gather(1, last.log_prob_MV.exp().multinomial(1)).squeeze(1)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "exact last step: the value is the mean over tokens, whatever their probability",
         _MONTE_CARLO,
         "return (self.log_prob_MV.detach().to(self.q_MV).exp() * self.q_MV).sum(dim=1)",
         "return self.q_MV.mean(dim=1)",
-        ("monte_carlo",),
+        ("agents/monte_carlo",),
     ),
     Mutation(
         "exact last step: its probabilities carry no gradient",
         _MONTE_CARLO,
         "log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1)",
         "log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1).detach()",
-        ("losses", "variance"),
+        ("agents/losses", "agents/variance"),
     ),
     Mutation(
         "exact last step: log G in place of G",
         _LOSSES,
         "return -(log_prob_MV.exp() * q_MV.to(log_prob_MV.dtype)).sum() / n_sequences",
         "return -(log_prob_MV * q_MV.to(log_prob_MV.dtype)).sum() / n_sequences",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "exact last step: the sampled term is kept beside it",
         _AGENT,
         "sampled_BT[last.sequence_M, -1] = False",
         "sampled_BT[last.sequence_M, -1] = True",
-        ("variance",),
+        ("agents/variance",),
     ),
     # the policy gradient of 13.44
     Mutation(
@@ -413,42 +420,42 @@ MUTATIONS: tuple[Mutation, ...] = (
         _LOSSES,
         "return advantage_BT.detach() * mask_BT / len(mask_BT)",
         "return -advantage_BT.detach() * mask_BT / len(mask_BT)",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "policy gradient: a mean over tokens in place of a sum",
         _LOSSES,
         "return advantage_BT.detach() * mask_BT / len(mask_BT)",
         "return advantage_BT.detach() * mask_BT / mask_BT.sum()",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "policy gradient: tokens that the policy did not choose are counted",
         _LOSSES,
         "return advantage_BT.detach() * mask_BT / len(mask_BT)",
         "return advantage_BT.detach() / len(mask_BT)",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "policy gradient: the gradient flows through the reward (no detach)",
         _LOSSES,
         "return advantage_BT.detach() * mask_BT / len(mask_BT)",
         "return advantage_BT * mask_BT / len(mask_BT)",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "policy gradient: the completions are by a copy of the first policy",
         _AGENT,
         "q_BT = action_values(\n            policy,",
         'q_BT = action_values(\n            self.__dict__.setdefault("_first", __import__("copy").deepcopy(policy)),',
-        ("seqgan", "variance"),
+        ("agents/gradient", "agents/variance"),
     ),
     Mutation(
         "policy gradient: the last token of a given prefix counts as chosen",
         _AGENT,
         "(position_T >= start_B1)",
         "(position_T >= start_B1 - 1)",
-        ("seqgan",),
+        ("agents/collection",),
     ),
     # baselines and normalisation
     Mutation(
@@ -456,35 +463,35 @@ MUTATIONS: tuple[Mutation, ...] = (
         _LOSSES,
         "others_BT = mask_BT.sum(dim=0) - mask_BT.long()\n    total_BT = (q_BT * mask_BT).sum(dim=0) - q_BT * mask_BT",
         "others_BT = mask_BT.sum(dim=0).expand_as(mask_BT)\n    total_BT = (q_BT * mask_BT).sum(dim=0)",
-        ("losses",),
+        ("agents/baselines",),
     ),
     Mutation(
         "baseline: the mean of the batch has the sequence itself in it",
         _LOSSES,
         "(total_BT.sum() - total_BT.sum(dim=1, keepdim=True)) / others_B1.clamp(min=1)",
         "total_BT.sum() / mask_BT.sum()",
-        ("losses",),
+        ("agents/baselines",),
     ),
     Mutation(
         "baseline: the value of the next state, which the action led to",
         _LOSSES,
         "advantage_BT[:, 1:] = torch.where(follows_BT, q_BT[:, 1:] - q_BT[:, :-1], advantage_BT[:, 1:])",
         "advantage_BT[:, :-1] = torch.where(follows_BT, q_BT[:, :-1] - q_BT[:, 1:], advantage_BT[:, :-1])",
-        ("losses",),
+        ("agents/baselines",),
     ),
     Mutation(
         "baseline: the regression is used on the half that it was fitted on",
         _LOSSES,
         "torch.where(half_B[:, None], value_BT, x_BTH @ weight_H)",
         "torch.where(half_B[:, None], x_BTH @ weight_H, value_BT)",
-        ("losses",),
+        ("agents/baselines",),
     ),
     Mutation(
         "baseline: the regression is told the value of the action itself",
         _LOSSES,
         "before_BT = torch.nn.functional.pad(q_BT * mask_BT, (1, 0))[:, :-1]",
         "before_BT = q_BT * mask_BT",
-        ("losses",),
+        ("agents/baselines",),
     ),
     Mutation(
         "normalisation: the mean of the advantages is subtracted as well",
@@ -492,21 +499,21 @@ MUTATIONS: tuple[Mutation, ...] = (
         "scale = root_mean_square(advantage_BT, chosen_BT) if",
         "advantage_BT = (advantage_BT - advantage_BT[chosen_BT].mean() * self.normalize_advantage) * chosen_BT\n"
         "        scale = root_mean_square(advantage_BT, chosen_BT) if",
-        ("variance",),
+        ("agents/variance",),
     ),
     Mutation(
         "normalisation: it is applied to no advantage",
         _AGENT,
         "scale = root_mean_square(advantage_BT, chosen_BT) if self.normalize_advantage else",
         "scale = root_mean_square(advantage_BT, chosen_BT) if False else",
-        ("variance",),
+        ("agents/variance",),
     ),
     Mutation(
         "normalisation: the exact last step keeps another scale than the rest",
         _AGENT,
         "last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))",
         "last_step_loss(last.log_prob_MV, last.q_MV, len(tokens_BT))",
-        ("variance",),
+        ("agents/variance",),
     ),
     # the generator and its likelihood, 13.28 to 13.34
     Mutation(
@@ -514,112 +521,112 @@ MUTATIONS: tuple[Mutation, ...] = (
         _POLICY,
         "return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)",
         "return F.pad(tokens_BT[:, :-1], (1, 0), value=0)",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "generator: inputs are not shifted, each token is predicted from itself",
         _POLICY,
         "return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)",
         "return tokens_BT",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "generator: a given prefix is read without the start symbol",
         _POLICY,
         "state = self.core.step(inputs_BT[:, 0], self.core.initial_state(len(tokens_BT)))",
         "state = self.core.initial_state(len(tokens_BT))",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "generator: on a GPU padding is counted in the log-probability",
         _POLICY,
         "return log_prob_BT.masked_fill(tokens_BT == self.spec.pad_id, 0)",
         "return log_prob_BT",
-        ("device",),
+        ("seqgan_env/device",),
     ),
     Mutation(
         "generator: on a GPU padding has a gradient",
         _POLICY,
         "factor_BT.detach().masked_fill(tokens_BT == self.spec.pad_id, 0)",
         "factor_BT.detach()",
-        ("device",),
+        ("seqgan_env/device",),
     ),
     Mutation(
         "generator: a likelihood is that of another sequence, sorted by length",
         _POLICY,
         "log_prob_B[index] =",
         "log_prob_B[start : start + rows] =",
-        ("device",),
+        ("seqgan_env/device",),
     ),
     Mutation(
         "generator: end-of-sequence does not end a sample",
         _POLICY,
         "alive_M &= token_M != spec.eos_id",
         "alive_M &= token_M >= 0",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "likelihood: padding is counted as tokens in the mean",
         _LOSSES,
         "return mask_BT.double() / mask_BT.sum()",
         "return mask_BT.double() / mask_BT.numel()",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "pretraining: padding is counted as tokens in the mean",
         "agents/pretraining.py",
         "maximum_likelihood_factors(tokens_BT != policy.spec.pad_id)",
         "maximum_likelihood_factors(tokens_BT >= 0)",
-        ("pretraining",),
+        ("agents/pretraining",),
     ),
     Mutation(
         "LSTM: the cell starts anew at each step",
         _NETWORKS,
         "torch.lstm_cell(self.embedding(input_B), state, *self.rnn.all_weights[0])",
         "torch.lstm_cell(self.embedding(input_B), (state[0], 0 * state[1]), *self.rnn.all_weights[0])",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "GRU: all lanes share the state of the first",
         _NETWORKS,
         "torch.gru_cell(self.embedding(input_B), state[0], *self.rnn.all_weights[0])",
         "torch.gru_cell(self.embedding(input_B), state[0][:1].expand_as(state[0]), *self.rnn.all_weights[0])",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "attention: the memory's unwritten slots are read",
         _NETWORKS,
         "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None]",
         "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None] + 1",
-        ("networks", "policy"),
+        ("seqgan_env/autoregressive/cores", "seqgan_env/autoregressive/model"),
     ),
     Mutation(
         "attention: lanes that have read different numbers see as far as the longest",
         _NETWORKS,
         "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None]",
         "seen_BS = (torch.arange(key_BSAD.shape[1]) <= n_read_B.max()).expand(len(n_read_B), -1)",
-        ("networks", "policy"),
+        ("seqgan_env/autoregressive/cores", "seqgan_env/autoregressive/model"),
     ),
     Mutation(
         "attention: the LSTM's looks ahead",
         _NETWORKS,
         "self.query(output_BTH), output_BTH, output_BTH, is_causal=True)",
         "self.query(output_BTH), output_BTH, output_BTH)",
-        ("networks",),
+        ("seqgan_env/autoregressive/cores",),
     ),
     Mutation(
         "attention: the transformer's looks ahead",
         _NETWORKS,
         "F.scaled_dot_product_attention(query_BATD, key_BATD, value_BATD, is_causal=True)",
         "F.scaled_dot_product_attention(query_BATD, key_BATD, value_BATD)",
-        ("networks",),
+        ("seqgan_env/autoregressive/cores",),
     ),
     Mutation(
         "attention: the transformer's positions are one ahead in steps",
         _NETWORKS,
         "self.position(n_read_B)",
         "self.position((n_read_B + 1).clamp(max=self.n_slots - 1))",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     # drawing tokens, 13.30
     Mutation(
@@ -627,63 +634,63 @@ MUTATIONS: tuple[Mutation, ...] = (
         "seqgan_env/softmax.py",
         "self._weight_VH = weight_VH * (scale * LOG2_E)",
         "self._weight_VH = weight_VH * (LOG2_E / scale)",
-        ("sampling",),
+        ("seqgan_env/autoregressive/sampling",),
     ),
     Mutation(
         "sampling: the temperature does not divide the bias",
         "seqgan_env/softmax.py",
         "self._bias_V = bias_V * (scale * LOG2_E)",
         "self._bias_V = bias_V * LOG2_E",
-        ("sampling",),
+        ("seqgan_env/autoregressive/sampling",),
     ),
     Mutation(
         "log-probability: the logits are multiplied by the temperature",
         _POLICY,
         "(hidden_MH / temperature, self.output.weight",
         "(hidden_MH * temperature, self.output.weight",
-        ("policy",),
+        ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "log-probability: the gradient of the softmax's sum is not weighted by the advantage",
         "agents/likelihood.py",
         "x_CV.mul_(-factor_C1 / total_C1)",
         "x_CV.mul_(-1 / total_C1)",
-        ("losses",),
+        ("agents/losses",),
     ),
     Mutation(
         "policy gradient: the agent descends where it should climb",
         _AGENT,
         "        loss = -total\n",
         "        loss = total\n",
-        ("seqgan", "variance"),
+        ("agents/gradient", "agents/variance"),
     ),
     Mutation(
         "pretraining: the likelihood is made least",
         "agents/pretraining.py",
         "loss = -policy.weighted_log_prob",
         "loss = policy.weighted_log_prob",
-        ("pretraining",),
+        ("agents/pretraining",),
     ),
     Mutation(
         "sampling: top-p leaves out the token that reaches p",
         _SAMPLING,
         "p_CK.masked_fill(before_CK >= mass, 0)",
         "p_CK.masked_fill((before_CK + p_CK > mass) & (before_CK > 0) & (mass < 1), 0)",
-        ("sampling",),
+        ("seqgan_env/autoregressive/sampling",),
     ),
     Mutation(
         "sampling: top-k keeps one token too few",
         _SAMPLING,
         "logits_CV.topk(n_kept, dim=1)",
         "logits_CV.topk(max(1, n_kept - (n_kept < logits_CV.shape[1])), dim=1)",
-        ("sampling",),
+        ("seqgan_env/autoregressive/sampling",),
     ),
     Mutation(
         "sampling: all lanes draw with one random number",
         _SAMPLING,
         "torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)",
         "torch.rand(1, 1, generator=generator, dtype=hidden_MH.dtype).expand(n_rows, 1)",
-        ("sampling",),
+        ("seqgan_env/autoregressive/sampling",),
     ),
     # the discriminator and the rewards, 13.32 and 13.35 to 13.38
     Mutation(
@@ -691,84 +698,84 @@ MUTATIONS: tuple[Mutation, ...] = (
         _REWARDS,
         "return F.logsigmoid(logit_real_B)",
         "return torch.sigmoid(logit_real_B).log()",
-        ("rewards",),
+        ("seqgan_env/rewards/of_logit",),
     ),
     Mutation(
         "reward: -log(1 - D) computed from D",
         _REWARDS,
         "return -F.logsigmoid(-logit_real_B)",
         "return -(1 - torch.sigmoid(logit_real_B)).log()",
-        ("rewards",),
+        ("seqgan_env/rewards/of_logit",),
     ),
     Mutation(
         "reward: log(1 - D) in place of log D",
         _REWARDS,
         "return F.logsigmoid(logit_real_B)",
         "return F.logsigmoid(-logit_real_B)",
-        ("rewards",),
+        ("seqgan_env/rewards/of_logit",),
     ),
     Mutation(
         "reward: the environment pays at every step",
         "seqgan_env/env.py",
         "if terminated:\n            reward = float(self.task.score_complete(",
         "if length:\n            reward = float(self.task.score_complete(",
-        ("env",),
+        ("seqgan_env/env",),
     ),
     Mutation(
         "reward: shaping pays the potential of a complete sequence too",
         "seqgan_env/env.py",
         "if not terminated:\n                potential = float(",
         "if length:\n                potential = float(",
-        ("shaping",),
+        ("seqgan_env/shaping/potential",),
     ),
     Mutation(
         "discriminator: dropout stays on while it scores",
         "seqgan_env/discriminators/base.py",
         "was_training = self.training\n        self.eval()",
         "was_training = self.training\n        self.train()",
-        ("discriminators", "task", "env"),
+        ("seqgan_env/discriminators/optimal", "seqgan_env/scoring", "seqgan_env/env"),
     ),
     Mutation(
         "discriminator: the window of padding is left out with the others",
         "seqgan_env/discriminators/cnn.py",
         "any(dim=0).sum()) + 1",
         "any(dim=0).sum())",
-        ("device",),
+        ("seqgan_env/device",),
     ),
     Mutation(
         "discriminator: a score is that of another sequence, sorted by length",
         "seqgan_env/discriminators/base.py",
         "[order_B.argsort()]",
         "[order_B]",
-        ("device",),
+        ("seqgan_env/device",),
     ),
     Mutation(
         "discriminator: the loss takes real for label 0",
         _TRAINING,
         "F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean()",
         "F.softplus(logit_real_B).mean() + F.softplus(-logit_generated_B).mean()",
-        ("discriminators",),
+        ("seqgan_env/discriminators/training",),
     ),
     Mutation(
         "discriminator: the more frequent kind weighs more in the loss",
         _TRAINING,
         "0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean())",
         "F.softplus(torch.cat([-logit_real_B, logit_generated_B])).mean()",
-        ("discriminators",),
+        ("seqgan_env/discriminators/training",),
     ),
     Mutation(
         "discriminator: real and generated change places in the batch",
         _TRAINING,
         "torch.cat([real_BT, generated_BT])",
         "torch.cat([generated_BT, real_BT])",
-        ("tabular",),
+        ("seqgan_env/discriminators/tabular",),
     ),
     Mutation(
         "discriminator: the optimum's ratio is upside down",
         "seqgan_env/discriminators/optimal.py",
         "self._log_prob_real(tokens) - self._log_prob_generated(tokens)",
         "self._log_prob_generated(tokens) - self._log_prob_real(tokens)",
-        ("discriminators",),
+        ("seqgan_env/discriminators/optimal",),
     ),
     # the exact forms and the measurements
     Mutation(
@@ -776,14 +783,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "seqgan_env/enumeration.py",
         "(p_SV[states] * q_RV).sum(axis=1)",
         "q_RV.mean(axis=1)",
-        ("enumeration",),
+        ("seqgan_env/enumeration",),
     ),
     Mutation(
         "measurement: the reverse divergence is the forward one with its sign changed",
         "seqgan_env/metrics/likelihood.py",
         "(generator_generated_B - source_generated_B).sum() / n_generated",
         "(generator_test_B - source_test_B).sum() / n_test",
-        ("metrics",),
+        ("seqgan_env/metrics/likelihood",),
     ),
 )
 

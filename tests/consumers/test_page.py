@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from seqgan_env import SeqGANEnv, enumeration
-from tests.test_docs import missing
+from tests.support.documents import missing
 
 pytestmark = pytest.mark.consumers
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import seqgan_env  # noqa: F401 - registers the ids
-from tests.builders import ORACLE
+from tests.support.builders import ORACLE
 
 wrappers = pytest.importorskip("skrl.envs.wrappers.torch")
 pytestmark = [

@@ -15,8 +15,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
-from tests.builders import GRAMMAR, ORACLE
 from tests.consumers.playing import callback, play
+from tests.support.builders import GRAMMAR, ORACLE
 
 sb3_contrib = pytest.importorskip("sb3_contrib")
 pytestmark = pytest.mark.consumers

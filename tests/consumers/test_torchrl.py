@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import seqgan_env  # noqa: F401 - registers the ids
-from tests.builders import GRAMMAR, ORACLE
+from tests.support.builders import GRAMMAR, ORACLE
 
 torchrl_envs = pytest.importorskip("torchrl.envs")
 pytestmark = pytest.mark.consumers

@@ -1,0 +1,169 @@
+"""Whole runs: what they write, that they repeat, and that an interrupted one loses nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.checkpoint import load_checkpoint
+from agents.config import EXACT_REWARD, TrainConfig
+from agents.experiment import Experiment, compare
+from agents.report import summary
+from agents.seqgan import SeqGAN
+from tests.support.runs import TINY, stored, without_time
+
+
+def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
+    records = stored(finished)
+    phases = [record["phase"] for record in records]
+    assert phases[0] == "random"
+    assert phases.count("maximum_likelihood") == TINY.generator_epochs
+    assert phases.count("discriminator") == TINY.discriminator_rounds
+    assert [r["step"] for r in records if r["phase"] == "adversarial"] == [0, 2, 4, 6]
+    assert TrainConfig.load(finished / "config.json") == TINY
+    for name in ("nll_oracle", "nll_test", "entropy", "kl_forward", "kl_reverse", "discriminator_log_loss"):
+        assert np.isfinite([r[name] for r in records if r["phase"] == "adversarial"]).all()
+    # pretraining makes version 1; every two updates play 16 episodes, after which the discriminator is retrained
+    assert [r["discriminator_version"] for r in records if r["phase"] == "adversarial"] == [1, 2, 3, 4]
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 5
+    assert 'src="http' not in page
+    assert len((finished / "samples.txt").read_text().splitlines()) == 200
+    assert list((finished / "tensorboard").glob("events*"))
+    assert SeqGAN.load(finished / "agent.zip").sample(3).shape == (3, 5)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished: Path, tmp_path: Path) -> None:
+    again = Experiment(TINY, tmp_path / "again", progress=False).run()
+    other = Experiment(dataclasses.replace(TINY, seed=1), tmp_path / "other", progress=False).run()
+    assert without_time(again) == stored(finished)
+    assert without_time(other) != stored(finished)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 13, 14, 15, 17])
+def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp_path: Path, stop_after: int) -> None:
+    class Interrupted(Experiment):
+        def _record(self, phase: str, step: int, **more: Any) -> None:
+            if len(self.records) == stop_after:
+                raise KeyboardInterrupt
+            super()._record(phase, step, **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(TINY, tmp_path / "run", progress=False).run()
+    assert len(stored(tmp_path / "run")) == stop_after
+    Experiment(TINY, tmp_path / "run", resume=True, progress=False).run()
+    assert stored(tmp_path / "run") == stored(finished)
+    kept, expected = (SeqGAN.load(folder / "agent.zip").sample(20) for folder in (tmp_path / "run", finished))
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a run are written one after the other; whichever came last, resuming completes them all."""
+    config = dataclasses.replace(TINY, generator_epochs=1, discriminator_rounds=1, n_updates=2)
+    whole = tmp_path / "whole"
+    Experiment(config, whole, progress=False).run()
+    written: list[str] = []
+    replace, crash_at = os.replace, -1
+
+    def replace_or_crash(source: Any, target: Any) -> None:
+        if len(written) == crash_at:
+            raise KeyboardInterrupt
+        written.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_or_crash)
+    Experiment(config, tmp_path / "counted", progress=False).run()
+    names = list(written)
+    assert {"pretrained.zip", "checkpoint.zip", "agent.zip", "metrics.jsonl"} <= set(names)
+    for crash_at in range(names.index("pretrained.zip") - 1, len(names)):
+        folder = tmp_path / str(crash_at)
+        written.clear()
+        with pytest.raises(KeyboardInterrupt):
+            Experiment(config, folder, progress=False).run()
+        with monkeypatch.context() as undone:
+            undone.setattr(os, "replace", replace)
+            Experiment(config, folder, resume=True, progress=False).run()
+        assert stored(folder) == stored(whole)
+        for name in ("agent.zip", "pretrained.zip"):
+            kept, expected = (load_checkpoint(run / name)["agent"]["policy"] for run in (folder, whole))
+            assert all(torch.equal(kept[weight], expected[weight]) for weight in expected)
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: signal.Signals) -> None:
+    config = dataclasses.replace(TINY, n_updates=60, eval_every=3)
+    arguments = [
+        *(sys.executable, "-m", "agents.cli", "train", "--preset", "small", "--out", str(tmp_path / "killed")),
+        *(text for name, value in dataclasses.asdict(config).items() for text in _flag(name, value)),
+    ]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count('"adversarial"') >= 3):
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(str(process.communicate()))
+        time.sleep(0.01)
+    process.send_signal(kill)
+    _, stderr = process.communicate(timeout=60)
+    if kill is signal.SIGINT:
+        assert process.returncode == 130
+        assert "--resume" in stderr.splitlines()[-1]
+    n_before = len(stored(tmp_path / "killed"))
+    resumed = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, timeout=240, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    uninterrupted = Experiment(config, tmp_path / "whole", progress=False).run()
+    assert n_before < len(uninterrupted)
+    assert stored(tmp_path / "killed") == without_time(uninterrupted)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else flag.replace("--", "--no-", 1)]
+    return [flag, *map(str, value)] if isinstance(value, tuple) else [flag, str(value)]
+
+
+def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    Experiment(TINY, folder, resume=True, progress=False).run()
+    assert stored(folder) == stored(finished)
+
+
+def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
+    rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, EXACT_REWARD: {"learning_rate": 0.01}}
+    records = compare(TINY, rewards, tmp_path, progress=False)
+    assert TrainConfig.load(tmp_path / EXACT_REWARD / "config.json").learning_rate == 0.01
+    start = {
+        reward: next(r["nll_test"] for r in own if (r["phase"], r["step"]) == ("adversarial", 0))
+        for reward, own in records.items()
+    }
+    assert len(set(start.values())) == 1
+    # with a baseline a reward that says nothing moves nothing
+    constant = [r["nll_test"] for r in records["constant"] if r["phase"] == "adversarial"]
+    assert np.ptp(constant) == pytest.approx(0, abs=1e-9)
+    exact = [r["nll_test"] for r in records[EXACT_REWARD] if r["phase"] == "adversarial"]
+    assert np.ptp(exact) > 1e-4
+    assert list(summary(records))[-3:] == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
+    again = compare(TINY, rewards, tmp_path, progress=False)
+    assert again == records  # nothing was done twice: not even the times differ
+
+
+@pytest.mark.parametrize("precision", [None, "highest", "high"])
+def test_the_precision_of_torch_is_what_the_run_asks_for(
+    precision: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    Experiment(dataclasses.replace(TINY, matmul_precision=precision), tmp_path / "run", progress=False)
+    assert asked == [precision] * (precision is not None)

@@ -1,0 +1,34 @@
+"""The generator of a finished run."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.experiment import Experiment, load_generator
+from tests.support.runs import TINY
+
+
+def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> None:
+    corpus = tmp_path / "cats.txt"
+    corpus.write_text("".join(f"a {a} cat {v}.\n" for a in ("big", "small", "old") for v in ("sleeps", "runs", "eats")))
+    config = dataclasses.replace(TINY, source=str(corpus), vocab_size=None, max_length=None)
+    records = Experiment(config, tmp_path / "run", progress=False).run()
+    assert "nll_oracle" not in records[-1]
+    assert np.isfinite(records[-1]["nll_test"])
+    corpus.write_text(corpus.read_text() + "a new cat sleeps.\n")
+    with pytest.raises(ValueError, match=r"cats\.txt has changed since the run began"):
+        Experiment(config, tmp_path / "run", resume=True)
+    corpus.unlink()
+    generator = load_generator(tmp_path / "run")
+    texts = generator.texts(20, prefix="a big")
+    assert len(texts) == 20
+    assert all(text.startswith("a big") for text in texts)
+    assert generator.texts(20, prefix="a big") == texts
+    with pytest.raises(ValueError, match="zebra"):
+        generator.texts(1, prefix="a zebra")
+    with pytest.raises(ValueError, match="shorter than T"):
+        generator.texts(1, prefix="a big big big big big")

@@ -1,0 +1,337 @@
+"""The discriminator is retrained on time, on fresh negatives, and every environment gets the same new version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+
+from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
+from agents.checkpoint import load_checkpoint, save_checkpoint
+from seqgan_env.discriminators import DiscriminatorTrainer
+from tests.support.builders import ORACLE, POLICY
+
+SETTINGS: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
+PROBE = np.random.default_rng(0).integers(20, size=(5, 6))
+Env = gym.Env[Any, Any] | VecEnv
+
+
+def seqgan(env: Env, **arguments: Any) -> SeqGAN:
+    defaults = {"n_episodes": 8, "n_completions": 2, "learning_rate": 0.01, "policy_kwargs": POLICY, "seed": 5}
+    return SeqGAN("LstmPolicy", env, **{**defaults, **arguments})
+
+
+def ppo(env: Env) -> PPO:
+    return PPO("MlpPolicy", env, n_steps=24, batch_size=12, n_epochs=2, seed=0, device="cpu")
+
+
+def a2c(env: Env) -> A2C:
+    return A2C("MlpPolicy", env, n_steps=7, seed=0, device="cpu")
+
+
+ALGORITHMS: dict[str, Callable[[Env], BaseAlgorithm]] = {"SeqGAN": seqgan, "PPO": ppo, "A2C": a2c}
+
+
+@pytest.fixture(scope="module")
+def subprocesses() -> Iterator[VecEnv]:
+    """Two environments in processes of their own, shared by the tests: starting them takes seconds."""
+    env = make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=ORACLE, vec_env_cls=SubprocVecEnv)
+    yield env
+    env.close()
+
+
+def environment(kind: str, request: pytest.FixtureRequest) -> Env:
+    if kind == "subprocesses":
+        shared: VecEnv = request.getfixturevalue("subprocesses")
+        return shared
+    made: dict[str, Callable[[], Env]] = {
+        "single": lambda: gym.make("SeqGAN-v0", **ORACLE),
+        "four": lambda: make_vec_env("SeqGAN-v0", n_envs=4, env_kwargs=ORACLE),
+        "native": lambda: make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE),
+    }
+    return made[kind]()
+
+
+class Watch(BaseCallback):
+    """Writes down, at the start of each rollout and at each step, what every environment would pay and why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: list[list[int]] = []
+        """The version of each rollout's start."""
+        self.episodes: list[np.ndarray] = []
+        """Every sequence that an environment finished, in order."""
+
+    def _look(self) -> tuple[list[int], np.ndarray]:
+        env = self.training_env
+        return env.get_attr("discriminator_version"), np.stack(env.env_method("score", PROBE))
+
+    def _on_rollout_start(self) -> None:
+        versions, self.scores = self._look()
+        self.versions.append(versions)
+
+    def _on_step(self) -> bool:
+        versions, scores = self._look()
+        assert versions == self.versions[-1]
+        np.testing.assert_array_equal(scores, self.scores)
+        for done, reward, info in zip(self.locals["dones"], self.locals["rewards"], self.locals["infos"], strict=True):
+            assert info["discriminator_version"] == versions[0]
+            if done:
+                self.episodes.append(info["terminal_observation"])
+                score = self.training_env.env_method("score", info["terminal_observation"][None], indices=[0])[0]
+                assert reward == pytest.approx(score[0], rel=1e-4)
+        assert (scores == scores[0]).all()
+        return True
+
+
+class Spy(DiscriminatorTrainer):
+    """A trainer that remembers what it was given."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fitted: list[tuple[np.ndarray, np.ndarray]] = []
+        self.evaluated: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def fit(self, real: Any, generated: Any, **settings: Any) -> float:
+        self.fitted.append((real.copy(), generated.copy()))
+        return super().fit(real, generated, **settings)
+
+    def evaluate(self, real: Any, generated: Any) -> dict[str, float]:
+        self.evaluated.append((real.copy(), generated.copy()))
+        return super().evaluate(real, generated)
+
+
+def weights_of(env: VecEnv) -> list[dict[str, np.ndarray]]:
+    weights: list[dict[str, np.ndarray]] = env.env_method("discriminator_weights")
+    return weights
+
+
+@pytest.mark.parametrize("kind", ["single", "four", "native", "subprocesses"])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_environment_gets_the_same_new_version_between_rollouts(
+    name: str, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """`Watch` holds that nothing changes within a rollout, and that all environments agree, at every step."""
+    model = ALGORITHMS[name](environment(kind, request))
+    env = model.get_env()
+    assert env is not None
+    first = env.get_attr("discriminator_version")[0]
+    before = weights_of(env)[0]
+    callback, watch = DiscriminatorCallback(8, **SETTINGS), Watch()
+    model.learn(300, [callback, watch])
+
+    versions = [rollout[0] for rollout in watch.versions]
+    assert all(len(set(rollout)) == 1 and len(rollout) == env.num_envs for rollout in watch.versions)
+    assert versions == sorted(versions)
+    assert versions[0] == first
+    assert versions[-1] == callback.version >= first + 3
+    assert env.get_attr("discriminator_version") == [callback.version] * env.num_envs
+    assert callback.trainer is not None
+    trained = callback.trainer.discriminator.state_dict()
+    for weights in weights_of(env):
+        assert weights.keys() == trained.keys()
+        for parameter, array in weights.items():
+            np.testing.assert_array_equal(array, trained[parameter].numpy())
+    assert any((before[parameter] != trained[parameter].numpy()).any() for parameter in before)
+    assert set(callback.last_scores) == {"loss", "accuracy", "log_loss"}
+    assert 0 <= callback.last_scores["accuracy"] <= 1
+
+
+class TestWhen:
+    def test_as_soon_as_enough_episodes_have_finished_and_a_rollout_begins(self) -> None:
+        for every, expected in ((8, [0, 1, 2, 3, 4]), (9, [0, 0, 1, 1, 2]), (16, [0, 0, 1, 1, 2]), (99, [0] * 5)):
+            model, watch = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)), Watch()
+            model.learn(5 * 48, [DiscriminatorCallback(every, **SETTINGS), watch])
+            assert [rollout[0] for rollout in watch.versions] == expected
+
+    def test_goes_on_counting_when_learning_goes_on(self) -> None:
+        model, callback = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)), DiscriminatorCallback(16, **SETTINGS)
+        for expected in (0, 0, 1, 1, 2):
+            model.learn(48, callback, reset_num_timesteps=False)
+            assert callback.version == expected
+
+    def test_records_what_it_measured(self) -> None:
+        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        callback = DiscriminatorCallback(8, **SETTINGS)
+        model.learn(3 * 48, callback, log_interval=None)
+        record = model.logger.name_to_value
+        assert record["discriminator/version"] == callback.version == 2
+        for name in ("loss", "accuracy", "log_loss"):
+            assert record[f"discriminator/{name}"] == callback.last_scores[name]
+
+    def test_prints_a_line_where_it_is_asked_to(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for verbose, n_lines in ((0, 0), (1, 2)):
+            model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+            model.learn(3 * 48, DiscriminatorCallback(8, verbose=verbose, **SETTINGS))
+            assert capsys.readouterr().out.count("discriminator version") == n_lines
+
+
+class TestOnWhat:
+    @staticmethod
+    def spied(model: BaseAlgorithm, n_steps: int, **settings: Any) -> tuple[Spy, Watch, Any]:
+        env = model.get_env()
+        assert env is not None
+        task = env.get_attr("task", indices=[0])[0]
+        spy, watch = Spy(task.discriminator, 0.01), Watch()
+        model.learn(n_steps, [DiscriminatorCallback(8, trainer=spy, **{**SETTINGS, **settings}), watch])
+        assert len(spy.fitted) >= 3
+        return spy, watch, task
+
+    def test_a_sampler_gives_sequences_that_nothing_has_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One sample each time, from the policy as it is then: its first part is trained on, its last measured on."""
+        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        drawn: list[np.ndarray] = []
+        policies: list[torch.Tensor] = []
+        sample = model.sample
+
+        def watched(n: int, **arguments: Any) -> np.ndarray:
+            drawn.append(sample(n, **arguments))
+            policies.append(model.policy.output.bias.detach().clone())
+            return drawn[-1]
+
+        monkeypatch.setattr(model, "sample", watched)
+        spy, _, _ = self.spied(model, 5 * 48)
+        for (_, generated), (_, fresh), rows in zip(spy.fitted, spy.evaluated, drawn, strict=True):
+            np.testing.assert_array_equal(np.concatenate([generated, fresh]), rows)
+            assert (len(generated), len(fresh)) == (16, 8)
+        for a in range(len(drawn)):
+            for b in range(a):
+                assert not (drawn[a] == drawn[b]).all(axis=1).any()
+                assert not torch.equal(policies[a], policies[b])
+
+    @pytest.mark.parametrize("name", ["PPO", "A2C"])
+    @pytest.mark.parametrize(("n_generated", "n_held_out"), [(16, 8), (500, 8), (500, 100)])
+    def test_other_models_give_the_newest_episodes(self, name: str, n_generated: int, n_held_out: int) -> None:
+        """The newest of them are measured on, and no training has seen those."""
+        model = ALGORITHMS[name](make_vec_env("SeqGAN-v0", 4, env_kwargs=ORACLE))
+        spy, watch, _ = self.spied(model, 1200, n_generated=n_generated, n_held_out=n_held_out)
+        episodes = np.stack(watch.episodes)
+        n_seen = 0
+        for (_, generated), (_, fresh) in zip(spy.fitted, spy.evaluated, strict=True):
+            rows = np.concatenate([generated, fresh])
+            assert len(fresh) == min(n_held_out, len(rows) // 5)
+            ends = [
+                end for end in range(len(rows), len(episodes) + 1) if (episodes[end - len(rows) : end] == rows).all()
+            ]
+            (end,) = ends
+            assert len(rows) == min(n_generated, end)
+            assert n_seen <= end - len(fresh)
+            n_seen = end - len(fresh)
+
+    @pytest.mark.parametrize("name", ALGORITHMS)
+    def test_real_sequences_are_those_of_the_task(self, name: str) -> None:
+        spy, _, task = self.spied(ALGORITHMS[name](make_vec_env("SeqGAN-v0", 2, env_kwargs=ORACLE)), 300)
+        for real, _ in spy.fitted:
+            np.testing.assert_array_equal(real, task.real_sequences)
+        for real, fresh in spy.evaluated:
+            np.testing.assert_array_equal(real, task.held_out_sequences[: len(fresh)])
+
+    def test_measures_nothing_where_nothing_is_held_out(self) -> None:
+        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        spy, _, _ = self.spied(model, 4 * 48, n_held_out=0)
+        assert not spy.evaluated
+        assert all(len(generated) == 16 for _, generated in spy.fitted)
+
+    def test_needs_an_episode_where_the_model_cannot_sample(self) -> None:
+        model = ppo(gym.make("SeqGAN-v0", **ORACLE))
+        callback = DiscriminatorCallback(8, **SETTINGS)
+        callback.init_callback(model)
+        with pytest.raises(ValueError, match="a training needs negatives, and no episode has finished yet"):
+            callback.retrain()
+
+    def test_tells_real_from_generated(self) -> None:
+        """On 200 held-out sequences of each kind, an ignorant discriminator's accuracy is 1/2 with a standard deviation
+        of at most 1/sqrt(4 * 400) = 0.025; four of them above it are an error rate below 1e-4.
+        """
+        arguments = {**ORACLE, "n_real": 2000, "n_held_out": 200}
+        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **arguments))
+        callback = DiscriminatorCallback(8, n_generated=1000, n_epochs=8, n_held_out=200, learning_rate=0.01)
+        model.set_logger(configure(None, []))
+        callback.init_callback(model)
+        callback.retrain()
+        assert callback.last_scores["accuracy"] > 0.6
+        assert callback.last_scores["log_loss"] < np.log(2)
+
+
+class TestWhere:
+    def test_begins_with_the_weights_and_the_version_of_the_environment(self) -> None:
+        env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+        weights = {name: array * 3 for name, array in weights_of(env)[0].items()}
+        env.env_method("load_discriminator", weights, version=7, indices=[0])
+        model, callback = seqgan(env), DiscriminatorCallback(8, **SETTINGS)
+        callback.init_callback(model)
+        assert callback.version == 7
+        assert callback.trainer is not None
+        for name, tensor in callback.trainer.discriminator.state_dict().items():
+            np.testing.assert_array_equal(tensor.numpy(), weights[name])
+        model.learn(2 * 48, callback)
+        assert callback.version == 8
+
+    def test_the_seed_decides_the_weights(self) -> None:
+        def trained(seed: int) -> dict[str, np.ndarray]:
+            env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+            seqgan(env).learn(3 * 48, DiscriminatorCallback(8, seed=seed, **SETTINGS))
+            return weights_of(env)[0]
+
+        first, again, other = trained(0), trained(0), trained(1)
+        assert all((first[name] == again[name]).all() for name in first)
+        assert any((first[name] != other[name]).any() for name in first)
+
+    def test_a_run_goes_on_from_a_checkpoint_as_if_nothing_had_happened(self, tmp_path: Path) -> None:
+        """Agent, trainer and callback are kept and the weights are given to new environments: all is the same."""
+
+        def make() -> tuple[VecEnv, DiscriminatorCallback]:
+            env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+            trainer = DiscriminatorTrainer(env.get_attr("task")[0].discriminator, 0.01)
+            return env, DiscriminatorCallback(16, trainer=trainer, **SETTINGS)
+
+        through_env, through_callback = make()
+        through = seqgan(through_env).learn(7 * 48, through_callback)
+        env, callback = make()
+        assert callback.trainer is not None
+        seqgan(env).learn(3 * 48, callback).save(tmp_path / "agent")
+        state = {"trainer": callback.trainer.state_dict(), "callback": callback.state_dict()}
+        save_checkpoint(tmp_path / "rest.zip", state)
+
+        env, callback = make()
+        state = load_checkpoint(tmp_path / "rest.zip")
+        assert callback.trainer is not None
+        callback.trainer.load_state_dict(state["trainer"])
+        callback.load_state_dict(state["callback"])
+        weights = {name: tensor.numpy() for name, tensor in state["trainer"]["discriminator"].items()}
+        env.env_method("load_discriminator", weights, callback.version, indices=[0])
+        resumed = SeqGAN.load(tmp_path / "agent", env=env).learn(4 * 48, callback, reset_num_timesteps=False)
+        for ours, theirs in zip(resumed.policy.parameters(), through.policy.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+        for name, array in weights_of(through_env)[0].items():
+            np.testing.assert_array_equal(weights_of(env)[0][name], array)
+        assert callback.state_dict() == through_callback.state_dict()
+        assert callback.version == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"every_n_episodes": 0}, "every_n_episodes must be at least 1, got 0"),
+        ({"n_generated": 0}, "n_generated must be at least 1, got 0"),
+        ({"n_epochs": 0}, "n_epochs must be at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0 and n_held_out at least 0, got 0.0 and 512"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
+        ({"n_held_out": -1}, "n_held_out at least 0, got 0.0001 and -1"),
+    ],
+)
+def test_refuses(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DiscriminatorCallback(**arguments)

@@ -1,0 +1,96 @@
+"""What one update follows: the estimate of the gradient, by the policy as it is now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.logger import configure
+
+from agents.seqgan import Episodes
+from seqgan_env.seeding import torch_generator
+from tests.support import reference
+from tests.support.agents import SGD, TableDiscriminator, agent, collect, tiny_agent
+from tests.support.builders import POLICY
+from tests.support.significance import assert_mean, assert_not_mean
+
+
+class TestUpdate:
+    @pytest.mark.theory
+    def test_tokens_that_were_not_chosen_have_no_say(self) -> None:
+        """With everything given but the last token, the update is that of the last token alone (eq. 13.44)."""
+        model = agent(baseline="none", normalize_advantage=False, max_grad_norm=1e9, policy_kwargs={**POLICY, **SGD})
+        model.set_logger(configure(None, []))
+        tokens_BT = torch.from_numpy(model.sample(8))
+        chosen_BT = torch.zeros(8, 6, dtype=torch.bool)
+        chosen_BT[:, -1] = True
+        reward_B = torch.randn(8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        parameters = list(model.policy.parameters())
+        objective = (model.policy.log_prob(tokens_BT)[:, -1] * reward_B).sum() / 8
+        before, gradient = torch.nn.utils.parameters_to_vector(parameters), reference.gradient_of(objective, parameters)
+        model.train(Episodes(tokens_BT, chosen_BT, reward_B))
+        after = torch.nn.utils.parameters_to_vector(parameters)
+        torch.testing.assert_close(after - before, 0.01 * gradient, rtol=1e-3, atol=1e-7)
+
+
+class TestEstimate:
+    @pytest.mark.theory
+    def test_one_step_of_one_token_follows_the_immediate_reward(self) -> None:
+        """Eq. 13.44 at T = 1 (IRGAN's case): the step of SGD is its rate times the mean of r grad log G(y)."""
+        plain: dict[str, Any] = {"baseline": "none", "normalize_advantage": False, "max_grad_norm": 1e9}
+        model, envs = tiny_agent(0, 4, 1, **plain, learning_rate=0.01, policy_kwargs=SGD)
+        table = reference.random_reward(envs.sequence_spec)
+        envs.set_discriminator(TableDiscriminator(envs.sequence_spec, table))
+        episodes = collect(model)
+        rewards = [table[row] for row in reference.unpadded(envs.sequence_spec, episodes.tokens_BT)]
+        np.testing.assert_allclose(episodes.reward_B, rewards, rtol=1e-6)
+        parameters = list(model.policy.parameters())
+        objective = (model.policy.log_prob(episodes.tokens_BT)[:, 0] * torch.tensor(rewards)).mean()
+        before, gradient = torch.nn.utils.parameters_to_vector(parameters), reference.gradient_of(objective, parameters)
+        model.train(episodes)
+        after = torch.nn.utils.parameters_to_vector(parameters)
+        torch.testing.assert_close(after - before, 0.01 * gradient, rtol=1e-3, atol=1e-7)
+        assert gradient.abs().max() > 1e-2
+
+    def test_completions_are_drawn_anew_at_each_update(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = agent(learning_rate=1e-30)
+        episodes = collect(model)
+        scored: list[torch.Tensor] = []
+        score = model._score
+
+        def watched(tokens_MT: torch.Tensor) -> torch.Tensor:
+            scored.append(tokens_MT)
+            return score(tokens_MT)
+
+        monkeypatch.setattr(model, "_score", watched)
+        for _ in range(2):
+            model.train(episodes)
+        assert len(scored) == 2
+        assert scored[0].shape == scored[1].shape == (8 * 5 * 2, 6)
+        assert not torch.equal(*scored)
+
+
+@pytest.mark.theory
+def test_values_are_those_of_the_policy_as_it_is_now() -> None:
+    """Eq. 13.42: once the policy has changed, the completions are by the new one, not by that of the first update."""
+    model, envs = tiny_agent(0, 3, 3, n_completions=1)
+    spec = envs.sequence_spec
+    table = reference.random_reward(spec)
+    envs.set_discriminator(TableDiscriminator(spec, table))
+    model.policy.double()
+    rows = [(0, 1, 2)]
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows)).repeat(2000, 1)
+    reward_B = torch.full((2000,), table[rows[0]], dtype=torch.float64)
+    episodes = Episodes(tokens_BT, torch.ones_like(tokens_BT, dtype=torch.bool), reward_B)
+    exact = []
+    for factor in (4.0, -1.0):
+        with torch.no_grad():
+            for parameter in model.policy.parameters():
+                parameter.mul_(factor)
+        q_BT = model.estimate(episodes, torch_generator(0, "test")).q_BT.numpy()
+        next_token = reference.next_token_of(model.policy)
+        exact.append(reference.action_values(spec, next_token, reference.reward_of(table), rows)[0].numpy())
+        assert_mean(q_BT, exact[-1])
+    assert_not_mean(q_BT, exact[0])

@@ -1,0 +1,196 @@
+"""Maximum likelihood: each epoch is gradient descent on eq. 13.34 over every real sequence once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from agents import AutoregressivePolicy
+from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.losses import maximum_likelihood_loss
+from agents.pretraining import MaximumLikelihoodTrainer
+from seqgan_env.tokens import SequenceSpec, Tokens
+from tests.support import reference
+from tests.support.builders import every_kind, lstm, make_policy, show
+
+SPEC = SequenceSpec(4, 4, 0)
+
+
+def real(n: int, spec: SequenceSpec = SPEC) -> Tokens:
+    tokens: Tokens = lstm(spec, seed=7).sample(n, torch.Generator().manual_seed(0)).numpy()
+    return tokens
+
+
+def token_nll(policy: AutoregressivePolicy, tokens_BT: Tokens) -> Tensor:
+    """Eq. 13.33-13.34, the slow form: minus the mean over the tokens of their log-probability given those before."""
+    next_token = reference.next_token_of(policy)
+    rows = reference.unpadded(policy.spec, tokens_BT)
+    values = [-torch.log(next_token(row[:t])[row[t]]) for row in rows for t in range(len(row))]
+    return torch.stack(values).mean()
+
+
+@pytest.mark.theory
+@every_kind
+@pytest.mark.parametrize("spec", [SequenceSpec(3, 3), SequenceSpec(3, 3, 0), SequenceSpec(4, 1)], ids=show)
+def test_the_likelihood_and_its_gradient_are_the_enumerated_ones(spec: SequenceSpec, kind: str) -> None:
+    """Eq. 13.33 = eq. 13.34: E_p[log G(Y)] over all sequences, each the logarithm of a product, against the loss.
+
+    Weights of the law times the number of sequences make the loss's mean over tokens an expectation.
+    """
+    policy, law = make_policy(kind, spec), reference.table_policy(spec, seed=3)[0]
+    next_token, parameters = reference.next_token_of(policy), list(policy.parameters())
+    rows = reference.sequences(spec)
+    p_B = torch.stack([reference.probability(law, row) for row in rows]).detach()
+    log_g_B = torch.stack([torch.log(reference.probability(next_token, row)) for row in rows])
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+    np.testing.assert_allclose(policy.sequence_log_prob(tokens_BT.numpy()), log_g_B.detach(), rtol=0, atol=1e-10)
+    loss = maximum_likelihood_loss(policy.log_prob(tokens_BT), (tokens_BT != spec.pad_id) * p_B[:, None])
+    n_tokens = sum(p * len(row) for p, row in zip(p_B.tolist(), rows, strict=True))
+    exact = -(p_B * log_g_B).sum() / n_tokens
+    assert loss.item() == pytest.approx(exact.item(), rel=0, abs=1e-10)
+    gradient = reference.gradient_of(exact, parameters)
+    torch.testing.assert_close(reference.gradient_of(loss, parameters), gradient, rtol=0, atol=1e-10)
+    assert gradient.abs().max() > 1e-3
+
+
+@pytest.mark.theory
+@every_kind
+@pytest.mark.parametrize("max_grad_norm", [0.1, 1e9])
+def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: float, kind: str) -> None:
+    """Eq. 13.34: one batch of all sequences; the reference follows the enumerated loss and clips by hand."""
+    tokens_BT = real(12)
+    policy, expected = make_policy(kind, SPEC), make_policy(kind, SPEC)
+    trainer = MaximumLikelihoodTrainer(policy, learning_rate=0.02, batch_size=12, max_grad_norm=max_grad_norm)
+    optimizer = torch.optim.Adam(expected.parameters(), lr=0.02)
+    norms = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = token_nll(expected, tokens_BT)
+        loss.backward()
+        gradients = [parameter.grad for parameter in expected.parameters() if parameter.grad is not None]
+        norms.append(torch.cat([gradient.flatten() for gradient in gradients]).norm().item())
+        for gradient in gradients:
+            gradient.mul_(min(1.0, max_grad_norm / (norms[-1] + 1e-6)))
+        optimizer.step()
+        assert trainer.epoch(tokens_BT) == pytest.approx(loss.item(), rel=1e-9)
+        for ours, theirs in zip(policy.parameters(), expected.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8)
+    assert 0.1 < min(norms) < max(norms) < 1e9
+
+
+@given(n=st.integers(1, 40), batch_size=st.integers(1, 45), seed=st.integers(0, 1000))
+@settings(max_examples=25)
+def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) -> None:
+    """In batches of the size asked for, of which only the last may be smaller, and in training mode."""
+    policy = lstm(SPEC)
+    tokens_BT = reference.all_sequences(SPEC)[:n]
+    batches: list[Tensor] = []
+    weighted_log_prob = policy.weighted_log_prob
+
+    def watch(tokens_BT: torch.Tensor, factor_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert policy.training
+        batches.append(tokens_BT)
+        return weighted_log_prob(tokens_BT, factor_BT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policy, "weighted_log_prob", watch)
+        MaximumLikelihoodTrainer(policy, batch_size=batch_size, seed=seed).epoch(tokens_BT)
+    assert sorted(torch.cat(batches).tolist()) == sorted(tokens_BT.tolist())
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert len(batches) == -(-n // batch_size)
+    assert not policy.training
+
+
+def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = lstm(SPEC)
+    seen: list[list[list[int]]] = []
+    weighted_log_prob = policy.weighted_log_prob
+
+    def watch(tokens_BT: torch.Tensor, factor_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen[-1] += tokens_BT.tolist()
+        return weighted_log_prob(tokens_BT, factor_BT)
+
+    monkeypatch.setattr(policy, "weighted_log_prob", watch)
+    trainer = MaximumLikelihoodTrainer(policy, batch_size=8)
+    for _ in range(2):
+        seen.append([])
+        trainer.epoch(reference.all_sequences(SPEC))
+    assert sorted(seen[0]) == sorted(seen[1])
+    assert seen[0] != seen[1]
+    assert trainer.n_epochs == 2
+
+
+@pytest.mark.theory
+@every_kind
+def test_learns_the_law_of_the_data(kind: str) -> None:
+    """Eq. 13.33: the likelihood's supremum is the empirical law; what is left of KL(data || policy) is small."""
+    spec = SequenceSpec(3, 2, 2)
+    outcomes_BT = reference.all_sequences(spec)
+    counts = np.array([12, 1, 3, 8, 2, 2, 4])
+    assert len(counts) == len(outcomes_BT)
+    policy = make_policy(kind, spec, hidden_dim=8, scale=1.0)
+    trainer = MaximumLikelihoodTrainer(policy, learning_rate=0.05, batch_size=32)
+    law = counts / counts.sum()
+
+    def divergence() -> float:
+        return float(law @ (np.log(law) - policy.sequence_log_prob(outcomes_BT)))
+
+    before = divergence()
+    for _ in range(150):
+        trainer.epoch(np.repeat(outcomes_BT, counts, axis=0))
+    assert before > 0.1
+    assert 0 <= divergence() < 1e-3
+
+
+def test_goes_on_from_a_checkpoint_as_if_nothing_had_happened(tmp_path: Any) -> None:
+    tokens_BT = real(50)
+    through, before, after = lstm(SPEC), lstm(SPEC), lstm(SPEC, seed=1)
+    trainer = MaximumLikelihoodTrainer(through, batch_size=8, seed=3)
+    losses = [trainer.epoch(tokens_BT) for _ in range(4)]
+    first = MaximumLikelihoodTrainer(before, batch_size=8, seed=3)
+    assert [first.epoch(tokens_BT) for _ in range(2)] == losses[:2]
+    save_checkpoint(tmp_path / "state.zip", {"policy": dict(before.state_dict()), "trainer": first.state_dict()})
+    state = load_checkpoint(tmp_path / "state.zip")
+    after.load_state_dict(state["policy"])
+    second = MaximumLikelihoodTrainer(after, batch_size=8, seed=3)
+    second.load_state_dict(state["trainer"])
+    assert [second.epoch(tokens_BT) for _ in range(2)] == losses[2:]
+    for ours, theirs in zip(after.parameters(), through.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_seed_decides_the_order() -> None:
+    tokens_BT = real(50)
+
+    def losses(seed: int) -> list[float]:
+        trainer = MaximumLikelihoodTrainer(lstm(SPEC), batch_size=8, seed=seed)
+        return [trainer.epoch(tokens_BT) for _ in range(2)]
+
+    assert losses(0) == losses(0)
+    assert losses(0) != losses(1)
+
+
+def test_refuses_no_sequences() -> None:
+    with pytest.raises(ValueError, match="real must hold sequences, got none"):
+        MaximumLikelihoodTrainer(lstm(SPEC)).epoch(real(1)[:0])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"batch_size": 0},
+        {"max_grad_norm": -1.0},
+        {"max_grad_norm": float("nan")},
+    ],
+)
+def test_refuses(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="learning_rate and max_grad_norm must be above 0 and batch_size at least 1"):
+        MaximumLikelihoodTrainer(lstm(SPEC), **arguments)

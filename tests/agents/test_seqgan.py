@@ -1,0 +1,420 @@
+"""The algorithm: what it refuses, that it learns, and that nothing is lost between save and load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
+
+from agents import LstmPolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
+from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.seqgan import Episodes
+from seqgan_env.discriminators import OptimalDiscriminator
+from seqgan_env.tokens import Tokens
+from tests.support import reference
+from tests.support.agents import (
+    ENVS,
+    N_STEPS,
+    Env,
+    Stop,
+    TableDiscriminator,
+    agent,
+    assert_same_policy,
+    collect,
+    differ,
+    env_of,
+    every_env,
+    tiny_agent,
+)
+from tests.support.builders import GRAMMAR, ORACLE, POLICY
+
+
+class TestConstructor:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"policy": "MlpPolicy"}, "policy must be one of LstmPolicy, GruPolicy, .*; got 'MlpPolicy'"),
+            ({"policy": ActorCriticPolicy}, "policy must be a subclass of AutoregressivePolicy, got ActorCriticPolicy"),
+            ({"env": None}, "env must be given"),
+            ({"env": "CartPole-v1"}, "env_id must be the id of a task of seqgan_env, got 'CartPole-v1'"),
+            ({"baseline": "mean"}, "baseline must be one of none, batch, step, prefix, learned; got 'mean'"),
+            ({"n_episodes": 0}, "n_episodes must be at least 1, got 0"),
+            ({"n_completions": 0}, "n_completions must be at least 1, got 0"),
+            ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
+            ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
+            ({"max_grad_norm": -1.0}, "max_grad_norm must be above 0, got -1.0"),
+            ({"policy_kwargs": {"hidden_dim": 0}}, "embedding_dim and hidden_dim must be at least 1"),
+        ],
+    )
+    def test_refuses(self, arguments: dict[str, Any], message: str) -> None:
+        defaults = {"policy": "LstmPolicy", "env": gym.make("SeqGAN-v0", **ORACLE)}
+        with pytest.raises(ValueError, match=message):
+            SeqGAN(**{**defaults, **arguments})
+
+    def test_refuses_an_environment_of_something_else(self) -> None:
+        with pytest.raises(ValueError, match="env must be a task of seqgan_env, got"):
+            SeqGAN("LstmPolicy", gym.make("CartPole-v1"))
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("observation", "dict"),
+            ("shaping", "discriminator"),
+            ("min_length", 2),
+            ("allowed_tokens", [1, 2]),
+            ("allowed_next", "tests.support.reference_env:no_repetition"),
+        ],
+    )
+    def test_refuses_a_task_that_its_completions_would_not_keep_to(self, option: str, value: Any) -> None:
+        env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, option: value})
+        with pytest.raises(
+            ValueError, match=f"SeqGAN needs a task with {option}=.*, got {value!r}".replace("[", r"\[")
+        ):
+            SeqGAN("LstmPolicy", env)
+
+    @pytest.mark.parametrize("kwargs", [{"norm_obs": False}, {"norm_reward": False}])
+    def test_refuses_normalised_tokens_or_rewards(self, kwargs: dict[str, Any]) -> None:
+        env = VecNormalize(make_seqgan_vec_env("SeqGAN-v0", n_envs=2, **ORACLE), **kwargs)
+        with pytest.raises(ValueError, match="SeqGAN needs tokens and rewards as they are"):
+            SeqGAN("LstmPolicy", env)
+
+    def test_an_id_is_played_by_the_native_environment(self) -> None:
+        model = SeqGAN("LstmPolicy", "SeqGANGrammar-v0", n_episodes=3)
+        assert isinstance(model.env, VecMonitor)
+        assert isinstance(model.env.venv, SeqGANVecEnv)
+        assert model.env.num_envs == 3
+        assert model.policy.spec == model.env.get_attr("sequence_spec")[0]
+        assert model.policy.spec.eos_id is not None
+
+    def test_a_class_is_as_good_as_its_name(self) -> None:
+        assert_same_policy(SeqGAN(LstmPolicy, ENVS["native"](), seed=1), SeqGAN("LstmPolicy", ENVS["native"](), seed=1))
+
+    def test_without_a_seed_each_run_has_its_own(self) -> None:
+        assert differ(agent(seed=None), agent(seed=None))
+
+
+class TestLearning:
+    @pytest.mark.theory
+    def test_raises_the_expected_reward(self) -> None:
+        """Eq. 13.39 by enumeration rises with a fixed reward of every sequence, for each of ten seeds.
+
+        A learner that went up or down by chance would pass with probability 2^-10. The rise must also be at least half
+        of what there is to gain, which is known: the best sequence's reward.
+        """
+        for seed in range(10):
+            model, envs = tiny_agent(seed, 3, 3, learning_rate=0.03)
+            spec = envs.sequence_spec
+            table = reference.random_reward(spec, seed)
+            envs.set_discriminator(TableDiscriminator(spec, table))
+            outcomes_BT, reward_B = reference.padded(spec, table), np.array(list(table.values()))
+
+            def value(model: SeqGAN = model, outcomes_BT: Tokens = outcomes_BT, reward_B: Any = reward_B) -> float:
+                return float(np.exp(model.policy.sequence_log_prob(outcomes_BT)) @ reward_B)
+
+            before = value()
+            model.learn(30 * 32 * 3)
+            assert value() > before + 0.5 * (reward_B.max() - before)
+
+    @pytest.mark.theory
+    def test_with_the_optimal_reward_comes_nearer_to_the_data(self) -> None:
+        """The reward log p(Y) - log G(Y) of the optimal discriminator (eq. 13.32): its expectation -KL(G || p) rises.
+
+        Eight seeds, each of which would fall as likely as rise if nothing were learnt: an error rate of 2^-8.
+        """
+        for seed in range(8):
+            model, envs = tiny_agent(seed, 4, 3, learning_rate=0.01)
+            spec, source = envs.sequence_spec, envs.task.source
+            outcomes_BT = reference.padded(spec, reference.sequences(spec))
+            real_B = source.log_prob(outcomes_BT)  # type: ignore[attr-defined]
+
+            def divergence(model: SeqGAN = model, outcomes_BT: Tokens = outcomes_BT, real_B: Any = real_B) -> float:
+                generated_B = model.policy.sequence_log_prob(outcomes_BT)
+                return float(np.exp(generated_B) @ (generated_B - real_B))
+
+            optimum = OptimalDiscriminator(spec, source.log_prob, model.policy.sequence_log_prob)  # type: ignore[attr-defined]
+            envs.set_discriminator(optimum)
+            before = divergence()
+            model.learn(25 * 32 * 3)
+            assert divergence() < before
+
+    def test_the_native_environment_gives_the_run_of_single_environments(self) -> None:
+        models = [agent(ENVS[name]()).learn(3 * N_STEPS) for name in ("four", "native")]
+        for ours, theirs in zip(*(model.policy.parameters() for model in models), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+    def test_counts_steps_and_updates_and_records_them(self) -> None:
+        model = agent()
+        seen: list[dict[str, float]] = []
+        model.learn(1)
+        assert (model.num_timesteps, model._n_updates) == (N_STEPS, 1)
+
+        class Watch(BaseCallback):
+            def _on_rollout_start(self) -> None:
+                seen.append(dict(self.logger.name_to_value))
+
+            def _on_step(self) -> bool:
+                return True
+
+        model.learn(2 * N_STEPS, Watch(), log_interval=None, reset_num_timesteps=False)
+        assert (model.num_timesteps, model._n_updates) == (3 * N_STEPS, 3)
+        record = seen[1]
+        assert record["train/n_updates"] == 2
+        assert record["rollout/reward_mean"] < 0
+        assert 0 < record["train/entropy"] < np.log(20) + 0.5
+        assert {"train/policy_gradient_loss", "train/grad_norm", "train/q_mean"} <= set(record)
+        assert record["train/q_mean"] == pytest.approx(record["rollout/reward_mean"], abs=0.3)
+
+    def test_prints_its_table(self, capsys: pytest.CaptureFixture[str]) -> None:
+        agent(verbose=1).learn(2 * N_STEPS, log_interval=1)
+        printed = capsys.readouterr().out
+        assert "ep_rew_mean" in printed
+        assert "total_timesteps" in printed
+        assert "policy_gradient_loss" in printed
+
+    def test_shows_a_progress_bar(self) -> None:
+        model = agent().learn(2 * N_STEPS, progress_bar=True)
+        assert model.num_timesteps == 2 * N_STEPS
+
+    @every_env
+    def test_the_seed_decides_the_run(self, make_env: Callable[[], Env]) -> None:
+        first = agent(make_env()).learn(2 * N_STEPS)
+        torch.manual_seed(12345)
+        np.random.seed(12345)  # noqa: NPY002 - the legacy state is what must not matter
+        assert_same_policy(agent(make_env()).learn(2 * N_STEPS), first)
+        assert differ(agent(make_env(), seed=6).learn(2 * N_STEPS), first)
+
+    def test_what_an_evaluation_draws_does_not_change_the_run(self) -> None:
+        class Draws(BaseCallback):
+            def _on_step(self) -> bool:
+                torch.rand(3)
+                assert isinstance(self.model, SeqGAN)
+                self.model.sample(5)
+                self.model.predict(np.full(6, 20))
+                return True
+
+        assert_same_policy(agent().learn(3 * N_STEPS, Draws()), agent().learn(3 * N_STEPS))
+
+    def test_follows_a_schedule_of_the_learning_rate(self) -> None:
+        model = agent(learning_rate=lambda remaining: 0.1 * remaining + 1e-6)
+        rates: list[float] = []
+        train = model.train
+
+        def watch(episodes: Episodes) -> None:
+            train(episodes)
+            rates.append(model.policy.optimizer.param_groups[0]["lr"])
+
+        model.train = watch  # type: ignore[method-assign]
+        model.learn(4 * N_STEPS)
+        np.testing.assert_allclose(rates, [0.075 + 1e-6, 0.05 + 1e-6, 0.025 + 1e-6, 1e-6])
+
+
+class TestPretraining:
+    def test_makes_real_sequences_likelier(self) -> None:
+        model = agent()
+        real = make_seqgan_vec_env("SeqGAN-v0", 1, **ORACLE).get_attr("task")[0].real_sequences
+        before = model.policy.sequence_log_prob(real).mean()
+        losses: list[float] = []
+        trainer = model.pretrain(real, 5, batch_size=32, on_epoch=losses.append)
+        assert len(losses) == trainer.n_epochs == 5
+        assert losses == sorted(losses, reverse=True)
+        assert model.policy.sequence_log_prob(real).mean() > before
+        assert losses[0] == pytest.approx(-before / 6, abs=0.3)
+
+    def test_refuses_sequences_of_another_task(self) -> None:
+        for rows, message in (([[0] * 7], "at most T = 6 columns"), ([[20]], "complete"), ([[21] * 6], r"\[0, 20\)")):
+            with pytest.raises(ValueError, match=f"real must .*{message}"):
+                agent().pretrain(np.array(rows))
+
+
+class TestSample:
+    def test_is_decided_by_its_seed(self) -> None:
+        model = agent()
+        rows_BT = model.sample(40, seed=3)
+        assert rows_BT.dtype == np.int64
+        model.policy.spec.validate(rows_BT, complete=True)
+        np.testing.assert_array_equal(model.sample(40, seed=3), rows_BT)
+        assert (model.sample(40, seed=4) != rows_BT).any()
+
+    def test_any_number_can_be_drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("agents.seqgan._SAMPLE_ROWS", 16)
+        rows_BT = agent().sample(40)
+        assert rows_BT.shape == (40, 6)
+        assert len(np.unique(rows_BT, axis=0)) > 30
+
+    def test_begins_with_its_prefix_and_cools(self) -> None:
+        model = agent()
+        assert (model.sample(10, prefix=[4, 2])[:, :2] == [4, 2]).all()
+        greedy, _ = model.predict(np.array([4, 2, 20, 20, 20, 20]), deterministic=True)
+        assert (model.sample(10, prefix=np.array([4, 2]), temperature=1e-4)[:, 2] == greedy).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"n": 0}, "n must be at least 1 and temperature above 0, got 0 and 1.0"),
+            ({"temperature": 0.0}, "temperature above 0"),
+            ({"temperature": float("nan")}, "temperature above 0"),
+            ({"prefix": [0] * 6}, "prefix must be shorter than T = 6 tokens, got 6"),
+            ({"prefix": [21]}, r"prefix must hold ids in \[0, 20\)"),
+            ({"prefix": [0.5]}, "prefix must be whole numbers"),
+        ],
+    )
+    def test_refuses(self, arguments: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            agent().sample(**{"n": 2, **arguments})
+
+
+class TestStableBaselines:
+    """Its callbacks and its evaluation work with the algorithm."""
+
+    @every_env
+    def test_evaluate_policy(self, make_env: Callable[[], Env]) -> None:
+        model = agent(make_env())
+        rewards, lengths = evaluate_policy(model, env_of(model), n_eval_episodes=6, return_episode_rewards=True)
+        assert lengths == [6] * 6
+        observation, row = np.full(6, 20), []
+        for t in range(6):
+            row.append(int(model.predict(observation, deterministic=True)[0]))
+            observation[t] = row[-1]
+        expected = env_of(model).env_method("score", np.array([row]), indices=[0])[0][0]
+        np.testing.assert_allclose(rewards, expected, rtol=1e-4)
+
+    @every_env
+    def test_eval_and_checkpoint_callbacks(self, make_env: Callable[[], Env], tmp_path: Path) -> None:
+        env = make_env()
+        model = agent(env)
+        evaluation = EvalCallback(
+            env_of(agent(make_env())),
+            n_eval_episodes=4,
+            eval_freq=6,
+            best_model_save_path=str(tmp_path / "best"),
+            log_path=str(tmp_path / "log"),
+            verbose=0,
+        )
+        checkpoints = CheckpointCallback(6, str(tmp_path), name_prefix="seqgan")
+        model.learn(2 * N_STEPS, [evaluation, checkpoints])
+        assert np.isfinite(evaluation.best_mean_reward)
+        assert evaluation.best_mean_reward < 0
+        files = sorted(tmp_path.glob("seqgan_*_steps.zip"))
+        assert len(files) == 2 * N_STEPS // model.n_envs // 6
+        SeqGAN.load(tmp_path / "best" / "best_model").sample(3)
+        at_the_end = SeqGAN.load(tmp_path / f"seqgan_{2 * N_STEPS}_steps")
+        assert at_the_end.num_timesteps == 2 * N_STEPS
+
+    def test_a_run_without_an_evaluation_is_the_same(self) -> None:
+        evaluation = EvalCallback(env_of(agent()), n_eval_episodes=4, eval_freq=6, verbose=0, deterministic=False)
+        assert_same_policy(agent().learn(2 * N_STEPS, CallbackList([evaluation])), agent().learn(2 * N_STEPS))
+
+
+class TestSaveAndLoad:
+    def test_gives_the_same_predictions_and_samples(self, tmp_path: Path) -> None:
+        model = agent().learn(N_STEPS)
+        model.save(tmp_path / "agent")
+        assert (tmp_path / "agent.zip").is_file()
+        for read in (SeqGAN.load(tmp_path / "agent"), SeqGAN.load(str(tmp_path / "agent.zip"), env=ENVS["single"]())):
+            assert_same_policy(read, model)
+            np.testing.assert_array_equal(read.sample(50, seed=1), model.sample(50, seed=1))
+            observations = np.array([[1, 2, 20, 20, 20, 20], [20] * 6])
+            for deterministic in (True, False):
+                torch.manual_seed(0)
+                expected = model.predict(observations, deterministic=deterministic)[0]
+                torch.manual_seed(0)
+                np.testing.assert_array_equal(read.predict(observations, deterministic=deterministic)[0], expected)
+            assert (read.num_timesteps, read._n_updates, read.seed) == (N_STEPS, 1, 5)
+            for name in ("n_episodes", "n_completions", "baseline", "normalize_advantage", "max_grad_norm"):
+                assert getattr(read, name) == getattr(model, name)
+
+    @every_env
+    def test_learning_goes_on_as_if_nothing_had_happened(self, make_env: Callable[[], Env], tmp_path: Path) -> None:
+        """Bit for bit, against a run in one piece and one in two pieces."""
+        through = agent(make_env()).learn(4 * N_STEPS)
+        pieces = agent(make_env()).learn(2 * N_STEPS)
+        pieces.save(tmp_path / "agent")
+        pieces.learn(2 * N_STEPS, reset_num_timesteps=False)
+        torch.manual_seed(12345)
+        resumed = SeqGAN.load(tmp_path / "agent", env=make_env())
+        assert differ(resumed, through)
+        resumed.learn(2 * N_STEPS, reset_num_timesteps=False)
+        assert_same_policy(pieces, through)
+        assert_same_policy(resumed, through)
+        assert resumed.num_timesteps == through.num_timesteps == 4 * N_STEPS
+        np.testing.assert_array_equal(resumed.sample(50), through.sample(50))
+
+    def test_arguments_can_be_replaced(self, tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        read = SeqGAN.load(tmp_path / "agent", env=ENVS["native"](), n_completions=7, learning_rate=0.5, verbose=1)
+        assert (read.n_completions, read.learning_rate, read.verbose, read.n_episodes) == (7, 0.5, 1, 8)
+        collect(read)
+
+    def test_a_policy_of_ones_own_is_given_again(self, tmp_path: Path) -> None:
+        class Mine(LstmPolicy):
+            pass
+
+        model = SeqGAN(Mine, ENVS["native"](), policy_kwargs=POLICY)
+        model.save(tmp_path / "agent")
+        with pytest.raises(ValueError, match=r"has the policy Mine; pass it in custom_objects\['policy_class'\]"):
+            SeqGAN.load(tmp_path / "agent")
+        read = SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine})
+        assert isinstance(read.policy, Mine)
+        assert_same_policy(read, model)
+
+    def test_a_schedule_leaves_a_step_size_and_can_be_given_again(self, tmp_path: Path) -> None:
+        """The step size of the moment; the first one where the schedule has come down to 0, as here at the end."""
+        model = agent(learning_rate=lambda remaining: 0.1 * remaining)
+        for stops, expected in ((None, 0.1), (Stop(at=N_STEPS // 4 + 1), 0.05)):
+            model.learn(N_STEPS if stops is None else 2 * N_STEPS, stops)
+            model.save(tmp_path / "agent")
+            assert SeqGAN.load(tmp_path / "agent").learning_rate == expected
+        assert SeqGAN.load(tmp_path / "agent", learning_rate=lambda remaining: 0.2).lr_schedule(1) == 0.2
+
+    def test_does_not_fit_another_task(self, tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        with pytest.raises(ValueError, match=r"was trained on SequenceSpec\(vocab_size=20.*the environment has"):
+            SeqGAN.load(tmp_path / "agent", env=gym.make("SeqGAN-v0", **{**ORACLE, "vocab_size": 21}))
+
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("kind", "PPO", "holds a PPO, not a SeqGAN agent"),
+            ("spec", {"vocab_size": 20}, "is not a SeqGAN agent"),
+            ("spec", {"vocab_size": 0, "max_length": 6, "eos_id": None}, "vocab_size must be"),
+            ("arguments", {}, "is not a SeqGAN agent"),
+            ("arguments", None, "is not a SeqGAN agent"),
+            ("agent", {}, "the state is not of this agent"),
+            ("agent", None, "the state is not of this agent"),
+            ("policy_class", ["LstmPolicy"], "has the policy"),
+        ],
+    )
+    def test_refuses_a_checkpoint_of_something_else(self, name: str, value: Any, message: str, tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        state = load_checkpoint(tmp_path / "agent.zip")
+        save_checkpoint(tmp_path / "agent.zip", {**state, name: value})
+        with pytest.raises(ValueError, match=message):
+            SeqGAN.load(tmp_path / "agent")
+        del state[name]
+        save_checkpoint(tmp_path / "agent.zip", state)
+        with pytest.raises(ValueError, match="is not a SeqGAN agent"):
+            SeqGAN.load(tmp_path / "agent")
+
+    def test_refuses_a_missing_file_and_one_of_another_algorithm(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"none\.zip is not a readable checkpoint"):
+            SeqGAN.load(tmp_path / "none")
+        PPO("MlpPolicy", "CartPole-v1", device="cpu").save(tmp_path / "ppo")
+        with pytest.raises(ValueError, match=r"ppo\.zip is not a readable checkpoint"):
+            SeqGAN.load(tmp_path / "ppo")
+
+    def test_refuses_weights_of_another_size(self, tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        with pytest.raises(ValueError, match="the state is not of this agent"):
+            SeqGAN.load(tmp_path / "agent", policy_kwargs={"hidden_dim": 7})
+        with pytest.raises(ValueError, match="the state is not of this agent"):
+            agent().load_state_dict({"policy": {}})

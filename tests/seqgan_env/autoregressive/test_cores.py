@@ -1,0 +1,270 @@
+"""The cores: each against its equations written out, and the rules by which their states can be handled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from agents import AutoregressivePolicy
+from agents.networks import CoreState
+from seqgan_env.tokens import SequenceSpec
+from tests.support import reference
+from tests.support.builders import SPECS, every_kind, lstm, make_policy, show
+from tests.support.reference import NextToken, Prefix
+
+Weights = dict[str, Tensor]
+
+
+# ------------------------------------------------------------------------------------------- the equations written out
+
+
+def gru_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+    """h_t = g(h_{t-1}, x_t) of eq. 13.28 for the GRU."""
+    hidden_H, outputs = torch.zeros(weights["output.weight"].shape[1], dtype=torch.float64), []
+    for token in inputs:
+        x_H = weights["core.rnn.weight_ih_l0"] @ weights["core.embedding.weight"][token]
+        reset_H, update_H, candidate_H = (x_H + weights["core.rnn.bias_ih_l0"]).chunk(3)
+        h_H = weights["core.rnn.weight_hh_l0"] @ hidden_H + weights["core.rnn.bias_hh_l0"]
+        from_reset_H, from_update_H, from_candidate_H = h_H.chunk(3)
+        reset_H, update_H = torch.sigmoid(reset_H + from_reset_H), torch.sigmoid(update_H + from_update_H)
+        hidden_H = (1 - update_H) * torch.tanh(candidate_H + reset_H * from_candidate_H) + update_H * hidden_H
+        outputs.append(hidden_H)
+    return outputs
+
+
+def lstm_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+    """h_t = g(h_{t-1}, x_t) of eq. 13.28 for the LSTM."""
+    hidden_H = cell_H = torch.zeros(weights["output.weight"].shape[1], dtype=torch.float64)
+    outputs = []
+    for token in inputs:
+        gates = weights["core.rnn.weight_ih_l0"] @ weights["core.embedding.weight"][token]
+        gates = gates + weights["core.rnn.bias_ih_l0"] + weights["core.rnn.bias_hh_l0"]
+        admit_H, keep_H, candidate_H, show_H = (gates + weights["core.rnn.weight_hh_l0"] @ hidden_H).chunk(4)
+        cell_H = torch.sigmoid(keep_H) * cell_H + torch.sigmoid(admit_H) * torch.tanh(candidate_H)
+        hidden_H = torch.sigmoid(show_H) * torch.tanh(cell_H)
+        outputs.append(hidden_H)
+    return outputs
+
+
+def attention_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+    """The weights a_tj over the LSTM's outputs, the context c_t, and what they make of h_t."""
+    outputs, attended = lstm_hidden(weights, inputs), []
+    for t, output_H in enumerate(outputs):
+        query_H = weights["core.query.weight"] @ output_H
+        scores = [torch.exp(query_H @ outputs[j] / len(query_H) ** 0.5) for j in range(t + 1)]
+        context_H = sum((scores[j] * outputs[j] for j in range(t + 1)), torch.zeros_like(output_H)) / sum(scores)
+        both = torch.cat([context_H, output_H])
+        attended.append(torch.tanh(weights["core.combine.weight"] @ both + weights["core.combine.bias"]))
+    return attended
+
+
+def transformer_hidden(weights: Weights, inputs: Prefix, n_layers: int = 2, n_heads: int = 2) -> list[Tensor]:
+    """Position by position, head by head."""
+
+    def linear(name: str, x: Tensor) -> Tensor:
+        return weights[f"core.{name}.weight"] @ x + weights[f"core.{name}.bias"]
+
+    def norm(name: str, x: Tensor) -> Tensor:
+        standard = (x - x.mean()) / ((x - x.mean()) ** 2).mean().add(1e-5).sqrt()
+        return weights[f"core.{name}.weight"] * standard + weights[f"core.{name}.bias"]
+
+    def gelu(x: Tensor) -> Tensor:
+        return x * (1 + torch.erf(x / 2**0.5)) / 2
+
+    token, position = weights["core.embedding.weight"], weights["core.position.weight"]
+    xs = [linear("enter", token[v] + position[t]) for t, v in enumerate(inputs)]
+    for i in range(n_layers):
+        name = f"layers.{i}"
+        parts = [linear(f"{name}.attention_in.1", norm(f"{name}.attention_in.0", x)).chunk(3) for x in xs]
+        heads = [[part.chunk(n_heads) for part in triple] for triple in parts]
+        after = []
+        for t, x in enumerate(xs):
+            seen = []
+            for a in range(n_heads):
+                query = heads[t][0][a]
+                scores = [torch.exp(query @ heads[j][1][a] / len(query) ** 0.5) for j in range(t + 1)]
+                mean = sum((scores[j] * heads[j][2][a] for j in range(t + 1)), torch.zeros_like(query)) / sum(scores)
+                seen.append(mean)
+            x = x + linear(f"{name}.attention_out", torch.cat(seen))
+            inner = gelu(linear(f"{name}.feed_forward.1", norm(f"{name}.feed_forward.0", x)))
+            after.append(x + linear(f"{name}.feed_forward.3", inner))
+        xs = after
+    return [norm("norm", x) for x in xs]
+
+
+WRITTEN_OUT: dict[str, Callable[[Weights, Prefix], list[Tensor]]] = {
+    "LstmPolicy": lstm_hidden,
+    "GruPolicy": gru_hidden,
+    "AttentionPolicy": attention_hidden,
+    "TransformerPolicy": transformer_hidden,
+}
+
+
+def written_out(policy: AutoregressivePolicy) -> NextToken:
+    """Eq. 13.28-13.30 from the numbers in the policy: softmax(W h_t + c)."""
+    weights = {name: tensor.double() for name, tensor in policy.state_dict().items()}
+
+    def next_token(prefix: Prefix) -> Tensor:
+        hidden_H = WRITTEN_OUT[type(policy).__name__](weights, (policy.spec.pad_id, *prefix))[-1]
+        weight_V = torch.exp(weights["output.weight"] @ hidden_H + weights["output.bias"])
+        return weight_V / weight_V.sum()
+
+    return next_token
+
+
+@pytest.mark.theory
+@every_kind
+@pytest.mark.parametrize("spec", SPECS, ids=show)
+def test_the_distribution_is_that_of_the_equations(spec: SequenceSpec, kind: str) -> None:
+    """Eq. 13.28-13.30 for every token of every sequence."""
+    policy = make_policy(kind, spec)
+    next_token = written_out(policy)
+    rows = reference.sequences(spec)
+    with torch.no_grad():
+        log_prob_BT = policy.log_prob(torch.from_numpy(reference.padded(spec, rows)))
+    for b, row in enumerate(rows):
+        expected = [torch.log(next_token(row[:t])[row[t]]).item() for t in range(len(row))]
+        np.testing.assert_allclose(log_prob_BT[b, : len(row)], expected, rtol=0, atol=1e-12)
+
+
+def test_the_references_agree_on_the_lstm() -> None:
+    policy = lstm(SequenceSpec(3, 3))
+    ours, theirs = written_out(policy), reference.lstm_next_token(policy)
+    for prefix in reference.open_prefixes(policy.spec):
+        torch.testing.assert_close(ours(prefix), theirs(prefix), rtol=0, atol=1e-14)
+
+
+# ------------------------------------------------------------------------------------------------- the rules of states
+
+SPEC = SequenceSpec(5, 6)
+
+
+def states_at(policy: AutoregressivePolicy, tokens_BT: Tensor, length_B: list[int]) -> CoreState:
+    """One lane for each row, which has read the start symbol and so many of its tokens; each lane stepped alone."""
+    lanes = []
+    for tokens_T, length in zip(tokens_BT, length_B, strict=True):
+        state = policy.core.initial_state(1)
+        for symbol in (policy.spec.pad_id, *tokens_T[:length].tolist()):
+            state = policy.core.step(torch.tensor([symbol]), state)
+        lanes.append(state)
+    return tuple(torch.cat(parts) for parts in zip(*lanes, strict=True))
+
+
+def random_tokens(n: int, seed: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(SPEC.vocab_size, size=(n, SPEC.max_length)))
+
+
+@every_kind
+class TestStates:
+    @given(lengths=st.lists(st.integers(0, SPEC.max_length - 1), min_size=1, max_size=6), seed=st.integers(0, 1000))
+    @settings(max_examples=20)
+    def test_lanes_of_different_lengths_take_a_step_together(self, kind: str, lengths: list[int], seed: int) -> None:
+        """Together or each alone: the same state, and what it predicts is what the whole sequences' reading says."""
+        policy = make_policy(kind, SPEC, seed)
+        tokens_BT = random_tokens(len(lengths), seed)
+        row_B, at_B = torch.arange(len(lengths)), torch.tensor(lengths)
+        with torch.no_grad():
+            together = policy.step(tokens_BT[row_B, at_B], states_at(policy, tokens_BT, lengths))
+            alone = states_at(policy, tokens_BT, [length + 1 for length in lengths])
+            start_B1 = torch.full((len(lengths), 1), SPEC.pad_id)
+            hidden_BTH = policy.core(torch.cat([start_B1, tokens_BT], dim=1))
+        for ours, theirs in zip(together, alone, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+        torch.testing.assert_close(together[0], hidden_BTH[row_B, at_B + 1], rtol=0, atol=1e-12)
+
+    def test_a_step_leaves_the_state_as_it_was(self, kind: str) -> None:
+        policy = make_policy(kind, SPEC)
+        with torch.no_grad():
+            state = states_at(policy, random_tokens(4, 0), [0, 3, 5, 2])
+            before = [part.clone() for part in state]
+            first, second = (policy.step(torch.arange(4), state) for _ in range(2))
+        assert all(torch.equal(part, old) for part, old in zip(state, before, strict=True))
+        assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+        # and overwriting a lane of the new state, as the collection of episodes does, reaches no other tensor
+        for part in first:
+            part[1] = 0
+        assert all(torch.equal(part, old) for part, old in zip(state, before, strict=True))
+        assert all(torch.equal(one[0], other[0]) for one, other in zip(first, second, strict=True))
+
+    def test_lanes_are_gathered_joined_and_overwritten(self, kind: str) -> None:
+        policy = make_policy(kind, SPEC)
+        tokens_BT = random_tokens(4, 1)
+        with torch.no_grad():
+            state = states_at(policy, tokens_BT, [1, 4, 0, 5])
+            index = torch.tensor([3, 0, 0])
+            gathered = tuple(part[index] for part in state)
+            joined = tuple(torch.cat([one, other]) for one, other in zip(gathered, state, strict=True))
+            mask_M = torch.tensor([True, False, True, False, False, True, False])
+            mixed = tuple(torch.where(mask_M.view(-1, *[1] * (part.ndim - 1)), part, part.flip(0)) for part in joined)
+            source = torch.tensor([3, 0, 0, 0, 1, 2, 3])
+            source = torch.where(mask_M, source, source.flip(0))
+            expected = states_at(policy, tokens_BT[source], [[1, 4, 0, 5][lane] for lane in source])
+            for ours, theirs in zip(policy.step(source, mixed), policy.step(source, expected), strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+    def test_the_first_dimension_is_the_lane(self, kind: str) -> None:
+        policy = make_policy(kind, SPEC)
+        for n in (0, 1, 3):
+            state = policy.core.initial_state(n)
+            stepped = policy.core.step(torch.zeros(n, dtype=torch.int64), state)
+            for old, new in zip(state, stepped, strict=True):
+                assert len(old) == n
+                assert (old.shape, old.dtype) == (new.shape, new.dtype)
+            assert stepped[0].shape == (n, 4)
+
+    @pytest.mark.theory
+    def test_later_inputs_change_no_earlier_state(self, kind: str) -> None:
+        """Eq. 13.28: h_t is made of x_1 to x_t."""
+        policy = make_policy(kind, SPEC)
+        tokens_BT = random_tokens(10, 2)
+        with torch.no_grad():
+            before_BTH = policy.core(tokens_BT)
+            for t in range(SPEC.max_length):
+                other_BT = tokens_BT.clone()
+                other_BT[:, t] = (other_BT[:, t] + 1) % SPEC.vocab_size
+                after_BTH = policy.core(other_BT)
+                assert torch.equal(after_BTH[:, :t], before_BTH[:, :t])
+                assert (after_BTH[:, t:] != before_BTH[:, t:]).any(dim=2).all()
+
+
+@pytest.mark.parametrize("kind", ["AttentionPolicy", "TransformerPolicy"])
+def test_slots_that_were_not_written_are_not_read(kind: str) -> None:
+    policy = make_policy(kind, SPEC)
+    with torch.no_grad():
+        state = states_at(policy, random_tokens(3, 0), [0, 2, 4])
+        # a lane that has read the start symbol and n tokens has written n + 1 slots; a step writes one more
+        spoilt = [part.clone() for part in state]
+        for part in spoilt:
+            if part.ndim > 2:
+                for b, length in enumerate([0, 2, 4]):
+                    part[b, length + 1 :] = 1e3
+        clean_BH, spoilt_BH = (policy.step(torch.arange(3), tuple(parts))[0] for parts in (state, spoilt))
+    assert any((one != other).any() for one, other in zip(state, spoilt, strict=True))
+    assert torch.equal(clean_BH, spoilt_BH)
+
+
+@pytest.mark.parametrize("kind", ["AttentionPolicy", "TransformerPolicy"])
+def test_no_lane_reads_more_than_the_longest_sequence(kind: str) -> None:
+    policy = make_policy(kind, SPEC)
+    state = states_at(policy, random_tokens(1, 0), [SPEC.max_length])
+    with pytest.raises(IndexError):
+        policy.step(torch.tensor([0]), state)
+
+
+@given(n_layers=st.integers(1, 3), n_heads=st.integers(1, 4), width=st.integers(1, 3))
+@settings(max_examples=15)
+def test_the_transformer_has_the_size_it_is_given(n_layers: int, n_heads: int, width: int) -> None:
+    """Step by step as all at once, with any number of layers and heads."""
+    policy = make_policy("TransformerPolicy", SPEC, hidden_dim=n_heads * width, n_layers=n_layers, n_heads=n_heads)
+    assert len(policy.core.initial_state(1)) == 2 + 2 * n_layers
+    tokens_BT = random_tokens(3, 0)
+    with torch.no_grad():
+        hidden_BTH = policy.core(torch.cat([torch.full((3, 1), SPEC.pad_id), tokens_BT], dim=1))
+        stepped = states_at(policy, tokens_BT, [6, 1, 4])
+    torch.testing.assert_close(stepped[0], hidden_BTH[torch.arange(3), [6, 1, 4]], rtol=0, atol=1e-10)

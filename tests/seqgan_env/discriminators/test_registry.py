@@ -1,0 +1,154 @@
+"""Discriminators by their names, and their files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from seqgan_env.discriminators import (
+    CNNDiscriminator,
+    build_discriminator,
+    check_discriminator,
+    load_discriminator,
+    save_discriminator,
+)
+from tests.support.discriminators import SMALL, SPEC, sequences, small
+
+
+class TestBuild:
+    def test_the_seed_decides_the_weights_and_nothing_else_does(self) -> None:
+        state = torch.get_rng_state()
+        first = small(seed=3).state_dict()
+        assert torch.equal(torch.get_rng_state(), state)  # nor is the global generator touched
+        torch.rand(5)
+        again, other = small(seed=3).state_dict(), small(seed=4).state_dict()
+        assert all(torch.equal(first[name], again[name]) for name in first)
+        assert not torch.equal(first["output.weight"], other["output.weight"])
+        assert not small().training
+
+    @pytest.mark.parametrize("function", [build_discriminator, check_discriminator])
+    @pytest.mark.parametrize(
+        ("name", "kwargs", "message"),
+        [
+            ("rnn", {}, "discriminator must be one of cnn, tabular or a file; got 'rnn'"),
+            (".", {}, "discriminator must be one of cnn, tabular or a file; got '.'"),
+            ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
+            ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
+            ("cnn", {"filters": 3}, "discriminator_kwargs {'filters': 3} of 'cnn': "),
+            ("cnn", {"filters": [[2.5, 3]]}, "discriminator_kwargs .* of 'cnn': "),
+            ("cnn", {"embedding_dim": "64"}, "discriminator_kwargs .* of 'cnn': "),
+            ("cnn", {"dropout": 2}, "dropout must be in"),
+        ],
+    )
+    def test_it_refuses(self, function: Any, name: str, kwargs: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            function(name, SPEC, kwargs=kwargs)
+
+
+class TestFiles:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "discriminator.safetensors"
+        save_discriminator(small(seed=2, dropout=0.1), path)
+        return path
+
+    def test_a_round_trip(self, path: Path, tmp_path: Path) -> None:
+        before = torch.get_rng_state()
+        original, loaded = small(seed=2, dropout=0.1), load_discriminator(path)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert loaded.spec == SPEC
+        assert isinstance(loaded, CNNDiscriminator)
+        assert loaded.dropout == 0.1
+        assert not loaded.training
+        state = loaded.state_dict()
+        assert all(torch.equal(tensor, state[name]) for name, tensor in original.state_dict().items())
+        np.testing.assert_array_equal(loaded.logits(sequences(5)), original.logits(sequences(5)))
+        save_discriminator(loaded, tmp_path / "again")
+        assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+    def test_only_what_can_be_rebuilt_is_saved(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="only a discriminator made by build_discriminator"):
+            save_discriminator(CNNDiscriminator(SPEC), tmp_path / "x")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 40, b"a discriminator", b"PK\x03\x04" + bytes(60)])
+    def test_a_foreign_file_is_refused(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{path} is not a discriminator file"):
+            load_discriminator(path)
+        with pytest.raises(ValueError, match=f"{path} is not a discriminator file"):
+            build_discriminator(str(path), SPEC)
+
+    def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="nowhere is not a discriminator file"):
+            load_discriminator(tmp_path / "nowhere")
+
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_a_truncated_file_is_refused(self, path: Path, tmp_path: Path, data: st.DataObject) -> None:
+        content = path.read_bytes()
+        part = tmp_path / "part"
+        part.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
+        with pytest.raises(ValueError, match="is not a discriminator file"):
+            load_discriminator(part)
+
+    @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(data=st.data())
+    def test_a_damaged_file_is_refused_or_is_a_discriminator(
+        self, path: Path, tmp_path: Path, data: st.DataObject
+    ) -> None:
+        """The format has no checksum, so a flipped bit of a weight is another weight; but there is no other error."""
+        content = bytearray(path.read_bytes())
+        header = 8 + int.from_bytes(content[:8], "little")
+        at = data.draw(st.one_of(st.integers(0, header - 1), st.integers(0, len(content) - 1)))
+        content[at] ^= data.draw(st.integers(1, 255))
+        damaged = tmp_path / "damaged"
+        damaged.write_bytes(bytes(content))
+        try:
+            assert np.isfinite(load_discriminator(damaged).logits(sequences(3))).all()
+        except ValueError as error:
+            assert str(error).startswith(f"{damaged} is not a discriminator file: ")  # noqa: PT017 - or no error
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (None, "'recipe'"),
+            ([], "indices"),
+            ({"kwargs": {}}, r"must have the names of the network's own; missing or unknown: convolutions\.3\.bias"),
+            ({"kwargs": {**SMALL, "layers": 9}}, "takes embedding_dim"),
+            ({"kwargs": None}, "NoneType"),
+            ({"name": "rnn"}, "'rnn'"),
+            ({"spec": {"vocab_size": 6, "max_length": 6}}, r"embedding.weight must have shape \(7, 4\), got \(6, 4\)"),
+            ({"spec": {"vocab_size": 10**15, "max_length": 6}}, "memory"),
+            ({"spec": {"vocab_size": 0, "max_length": 6}}, "vocab_size must be"),
+            ({"spec": {"vocab_size": 5}}, "max_length"),
+        ],
+    )
+    def test_a_file_with_another_recipe_is_refused(self, path: Path, change: Any, message: str) -> None:
+        discriminator = small()
+        recipe = {**discriminator.recipe, **change} if isinstance(change, dict) else change
+        metadata = {} if recipe is None else {"recipe": json.dumps(recipe)}
+        save_file(discriminator.state_dict(), path, metadata=metadata)
+        with pytest.raises(ValueError, match=f"is not a discriminator file: .*{message}"):
+            load_discriminator(path)
+
+    def test_a_file_cannot_send_the_reader_to_another(self, path: Path, tmp_path: Path) -> None:
+        save_file(small().state_dict(), tmp_path / "link", metadata={"recipe": json.dumps({"name": str(path)})})
+        with pytest.raises(ValueError, match="link is not a discriminator file"):
+            load_discriminator(tmp_path / "link")
+
+    def test_weights_that_are_no_numbers_are_refused(self, path: Path) -> None:
+        discriminator = small()
+        with torch.no_grad():
+            discriminator.output.bias.fill_(float("nan"))
+        save_discriminator(discriminator, path)
+        with pytest.raises(ValueError, match=r"is not a discriminator file: output.bias must be finite"):
+            load_discriminator(path)

@@ -1,0 +1,105 @@
+"""A task in plain values: what it takes, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqgan_env import SeqGANEnv
+from seqgan_env.task import Task, TaskConfig
+from tests.support.reference_env import TINY
+from tests.support.tasks import tiny_task
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reward": "bleu"}, "reward must be one of log_d, .*; got 'bleu'"),
+        ({"device": "gpu"}, "device must be 'auto', 'cpu' or a device that is here; got 'gpu'"),
+        ({"device": "meta"}, "device must be .*; got 'meta'"),
+        ({"device": ""}, "device must be .*; got ''"),
+        ({"device": None}, "device must be .*; got None"),
+        ({"n_real": 0}, "n_real must be a whole number of at least 1, not 0"),
+        ({"n_real": 2.5}, "n_real must be a whole number of at least 1, not 2.5"),
+        ({"n_held_out": -1}, "n_held_out must be a whole number of at least 1, not -1"),
+        ({"n_held_out": "5"}, "n_held_out must be a whole number of at least 1, not '5'"),
+    ],
+)
+def test_a_config_refuses(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        TaskConfig(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, not 0"),
+        ({"max_length": 0}, "max_length must be a whole number of at least 1, not 0"),
+        ({"source": "nowhere.txt"}, "there is no file 'nowhere.txt'"),
+        ({"source": "grammar", "vocab_size": 10}, "the grammar as a source takes no options"),
+        ({"discriminator": "transformr"}, "discriminator must be one of cnn, tabular or a file; got 'transformr'"),
+        ({"discriminator_kwargs": {"depth": 3}}, "discriminator 'cnn' takes .*; got depth"),
+        ({"discriminator_kwargs": {"filters": [[30, 5]]}}, "filters must hold a width of at most T = 3"),
+        ({"discriminator_kwargs": {"filters": 3}}, "discriminator_kwargs {'filters': 3} of 'cnn'"),
+    ],
+)
+def test_a_task_refuses_at_once(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Task(TaskConfig(**{"vocab_size": 3, "max_length": 3, **arguments} if "source" not in arguments else arguments))
+
+
+def test_an_unknown_field_is_an_error() -> None:
+    with pytest.raises(TypeError, match="vocabsize"):
+        TaskConfig(vocabsize=3)  # type: ignore[call-arg]
+
+
+def test_a_config_survives_json() -> None:
+    config = TaskConfig(**TINY)
+    assert TaskConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_real_and_held_out_sequences_are_the_source_s_own() -> None:
+    task = tiny_task(n_real=40, n_held_out=20, source_seed=5)
+    train_BT, held_out_BT = task.source.split(40, 20, 5)
+    np.testing.assert_array_equal(task.real_sequences, train_BT)
+    np.testing.assert_array_equal(task.held_out_sequences, held_out_BT)
+
+
+def test_words_are_text_where_there_is_one() -> None:
+    grammar = Task(TaskConfig(source="grammar"))
+    ids = grammar.encode_prefix({"prefix": "every bird sleeps"})
+    assert grammar.words(np.array([*ids, grammar.spec.pad_id])) == ["every", "bird", "sleeps"]
+    assert tiny_task().words(np.array([2, 0, 3])) == ["2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"reward_clip": [0, -1]}, r"reward_clip must be \[low, high\], low below high, .* got \[0, -1\]"),
+        ({"reward_clip": [0]}, r"reward_clip must be \[low, high\]"),
+        ({"reward_clip": 5}, r"reward_clip must be \[low, high\]"),
+        ({"reward_clip": ["a", None]}, r"reward_clip must be \[low, high\]"),
+        ({"reward_clip": [float("nan"), None]}, r"reward_clip must be \[low, high\]"),
+        ({"observation": "image"}, "observation must be one of tokens, dict; got 'image'"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SeqGANEnv(**TINY, **kwargs)
+
+
+def test_a_clip_survives_json() -> None:
+    import gymnasium as gym
+    from gymnasium.envs.registration import EnvSpec
+
+    env = gym.make(
+        "SeqGANTiny-v0", reward_clip=[-10, None], min_length=1, allowed_tokens=[0, 1], shaping="discriminator"
+    )
+    assert env.spec is not None
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert again.unwrapped.task_config == env.unwrapped.task_config  # type: ignore[attr-defined]

@@ -1,0 +1,27 @@
+"""A small CNN, and sequences for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from seqgan_env.discriminators import CNNDiscriminator, build_discriminator
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+SPEC = SequenceSpec(5, 6, eos_id=0)
+SMALL: dict[str, Any] = {"embedding_dim": 4, "filters": [[1, 2], [3, 4], [6, 3]]}
+
+
+def small(seed: int = 0, **kwargs: Any) -> CNNDiscriminator:
+    built = build_discriminator("cnn", SPEC, seed=seed, kwargs={**SMALL, **kwargs})
+    assert isinstance(built, CNNDiscriminator)
+    return built
+
+
+def sequences(n: int, seed: int = 0) -> Tokens:
+    """Sequences of all lengths from 1 to T."""
+    tokens_BT = np.random.default_rng(seed).integers(0, 5, (n, 6))
+    has_ended_BT = np.cumsum(tokens_BT == 0, axis=1) > 0
+    tokens_BT[:, 1:][has_ended_BT[:, :-1]] = SPEC.pad_id
+    return SPEC.validate(tokens_BT, complete=True)

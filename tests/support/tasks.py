@@ -1,0 +1,41 @@
+"""Tasks that are small, and the registered ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from seqgan_env import SeqGANEnv
+from seqgan_env.task import Task, TaskConfig
+from tests.support.reference_env import TINY
+
+ROOT = Path(__file__).resolve().parents[2]
+
+GRAMMAR: dict[str, Any] = {
+    "source": "grammar",
+    "discriminator_kwargs": {"embedding_dim": 4, "filters": [[1, 3], [3, 3]]},
+}
+"""Keyword arguments of a task whose sequences end by end-of-sequence."""
+
+TABULAR: dict[str, Any] = {
+    "vocab_size": 3,
+    "max_length": 4,
+    "discriminator": "tabular",
+    "discriminator_kwargs": {"scale": 2.0},
+}
+"""Keyword arguments of a task with a logit of its own for every sequence."""
+
+NEEDS: dict[str, dict[str, Any]] = {"SeqGANText-v0": {"source": str(ROOT / "LICENSE")}}
+"""What a registered id can't be made without."""
+
+
+def make(env_id: str, **kwargs: Any) -> SeqGANEnv:
+    env = gym.make(env_id, **{**NEEDS.get(env_id, {}), **kwargs}).unwrapped
+    assert isinstance(env, SeqGANEnv)
+    return env
+
+
+def tiny_task(**kwargs: Any) -> Task:
+    return Task(TaskConfig(**{**TINY, **kwargs}))
