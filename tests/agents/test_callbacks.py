@@ -332,6 +332,6 @@ class TestWhere:
         ({"n_held_out": -1}, "n_held_out at least 0, got 0.0001 and -1"),
     ],
 )
-def test_refuses(arguments: dict[str, Any], message: str) -> None:
+def test_settings_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DiscriminatorCallback(**arguments)

@@ -150,7 +150,7 @@ class TestInTheAlgorithm:
         ({"eos_id": 3}, "eos_id must be a whole number in"),
     ],
 )
-def test_refuses(arguments: dict[str, Any], message: str) -> None:
+def test_spaces_of_no_task_and_sizes_below_one_are_refused(arguments: dict[str, Any], message: str) -> None:
     defaults = {"observation_space": spaces.Box(0, 3, (2,), np.int64), "action_space": spaces.Discrete(3)}
     with pytest.raises(ValueError, match=message):
         LstmPolicy(**{**defaults, "lr_schedule": lambda _: 1e-3, **arguments})

@@ -191,6 +191,6 @@ def test_refuses_no_sequences() -> None:
         {"max_grad_norm": float("nan")},
     ],
 )
-def test_refuses(arguments: dict[str, Any]) -> None:
+def test_settings_out_of_range_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="learning_rate and max_grad_norm must be above 0 and batch_size at least 1"):
         MaximumLikelihoodTrainer(lstm(SPEC), **arguments)

@@ -56,7 +56,9 @@ class TestConstructor:
             ({"policy_kwargs": {"hidden_dim": 0}}, "embedding_dim and hidden_dim must be at least 1"),
         ],
     )
-    def test_refuses(self, arguments: dict[str, Any], message: str) -> None:
+    def test_an_unknown_policy_and_arguments_out_of_range_are_refused(
+        self, arguments: dict[str, Any], message: str
+    ) -> None:
         defaults = {"policy": "LstmPolicy", "env": gym.make("SeqGAN-v0", **ORACLE)}
         with pytest.raises(ValueError, match=message):
             SeqGAN(**{**defaults, **arguments})
@@ -268,7 +270,9 @@ class TestSample:
             ({"prefix": [0.5]}, "prefix must be whole numbers"),
         ],
     )
-    def test_refuses(self, arguments: dict[str, Any], message: str) -> None:
+    def test_a_number_a_temperature_and_a_prefix_out_of_range_are_refused(
+        self, arguments: dict[str, Any], message: str
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             agent().sample(**{"n": 2, **arguments})
 

@@ -372,7 +372,9 @@ class TestArguments:
             ({"eos_id": 20}, "eos_id must be a whole number in"),
         ],
     )
-    def test_refuses(self, arguments: dict[str, Any], message: str) -> None:
+    def test_an_unknown_generator_and_arguments_out_of_range_are_refused(
+        self, arguments: dict[str, Any], message: str
+    ) -> None:
         env = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE)
         with pytest.raises(ValueError, match=message):
             PPO(GeneratorActorCritic, env, policy_kwargs=arguments, device="cpu")

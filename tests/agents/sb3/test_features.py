@@ -105,7 +105,7 @@ class TestPrefixExtractor:
         tensors = {name: torch.from_numpy(array) for name, array in observations.items()}
         assert torch.equal(features(tensors), features(tensors["tokens"]))
 
-    def test_refuses(self) -> None:
+    def test_an_unknown_encoder_and_observations_without_tokens_are_refused(self) -> None:
         with pytest.raises(ValueError, match="encoder must be 'recurrent' or 'convolutional', got 'mlp'"):
             extractor(encoder="mlp")
         for space in (gym.spaces.Discrete(3), gym.spaces.Dict({"length": gym.spaces.Discrete(3)})):

@@ -257,6 +257,8 @@ class TestMake:
             ("SeqGAN-v0", {"reward": "gold"}, "reward must be one of"),
         ],
     )
-    def test_refuses(self, env_id: str, arguments: dict[str, Any], message: str) -> None:
+    def test_an_unknown_id_and_arguments_of_no_task_are_refused(
+        self, env_id: str, arguments: dict[str, Any], message: str
+    ) -> None:
         with pytest.raises(ValueError, match=message):
             make_seqgan_vec_env(env_id, **arguments)

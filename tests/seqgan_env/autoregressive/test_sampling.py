@@ -291,6 +291,6 @@ class TestTruncation:
         ({"top_p": float("nan")}, "top_p must be above 0 and at most 1, got nan"),
     ],
 )
-def test_refuses(arguments: dict[str, Any], message: str) -> None:
+def test_a_temperature_and_cuts_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         draw(*layer(5), 3, **arguments)

@@ -225,6 +225,8 @@ class TestCorpusSplit:
         assert len(held_out) == 10
 
     @pytest.mark.parametrize("arguments", [(0, 1, 0), (1, 0, 0), (1, 1, -1)])
-    def test_refuses(self, arguments: tuple[int, int, int], path: Path) -> None:
+    def test_a_part_without_sequences_and_a_negative_seed_are_refused(
+        self, arguments: tuple[int, int, int], path: Path
+    ) -> None:
         with pytest.raises(ValueError, match="must be a whole number of at least"):
             Corpus(path).split(*arguments)

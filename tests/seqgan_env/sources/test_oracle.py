@@ -169,7 +169,7 @@ class TestOracle:
             ({"seed": -1}, "seed must be a whole number of at least 0"),
         ],
     )
-    def test_refuses(self, options: dict[str, Any], message: str) -> None:
+    def test_sizes_below_one_and_a_negative_seed_are_refused(self, options: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             LSTMOracle(**options)
 
