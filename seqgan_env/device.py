@@ -1,4 +1,4 @@
-"""Where tensors are, and what depends on it."""
+"""The devices of tensors, and what depends on them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def resolve_device(device: str) -> torch.device:
 
 
 def may_look(device: torch.device) -> bool:
-    """Whether to look at a tensor's values costs nothing but the look.
+    """Whether reading a tensor's values forces no synchronisation.
 
-    On a GPU the program would have to wait until all that it has asked for is done. There shapes must not depend on
-    values: what has ended is computed on, and masked.
+    On a GPU the program would have to wait until everything it has asked for is done. There shapes must not depend on
+    values: sequences that have ended are computed on, and masked.
     """
     return device.type == "cpu"

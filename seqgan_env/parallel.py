@@ -8,15 +8,19 @@ from typing import TypeVar
 
 import torch
 
+from seqgan_env.progress import progress
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 _MOST_WORKERS = 8  # what one Python interpreter can keep busy
 _LEAST_WORK = 1 << 26  # tens of milliseconds: for some of them torch's own threads still wait for work in vain
-_MOST_WORK = 1 << 30  # about a second: nobody waits long for a part that can't be interrupted
+_MOST_WORK = 1 << 30  # about a second: a part can't be interrupted
 
 
-def parallel_map(function: Callable[[Part], Result], parts: Sequence[Part], device: torch.device) -> list[Result]:
+def parallel_map(
+    function: Callable[[Part], Result], parts: Sequence[Part], device: torch.device, what: str = ""
+) -> list[Result]:
     """``function`` of each part, in the parts' order.
 
     Torch shares each single operation out among its threads. They wait for each other after every one of them, and what
@@ -28,9 +32,23 @@ def parallel_map(function: Callable[[Part], Result], parts: Sequence[Part], devi
 
     Args:
         function: may be called from several threads at once.
-        parts: what it is called with.
+        parts: its arguments.
         device: where it computes.
+        what: is done, for a bar that counts the parts where that takes long; empty shows none.
     """
+    if not what or len(parts) < 2:
+        return _map(function, parts, device)
+    with progress(len(parts), what, "part") as bar:
+
+        def counted(part: Part) -> Result:
+            result = function(part)
+            bar.update()
+            return result
+
+        return _map(counted, parts, device)
+
+
+def _map(function: Callable[[Part], Result], parts: Sequence[Part], device: torch.device) -> list[Result]:
     n_threads = torch.get_num_threads()
     n_workers = min(n_threads, len(parts), _MOST_WORKERS)
     if n_workers < 2 or device.type != "cpu":

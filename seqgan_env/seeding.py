@@ -20,11 +20,11 @@ def derived_seed(seed: int, *key: str | int) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def numpy_generator(seed: int, *key: str | int) -> np.random.Generator:
+def numpy_rng(seed: int, *key: str | int) -> np.random.Generator:
     """The NumPy generator of one use."""
     return np.random.default_rng(derived_seed(seed, *key))
 
 
-def torch_generator(seed: int, *key: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+def torch_rng(seed: int, *key: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """The torch generator of one use, on ``device``."""
     return torch.Generator(device=device).manual_seed(derived_seed(seed, *key))

@@ -12,18 +12,24 @@ hidden.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqgan_env.checks import is_whole
 
 Tokens = npt.NDArray[np.int64]
 """An ``int64`` array of token ids; ``(B, T)`` unless said otherwise."""
+Batch = TypeVar("Batch", Tokens, Tensor)
+"""A batch of sequences as an array or as a tensor; what is computed of it is of the same kind."""
 
 
 @dataclass(frozen=True)
 class SequenceSpec:
-    """What a sequence of one task looks like.
+    """The form of the sequences of one task.
 
     Args:
         vocab_size: V, the number of tokens that can be chosen, ids ``0 .. V - 1``.
@@ -41,9 +47,9 @@ class SequenceSpec:
     def __post_init__(self) -> None:
         for name in ("vocab_size", "max_length"):
             value = getattr(self, name)
-            if not _is_whole(value) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if self.eos_id is not None and not (_is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
+        if self.eos_id is not None and not (is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
             raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), not {self.eos_id!r}")
         for name, value in list(vars(self).items()):  # NumPy's integers would not go into JSON
             object.__setattr__(self, name, None if value is None else int(value))
@@ -53,16 +59,30 @@ class SequenceSpec:
         """The id after the end of a sequence and before its first token: V."""
         return self.vocab_size
 
-    def lengths(self, tokens_BT: Tokens) -> Tokens:
-        """The number of tokens in each row, end-of-sequence included, shape ``(B,)``."""
-        return np.asarray((tokens_BT != self.pad_id).sum(axis=-1), dtype=np.int64)
+    def is_token(self, tokens_BT: Batch) -> Batch:
+        """The mask of tokens against padding, boolean, of the shape of ``tokens_BT``."""
+        mask_BT: Batch = tokens_BT != self.pad_id
+        return mask_BT
 
-    def is_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.bool_]:
-        """Whether each row has ended, by end-of-sequence or by reaching the horizon, shape ``(B,)``."""
-        complete = self.lengths(tokens_BT) == self.max_length
+    def lengths(self, tokens_BT: Batch) -> Batch:
+        """The number of tokens in each row, end-of-sequence included, ``int64``, shape ``(B,)``."""
+        length_B: Batch = self.is_token(tokens_BT).sum(-1)
+        return length_B
+
+    def is_complete(self, tokens_BT: Batch) -> Batch:
+        """Whether each row has ended, by end-of-sequence or by reaching the horizon, boolean, shape ``(B,)``."""
+        complete_B: Batch = self.lengths(tokens_BT) == self.max_length
         if self.eos_id is not None:
-            complete |= (tokens_BT == self.eos_id).any(axis=-1)
-        return np.asarray(complete, dtype=np.bool_)
+            complete_B |= (tokens_BT == self.eos_id).any(-1)
+        return complete_B
+
+    def with_start(self, tokens_BT: Tensor) -> Tensor:
+        """The start symbol V, then the tokens, shape ``(B, T + 1)``.
+
+        Entry t of what a causal network makes of it has read the first t tokens. The inputs that predict ``tokens_BT``
+        are therefore ``with_start(tokens_BT[:, :-1])``.
+        """
+        return F.pad(tokens_BT, (1, 0), value=self.pad_id)
 
     def validate(self, tokens: Any, *, complete: bool = False, name: str = "tokens") -> Tokens:
         """Check a batch at the boundary and return it as an ``int64`` array of shape ``(B, T)``.
@@ -107,7 +127,3 @@ class SequenceSpec:
                 f"{name} must be complete: {self.max_length} tokens long{end}; row {row} has {self.lengths(batch)[row]}"
             )
         return batch
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

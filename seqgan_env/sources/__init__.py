@@ -1,17 +1,75 @@
-"""Where real sequences come from: a random LSTM, a small grammar of English, or any text file."""
+"""Sources of real sequences: a random LSTM, a small grammar of English, or any text file."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, fields
 from typing import Any
 
+from seqgan_env.checks import check_whole_number
 from seqgan_env.sources.base import KnownSource, Source
 from seqgan_env.sources.corpus import Corpus
 from seqgan_env.sources.grammar import Grammar
 from seqgan_env.sources.oracle import LSTMOracle
 from seqgan_env.vocabulary import Vocabulary
 
-__all__ = ["Corpus", "Grammar", "KnownSource", "LSTMOracle", "Source", "build_source"]
+__all__ = ["Corpus", "Grammar", "KnownSource", "LSTMOracle", "Source", "SourceConfig", "build_source"]
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """A source of real sequences in plain values, and how many are drawn from it.
+
+    Args:
+        source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences) or the path of a text file
+            with one sequence a line.
+        vocab_size: V of the oracle; None is its default, 5000.
+        max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
+        source_seed: the oracle's parameters, and which real sequences are drawn.
+        level: ``"word"`` or ``"char"``, for a text file; None is ``"word"``.
+        min_count: a text file's words rarer than this become the unknown token; None is 1.
+        long_lines: ``"error"`` or ``"drop"``, for a text file's lines longer than T; None is ``"error"``.
+        n_real: size of the training set of real sequences.
+        n_held_out: size of the held-out set.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    source: str = "oracle"
+    vocab_size: int | None = None
+    max_length: int | None = None
+    source_seed: int = 0
+    level: str | None = None
+    min_count: int | None = None
+    long_lines: str | None = None
+    n_real: int = 10_000
+    n_held_out: int = 5_000
+
+    def __post_init__(self) -> None:
+        for name in ("n_real", "n_held_out"):
+            check_whole_number(name, getattr(self, name), 1)
+
+    @property
+    def source_config(self) -> SourceConfig:
+        """The fields of this class alone, of one that has more."""
+        return SourceConfig(**{each.name: getattr(self, each.name) for each in fields(SourceConfig)})
+
+    def build_source(self) -> Source:
+        """The source of real sequences.
+
+        Raises:
+            ValueError: the source does not exist, or cannot be what is asked.
+        """
+        return build_source(
+            self.source,
+            vocab_size=self.vocab_size,
+            max_length=self.max_length,
+            seed=self.source_seed,
+            level=self.level,
+            min_count=self.min_count,
+            long_lines=self.long_lines,
+        )
 
 
 def build_source(

@@ -1,4 +1,4 @@
-"""What a source of real sequences offers."""
+"""The interface of a source of real sequences."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.seeding import numpy_generator
+from seqgan_env.checks import check_whole_number
+from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.vocabulary import Vocabulary
 
 
 class Source(Protocol):
-    """Where real sequences come from (``p_data`` in the equations)."""
+    """A source of real sequences (``p_data`` in the equations)."""
 
     @property
     def spec(self) -> SequenceSpec:
@@ -27,8 +28,8 @@ class Source(Protocol):
         """Draw a training and a held-out set, shapes ``(n, T)``, the same for the same seed.
 
         A finite source returns at most what it has, and no sequence stands in both of its sets. A known source draws
-        both sets independently from its law: a likely sequence may stand in both, and the held-out set is an unbiased
-        sample all the same.
+        both sets independently from its distribution: a likely sequence may stand in both, and the held-out set is an
+        unbiased sample all the same.
         """
 
 
@@ -41,17 +42,6 @@ class KnownSource(Source, Protocol):
 
     def log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each complete sequence (eq. 13.31), nats, shape ``(B,)``."""
-
-
-def check_whole_number(name: str, value: int, at_least: int) -> int:
-    """Return ``value`` if it is a whole number that is large enough.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, not {value!r}")
-    return int(value)
 
 
 def split_known(source: KnownSource, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
@@ -69,5 +59,5 @@ def split_known(source: KnownSource, n_train: int, n_test: int, seed: int) -> tu
     check_whole_number("n_train", n_train, 1)
     check_whole_number("n_test", n_test, 1)
     check_whole_number("seed", seed, 0)
-    train_BT = source.sample(n_train, numpy_generator(seed, "split", "train"))
-    return train_BT, source.sample(n_test, numpy_generator(seed, "split", "held_out"))
+    train_BT = source.sample(n_train, numpy_rng(seed, "split", "train"))
+    return train_BT, source.sample(n_test, numpy_rng(seed, "split", "held_out"))

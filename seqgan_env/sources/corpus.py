@@ -1,4 +1,4 @@
-"""A text file as a source: one sequence a line, finite, and of unknown law.
+"""A text file as a source: one sequence a line, finite, and of unknown distribution.
 
 Lines are kept as one flat array of ids with a start and a length for each, so that one long line among a million short
 ones costs nothing until rows are asked for.
@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.seeding import numpy_generator
-from seqgan_env.sources.base import check_whole_number
+from seqgan_env.checks import check_whole_number
+from seqgan_env.seeding import numpy_rng
+from seqgan_env.tokenizing import check_level, tokenize
 from seqgan_env.tokens import SequenceSpec, Tokens
-from seqgan_env.vocabulary import Vocabulary, check_level, tokenize
+from seqgan_env.vocabulary import Vocabulary
 
 HELD_OUT_SHARE = 5
 """At most one line in this many is held out."""
@@ -111,7 +112,7 @@ class Corpus:
         """
         check_whole_number("n_train", n_train, 1)
         check_whole_number("n_test", n_test, 1)
-        rng = numpy_generator(check_whole_number("seed", seed, 0), "split")
+        rng = numpy_rng(check_whole_number("seed", seed, 0), "split")
         group_L = self._group_L
         size = np.bincount(group_L)
         if len(size) < 2:
@@ -189,7 +190,7 @@ class Corpus:
         return list(numbers), np.array(flat, np.int32), np.array(lengths, np.int64), np.array(lines, np.int64)
 
     def _fitting(self, length_L: Tokens, line_L: Tokens, max_length: int, long_lines: str) -> npt.NDArray[np.bool_]:
-        """Which lines fit into ``max_length`` with end-of-sequence."""
+        """The mask of the lines that fit into ``max_length`` with end-of-sequence."""
         kept_L: npt.NDArray[np.bool_] = length_L < max_length
         n_long = int((~kept_L).sum())
         needed = int(length_L.max()) + 1

@@ -7,7 +7,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from seqgan_env.softmax import LOG2_E, Logits2
+from seqgan_env.autoregressive.softmax import LOG2_E, Logits2
 
 _BLOCK = 64
 _BELOW_ONE = 1.0 - 2.0**-23
@@ -19,7 +19,7 @@ def sample_tokens(
     weight_VH: Tensor,
     bias_V: Tensor,
     *,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -36,10 +36,10 @@ def sample_tokens(
     both, the nucleus is that of the k tokens, scaled up to 1. Of equally likely tokens at the border some are taken.
 
     Args:
-        hidden_MH: the generator's output states.
+        hidden_MH: the states that predict the next token.
         weight_VH: W, the output matrix.
         bias_V: c, the output bias; ``-inf`` forbids a token.
-        generator: where the uniforms come from; None is torch's global generator.
+        rng: where the uniforms come from; None is torch's global generator.
         temperature: above 0.
         top_k: at least 1; None or V and more is all tokens.
         top_p: above 0 and at most 1; None or 1 is all tokens.
@@ -58,7 +58,7 @@ def sample_tokens(
     logits2 = Logits2(hidden_MH, weight_VH, bias_V, scale=1 / temperature, multiple=_BLOCK)
     shape: tuple[int, ...] = (n_rows,)
     if uniform_MN is None:
-        uniform_MN = torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)
+        uniform_MN = torch.rand(n_rows, 1, generator=rng, device=hidden_MH.device, dtype=hidden_MH.dtype)
     else:
         shape, uniform_MN = uniform_MN.shape, uniform_MN.to(hidden_MH.dtype)
     token_MN = torch.empty(uniform_MN.shape, dtype=torch.int64, device=hidden_MH.device)
@@ -68,15 +68,15 @@ def sample_tokens(
             token_MN[rows] = _draw_likeliest(weights_CV[:, :vocab_size] / LOG2_E, uniform_MN[rows], n_kept, mass)
             continue
         weights_CKJ = weights_CV.exp2_().unflatten(1, (-1, _BLOCK))
-        block_CN, target_CN = _invert(weights_CKJ.sum(dim=2), uniform_MN[rows])
+        block_CN, target_CN = invert(weights_CKJ.sum(dim=2), uniform_MN[rows])
         inside_CNJ = weights_CKJ.gather(1, block_CN[:, :, None].expand(-1, -1, _BLOCK))
-        inside_CN1, _ = _invert(inside_CNJ, (target_CN / inside_CNJ.sum(dim=2))[:, :, None])
+        inside_CN1, _ = invert(inside_CNJ, (target_CN / inside_CNJ.sum(dim=2))[:, :, None])
         token_MN[rows] = block_CN * _BLOCK + inside_CN1.squeeze(2)
     return token_MN.view(shape)
 
 
 def check_sampling(temperature: float, top_k: int | None = None, top_p: float | None = None) -> None:
-    """Refuse what no token can be drawn with.
+    """Validate the sampling parameters.
 
     Raises:
         ValueError: temperature, top_k or top_p is out of range.
@@ -95,11 +95,11 @@ def _draw_likeliest(logits_CV: Tensor, uniform_CN: Tensor, n_kept: int, mass: fl
     p_CK = logits_CK.softmax(dim=1)
     # a token belongs to the nucleus if those before it do not reach the mass yet: the likeliest always does
     before_CK = p_CK.cumsum(dim=1, dtype=torch.float64) - p_CK
-    index_CN, _ = _invert(p_CK.masked_fill(before_CK >= mass, 0), uniform_CN)
+    index_CN, _ = invert(p_CK.masked_fill(before_CK >= mass, 0), uniform_CN)
     return token_CK.gather(1, index_CN)
 
 
-def _invert(weights_K: Tensor, uniform_N: Tensor) -> tuple[Tensor, Tensor]:
+def invert(weights_K: Tensor, uniform_N: Tensor) -> tuple[Tensor, Tensor]:
     """The first indices whose cumulative weight exceeds ``uniform`` of the total, and how far inside them that lies.
 
     Both arguments have the same dimensions before the last. An index of weight 0 is never chosen: rounding is kept from

@@ -21,7 +21,7 @@ class Logits2:
     """The logits ``(W h + c) scale log2 e`` of chunks of rows, all written to the same memory.
 
     Args:
-        hidden_MH: the generator's output states.
+        hidden_MH: the states that predict the next token.
         weight_VH: W, the output matrix.
         bias_V: c, the output bias; ``-inf`` forbids a token.
         scale: 1 / temperature.

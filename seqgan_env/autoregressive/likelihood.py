@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from seqgan_env.softmax import LOG2_E, Logits2, log2_prob
+from seqgan_env.autoregressive.softmax import LOG2_E, Logits2, log2_prob
 
 
 def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M
     what becomes of the log-probabilities.
 
     Args:
-        hidden_MH: the generator's output states.
+        hidden_MH: the states that predict the next token.
         weight_VH: W, the output matrix.
         bias_V: c, the output bias.
         token_M: token ids, ``int64``.
