@@ -1,8 +1,9 @@
-"""What a discriminator is: a network from complete sequences to the logit of their being real."""
+"""The interface of a discriminator: a network from complete sequences to the logit of their being real."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,46 +13,83 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from seqgan_env.device import may_look
+from seqgan_env.discriminators.losses import discriminator_loss
 from seqgan_env.parallel import parallel_map
-from seqgan_env.progress import progress
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 _BATCH_TOKENS = {"cpu": 10 * 1024, "cuda": 160 * 1024}
 """About how many tokens are scored at once, by each thread: 512 sequences of the paper's length on a CPU."""
 
 
+@dataclass(frozen=True)
+class NoConfig:
+    """The configuration of a discriminator without settings."""
+
+
 class Discriminator(nn.Module):
     """Base class of the discriminators ``D_phi``; ``sigmoid(logit_real)`` is ``D(Y)``, and real is label 1.
 
-    A subclass implements ``forward(tokens_BT, generator=None) -> logit_real_B``, which in evaluation mode may be called
-    from several threads at once, and must not change the module.
+    A subclass implements ``forward(tokens_BT, rng=None) -> logit_real_B``, which in evaluation mode may be called from
+    several threads at once, and must not change the module.
 
     Args:
         spec: the task's sequences.
+        config: the settings, an instance of the class's own ``Config``; None is the defaults.
+
+    Raises:
+        ValueError: the settings do not fit the sequences.
     """
 
-    def __init__(self, spec: SequenceSpec) -> None:
+    Config: type[Any] = NoConfig
+    """The settings of the class: a frozen dataclass, with defaults and checks."""
+
+    def __init__(self, spec: SequenceSpec, config: Any = None) -> None:
         super().__init__()
         self.spec = spec
-        self.recipe: dict[str, Any] = {}
-        """How ``build_discriminator`` made it, as plain values; empty if it was made otherwise."""
+        self.config = self.Config() if config is None else config
+        self.check(spec, self.config)
         self._doubled: tuple[_Fingerprint, dict[str, Tensor]] | None = None  # of exact_logits: of what, and the copy
+
+    @classmethod
+    def check(cls, spec: SequenceSpec, config: Any) -> None:
+        """Refuse settings that do not fit the sequences, without the time and memory of the constructor.
+
+        A subclass with such settings overrides it.
+
+        Args:
+            spec: the task's sequences.
+            config: an instance of ``Config``.
+
+        Raises:
+            ValueError: they do not fit.
+        """
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be made again."""
         return {**self.__dict__, "_doubled": None}
 
-    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch.
 
         Args:
             tokens_BT: complete sequences, ``int64``, padded with V.
-            generator: where dropout takes its noise from in training mode; None is torch's global generator.
+            rng: where dropout takes its noise from in training mode; None is torch's global generator.
 
         Returns:
             ``logit_real_B``, the log-odds of being real, shape ``(B,)``.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
+
+    def loss(self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The training loss without the penalty, a scalar: by default half the negative of eq. 13.32.
+
+        Args:
+            real_BT: real sequences.
+            generated_BT: generated ones.
+            rng: where dropout takes its noise from.
+        """
+        logit_real_B = self(torch.cat([real_BT, generated_BT]), rng)
+        return discriminator_loss(logit_real_B[: len(real_BT)], logit_real_B[len(real_BT) :])
 
     def penalty(self) -> Tensor:
         """The regularisation term that training adds to the loss; 0 unless a subclass has one."""
@@ -59,23 +97,8 @@ class Discriminator(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
-
-    @classmethod
-    def check(cls, spec: SequenceSpec, *args: Any, **kwargs: Any) -> Any:
-        """Refuse what the constructor would refuse, without its time and memory.
-
-        A subclass with arguments overrides it.
-
-        Args:
-            spec: the task's sequences.
-            *args: the constructor's further arguments.
-            **kwargs: the same by name.
-
-        Raises:
-            ValueError: a value is out of range.
-        """
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """``load_state_dict``, except that weights which don't fit change nothing.
@@ -130,7 +153,7 @@ class Discriminator(nn.Module):
         if self.spec.eos_id is None or len(tokens_BT) <= batch_size or not may_look(tokens_BT.device):
             return self._evaluate(score, tokens_BT, batch_size)
         # sequences of about the same length together, since a network may leave out what all of them lack
-        order_B = (tokens_BT != self.spec.pad_id).sum(dim=1).argsort(stable=True)
+        order_B = self.spec.lengths(tokens_BT).argsort(stable=True)
         return self._evaluate(score, tokens_BT[order_B], batch_size)[order_B.argsort()]
 
     @torch.no_grad()
@@ -174,15 +197,8 @@ class Discriminator(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            with progress(len(tokens_BT), "scoring", "sequence") as bar:
-
-                def counted(chunk: Tensor) -> Tensor:
-                    logit_real_B = score(chunk)
-                    bar.update(len(chunk))
-                    return logit_real_B
-
-                chunks = tokens_BT.split(batch_size)
-                parts = list(map(counted, chunks)) if in_turn else parallel_map(counted, chunks, tokens_BT.device)
+            chunks = tokens_BT.split(batch_size)
+            parts = list(map(score, chunks)) if in_turn else parallel_map(score, chunks, tokens_BT.device, "scoring")
         finally:
             self.train(was_training)
         return torch.cat(parts) if parts else torch.zeros(0, device=tokens_BT.device)
@@ -193,7 +209,7 @@ def _array(logit_real_B: Tensor) -> npt.NDArray[np.float64]:
 
 
 class _Fingerprint:
-    """Which tensors these are, how often each was changed, and some of their elements."""
+    """The identity of some tensors, the count of their changes, and a sample of their elements."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = list(tensors.values())

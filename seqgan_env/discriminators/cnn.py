@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from operator import index
 
 import torch
@@ -32,10 +33,47 @@ PAPER_FILTERS: tuple[tuple[int, int], ...] = (
 _MAX_TABLE_ELEMENTS = 1 << 27  # half a gigabyte; see CNNDiscriminator.scorer
 
 
-def dropout(x: Tensor, p: float, generator: torch.Generator | None) -> Tensor:
-    """Inverted dropout whose noise comes from ``generator`` (``torch.nn.functional.dropout`` takes none)."""
-    keep = torch.rand(x.shape, device=x.device, dtype=x.dtype, generator=generator) >= p
+def dropout(x: Tensor, p: float, rng: torch.Generator | None) -> Tensor:
+    """Inverted dropout whose noise comes from ``rng`` (``torch.nn.functional.dropout`` takes no generator)."""
+    keep = torch.rand(x.shape, device=x.device, dtype=x.dtype, generator=rng) >= p
     return x * (keep.to(x.dtype) / (1.0 - p))
+
+
+@dataclass(frozen=True)
+class CNNConfig:
+    """The settings of ``CNNDiscriminator``.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    embedding_dim: int = 64
+    """Size of a token's embedding."""
+    filters: tuple[tuple[int, int], ...] = PAPER_FILTERS
+    """``(width, count)`` of the convolutions; widths above T are left out."""
+    dropout: float = 0.25
+    """Share of the features that training drops."""
+    l2: float = 0.2
+    """Weight of the L2 term on the output layer."""
+
+    def __post_init__(self) -> None:
+        filters = tuple((index(width), index(count)) for width, count in self.filters)
+        object.__setattr__(self, "filters", filters)  # JSON has lists
+        if index(self.embedding_dim) < 1 or any(min(pair) < 1 for pair in filters):
+            raise ValueError(f"embedding_dim and filters must be at least 1, got {self.embedding_dim} and {filters}")
+        if not 0 <= self.dropout < 1 or not 0 <= self.l2 < float("inf"):
+            raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {self.dropout} and {self.l2}")
+
+    def fitting(self, spec: SequenceSpec) -> list[tuple[int, int]]:
+        """The filters that are not wider than T.
+
+        Raises:
+            ValueError: there is none.
+        """
+        fitting = [(width, count) for width, count in self.filters if width <= spec.max_length]
+        if not fitting:
+            raise ValueError(f"filters must hold a width of at most T = {spec.max_length}, got {self.filters}")
+        return fitting
 
 
 class CNNDiscriminator(Discriminator):
@@ -43,28 +81,21 @@ class CNNDiscriminator(Discriminator):
 
     Args:
         spec: the task's sequences.
-        embedding_dim: size of a token's embedding.
-        filters: ``(width, count)`` pairs; widths above T are left out. None is the paper's table.
-        dropout: probability that a feature is dropped in training (the paper keeps 0.75 of them).
-        l2: weight of the L2 term on the output layer (the paper's 0.2).
+        config: the settings; None is those of the paper (which keeps 0.75 of the features in training).
 
     Raises:
-        ValueError: no filter fits T, or a value is out of range.
+        ValueError: no filter fits T.
     """
 
-    def __init__(
-        self,
-        spec: SequenceSpec,
-        embedding_dim: int = 64,
-        filters: Sequence[tuple[int, int]] | None = None,
-        dropout: float = 0.25,
-        l2: float = 0.2,
-    ) -> None:
-        super().__init__(spec)
-        table = self.check(spec, embedding_dim, filters, dropout, l2)
+    Config = CNNConfig
+
+    def __init__(self, spec: SequenceSpec, config: CNNConfig | None = None) -> None:
+        super().__init__(spec, config)
+        config = self.config
+        table, embedding_dim = config.fitting(spec), config.embedding_dim
         n_features = sum(n for _, n in table)
-        self.dropout = dropout
-        self.l2 = l2
+        self.dropout = config.dropout
+        self.l2 = config.l2
         self.embedding = nn.Embedding(spec.vocab_size + 1, embedding_dim, padding_idx=spec.pad_id)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_dim, n, w) for w, n in table)
         self.transform = nn.Linear(n_features, n_features)
@@ -74,32 +105,17 @@ class CNNDiscriminator(Discriminator):
         nn.init.constant_(self.gate.bias, -2.0)
 
     @classmethod
-    def check(
-        cls,
-        spec: SequenceSpec,
-        embedding_dim: int = 64,
-        filters: Sequence[tuple[int, int]] | None = None,
-        dropout: float = 0.25,
-        l2: float = 0.2,
-    ) -> list[tuple[int, int]]:
-        """The filters that fit T; see ``Discriminator.check``."""
-        table = [(index(w), index(n)) for w, n in (PAPER_FILTERS if filters is None else filters)]
-        if index(embedding_dim) < 1 or any(w < 1 or n < 1 for w, n in table):
-            raise ValueError(f"embedding_dim and filters must be at least 1, got {embedding_dim} and {table}")
-        if not 0 <= dropout < 1 or not 0 <= l2 < float("inf"):
-            raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")
-        table = [(w, n) for w, n in table if w <= spec.max_length]
-        if not table:
-            raise ValueError(f"filters must hold a width of at most T = {spec.max_length}, got {filters}")
-        return table
+    def check(cls, spec: SequenceSpec, config: CNNConfig) -> None:
+        """See ``Discriminator.check``."""
+        config.fitting(spec)
 
-    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
         embedded_BET, n_windows = self.embedding(tokens_BT).transpose(1, 2).contiguous(), self._n_windows(tokens_BT)
         filtered = [conv(embedded_BET[..., : n_windows + conv.kernel_size[0] - 1]) for conv in self._convolutions]
         # `max`, not `amax`, whose gradient looks for the largest a second time
         pooled_BF = torch.cat([filtered_BFP.max(dim=2).values for filtered_BFP in filtered], dim=1)
-        return self._judge(pooled_BF, generator)
+        return self._judge(pooled_BF, rng)
 
     def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
         """See ``Discriminator.scorer``.
@@ -138,19 +154,19 @@ class CNNDiscriminator(Discriminator):
         return [conv for conv in self.convolutions if isinstance(conv, nn.Conv1d)]
 
     def _n_windows(self, tokens_BT: Tensor) -> int:
-        """How many windows of each width are worth a look: all that hold a token, and one of padding for the others."""
+        """The number of windows of each width that are read: all that hold a token, and one of padding for the rest."""
         if not may_look(tokens_BT.device):
             return self.spec.max_length
-        return int((tokens_BT != self.spec.pad_id).any(dim=0).sum()) + 1
+        return int(self.spec.is_token(tokens_BT).any(dim=0).sum()) + 1
 
-    def _judge(self, pooled_BF: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What follows the convolutions and the maximum over time."""
+    def _judge(self, pooled_BF: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The layers after the convolutions and the maximum over time."""
         # max and relu commute, and pooling first leaves relu less to do
         features_BF = F.relu(pooled_BF)
         gate_BF = torch.sigmoid(self._product(self.gate, features_BF))
         features_BF = gate_BF * F.relu(self._product(self.transform, features_BF)) + (1.0 - gate_BF) * features_BF
         if self.training and self.dropout > 0:
-            features_BF = dropout(features_BF, self.dropout, generator)
+            features_BF = dropout(features_BF, self.dropout, rng)
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
 

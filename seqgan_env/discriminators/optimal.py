@@ -24,7 +24,7 @@ class OptimalDiscriminator(Discriminator):
 
     Args:
         spec: the task's sequences.
-        log_prob_real: log-probability of a sequence under the data's law, such as ``KnownSource.log_prob``.
+        log_prob_real: log-probability of a sequence under the data's distribution, such as ``KnownSource.log_prob``.
         log_prob_generated: the same under the generator.
     """
 
@@ -33,7 +33,7 @@ class OptimalDiscriminator(Discriminator):
         self._log_prob_real = log_prob_real
         self._log_prob_generated = log_prob_generated
 
-    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The exact log-ratio; see ``Discriminator.forward``."""
         tokens = tokens_BT.cpu().numpy()
         return torch.as_tensor(self._log_prob_real(tokens) - self._log_prob_generated(tokens))

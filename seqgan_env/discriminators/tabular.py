@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -12,6 +14,22 @@ from seqgan_env.enumeration import index_weights, n_completions, n_sequences
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
+@dataclass(frozen=True)
+class TabularConfig:
+    """The settings of ``TabularDiscriminator``.
+
+    Raises:
+        ValueError: the scale is out of range.
+    """
+
+    scale: float = 0.0
+    """Standard deviation of the initial logits, drawn from a normal distribution around 0; 0 is ``D = 1/2``."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.scale < float("inf"):
+            raise ValueError(f"scale must be a finite number of at least 0, got {self.scale}")
+
+
 class TabularDiscriminator(Discriminator):
     """One free logit for each complete sequence.
 
@@ -20,30 +38,29 @@ class TabularDiscriminator(Discriminator):
 
     Args:
         spec: the task's sequences, few enough to enumerate.
-        scale: standard deviation of the initial logits, which are drawn from a normal law around 0; 0 is ``D = 1/2``.
+        config: the settings; None is ``D = 1/2`` for every sequence.
 
     Raises:
-        ValueError: the task is too large to enumerate, or the scale is out of range.
+        ValueError: the task is too large to enumerate.
     """
 
-    weight_TU: Tensor
-    """What each token, or padding, adds to the index of its sequence."""
+    Config = TabularConfig
 
-    def __init__(self, spec: SequenceSpec, scale: float = 0.0) -> None:
-        super().__init__(spec)
-        self.check(spec, scale)
-        self.table_K = nn.Parameter(scale * torch.randn(n_sequences(spec)))
+    weight_TU: Tensor
+    """The share of each token, or padding, in the index of its sequence."""
+
+    def __init__(self, spec: SequenceSpec, config: TabularConfig | None = None) -> None:
+        super().__init__(spec, config)
+        self.table_K = nn.Parameter(self.config.scale * torch.randn(n_sequences(spec)))
         """The logits, in the order of ``enumeration.all_sequences``."""
         self.register_buffer("weight_TU", torch.from_numpy(index_weights(spec)), persistent=False)
 
     @classmethod
-    def check(cls, spec: SequenceSpec, scale: float = 0.0) -> None:
+    def check(cls, spec: SequenceSpec, config: TabularConfig) -> None:
         """See ``Discriminator.check``."""
         n_sequences(spec)
-        if not 0 <= scale < float("inf"):
-            raise ValueError(f"scale must be a finite number of at least 0, got {scale}")
 
-    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Look each logit up; see ``Discriminator.forward``."""
         return self.table_K[self._index(tokens_BT)]
 
@@ -51,7 +68,7 @@ class TabularDiscriminator(Discriminator):
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """The mean logit of all completions of each prefix; see ``Discriminator.prefix_logits``."""
         tokens = torch.as_tensor(tokens_BT, device=self.device)
-        length_B = (tokens != self.spec.pad_id).sum(dim=1)
+        length_B = self.spec.lengths(tokens)
         n_B = torch.tensor(n_completions(self.spec), device=self.device)[length_B]
         if self.spec.eos_id is not None:
             n_B[(tokens == self.spec.eos_id).any(dim=1)] = 1

@@ -6,36 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.seeding import numpy_generator, torch_generator
+from seqgan_env.discriminators.losses import discriminator_scores
+from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
-
-
-def discriminator_loss(logit_real_B: Tensor, logit_generated_B: Tensor) -> Tensor:
-    """Half the negative of eq. 13.32: the mean log-loss over as many real as generated sequences.
-
-    Returns:
-        A scalar in nats per sequence; log 2 for a discriminator that knows nothing.
-    """
-    return 0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean())
-
-
-def discriminator_scores(
-    logit_real_B: npt.NDArray[np.float64], logit_generated_B: npt.NDArray[np.float64]
-) -> dict[str, float]:
-    """Accuracy and log-loss (nats per sequence) with both kinds weighted equally; a logit of 0 counts as half right."""
-    right_real, right_generated = np.heaviside(logit_real_B, 0.5), np.heaviside(-logit_generated_B, 0.5)
-    log_loss = 0.5 * (np.logaddexp(0, -logit_real_B).mean() + np.logaddexp(0, logit_generated_B).mean())
-    return {
-        "accuracy": float(0.5 * (right_real.mean() + right_generated.mean())),
-        "log_loss": float(log_loss),
-    }
 
 
 class DiscriminatorTrainer:
@@ -65,14 +43,13 @@ class DiscriminatorTrainer:
             generated_BT: generated ones.
 
         Returns:
-            The log-loss before the step, a scalar in nats per sequence, without the penalty and without gradient. It is
-            where the network is: a GPU goes on while nobody looks at it.
+            The loss before the step, a scalar without the penalty and without gradient; with eq. 13.32 the log-loss,
+            nats per sequence. It stays on the network's device; reading it synchronises.
         """
         d = self.discriminator
         d.train()
-        generator = torch_generator(self.seed, "dropout", self.n_updates, device=d.device)
-        logits = d(torch.cat([real_BT, generated_BT]).to(d.device), generator)
-        loss = discriminator_loss(logits[: len(real_BT)], logits[len(real_BT) :])
+        rng = torch_rng(self.seed, "dropout", self.n_updates, device=d.device)
+        loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + d.penalty()).backward()
         norm = torch.nn.utils.get_total_norm([p.grad for p in d.parameters() if p.grad is not None])
@@ -115,7 +92,7 @@ class DiscriminatorTrainer:
         real_NT, generated_NT = torch.from_numpy(real).to(device), torch.from_numpy(generated).to(device)
         losses = []
         for _ in range(n_epochs):
-            rng = numpy_generator(self.seed, "shuffle", self.n_updates)
+            rng = numpy_rng(self.seed, "shuffle", self.n_updates)
             order = rng.permutation(len(generated))
             beside = [
                 rng.choice(len(real), size=len(index), replace=len(index) > len(real))
