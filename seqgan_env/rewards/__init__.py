@@ -1,0 +1,8 @@
+"""Terminal rewards: functions of the discriminator's logit and of the complete sequence, by name."""
+
+from __future__ import annotations
+
+from seqgan_env.rewards import of_logit as of_logit  # registers its rewards
+from seqgan_env.rewards.base import REWARDS, Reward, RewardContext, RewardEntry, register_reward
+
+__all__ = ["REWARDS", "Reward", "RewardContext", "RewardEntry", "register_reward"]

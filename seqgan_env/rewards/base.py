@@ -1,0 +1,108 @@
+"""The interface of a terminal reward, and what a reward declares of itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from seqgan_env.checks import check_choice
+from seqgan_env.registry import Registry
+from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.vocabulary import Vocabulary
+
+DiscriminatorNeed = Literal["trained", "exact", "none"]
+"""The discriminator that a reward is a function of: one that learns, ``OptimalDiscriminator``, or none at all."""
+NEEDS: tuple[DiscriminatorNeed, ...] = ("trained", "exact", "none")
+
+
+class Reward(Protocol):
+    """The terminal reward of complete sequences, each a function of its own sequence alone."""
+
+    def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        """Compute the rewards.
+
+        Args:
+            logit_real_B: the discriminator's logit of each sequence, float64; 0 where the reward needs none.
+            tokens_BT: the sequences, padded with V.
+
+        Returns:
+            ``reward_B``, finite, of the shape of ``logit_real_B``.
+        """
+
+
+@dataclass(frozen=True)
+class RewardContext:
+    """The task that a reward is built for; statistics of its real sequences are bound then."""
+
+    spec: SequenceSpec
+    """The form of the sequences."""
+    vocabulary: Vocabulary | None
+    """The map between text and ids, or None where tokens have no text."""
+    real_sequences: Callable[[], Tokens]
+    """Gives the training set of real sequences, shape ``(n_real, T)``, which is drawn when it is first asked for."""
+
+
+@dataclass(frozen=True)
+class RewardEntry:
+    """A reward as the registry knows it."""
+
+    build: Callable[[RewardContext], Reward]
+    """Makes the reward of one task."""
+    label: str
+    """The name in pictures and tables, such as ``log D``."""
+    low: float
+    """No reward is below this; may be infinite."""
+    high: float
+    """No reward is above this; may be infinite."""
+    unit: str
+    """The unit, such as ``nats``."""
+    source: str
+    """The equation or the paper."""
+    discriminator: DiscriminatorNeed
+    """The discriminator that it is a function of."""
+    summary: str
+    """A sentence on what it is."""
+
+
+REWARDS: Registry[RewardEntry] = Registry("reward")
+"""The rewards by name."""
+
+
+def register_reward(
+    name: str,
+    build: Callable[[RewardContext], Reward],
+    *,
+    label: str,
+    summary: str,
+    source: str,
+    low: float = -math.inf,
+    high: float = math.inf,
+    unit: str = "nats",
+    discriminator: DiscriminatorNeed = "trained",
+) -> None:
+    """Make a reward available by name: to ``gymnasium.make(..., reward=name)`` and to the command line.
+
+    Args:
+        name: an identifier.
+        build: makes the reward of one task.
+        label: see ``RewardEntry``.
+        summary: see ``RewardEntry``.
+        source: see ``RewardEntry``.
+        low: see ``RewardEntry``.
+        high: see ``RewardEntry``.
+        unit: see ``RewardEntry``.
+        discriminator: see ``RewardEntry``.
+
+    Raises:
+        ValueError: the name is taken or no identifier, a text is empty, or ``low`` is above ``high``.
+    """
+    check_choice("discriminator", discriminator, NEEDS)
+    if not all((label.strip(), summary.strip(), source.strip(), unit.strip())):
+        raise ValueError(f"reward {name!r} must declare label, summary, source and unit")
+    if not low <= high:
+        raise ValueError(f"low must be at most high, got {low} and {high}")
+    REWARDS.register(name, RewardEntry(build, label, low, high, unit, source, discriminator, summary))

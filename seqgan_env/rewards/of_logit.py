@@ -1,0 +1,115 @@
+"""Rewards that are functions of the discriminator's logit alone.
+
+With ``logit = log D(Y) - log(1 - D(Y))`` every reward here is computed from the logit, so that
+it stays finite where ``D`` itself would round to 0 or 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqgan_env.rewards.base import Reward, RewardContext, register_reward
+
+
+def log_d(logit_real_B: Tensor) -> Tensor:
+    """The usual reward, ``log D(Y)`` (eq. 13.37), in nats, at most 0."""
+    return F.logsigmoid(logit_real_B)
+
+
+def neg_log_one_minus_d(logit_real_B: Tensor) -> Tensor:
+    """The reward ``-log(1 - D(Y))`` (eq. 13.36), in nats, at least 0: what minimising eq. 13.35 asks for.
+
+    As ``1 - sigmoid(x) = sigmoid(-x)`` it is ``-logsigmoid(-x)``; PyTorch's ``softplus`` is the same but rounds
+    ``exp(-x)`` to 0 from x = 20 on.
+    """
+    return -F.logsigmoid(-logit_real_B)
+
+
+def log_ratio(logit_real_B: Tensor) -> Tensor:
+    """``log D(Y) - log(1 - D(Y))``, in nats: with the optimal discriminator, ``log p_data(Y) - log G(Y)``."""
+    return logit_real_B
+
+
+def probability(logit_real_B: Tensor) -> Tensor:
+    """``D(Y)`` itself, in [0, 1], the reward of the SeqGAN paper's experiments."""
+    return torch.sigmoid(logit_real_B)
+
+
+def constant(logit_real_B: Tensor) -> Tensor:
+    """1 for every sequence: a control, the reward that says nothing."""
+    return torch.ones_like(logit_real_B)
+
+
+@dataclass(frozen=True)
+class OfLogit:
+    """A function of the logit as a reward."""
+
+    function: Callable[[Tensor], Tensor]
+    """Maps ``logit_real_B`` to ``reward_B``."""
+
+    def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        """See ``Reward``."""
+        return self.function(logit_real_B)
+
+    def build(self, context: RewardContext) -> Reward:
+        """The reward itself: it is the same for every task."""
+        return self
+
+
+register_reward(
+    "log_d",
+    OfLogit(log_d).build,
+    label="log D",
+    summary="The usual reward of SeqGAN.",
+    source="eq. 13.37",
+    high=0.0,
+)
+register_reward(
+    "neg_log_one_minus_d",
+    OfLogit(neg_log_one_minus_d).build,
+    label="−log(1 − D)",
+    summary="The negative of the original generator objective of a GAN.",
+    source="eq. 13.36",
+    low=0.0,
+)
+register_reward(
+    "log_ratio",
+    OfLogit(log_ratio).build,
+    label="log D − log(1 − D)",
+    summary="The discriminator's logit, an estimate of log p(Y) − log G(Y).",
+    source="AIRL, arXiv 1710.11248",
+)
+register_reward(
+    "d",
+    OfLogit(probability).build,
+    label="D",
+    summary="The probability of being real, as in the original code of SeqGAN.",
+    source="arXiv 1609.05473",
+    low=0.0,
+    high=1.0,
+    unit="probability",
+)
+register_reward(
+    "constant",
+    OfLogit(constant).build,
+    label="constant",
+    summary="1 for every sequence: a control, which says nothing.",
+    source="a control",
+    low=1.0,
+    high=1.0,
+    unit="one",
+    discriminator="none",
+)
+register_reward(
+    "exact_log_ratio",
+    OfLogit(log_ratio).build,
+    label="exact",
+    summary="log p(Y) − log G(Y) of the optimal discriminator, where the likelihood of the source is known.",
+    source="the maximiser of eq. 13.32",
+    discriminator="exact",
+)

@@ -1,0 +1,230 @@
+"""Scores of sequences: a discriminator, a reward and its clip behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
+from seqgan_env.rewards import REWARDS, Reward, RewardContext, RewardEntry
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+Floats = npt.NDArray[np.float64]
+Weights = Mapping[str, npt.NDArray[Any]]
+"""A discriminator's ``state_dict`` as NumPy arrays."""
+
+MAX_EXACT_SCORES = 256
+"""Up to so many sequences ``Scoring.score`` scores as a step does; more are scored faster, equal up to rounding."""
+
+
+class Scoring:
+    """The rewards of one task under the discriminator of the moment.
+
+    Args:
+        reward: a key of ``REWARDS``.
+        context: the task that the reward is built for.
+        clip: ``(low, high)``, either of which may be None: the limits that rewards are clipped to.
+        build: makes the first discriminator, when it is first needed.
+        device: where a discriminator of ``build`` computes.
+    """
+
+    def __init__(
+        self,
+        reward: str,
+        context: RewardContext,
+        clip: Sequence[float | None] | None,
+        build: Callable[[], Discriminator],
+        device: torch.device,
+    ) -> None:
+        self.spec: SequenceSpec = context.spec
+        self.version = 0
+        """The number of times that the discriminator was replaced or given new weights."""
+        self._name = reward
+        self._context = context
+        self._reward: Reward | None = self.entry.build(context)
+        self._clip = None if clip is None else check_clip(clip)
+        self._build = build
+        self._device = device
+        self._discriminator: Discriminator | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the reward, which may be a local function; a copy builds its own by name."""
+        return {**self.__dict__, "_reward": None}
+
+    @property
+    def entry(self) -> RewardEntry:
+        """The reward's declaration."""
+        return REWARDS.lookup(self._name)
+
+    # The discriminator
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """The current discriminator."""
+        if self._discriminator is None:
+            self._discriminator = self._build().to(self._device)
+        return self._discriminator
+
+    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
+        """Score with this very object from now on.
+
+        Args:
+            discriminator: of the same task.
+            version: its version; None is one more than the current.
+
+        Raises:
+            ValueError: it is none, or is made for other sequences.
+        """
+        if not isinstance(discriminator, Discriminator):
+            raise ValueError(f"the discriminator must be a Discriminator, got {type(discriminator).__name__}")
+        if discriminator.spec != self.spec:
+            raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
+        self._discriminator = discriminator.eval()
+        self.version = self.version + 1 if version is None else version
+
+    def discriminator_weights(self) -> Weights:
+        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self.discriminator.state_dict().items()}
+
+    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
+        """Copy new weights into the discriminator.
+
+        Args:
+            weights: those of ``discriminator_weights``, of a discriminator of the same kind.
+            version: their version; None is one more than the current.
+
+        Raises:
+            ValueError: they do not fit; nothing has changed.
+        """
+        try:
+            self.discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the weights do not fit the task's discriminator: {error}") from error
+        self.version = self.version + 1 if version is None else version
+
+    # Scores
+
+    def score(self, sequences: Any) -> Floats:
+        """The terminal reward of each complete sequence (eq. 13.38), shape ``(B,)``.
+
+        Up to ``MAX_EXACT_SCORES`` sequences it is what a step pays; more are scored faster, and equal that up to
+        rounding, and of those that occur more than once only one is.
+
+        Args:
+            sequences: token ids, shape ``(B, t)`` with ``t <= T``.
+
+        Raises:
+            ValueError: see ``SequenceSpec.validate`` and ``step_reward``.
+        """
+        tokens_BT = self.spec.validate(sequences, complete=True, name="sequences")
+        if len(tokens_BT) <= MAX_EXACT_SCORES:
+            return self.step_reward(tokens_BT)
+        # completions of a long prefix are often the same; each is scored once
+        rows_B = tokens_BT.view(np.dtype((np.void, tokens_BT.itemsize * tokens_BT.shape[1]))).ravel()
+        _, first_K, which_B = np.unique(rows_B, return_index=True, return_inverse=True)
+        distinct_KT = tokens_BT[first_K]
+        reward_B: Floats = self._rewards(distinct_KT, lambda d: d.logits(distinct_KT))[which_B]
+        return reward_B
+
+    def score_tensor(self, tokens_BT: Tensor) -> Tensor:
+        """``score`` of complete sequences on the discriminator's device, float64, without waiting for the device.
+
+        Whether the rewards are finite is left to the caller to see.
+        """
+        tokens_BT = tokens_BT.to(self._device)
+        if self.entry.discriminator == "none":
+            logit_real_B = torch.zeros(len(tokens_BT), dtype=torch.float64, device=tokens_BT.device)
+        else:
+            logit_real_B = self._needed().tensor_logits(tokens_BT).double()
+        return self._clipped(logit_real_B, tokens_BT)
+
+    def step_reward(self, tokens_BT: Tokens) -> Floats:
+        """The reward that a step pays for sequences that are known to be complete.
+
+        It is computed in double precision and rounded to single, so that it doesn't depend on how many episodes end
+        together: the single and the vector environment pay the same number.
+
+        Raises:
+            ValueError: a logit or a reward is NaN or infinite, or the reward needs another discriminator.
+        """
+        return _rounded(self._rewards(tokens_BT, lambda d: d.exact_logits(tokens_BT)))
+
+    def prefix_reward(self, tokens_BT: Tokens) -> Floats:
+        """The reward that each prefix would get as if nothing came after it, shape ``(B,)``.
+
+        Raises:
+            ValueError: as for ``step_reward``.
+        """
+        return _rounded(self._rewards(tokens_BT, lambda d: d.prefix_logits(tokens_BT)))
+
+    def beginning_logits(self, tokens_T: Tokens) -> Floats:
+        """The discriminator's logit of each beginning of one sequence, shape ``(length,)``.
+
+        Entry t is that of the first t + 1 tokens as if nothing came after them. The discriminator was trained on
+        complete sequences only.
+
+        Raises:
+            ValueError: the discriminator knows complete sequences only.
+        """
+        n = int(self.spec.lengths(tokens_T))
+        beginnings_TT = np.where(np.arange(self.spec.max_length) <= np.arange(n)[:, None], tokens_T, self.spec.pad_id)
+        return self.discriminator.prefix_logits(beginnings_TT)
+
+    def _needed(self) -> Discriminator:
+        """The current discriminator, if it is of the kind that the reward needs."""
+        discriminator = self.discriminator
+        if self.entry.discriminator == "exact" and not isinstance(discriminator, OptimalDiscriminator):
+            raise ValueError(
+                f"the reward {self.entry.label!r} needs the optimal discriminator, got {type(discriminator).__name__}; "
+                "give it with set_discriminator(OptimalDiscriminator(...))"
+            )
+        return discriminator
+
+    def _rewards(self, tokens_BT: Tokens, logits: Callable[[Discriminator], Floats]) -> Floats:
+        if self.entry.discriminator == "none":
+            logit_real_B = np.zeros(len(tokens_BT))
+        else:
+            logit_real_B = logits(self._needed())
+            _check_finite("the discriminator's logits", logit_real_B)
+        reward_B = self._clipped(torch.from_numpy(logit_real_B), torch.from_numpy(tokens_BT)).numpy()
+        _check_finite("rewards", reward_B)
+        return np.asarray(reward_B, dtype=np.float64)
+
+    def _clipped(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        if self._reward is None:
+            self._reward = self.entry.build(self._context)
+        reward_B = self._reward(logit_real_B, tokens_BT)
+        if reward_B.shape != logit_real_B.shape:
+            expected, got = tuple(logit_real_B.shape), tuple(reward_B.shape)
+            raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
+        return reward_B if self._clip is None else reward_B.clamp(*self._clip)
+
+
+def check_clip(clip: Any) -> tuple[float, float]:
+    """The limits of ``reward_clip`` as two numbers, infinite where they are None.
+
+    Raises:
+        ValueError: it is no pair of numbers or None, the lower first.
+    """
+    try:
+        low, high = clip
+        limits = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
+    except (TypeError, ValueError):
+        limits = (np.nan, np.nan)
+    if not limits[0] < limits[1]:
+        raise ValueError(f"reward_clip must be [low, high], low below high, each a number or None; got {clip!r}")
+    return limits
+
+
+def _check_finite(name: str, values_B: Floats) -> None:
+    if not np.isfinite(values_B).all():
+        raise ValueError(f"{name} must be finite, got {values_B[~np.isfinite(values_B)][0]}")
+
+
+def _rounded(reward_B: Floats) -> Floats:
+    return reward_B.astype(np.float32).astype(np.float64)
