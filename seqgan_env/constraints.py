@@ -1,4 +1,4 @@
-"""Which tokens may come next: constrained generation, as a mask over the actions."""
+"""Constrained generation: the tokens that may come next, as a mask over the actions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.sources.base import check_whole_number
+from seqgan_env.checks import check_whole_number
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Mask = npt.NDArray[np.int8]

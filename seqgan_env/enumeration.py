@@ -40,7 +40,7 @@ def n_sequences(spec: SequenceSpec) -> int:
 
 
 def n_completions(spec: SequenceSpec) -> list[int]:
-    """How many sequences begin with a given open prefix of t tokens, for t = 0 to T (1, for T).
+    """The number of sequences that begin with a given open prefix of t tokens, for t = 0 to T (1, for T).
 
     Raises:
         ValueError: the task is too large to enumerate.
@@ -77,7 +77,7 @@ def all_sequences(spec: SequenceSpec) -> Tokens:
 
 
 def index_weights(spec: SequenceSpec) -> Tokens:
-    """What each token adds to the index of its sequence among ``all_sequences``, shape ``(T, V + 1)``.
+    """The share of each token in the index of its sequence among ``all_sequences``, shape ``(T, V + 1)``.
 
     A token y at step t comes after all completions of ``Y_{1:t-1}`` by a lower token. There are as many completions of
     each, except that end-of-sequence is one by itself. Padding adds nothing.
@@ -225,7 +225,7 @@ def _n_words(spec: SequenceSpec) -> int:
 
 
 def _level_starts(spec: SequenceSpec) -> list[int]:
-    """Where the prefixes of t tokens begin among all states, for t = 0 to T - 1, and the number of states."""
+    """The places where the prefixes of t tokens begin among all states, t = 0 to T - 1, and the number of states."""
     n_sequences(spec)  # refuses what is too large
     starts = [0]
     for t in range(spec.max_length):

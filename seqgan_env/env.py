@@ -11,7 +11,8 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from seqgan_env import mdp
-from seqgan_env.task import Task, TaskAccess, TaskConfig
+from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task_access import TaskAccess
 from seqgan_env.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
 
     ## Rewards
     0 until the last step; then ``log D(Y)`` of the complete sequence (eq. 13.37), or another function of the
-    discriminator's logit by the name ``reward``, cut off at ``reward_clip``. With ``shaping`` each step also pays
-    ``shaping_gamma`` times the potential of the new prefix, 0 for a complete one, less the potential of the old.
+    discriminator's logit and the sequence by the name ``reward``, clipped to ``reward_clip``. With ``shaping`` each
+    step also pays ``shaping_gamma`` times the potential of the new prefix, 0 for a complete one, less the potential of
+    the old.
 
     ## Episode End
     Terminates with the end-of-sequence token or after T tokens; never truncates: the horizon belongs to the task.
@@ -83,7 +85,7 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
         self._mask_V = self._free_mask_V
         self._terminated = False
         self._reward = 0.0
-        self._potential = 0.0
+        self._carry_1K = np.zeros((1, 0))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode.
@@ -99,12 +101,12 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
         if np.ndim(prefix) != 1:
             raise ValueError(f"prefix must be a row of token ids, got an array of shape {np.shape(prefix)}")
         start = mdp.initial(self.task.spec, 1, prefix)
-        potential_B = self.task.potential(*start)
+        carry_1K = np.zeros((1, 0)) if self.task.shaping is None else self.task.shaping.start(*start)
         not_ended_B = np.zeros(1, dtype=np.bool_)
         mask_V = self._free_mask_V if self._is_free else self.task.action_mask(*start, not_ended_B)[0]
         super().reset(seed=seed)
         self._tokens_T, self._length, self._mask_V = start.tokens_BT[0], int(start.length_B[0]), mask_V
-        self._terminated, self._reward, self._potential = False, 0.0, float(potential_B[0])
+        self._terminated, self._reward, self._carry_1K = False, 0.0, carry_1K
         if self.render_mode == "human":
             self.render()
         return self._observation(), self._info()
@@ -125,19 +127,19 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
         length = self._length + 1
         terminated = length == self._horizon or token == self._eos_id
         # all is computed before anything is kept: an error in the discriminator leaves the episode where it was
-        potential = reward = 0.0
+        reward, carry_1K = 0.0, self._carry_1K
         if self._is_free:
             mask_V = self._free_mask_V
         else:
             mask_V = self.task.action_mask(tokens_T[None], np.array([length]), np.array([terminated]))[0]
         if terminated:
-            reward = float(self.task.score_complete(tokens_T[None])[0])
-        if self.task.is_shaped:
-            if not terminated:
-                potential = float(self.task.potential(tokens_T[None], np.array([length]))[0])
-            reward += self.task.config.shaping_gamma * potential - self._potential
+            reward = float(self.task.scoring.step_reward(tokens_T[None])[0])
+        if self.task.shaping is not None:
+            ended_1 = np.array([terminated])
+            bonus_1, carry_1K = self.task.shaping.step(tokens_T[None], np.array([length]), ended_1, self._carry_1K)
+            reward += float(bonus_1[0])
         self._tokens_T, self._length, self._mask_V = tokens_T, length, mask_V
-        self._terminated, self._reward, self._potential = terminated, reward, potential
+        self._terminated, self._reward, self._carry_1K = terminated, reward, carry_1K
         if self.render_mode == "human":
             self.render()
         return self._observation(), reward, terminated, False, self._info()
@@ -153,7 +155,7 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
         return self._mask_V.astype(np.bool_)
 
     def clone_state(self) -> mdp.EpisodeState:
-        """Where the episode stands, for ``restore_state`` here or, any number of times, in a vector environment.
+        """The state of the episode, for ``restore_state`` here or, any number of times, in a vector environment.
 
         Raises:
             ResetNeeded: before the first reset.
@@ -165,7 +167,7 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
             np.array([self._length]),
             np.array([self._terminated]),
             np.array([self._reward]),
-            np.array([self._potential]),
+            self._carry_1K.copy(),
         )
 
     def restore_state(self, state: mdp.EpisodeState) -> tuple[Any, dict[str, Any]]:
@@ -181,15 +183,15 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
         mask_V = self.task.action_mask(state.tokens_BT, state.length_B, state.ended_B)[0]
         self._tokens_T, self._length, self._mask_V = state.tokens_BT[0].copy(), int(state.length_B[0]), mask_V
         self._terminated = bool(state.ended_B[0])
-        self._reward, self._potential = float(state.reward_B[0]), float(state.potential_B[0])
+        self._reward, self._carry_1K = float(state.reward_B[0]), state.carry_BK.copy()
         return self._observation(), self._info()
 
     def render(self) -> Any:
         """The text so far, with the reward at the end.
 
         Returns:
-            With ``ansi`` a string; with ``rgb_array`` a picture, ``uint8`` of shape ``(400, 800, 3)``, which shows what
-            the discriminator makes of each beginning of the text. With ``human`` nothing: the picture appears in a
+            With ``ansi`` a string; with ``rgb_array`` a picture, ``uint8`` of shape ``(400, 800, 3)``, which shows the
+            discriminator's answer to each beginning of the text. With ``human`` nothing: the picture appears in a
             window where there is a screen, the string is printed where there is none.
         """
         if self.render_mode is None or self._tokens_T is None:
@@ -239,6 +241,6 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
     def _info(self) -> dict[str, Any]:
         return {
             "length": self._length,
-            "discriminator_version": self.task.discriminator_version,
+            "discriminator_version": self.task.scoring.version,
             "action_mask": self._mask_V.copy(),
         }

@@ -1,8 +1,7 @@
 """The token-choosing Markov decision process, as pure functions over a batch.
 
 The state is the prefix, the action is the next token, the transition is deterministic (it appends), and an episode ends
-with the end-of-sequence token or at the horizon. ``SeqGANEnv`` and ``SeqGANVectorEnv`` are this process with different
-clothes.
+with the end-of-sequence token or at the horizon. ``SeqGANEnv`` and ``SeqGANVectorEnv`` are thin wrappers around it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class EpisodeState:
-    """Where a batch of episodes stands: all that ``restore_state`` needs, and nothing of the discriminator.
+    """The state of a batch of episodes: all that ``restore_state`` needs, and nothing of the discriminator.
 
     A single environment has a batch of one, so a state can go from it to every row of a vector environment.
     """
@@ -37,11 +36,11 @@ class EpisodeState:
     length_B: Tokens
     """Their lengths in tokens."""
     ended_B: npt.NDArray[np.bool_]
-    """Which of them are over."""
+    """True for those that are over."""
     reward_B: npt.NDArray[np.float64]
     """The last reward of each."""
-    potential_B: npt.NDArray[np.float64]
-    """The potential of each prefix as it was when it was reached; 0 without shaping."""
+    carry_BK: npt.NDArray[np.float64]
+    """The numbers that the task's shaping carries from one step to the next; K is 0 without shaping."""
 
     def take(self, rows: Any) -> EpisodeState:
         """The state of some episodes, in any order and number, such as ``[0] * 64`` or the survivors of a beam.
@@ -51,6 +50,17 @@ class EpisodeState:
         """
         rows = np.asarray(rows)
         return EpisodeState(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def where(self, chosen_B: npt.NDArray[np.bool_], other: EpisodeState) -> EpisodeState:
+        """The episodes of the mask from this state, the rest from the other."""
+        chosen_B1 = chosen_B[:, None]
+        return EpisodeState(
+            np.where(chosen_B1, self.tokens_BT, other.tokens_BT),
+            np.where(chosen_B, self.length_B, other.length_B),
+            np.where(chosen_B, self.ended_B, other.ended_B),
+            np.where(chosen_B, self.reward_B, other.reward_B),
+            np.where(chosen_B1, self.carry_BK, other.carry_BK),
+        )
 
 
 def initial(spec: SequenceSpec, n: int, prefix: Any = ()) -> State:

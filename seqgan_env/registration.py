@@ -1,4 +1,4 @@
-"""The registered tasks, as data; ``seqgan_env.tasks`` makes their documentation of it."""
+"""The registered tasks, as data; ``seqgan_env.task_docs`` makes their documentation of it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import gymnasium as gym
 
 @dataclass(frozen=True)
 class RegisteredTask:
-    """What is particular to one id; what all have in common is said by ``SeqGANEnv`` and ``TaskConfig``."""
+    """The particulars of one id; ``SeqGANEnv`` and ``TaskConfig`` say what all have in common."""
 
     title: str
-    """What it is, in a few words."""
+    """A few words on it."""
     about: str
-    """What it is for."""
+    """Its purpose."""
     kwargs: Mapping[str, Any]
     """The fields of ``TaskConfig`` that it sets; None is one that the user must set."""
     rewards: str = ""
-    """What is known of its rewards."""
+    """Known facts about its rewards."""
     reward_threshold: float | None = None
     """The mean reward from which on an agent has learnt it; None where the reward moves with the discriminator."""
 
@@ -35,8 +35,9 @@ TASKS: dict[str, RegisteredTask] = {
     ),
     "SeqGANLong-v0": RegisteredTask(
         title="the synthetic task with sequences twice as long",
-        about="The same LSTM as in `SeqGAN-v0` and the same filters: the first twenty tokens follow the same law, and "
-        "the reward comes twice as late. Drawing the real sequences takes some twenty seconds of one processor core.",
+        about="The same LSTM as in `SeqGAN-v0` and the same filters: the first twenty tokens follow the same "
+        "distribution, and the reward comes twice as late. Drawing the real sequences takes some twenty seconds of one "
+        "processor core.",
         kwargs={"max_length": 40},
     ),
     "SeqGANSmall-v0": RegisteredTask(
@@ -59,8 +60,8 @@ TASKS: dict[str, RegisteredTask] = {
     "SeqGANTiny-v0": RegisteredTask(
         title="a task whose answer is known",
         about="So few sequences that all can be listed: `seqgan_env.enumeration` gives the best policy and every value "
-        "exactly. The discriminator is a table with a logit for each sequence, drawn once for all from a normal law of "
-        "standard deviation 2, so that the task needs no training to have something to find.",
+        "exactly. The discriminator is a table with a logit for each sequence, drawn once for all from a normal "
+        "distribution of standard deviation 2, so that the task needs no training to have something to find.",
         kwargs={
             "vocab_size": 4,
             "max_length": 4,
@@ -76,10 +77,10 @@ TASKS: dict[str, RegisteredTask] = {
     ),
     "SeqGANGrammar-v0": RegisteredTask(
         title="English sentences that one can read",
-        about="A grammar with a lexicon of its own writes sentences such as *every cat chases the sailors .* Its law "
-        "is known exactly, and what there is to learn reaches over several words: verbs agree with their subjects, and "
-        "objects suit their verbs. One sentence in five hundred is word salad, so that no sequence has probability 0. "
-        "The filters of the discriminator have widths up to 5, 64 of each.",
+        about="A grammar with a lexicon of its own writes sentences such as *every cat chases the sailors .* Its "
+        "distribution is known exactly, and what there is to learn reaches over several words: verbs agree with their "
+        "subjects, and objects suit their verbs. One sentence in five hundred is word salad, so that no sequence has "
+        "probability 0. The filters of the discriminator have widths up to 5, 64 of each.",
         kwargs={"source": "grammar", "discriminator_kwargs": {"filters": [[width, 64] for width in range(1, 6)]}},
     ),
     "SeqGANText-v0": RegisteredTask(
@@ -104,7 +105,7 @@ def register() -> None:
     for env_id, task in TASKS.items():
         gym.register(
             id=env_id,
-            entry_point=f"seqgan_env.tasks:{class_name(env_id)}",
+            entry_point=f"seqgan_env.task_docs:{class_name(env_id)}",
             vector_entry_point="seqgan_env.vector_env:SeqGANVectorEnv",
             reward_threshold=task.reward_threshold,
             kwargs=dict(task.kwargs),
@@ -112,5 +113,5 @@ def register() -> None:
 
 
 def class_name(env_id: str) -> str:
-    """The class of ``seqgan_env.tasks`` that an id makes."""
+    """The class of ``seqgan_env.task_docs`` that an id makes."""
     return env_id.replace("-", "_")

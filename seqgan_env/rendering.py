@@ -1,7 +1,7 @@
-"""What an episode looks like to a person: its text, or a picture of the text and of what the discriminator makes of it.
+"""Pictures of an episode for a person: its text, or the text with the discriminator's answer to each beginning of it.
 
 In the picture each token has the colour of ``D`` for the text up to there, and a bar in the chart below, whose axis
-explains the colours. The numbers are ``Task.prefix_scores``: one call of the discriminator for a picture.
+explains the colours. The numbers are ``Scoring.beginning_logits``: one call of the discriminator for a picture.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from seqgan_env.rewards import get_reward
 from seqgan_env.task import Task
 from seqgan_env.tokens import Tokens
 
@@ -31,7 +29,7 @@ Picture = npt.NDArray[np.uint8]
 """RGB, shape ``(HEIGHT, WIDTH, 3)``."""
 
 COLUMNS = 80
-"""How wide the text is, in characters."""
+"""Width of the text, in characters."""
 WIDTH, HEIGHT = 800, 400
 """The size of every picture, in pixels: even, as video encoders ask."""
 
@@ -44,13 +42,12 @@ _SIZES = (32, 28, 24, 20, 17, 14, 12, 10, 8)
 _COLOURS = np.array([[230, 126, 34], [236, 236, 236], [86, 160, 221]])
 """Of ``D`` = 0, 1/2 and 1. Every eye tells orange from blue, and black letters are read on all three."""
 _BLACK, _GREY, _PALE = "#222222", "#666666", "#cccccc"
-_NAMES = {"log_d": "log D", "neg_log_one_minus_d": "−log(1 − D)", "log_ratio": "log D − log(1 − D)", "d": "D"}
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
 _PLAIN, _BOLD = (str(Path(mpl.get_data_path(), "fonts", "ttf", f"DejaVuSans{kind}.ttf")) for kind in ("", "-Bold"))
 
 
 class Episode(NamedTuple):
-    """What there is to show: the tokens so far, shape ``(T,)``, and what the last step paid, None before the end."""
+    """An episode to show: the tokens so far, shape ``(T,)``, and the reward of the last step, None before the end."""
 
     task: Task
     tokens_T: Tokens
@@ -65,7 +62,7 @@ class Episode(NamedTuple):
         lines = textwrap.wrap(_visible(written), COLUMNS, initial_indent=head, subsequent_indent=margin)
         lines = lines or [head.rstrip()]
         if self.reward is not None:
-            version = task.discriminator_version
+            version = task.scoring.version
             lines.append(f"{margin}reward {self._reward_name} = {self.reward:.3f} (discriminator v{version})")
         return "\n".join(lines)
 
@@ -78,7 +75,7 @@ class Episode(NamedTuple):
         draw = ImageDraw.Draw(image)
         title = _font(_BOLD, 17)
         draw.text((_MARGIN, 34), f"{len(d_T)} of {spec.max_length} tokens", _BLACK, title, anchor="ls")
-        version = f"discriminator version {task.discriminator_version}"
+        version = f"discriminator version {task.scoring.version}"
         draw.text((_END, 34), version, _GREY, _font(_PLAIN, 15), anchor="rs")
         _draw_tokens(draw, self._labels(), colours, self._typical_width, spec.max_length)
         _draw_scale(draw)
@@ -98,12 +95,12 @@ class Episode(NamedTuple):
 
     @property
     def _reward_name(self) -> str:
-        name = self.task.config.reward
-        return _NAMES.get(name, name) + (" with shaping" if self.task.is_shaped else "")
+        shaped = "" if self.task.shaping is None else " with shaping"
+        return self.task.scoring.entry.label + shaped
 
     @property
     def _typical_width(self) -> int:
-        """How many characters a token has, about, so that there is room for those to come."""
+        """The usual number of characters of a token, to leave room for those to come."""
         vocabulary = self.task.source.vocabulary
         if vocabulary is None:
             return len(str(self.task.spec.vocab_size))
@@ -116,21 +113,15 @@ class Episode(NamedTuple):
         return ["(end)" if token == eos_id else _visible(word, alone=True) for token, word in words]
 
     def _probabilities(self) -> Floats:
-        """``D`` of each beginning of the text, shape ``(length,)``; NaN where the discriminator can't tell.
-
-        The scores are rewards, which grow with ``D``. What ``D`` a score means is looked up in a table; where many pay
-        the same, as with the constant reward, the middle one stands for them.
-        """
+        """``D`` of each beginning of the text, shape ``(length,)``; NaN where the discriminator can't tell."""
         n = int(self.task.spec.lengths(self.tokens_T))
         if n == 0:
             return np.zeros(0)
         try:
-            score_T = self.task.prefix_scores(self.tokens_T)
+            logit_real_T = self.task.scoring.beginning_logits(self.tokens_T)
         except ValueError:  # it may know complete sequences only, as the optimal one does
             return np.full(n, np.nan)
-        d_K = (np.arange(1000) + 0.5) / 1000
-        reward_K = get_reward(self.task.config.reward)(torch.from_numpy(np.log(d_K / (1 - d_K)))).numpy()
-        return np.asarray((np.searchsorted(reward_K, score_T) + np.searchsorted(reward_K, score_T, "right")) / 2000)
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit_real_T)))  # the sigmoid, without overflow
 
 
 class Window:
@@ -201,7 +192,7 @@ def _draw_tokens(draw: ImageDraw.ImageDraw, labels: list[str], colours: list[str
 
 
 def _draw_scale(draw: ImageDraw.ImageDraw) -> None:
-    """What the colours and the heights mean."""
+    """Explain the colours and the heights."""
     (top, bottom), font = _CHART, _font(_PLAIN, 14)
     title = "Does the text so far look real to the discriminator? Its answer D after each token:"
     draw.text((_MARGIN, top - 16), title, _BLACK, font, anchor="ls")
@@ -212,7 +203,7 @@ def _draw_scale(draw: ImageDraw.ImageDraw) -> None:
 
 
 def _shortened(label: str, size: int, room: float) -> tuple[str, ImageFont.FreeTypeFont]:
-    """What of a label has room, with an ellipsis if that isn't all of it, and a font for it."""
+    """As much of a label as has room, with an ellipsis if that isn't all of it, and a font for it."""
     label = label[:80]
     font = _font(_face(label), size)
     if font.getlength(label) <= room:

@@ -1,65 +1,49 @@
-"""A task: which sequences are real, what scores them, and what the score pays.
+"""A task: its real sequences, spaces, prefixes and constraints, and the scoring and shaping of what is written.
 
 The single and the vector environment share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from gymnasium import spaces
-from gymnasium.envs.registration import load_env_creator
-from torch import Tensor
 
 from seqgan_env import mdp
+from seqgan_env.checks import check_choice
 from seqgan_env.constraints import ActionMask, AllowedNext, Mask
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
-from seqgan_env.rewards import get_reward
-from seqgan_env.sources import build_source
-from seqgan_env.sources.base import Source, check_whole_number
+from seqgan_env.functions import load_function
+from seqgan_env.rewards import REWARDS, RewardContext
+from seqgan_env.scoring import Scoring, check_clip
+from seqgan_env.shaping import Potential, Shaping, ShapingContext, build_shaping
+from seqgan_env.sources import KnownSource, Source, SourceConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
-
-Weights = Mapping[str, npt.NDArray[Any]]
-"""A discriminator's ``state_dict`` as NumPy arrays."""
-Potential = Callable[[Tokens, Tokens], npt.NDArray[Any]]
-"""Maps prefixes ``(B, T)``, padded with V, and their lengths ``(B,)`` to potentials ``(B,)``."""
 
 OBSERVATIONS = ("tokens", "dict")
 """The forms of an observation."""
-MAX_EXACT_SCORES = 256
-"""How many sequences ``Task.score`` scores as the environments do; more are scored faster and equal up to rounding."""
 
 
 @dataclass(frozen=True)
-class TaskConfig:
+class TaskConfig(SourceConfig):
     """A task in plain values, so that it travels: through ``env.spec``, to a worker process, into ``config.json``.
 
+    The fields of ``SourceConfig`` come first.
+
     Args:
-        source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences) or the path of a text file
-            with one sequence a line.
-        vocab_size: V of the oracle; None is its default, 5000.
-        max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
-        source_seed: the oracle's parameters, and which real sequences are drawn.
-        level: ``"word"`` or ``"char"``, for a text file; None is ``"word"``.
-        min_count: a text file's words rarer than this become the unknown token; None is 1.
-        long_lines: ``"error"`` or ``"drop"``, for a text file's lines longer than T; None is ``"error"``.
-        n_real: size of the training set of real sequences.
-        n_held_out: size of the held-out set.
         discriminator: ``"cnn"``, ``"tabular"`` (for a task small enough to enumerate), or the path of a saved one.
-        discriminator_kwargs: arguments of its class, such as ``{"filters": [[2, 64], [3, 64]]}``.
+        discriminator_kwargs: fields of its ``Config``, such as ``{"filters": [[2, 64], [3, 64]]}``.
         discriminator_seed: its initial weights.
         reward: a key of ``seqgan_env.rewards.REWARDS``.
-        reward_clip: ``[low, high]``, either of which may be None: what the reward is cut off at, such as
+        reward_clip: ``[low, high]``, either of which may be None: the limits that the reward is clipped to, such as
             ``[-10, None]`` for ``log D``.
-        shaping: ``"none"``; ``"discriminator"``, the potential-based shaping of Ng, Harada and Russell (1999) whose
-            potential is the reward that the unfinished prefix would get; or another potential, as a function
+        shaping: ``"none"``; a key of ``seqgan_env.shaping.SHAPINGS``, such as ``"discriminator"``, whose potential is
+            the reward that the unfinished prefix would get; or another potential, as a function
             ``(tokens_BT, length_B) -> potential_B`` or its name, ``"module:function"``.
         shaping_gamma: the discount of the agent that learns, which the shaping must share to leave the best policy as
             it is.
@@ -74,15 +58,6 @@ class TaskConfig:
         ValueError: an unknown reward, observation or device, or a number out of range.
     """
 
-    source: str = "oracle"
-    vocab_size: int | None = None
-    max_length: int | None = None
-    source_seed: int = 0
-    level: str | None = None
-    min_count: int | None = None
-    long_lines: str | None = None
-    n_real: int = 10_000
-    n_held_out: int = 5_000
     discriminator: str = "cnn"
     discriminator_kwargs: Mapping[str, Any] = field(default_factory=dict)
     discriminator_seed: int = 0
@@ -97,104 +72,84 @@ class TaskConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        get_reward(self.reward)
+        super().__post_init__()
+        REWARDS.lookup(self.reward)
         resolve_device(self.device)
         if self.reward_clip is not None:
-            _limits(self.reward_clip)
+            check_clip(self.reward_clip)
         if not 0 <= self.shaping_gamma <= 1:
             raise ValueError(f"shaping_gamma must be in [0, 1], got {self.shaping_gamma!r}")
-        if self.observation not in OBSERVATIONS:
-            raise ValueError(f"observation must be one of {', '.join(OBSERVATIONS)}; got {self.observation!r}")
-        for name in ("n_real", "n_held_out"):
-            check_whole_number(name, getattr(self, name), 1)
+        check_choice("observation", self.observation, OBSERVATIONS)
 
-    def build_source(self) -> Source:
-        """The source of real sequences.
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The fields by name, as the environments and ``gymnasium.make`` take them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
-        Raises:
-            ValueError: the source does not exist, or cannot be what is asked.
-        """
-        return build_source(
-            self.source,
-            vocab_size=self.vocab_size,
-            max_length=self.max_length,
-            seed=self.source_seed,
-            level=self.level,
-            min_count=self.min_count,
-            long_lines=self.long_lines,
-        )
+    @property
+    def is_constrained(self) -> bool:
+        """Whether some tokens are forbidden after some prefixes."""
+        return self.min_length > 1 or self.allowed_tokens is not None or self.allowed_next is not None
 
-
-def _rounded(reward_B: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return reward_B.astype(np.float32).astype(np.float64)
-
-
-def _limits(clip: Any) -> tuple[float, float]:
-    """What ``reward_clip`` means, as two numbers.
-
-    Raises:
-        ValueError: it is no pair of numbers or None, the lower first.
-    """
-    try:
-        low, high = clip
-        limits = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
-    except (TypeError, ValueError):
-        limits = (np.nan, np.nan)
-    if not limits[0] < limits[1]:
-        raise ValueError(f"reward_clip must be [low, high], low below high, each a number or None; got {clip!r}")
-    return limits
-
-
-def _load_function(name: str, value: Any) -> Callable[..., Any]:
-    """A function given as itself or as ``"module:function"``.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if isinstance(value, str):
-        try:
-            value = load_env_creator(value)
-        except (AttributeError, ImportError, ValueError) as error:
-            raise ValueError(f"{name} must be a function or 'module:function', got {value!r}: {error}") from error
-    if not callable(value):
-        raise ValueError(f"{name} must be a function or 'module:function', got {value!r}")
-    function: Callable[..., Any] = value
-    return function
+    @property
+    def is_shaped(self) -> bool:
+        """Whether a step before the last can be paid."""
+        return self.shaping != "none"
 
 
 class Task:
-    """What ``TaskConfig`` describes; what costs time is made when first needed.
+    """The task that ``TaskConfig`` describes; what costs time is made when first needed.
 
     Args:
         config: the description.
 
     Raises:
-        ValueError: the source or the discriminator cannot be what is described.
+        ValueError: the source, the discriminator, the reward or the shaping cannot be what is described.
     """
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
         self.source: Source = config.build_source()
         self.spec: SequenceSpec = self.source.spec
-        self.discriminator_version = 0
-        """How often the discriminator was replaced or given new weights."""
+        vocabulary = self.source.vocabulary
         check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
         self.action_mask = ActionMask(
             self.spec,
             min_length=config.min_length,
             allowed=None if config.allowed_tokens is None else [self._token_id(t) for t in config.allowed_tokens],
-            allowed_next=None if config.allowed_next is None else _load_function("allowed_next", config.allowed_next),
+            allowed_next=None if config.allowed_next is None else load_function("allowed_next", config.allowed_next),
         )
-        """Which tokens may come next."""
-        self._potential: Potential | None = None
-        if config.shaping == "discriminator":
-            self._potential = self._prefix_rewards
-        elif config.shaping != "none":
-            self._potential = _load_function("shaping", config.shaping)
-        self._reward = get_reward(config.reward)
-        self._limits = None if config.reward_clip is None else _limits(config.reward_clip)
-        self._device = resolve_device(config.device)
-        self._discriminator: Discriminator | None = None
+        """The tokens that may come next."""
+        entry = REWARDS.lookup(config.reward)
+        if entry.discriminator == "exact" and not isinstance(self.source, KnownSource):
+            raise ValueError(f"reward {config.reward!r} needs a source of known likelihood; {config.source!r} has none")
+        self.scoring = Scoring(
+            config.reward,
+            RewardContext(self.spec, vocabulary, self._training_set),
+            config.reward_clip,
+            self._build_discriminator,
+            resolve_device(config.device),
+        )
+        """The rewards of complete sequences."""
+        self.shaping = self._build_shaping()
+        """The payments of steps beside that, or None."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the shaping, which may hold a local function; a copy builds its own by name."""
+        return {**self.__dict__, "shaping": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore ``__getstate__``."""
+        self.__dict__.update(state)
+        self.shaping = self._build_shaping()
+
+    def _build_shaping(self) -> Shaping | None:
+        context = ShapingContext(self.spec, self.source.vocabulary, self.scoring, self.config.shaping_gamma)
+        return build_shaping(self.config.shaping, context)
+
+    def _build_discriminator(self) -> Discriminator:
+        c = self.config
+        return build_discriminator(c.discriminator, self.spec, seed=c.discriminator_seed, kwargs=c.discriminator_kwargs)
 
     @cached_property
     def _split(self) -> tuple[Tokens, Tokens]:
@@ -205,21 +160,13 @@ class Task:
         """The training set of real sequences, shape ``(n_real, T)``."""
         return self._split[0]
 
+    def _training_set(self) -> Tokens:
+        return self.real_sequences
+
     @property
     def held_out_sequences(self) -> Tokens:
         """Real sequences that nothing is trained on, shape ``(n_held_out, T)``."""
         return self._split[1]
-
-    @property
-    def discriminator(self) -> Discriminator:
-        """The current discriminator."""
-        if self._discriminator is None:
-            c = self.config
-            built = build_discriminator(
-                c.discriminator, self.spec, seed=c.discriminator_seed, kwargs=c.discriminator_kwargs
-            )
-            self._discriminator = built.to(self._device)
-        return self._discriminator
 
     @cached_property
     def observation_space(self) -> spaces.Space[Any]:
@@ -262,6 +209,12 @@ class Task:
         complete_B, length_B = self.spec.is_complete(tokens_BT), self.spec.lengths(tokens_BT)
         if not (np.array_equal(complete_B, state.ended_B) and np.array_equal(length_B, state.length_B)):
             raise ValueError("the state's lengths and ends must be those of its tokens")
+        n_carried = 0 if self.shaping is None else self.shaping.n_carried
+        if np.shape(state.carry_BK) != (n, n_carried):
+            raise ValueError(
+                f"the state must be of a task with this shaping, which carries {n_carried} numbers of an episode; got "
+                f"an array of shape {np.shape(state.carry_BK)}"
+            )
 
     def _token_id(self, token: int | str) -> int:
         if not isinstance(token, str):
@@ -300,155 +253,3 @@ class Task:
         ids = [int(token) for token in tokens_T if token != self.spec.pad_id]
         vocabulary = self.source.vocabulary
         return [str(token) if vocabulary is None else vocabulary.tokens[token] for token in ids]
-
-    def score(self, sequences: Any) -> npt.NDArray[np.float64]:
-        """The terminal reward of each complete sequence (eq. 13.38), shape ``(B,)``.
-
-        Up to ``MAX_EXACT_SCORES`` sequences it is what the environments pay; more are scored faster, and equal that up
-        to rounding, and of those that occur more than once only one is.
-
-        Args:
-            sequences: token ids, shape ``(B, t)`` with ``t <= T``.
-
-        Raises:
-            ValueError: see ``SequenceSpec.validate``.
-        """
-        tokens_BT = self.spec.validate(sequences, complete=True, name="sequences")
-        if len(tokens_BT) <= MAX_EXACT_SCORES:
-            return self.score_complete(tokens_BT)
-        # completions of a long prefix are often the same; each is scored once
-        rows_B = tokens_BT.view(np.dtype((np.void, tokens_BT.itemsize * tokens_BT.shape[1]))).ravel()
-        _, first_K, which_B = np.unique(rows_B, return_index=True, return_inverse=True)
-        reward_B: npt.NDArray[np.float64] = self._rewards(self.discriminator.logits(tokens_BT[first_K]))[which_B]
-        return reward_B
-
-    def score_tensor(self, tokens_BT: Tensor) -> Tensor:
-        """``score`` of complete sequences on the discriminator's device, float64, without waiting for the device.
-
-        Whoever gets the rewards has to see whether they are finite.
-        """
-        reward_B: Tensor = self._reward(self.discriminator.tensor_logits(tokens_BT.to(self._device)).double())
-        return reward_B if self._limits is None else reward_B.clamp(*self._limits)
-
-    def score_complete(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
-        """The reward that a step pays for sequences that are known to be complete.
-
-        It is computed in double precision and rounded to single, so that it doesn't depend on how many episodes end
-        together: the single and the vector environment pay the same number.
-
-        Raises:
-            ValueError: the discriminator answers with NaN or infinity, which no agent could learn from.
-        """
-        return _rounded(self._rewards(self.discriminator.exact_logits(tokens_BT)))
-
-    @property
-    def is_shaped(self) -> bool:
-        """Whether a step before the last can be paid."""
-        return self._potential is not None
-
-    def potential(self, tokens_BT: Tokens, length_B: Tokens) -> npt.NDArray[np.float64]:
-        """The potential of each unfinished prefix, shape ``(B,)``; 0 without shaping.
-
-        Raises:
-            ValueError: the function that ``shaping`` names answers with something else than finite numbers.
-        """
-        if self._potential is None or len(tokens_BT) == 0:
-            return np.zeros(len(tokens_BT))
-        potential_B = np.asarray(self._potential(tokens_BT, length_B), dtype=np.float64)
-        if potential_B.shape != (len(tokens_BT),) or not np.isfinite(potential_B).all():
-            raise ValueError(f"shaping must give {len(tokens_BT)} finite numbers, got {potential_B!r}")
-        return potential_B
-
-    def prefix_scores(self, tokens_T: Tokens) -> npt.NDArray[np.float64]:
-        """What the discriminator would pay for each beginning of one sequence, shape ``(length,)``.
-
-        Entry t is the reward of the first t + 1 tokens as if nothing came after them. It is what the picture shows;
-        the discriminator was trained on complete sequences only.
-        """
-        n = int(self.spec.lengths(tokens_T))
-        beginnings = np.where(np.arange(self.spec.max_length) <= np.arange(n)[:, None], tokens_T, self.spec.pad_id)
-        return self._prefix_rewards(beginnings)
-
-    def _prefix_rewards(self, tokens_BT: Tokens, length_B: Tokens | None = None) -> npt.NDArray[np.float64]:
-        return _rounded(self._rewards(self.discriminator.prefix_logits(tokens_BT)))
-
-    def _rewards(self, logit_real_B: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        if not np.isfinite(logit_real_B).all():
-            wrong = logit_real_B[~np.isfinite(logit_real_B)][0]
-            raise ValueError(f"the discriminator's logits must be finite, got {wrong}")
-        reward_B = np.asarray(self._reward(torch.from_numpy(logit_real_B)).numpy(), dtype=np.float64)
-        return reward_B if self._limits is None else np.clip(reward_B, *self._limits)
-
-    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
-        """Score with this very object from now on.
-
-        Args:
-            discriminator: of the same task.
-            version: its version; None is one more than the current.
-
-        Raises:
-            ValueError: it is none, or is made for other sequences.
-        """
-        if not isinstance(discriminator, Discriminator):
-            raise ValueError(f"the discriminator must be a Discriminator, got {type(discriminator).__name__}")
-        if discriminator.spec != self.spec:
-            raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
-        self._discriminator = discriminator.eval()
-        self.discriminator_version = self.discriminator_version + 1 if version is None else version
-
-    def discriminator_weights(self) -> Weights:
-        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
-        return {name: tensor.cpu().numpy().copy() for name, tensor in self.discriminator.state_dict().items()}
-
-    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
-        """Copy new weights into the discriminator.
-
-        Args:
-            weights: what ``discriminator_weights`` gives, of a discriminator of the same kind.
-            version: their version; None is one more than the current.
-
-        Raises:
-            ValueError: they do not fit; nothing has changed.
-        """
-        try:
-            self.discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the weights do not fit the task's discriminator: {error}") from error
-        self.discriminator_version = self.discriminator_version + 1 if version is None else version
-
-
-class TaskAccess:
-    """What an environment tells of its task, and what of it can be changed: the same for one episode and for many."""
-
-    task: Task
-
-    @property
-    def task_config(self) -> TaskConfig:
-        """The task in plain values."""
-        return self.task.config
-
-    @property
-    def sequence_spec(self) -> SequenceSpec:
-        """The vocabulary size, the horizon and the end-of-sequence token."""
-        return self.task.spec
-
-    @property
-    def discriminator_version(self) -> int:
-        """How often the discriminator was replaced or given new weights."""
-        return self.task.discriminator_version
-
-    def score(self, sequences: Any) -> npt.NDArray[np.float64]:
-        """The terminal reward of complete sequences; see ``Task.score``."""
-        return self.task.score(sequences)
-
-    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
-        """Score with this object from now on; see ``Task.set_discriminator``."""
-        self.task.set_discriminator(discriminator, version)
-
-    def discriminator_weights(self) -> Weights:
-        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
-        return self.task.discriminator_weights()
-
-    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
-        """Copy new weights into the discriminator; see ``Task.load_discriminator``."""
-        self.task.load_discriminator(weights, version)

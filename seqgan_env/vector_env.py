@@ -4,6 +4,8 @@ A step is one array operation on the same Markov decision process, and one call 
 episodes that end in it.
 """
 
+# Over 300 lines: Gymnasium wants reset, step, seeds and three modes of autoreset of one class.
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -18,9 +20,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from seqgan_env import mdp
+from seqgan_env.checks import check_whole_number
 from seqgan_env.constraints import Mask
-from seqgan_env.sources.base import check_whole_number
-from seqgan_env.task import Task, TaskAccess, TaskConfig
+from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task_access import TaskAccess
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -71,7 +74,8 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._is_dict = self.task.config.observation == "dict"
         empty = mdp.initial(self.task.spec, num_envs)
         self._no_B = np.zeros(num_envs, dtype=np.bool_)
-        self._empty = mdp.EpisodeState(*empty, self._no_B, np.zeros(num_envs), np.zeros(num_envs))
+        n_carried = 0 if self.task.shaping is None else self.task.shaping.n_carried
+        self._empty = mdp.EpisodeState(*empty, self._no_B, np.zeros(num_envs), np.zeros((num_envs, n_carried)))
         # none of these arrays is ever written to: a step makes new ones
         self._state: mdp.EpisodeState | None = None
         self._free_mask_BV: Mask = np.broadcast_to(np.int8(1), (num_envs, self.task.spec.vocab_size))
@@ -98,10 +102,12 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         seed_B = self._seeds(seed)
         chosen_B = self._reset_mask(options.pop("reset_mask", None))
         start = mdp.initial(self.task.spec, self.num_envs, self.task.encode_prefix(options))
-        potential_B = np.zeros(self.num_envs)
-        potential_B[chosen_B] = self.task.potential(start.tokens_BT[chosen_B], start.length_B[chosen_B])
-        state = replace(self._empty, tokens_BT=start.tokens_BT, length_B=start.length_B, potential_B=potential_B)
-        self._set_state(state if self._state is None else _where(chosen_B, state, self._state))
+        carry_BK = self._empty.carry_BK
+        if self.task.shaping is not None:
+            carry_BK = carry_BK.copy()
+            carry_BK[chosen_B] = self.task.shaping.start(start.tokens_BT[chosen_B], start.length_B[chosen_B])
+        state = replace(self._empty, tokens_BT=start.tokens_BT, length_B=start.length_B, carry_BK=carry_BK)
+        self._set_state(state if self._state is None else state.where(chosen_B, self._state))
         if seed is not None:
             chosen = chosen_B.tolist()
             self._seed_B = [new if c else old for c, new, old in zip(chosen, seed_B, self._seed_B, strict=True)]
@@ -144,7 +150,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
                 final_obs[b] = self._row(stepped, mask_BV, b)
             infos = {"final_obs": final_obs, "_final_obs": terminal_B.copy()}
             infos |= {"final_info": self._info(terminal_B, stepped, mask_BV), "_final_info": terminal_B.copy()}
-            begun = _where(terminal_B, self._begin(terminal_B), stepped)
+            begun = self._begin(terminal_B).where(terminal_B, stepped)
         else:
             begun = stepped
         self._set_state(begun)
@@ -164,7 +170,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         return self._mask_BV.astype(np.bool_)
 
     def clone_state(self) -> mdp.EpisodeState:
-        """Where the episodes stand, for ``restore_state``.
+        """The state of the episodes, for ``restore_state``.
 
         Raises:
             ResetNeeded: before the first reset.
@@ -188,7 +194,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         return self._observation(state, self._mask_BV), self._info(all_B, state, self._mask_BV)
 
     def render(self) -> tuple[Any, ...] | None:
-        """What ``SeqGANEnv.render`` gives, for each episode; None before the first reset or without a render mode.
+        """The answer of ``SeqGANEnv.render`` for each episode; None before the first reset or without a render mode.
 
         An episode that ended is shown until it begins anew: with ``SAME_STEP`` that is at once.
         """
@@ -249,28 +255,30 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         self.task.check_allowed(action_B[open_B], self._mask_BV[open_B], state)
 
     def _begin(self, chosen_B: BoolArray) -> mdp.EpisodeState:
-        """Empty episodes, with the potential where they are chosen."""
-        if not self.task.is_shaped:
+        """Empty episodes, with what their shaping carries where they are chosen."""
+        if self.task.shaping is None:
             return self._empty
-        potential = self.task.potential(self._empty.tokens_BT[:1], self._empty.length_B[:1])
-        return replace(self._empty, potential_B=np.where(chosen_B, potential, 0.0))
+        carry_1K = self.task.shaping.start(self._empty.tokens_BT[:1], self._empty.length_B[:1])
+        return replace(self._empty, carry_BK=np.where(chosen_B[:, None], carry_1K, 0.0))
 
     def _stepped(self, action_B: npt.NDArray[np.int64], anew_B: BoolArray | None) -> mdp.EpisodeState:
         """The state after a step, with its rewards; episodes of ``anew_B`` begin instead."""
         assert self._state is not None
-        state = self._state if anew_B is None else _where(anew_B, self._begin(anew_B), self._state)
+        state = self._state if anew_B is None else self._begin(anew_B).where(anew_B, self._state)
         stepped, terminal_B = mdp.step(self.task.spec, mdp.State(state.tokens_BT, state.length_B), action_B)
-        moved_B = True if anew_B is None else ~anew_B
+        moved_B = np.ones(self.num_envs, dtype=np.bool_) if anew_B is None else ~anew_B
         terminal_B &= moved_B
-        reward_B, potential_B = np.zeros(self.num_envs), np.zeros(self.num_envs)
+        reward_B, carry_BK = np.zeros(self.num_envs), state.carry_BK
         if np.count_nonzero(terminal_B):
-            reward_B[terminal_B] = self.task.score_complete(stepped.tokens_BT[terminal_B])
-        if self.task.is_shaped:
-            open_B = ~terminal_B & moved_B
-            potential_B[open_B] = self.task.potential(stepped.tokens_BT[open_B], stepped.length_B[open_B])
-            reward_B += np.where(moved_B, self.task.config.shaping_gamma * potential_B - state.potential_B, 0.0)
-        new = mdp.EpisodeState(stepped.tokens_BT, stepped.length_B, terminal_B, reward_B, potential_B)
-        return new if anew_B is None else _where(anew_B, state, new)
+            reward_B[terminal_B] = self.task.scoring.step_reward(stepped.tokens_BT[terminal_B])
+        if self.task.shaping is not None and np.any(moved_B):
+            carry_BK = carry_BK.copy()
+            bonus_M, carry_BK[moved_B] = self.task.shaping.step(
+                stepped.tokens_BT[moved_B], stepped.length_B[moved_B], terminal_B[moved_B], carry_BK[moved_B]
+            )
+            reward_B[moved_B] += bonus_M
+        new = mdp.EpisodeState(stepped.tokens_BT, stepped.length_B, terminal_B, reward_B, carry_BK)
+        return new if anew_B is None else state.where(anew_B, new)
 
     def _observation(self, state: mdp.EpisodeState, mask_BV: Mask) -> Any:
         if self._is_dict:
@@ -286,7 +294,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         return state.tokens_BT[b].copy()
 
     def _info(self, chosen_B: BoolArray, state: mdp.EpisodeState, mask_BV: Mask) -> dict[str, Any]:
-        version = self.task.discriminator_version
+        version = self.task.scoring.version
         if not chosen_B.all():
             mask_BV = np.where(chosen_B[:, None], mask_BV, np.int8(0))
         elif mask_BV.flags.writeable:  # a free task's is one number, B x V times, and can't be written to
@@ -299,14 +307,3 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
             "action_mask": mask_BV,
             "_action_mask": chosen_B.copy(),
         }
-
-
-def _where(chosen_B: BoolArray, state: mdp.EpisodeState, other: mdp.EpisodeState) -> mdp.EpisodeState:
-    """The episodes of the mask from one state, the rest from the other."""
-    return mdp.EpisodeState(
-        np.where(chosen_B[:, None], state.tokens_BT, other.tokens_BT),
-        np.where(chosen_B, state.length_B, other.length_B),
-        np.where(chosen_B, state.ended_B, other.ended_B),
-        np.where(chosen_B, state.reward_B, other.reward_B),
-        np.where(chosen_B, state.potential_B, other.potential_B),
-    )

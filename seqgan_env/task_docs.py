@@ -2,7 +2,7 @@
 
 A task's text is the docstring of ``SeqGANEnv`` with the sizes filled in and what is particular to the task added to
 the sections. Nothing is written twice: the arguments are those of ``TaskConfig``, the numbers the task's own. The page
-``docs/tasks.md`` is made by ``python -c "from seqgan_env.tasks import page; print(page(), end='')"``.
+``docs/tasks.md`` is made by ``python -c "from seqgan_env.task_docs import page; print(page(), end='')"``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from seqgan_env.env import SeqGANEnv
 from seqgan_env.registration import TASKS, class_name
+from seqgan_env.sources import SourceConfig
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec
 
@@ -44,7 +45,7 @@ def page() -> str:
         "environment, `gymnasium.make_vec(env_id, num_envs=64)` many at once, and any [argument](#all-arguments)\n"
         "can be changed there. `help(gymnasium.make(env_id).unwrapped)` and `seqgan_env.describe(env_id)` say\n"
         "what this page says.\n\n"
-        "<!-- made by `seqgan_env.tasks.page` -->"
+        "<!-- made by `seqgan_env.task_docs.page` -->"
     )
     head = "| id | what | V | T | real sequences | discriminator |\n|---|---|---:|---:|---:|---|\n"
     table = head + "\n".join(map(_row, TASKS))
@@ -103,7 +104,7 @@ def _with_sizes(text: str, spec: SequenceSpec) -> str:
 
 
 def _own(env_id: str) -> dict[str, str]:
-    """What a task adds to the sections, by title."""
+    """A task's additions to the sections, by title."""
     registered, task = TASKS[env_id], _task(env_id)
     config = TaskConfig(**registered.kwargs)
     real = f"{config.n_real:,} real sequences to train on and {config.n_held_out:,} held out"
@@ -114,7 +115,7 @@ def _own(env_id: str) -> dict[str, str]:
         spec, vocabulary = task.spec, task.source.vocabulary
         v, t, has_text = str(spec.vocab_size), str(spec.max_length), vocabulary is not None
         end = f"{spec.eos_id}, `{vocabulary.tokens[spec.eos_id]}`" if vocabulary and spec.eos_id is not None else ""
-        n_parameters = sum(parameter.numel() for parameter in task.discriminator.parameters())
+        n_parameters = sum(parameter.numel() for parameter in task.scoring.discriminator.parameters())
         n_sequences = "" if end else f", {_power(spec.vocab_size, spec.max_length)} sequences"
         sizes = f"V = {v} tokens, T = {t}{n_sequences}; {real}; {n_parameters:,} parameters of the discriminator."
     set_here = ", ".join(f"{k}={'...' if value is None else repr(value)}" for k, value in registered.kwargs.items())
@@ -141,14 +142,20 @@ def _task(env_id: str) -> Task | None:
 
 def _arguments(kwargs: Mapping[str, Any]) -> str:
     """Every argument with its default, ``kwargs`` before the general one, in the words of ``TaskConfig``."""
-    meanings = dict(_ARGUMENT.findall(inspect.cleandoc(TaskConfig.__doc__ or "")))
+    meanings = argument_meanings()
     lines = []
     for name, default in (dataclasses.asdict(TaskConfig()) | dict(kwargs)).items():
         head = f"`{name}`, required" if name in kwargs and default is None else f"`{name}={default!r}`"
-        meaning = re.sub(r"\s+", " ", meanings[name]).replace("``", "`")
-        lines.append(_wrapped(f"* {head}: {meaning}", "  "))
+        lines.append(_wrapped(f"* {head}: {meanings[name]}", "  "))
     modes = ", ".join(f'`"{mode}"`' for mode in SeqGANEnv.metadata["render_modes"])
     return "\n".join([*lines, f"* `render_mode=None`: what `render()` gives: {modes}; None is nothing."])
+
+
+def argument_meanings() -> dict[str, str]:
+    """The meaning of each field of ``TaskConfig``, from the docstrings."""
+    texts = [inspect.cleandoc(config.__doc__ or "") for config in (SourceConfig, TaskConfig)]
+    found = (argument for text in texts for argument in _ARGUMENT.findall(text))
+    return {name: re.sub(r"\s+", " ", meaning).replace("``", "`") for name, meaning in found}
 
 
 def _row(env_id: str) -> str:
@@ -169,5 +176,5 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _power(base: int, exponent: int) -> str:
-    """The number itself while one can read it."""
+    """A power in digits where these are few, else as base and exponent."""
     return f"{base**exponent:,}" if base**exponent < 10**6 else f"{base:,}^{exponent}"

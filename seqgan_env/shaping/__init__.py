@@ -1,0 +1,18 @@
+"""Reward shaping: payments of a step beside the terminal reward, by name."""
+
+from __future__ import annotations
+
+from seqgan_env.shaping import potential as potential  # registers its shapings
+from seqgan_env.shaping.base import SHAPINGS, Shaping, ShapingContext, ShapingEntry, register_shaping
+from seqgan_env.shaping.potential import Potential, PotentialShaping, build_shaping
+
+__all__ = [
+    "SHAPINGS",
+    "Potential",
+    "PotentialShaping",
+    "Shaping",
+    "ShapingContext",
+    "ShapingEntry",
+    "build_shaping",
+    "register_shaping",
+]

@@ -1,0 +1,105 @@
+"""The interface of a shaping, and what a shaping declares of itself.
+
+A shaping keeps no state: the numbers that it carries from one step of an episode to the next are the environment's, so
+that one shaping serves any number of episodes, and states can be cloned and restored. Suffixes: B episodes, T time, K
+carried numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_env.registry import Registry
+from seqgan_env.scoring import Scoring
+from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.vocabulary import Vocabulary
+
+Floats = npt.NDArray[np.float64]
+
+
+class Shaping(Protocol):
+    """Payments of each step beside the terminal reward."""
+
+    @property
+    def n_carried(self) -> int:
+        """K: how many numbers of an episode are carried from one step to the next."""
+
+    def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        """The numbers carried from the beginning of episodes at these prefixes, ``carry_BK``."""
+
+    def step(
+        self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats
+    ) -> tuple[Floats, Floats]:
+        """Pay a step.
+
+        Args:
+            tokens_BT: the prefixes, or complete sequences, after the step, padded with V.
+            length_B: their lengths.
+            ended_B: which of them are complete.
+            carry_BK: the numbers carried from the step before.
+
+        Returns:
+            The payment, ``bonus_B``, and the new ``carry_BK``.
+        """
+
+
+@dataclass(frozen=True)
+class ShapingContext:
+    """The task that a shaping is built for."""
+
+    spec: SequenceSpec
+    """The form of the sequences."""
+    vocabulary: Vocabulary | None
+    """The map between text and ids, or None where tokens have no text."""
+    scoring: Scoring
+    """The rewards, under the discriminator of the moment."""
+    gamma: float
+    """The discount of the agent that learns."""
+
+
+@dataclass(frozen=True)
+class ShapingEntry:
+    """A shaping as the registry knows it."""
+
+    build: Callable[[ShapingContext], Shaping]
+    """Makes the shaping of one task."""
+    summary: str
+    """A sentence on what it is."""
+    source: str
+    """The equation or the paper."""
+    keeps_optimal_policy: bool
+    """Whether the best policy is the same with and without it, for an agent with the discount ``gamma``."""
+
+
+SHAPINGS: Registry[ShapingEntry] = Registry("shaping")
+"""The shapings by name."""
+
+
+def register_shaping(
+    name: str,
+    build: Callable[[ShapingContext], Shaping],
+    *,
+    summary: str,
+    source: str,
+    keeps_optimal_policy: bool,
+) -> None:
+    """Make a shaping available by name: to ``gymnasium.make(..., shaping=name)``.
+
+    Args:
+        name: an identifier.
+        build: makes the shaping of one task.
+        summary: see ``ShapingEntry``.
+        source: see ``ShapingEntry``.
+        keeps_optimal_policy: see ``ShapingEntry``.
+
+    Raises:
+        ValueError: the name is taken or no identifier, or a text is empty.
+    """
+    if not summary.strip() or not source.strip():
+        raise ValueError(f"shaping {name!r} must declare summary and source")
+    SHAPINGS.register(name, ShapingEntry(build, summary, source, keeps_optimal_policy))

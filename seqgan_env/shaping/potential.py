@@ -1,0 +1,85 @@
+"""Potential-based shaping (Ng, Harada and Russell, 1999)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_env.functions import load_function
+from seqgan_env.shaping.base import SHAPINGS, Floats, Shaping, ShapingContext, register_shaping
+from seqgan_env.tokens import Tokens
+
+Potential = Callable[[Tokens, Tokens], npt.NDArray[Any]]
+"""Maps prefixes ``(B, T)``, padded with V, and their lengths ``(B,)`` to potentials ``(B,)``."""
+
+
+class PotentialShaping:
+    """A step from prefix s to s' pays ``gamma * potential(s') - potential(s)``; a complete sequence has potential 0.
+
+    The payments of an episode telescope to minus the potential of its first prefix, so the best policy stays as it is.
+
+    Args:
+        potential: of unfinished prefixes; it must answer the same whenever it is asked.
+        gamma: the discount of the agent that learns.
+    """
+
+    n_carried = 1  # the potential of the prefix, as it was when it was reached
+
+    def __init__(self, potential: Potential, gamma: float) -> None:
+        self._potential = potential
+        self._gamma = gamma
+
+    def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        """The potential of each prefix, shape ``(B, 1)``.
+
+        Raises:
+            ValueError: the potential is not one finite number for each prefix.
+        """
+        n = len(tokens_BT)
+        if n == 0:
+            return np.zeros((0, 1))
+        potential_B = np.asarray(self._potential(tokens_BT, length_B), dtype=np.float64)
+        if potential_B.shape != (n,) or not np.isfinite(potential_B).all():
+            raise ValueError(f"shaping must give {n} finite numbers, got {potential_B!r}")
+        return potential_B[:, None]
+
+    def step(
+        self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats
+    ) -> tuple[Floats, Floats]:
+        """See ``Shaping.step``."""
+        new_BK = np.zeros((len(ended_B), 1))
+        new_BK[~ended_B] = self.start(tokens_BT[~ended_B], length_B[~ended_B])
+        return self._gamma * new_BK[:, 0] - carry_BK[:, 0], new_BK
+
+
+def build_shaping(shaping: str | Potential, context: ShapingContext) -> Shaping | None:
+    """The shaping that a task asks for.
+
+    Args:
+        shaping: ``"none"``, a key of ``SHAPINGS``, or a potential: a function or its name, ``"module:function"``.
+        context: the task.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if shaping == "none":
+        return None
+    if isinstance(shaping, str) and ":" not in shaping:
+        return SHAPINGS.lookup(shaping).build(context)
+    return PotentialShaping(load_function("shaping", shaping), context.gamma)
+
+
+def _of_discriminator(context: ShapingContext) -> Shaping:
+    return PotentialShaping(lambda tokens_BT, length_B: context.scoring.prefix_reward(tokens_BT), context.gamma)
+
+
+register_shaping(
+    "discriminator",
+    _of_discriminator,
+    summary="The potential of an unfinished prefix is the reward that it would get as it is.",
+    source="Ng, Harada and Russell (1999)",
+    keeps_optimal_policy=True,
+)

@@ -1,0 +1,66 @@
+"""The task of an environment, as the environment answers for it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_env.discriminators import Discriminator
+from seqgan_env.scoring import Weights
+from seqgan_env.task import Task, TaskConfig
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+
+class TaskAccess:
+    """Mixin of both environments: questions to the task, and changes of its discriminator."""
+
+    task: Task
+
+    @property
+    def process_id(self) -> int:
+        """The process in which the environment lives."""
+        return os.getpid()
+
+    @property
+    def task_config(self) -> TaskConfig:
+        """The task in plain values."""
+        return self.task.config
+
+    @property
+    def sequence_spec(self) -> SequenceSpec:
+        """The vocabulary size, the horizon and the end-of-sequence token."""
+        return self.task.spec
+
+    @property
+    def real_sequences(self) -> Tokens:
+        """The training set of real sequences, shape ``(n_real, T)``."""
+        return self.task.real_sequences
+
+    @property
+    def held_out_sequences(self) -> Tokens:
+        """Real sequences that nothing is trained on, shape ``(n_held_out, T)``."""
+        return self.task.held_out_sequences
+
+    @property
+    def discriminator_version(self) -> int:
+        """The number of times that the discriminator was replaced or given new weights."""
+        return self.task.scoring.version
+
+    def score(self, sequences: Any) -> npt.NDArray[np.float64]:
+        """The terminal reward of complete sequences; see ``Scoring.score``."""
+        return self.task.scoring.score(sequences)
+
+    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
+        """Score with this object from now on; see ``Scoring.set_discriminator``."""
+        self.task.scoring.set_discriminator(discriminator, version)
+
+    def discriminator_weights(self) -> Weights:
+        """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
+        return self.task.scoring.discriminator_weights()
+
+    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
+        """Copy new weights into the discriminator; see ``Scoring.load_discriminator``."""
+        self.task.scoring.load_discriminator(weights, version)
