@@ -7,15 +7,12 @@ each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.sources.base import KnownSource, Source
+from seqgan_env.metrics.base import Column, EvaluationBatch, LogProb, register_metric
+from seqgan_env.sources import KnownSource, Source
 from seqgan_env.tokens import Tokens
-
-LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
 
 
 def likelihood_metrics(
@@ -32,7 +29,7 @@ def likelihood_metrics(
         test_BT: real sequences that nothing was trained on.
         generated_BT: sequences drawn from the generator.
         log_prob: the generator's log-probability of sequences, nats, shape ``(B,)``.
-        source_test_B: ``source.log_prob(test_BT)``, for who measures more than once; None computes it.
+        source_test_B: ``source.log_prob(test_BT)``; pass it to avoid recomputing.
 
     Returns:
         ``nll_test``: real sequences under the generator. ``entropy``: generated ones under the generator. Where the
@@ -58,3 +55,60 @@ def likelihood_metrics(
             "kl_reverse": (generator_generated_B - source_generated_B).sum() / n_generated,
         }
     return {name: float(value) for name, value in metrics.items()}
+
+
+class Likelihood:
+    """``likelihood_metrics`` of an evaluation."""
+
+    columns = {
+        "nll_oracle": Column(
+            "nll oracle",
+            "nats per token",
+            "lower",
+            "generated sequences under the true distribution; repeating a likely sequence lowers it too",
+            panel="likelihoods",
+            role="quality",
+            narrow="nll\noracle",
+        ),
+        "nll_test": Column(
+            "nll test",
+            "nats per token",
+            "lower",
+            "held-out real sequences under the generator",
+            panel="likelihoods",
+            role="diversity",
+            narrow="nll\ntest",
+        ),
+        "entropy": Column(
+            "entropy",
+            "nats per token",
+            "neither",
+            "generated sequences under the generator",
+            panel="likelihoods",
+            narrow="entr-\nopy",
+        ),
+        "kl_forward": Column(
+            "KL forward",
+            "nats per token",
+            "lower",
+            "KL(true || generator), which grows where the generator misses what is real",
+            panel="divergences",
+            narrow="KL\nfwd",
+        ),
+        "kl_reverse": Column(
+            "KL reverse",
+            "nats per token",
+            "lower",
+            "KL(generator || true), which grows where the generator makes what is not real",
+            panel="divergences",
+            role="overall",
+            narrow="KL\nrev",
+        ),
+    }
+
+    def __call__(self, batch: EvaluationBatch) -> dict[str, float]:
+        """Measure both likelihoods; see ``likelihood_metrics``."""
+        return likelihood_metrics(batch.source, batch.test_BT, batch.generated_BT, batch.log_prob, batch.source_test_B)
+
+
+register_metric("likelihood", Likelihood())

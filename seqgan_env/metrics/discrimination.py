@@ -1,0 +1,55 @@
+"""Measures of a discriminator on held-out real and fresh generated sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from seqgan_env.discriminators import discriminator_scores
+from seqgan_env.metrics.base import Column, EvaluationBatch, register_metric
+
+
+class Discrimination:
+    """Accuracy and log-loss of one of the batch's discriminators.
+
+    Args:
+        name: its key in ``EvaluationBatch.discriminators``.
+        prefix: of the fields.
+        label: its symbol in a table.
+        help: who it is.
+    """
+
+    def __init__(self, name: str, prefix: str, label: str, help: str) -> None:
+        self._name = name
+        self._prefix = prefix
+        self.columns: Mapping[str, Column] = {
+            f"{prefix}_accuracy": Column(
+                f"{label} accuracy",
+                "share",
+                "higher",
+                f"of {help} on held-out sequences",
+                subject="discriminator",
+                narrow=f"{label}\nacc.",
+            ),
+            f"{prefix}_log_loss": Column(
+                f"{label} log-loss",
+                "nats per sequence; 0.693 is guessing",
+                "lower",
+                f"of {help} on held-out sequences",
+                subject="discriminator",
+                panel="log-loss on held-out sequences",
+                role="overall",
+                narrow=f"{label}\nloss",
+            ),
+        }
+
+    def __call__(self, batch: EvaluationBatch) -> dict[str, float]:
+        """Score both kinds of sequence."""
+        discriminator = batch.discriminators.get(self._name)
+        if discriminator is None:
+            return {}
+        scores = discriminator_scores(discriminator.logits(batch.test_BT), discriminator.logits(batch.generated_BT))
+        return {f"{self._prefix}_{name}": value for name, value in scores.items()}
+
+
+register_metric("discriminator", Discrimination("trained", "discriminator", "D", "the trained discriminator"))
+register_metric("optimal", Discrimination("optimal", "optimal", "D*", "the best possible discriminator, p/(p + G)"))
