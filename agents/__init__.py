@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from agents.actor_critic import GeneratorActorCritic, with_generator
 from agents.callbacks import DiscriminatorCallback
-from agents.policy import AttentionPolicy, AutoregressivePolicy, GruPolicy, LstmPolicy, TransformerPolicy
-from agents.replay import RelabellingDictReplayBuffer, RelabellingReplayBuffer
-from agents.sb3 import PrefixExtractor, SeqGANVecEnv, make_seqgan_vec_env
+from agents.policy import AutoregressivePolicy
+from agents.sb3.actor_critic import GeneratorActorCritic, with_generator
+from agents.sb3.features import PrefixExtractor
+from agents.sb3.replay import RelabellingDictReplayBuffer, RelabellingReplayBuffer
+from agents.sb3.vec_env import SeqGANVecEnv, make_seqgan_vec_env
 from agents.seqgan import SeqGAN
 
 __all__ = [
-    "AttentionPolicy",
     "AutoregressivePolicy",
     "DiscriminatorCallback",
     "GeneratorActorCritic",
-    "GruPolicy",
-    "LstmPolicy",
     "PrefixExtractor",
     "RelabellingDictReplayBuffer",
     "RelabellingReplayBuffer",
     "SeqGAN",
     "SeqGANVecEnv",
-    "TransformerPolicy",
     "make_seqgan_vec_env",
     "with_generator",
 ]

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv
 
-from agents.replay import Relabelling
-from agents.sb3 import tokens_of
-from seqgan_env.discriminators import DiscriminatorTrainer
-from seqgan_env.seeding import derived_seed
-from seqgan_env.task import Task
+from agents.adversary import Adversary, RoundConfig, Sampler
+from agents.sb3.features import tokens_of
+from agents.sb3.handle import TaskHandle
+from agents.sb3.replay import Relabelling
+from agents.schedules import EveryEpisodes, GameStatus, Schedule
+from seqgan_env.checks import build_config
+from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.tokens import Tokens
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """A model that can draw whole sequences in batch, as ``SeqGAN`` can."""
-
-    def sample(self, n: int, *, seed: int = 0) -> Tokens:
-        """Draw ``n`` complete sequences, shape ``(n, T)``."""
 
 
 class DiscriminatorCallback(BaseCallback):
@@ -32,16 +28,13 @@ class DiscriminatorCallback(BaseCallback):
     that the environments finished last.
 
     Args:
-        every_n_episodes: episodes between two trainings.
-        n_generated: negatives of a training.
-        n_epochs: passes over the negatives.
-        batch_size: sequences of each kind in an update.
-        learning_rate: step size of Adam.
-        n_held_out: real sequences of the held-out set, and fresh negatives where the model is a ``Sampler``, on which
-            the discriminator is measured after each training; 0 measures nothing.
+        every_n_episodes: episodes between two trainings, or a ``Schedule``.
         trainer: one to go on with; None begins with the weights that the first environment has.
         seed: of shuffling, dropout and negatives.
         verbose: 1 prints a line at each training.
+        config: the settings of a round as one object, in place of ``round_settings``.
+        **round_settings: fields of ``agents.adversary.RoundConfig``: ``n_generated``, ``n_epochs``, ``batch_size``,
+            ``learning_rate``, ``n_held_out``.
 
     Raises:
         ValueError: a value is out of range; or, when learning begins, the algorithm does not tell its callbacks which
@@ -50,37 +43,19 @@ class DiscriminatorCallback(BaseCallback):
 
     def __init__(
         self,
-        every_n_episodes: int = 64,
+        every_n_episodes: int | Schedule = 64,
         *,
-        n_generated: int = 1024,
-        n_epochs: int = 1,
-        batch_size: int = 64,
-        learning_rate: float = 1e-4,
-        n_held_out: int = 512,
         trainer: DiscriminatorTrainer | None = None,
         seed: int = 0,
         verbose: int = 0,
+        config: RoundConfig | None = None,
+        **round_settings: Any,
     ) -> None:
         super().__init__(verbose)
-        sizes = {
-            "every_n_episodes": every_n_episodes,
-            "n_generated": n_generated,
-            "n_epochs": n_epochs,
-            "batch_size": batch_size,
-        }
-        for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if not learning_rate > 0 or n_held_out < 0:
-            raise ValueError(
-                f"learning_rate must be above 0 and n_held_out at least 0, got {learning_rate} and {n_held_out}"
-            )
-        self.every_n_episodes = every_n_episodes
-        self.n_generated = n_generated
-        self.n_epochs = n_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.n_held_out = n_held_out
+        self.schedule = EveryEpisodes(every_n_episodes) if isinstance(every_n_episodes, int) else every_n_episodes
+        if config is not None and round_settings:
+            raise ValueError(f"the settings must be in config or by name, got both: {', '.join(round_settings)}")
+        self.config = config or build_config(RoundConfig, round_settings, "DiscriminatorCallback")
         self.trainer = trainer
         self.seed = seed
         self.version = 0
@@ -88,20 +63,37 @@ class DiscriminatorCallback(BaseCallback):
         self.last_scores: dict[str, float] = {}
         """The measurement after the last training: ``loss``, ``accuracy``, ``log_loss``."""
         self._n_episodes = 0
-        self._finished: deque[Tokens] = deque(maxlen=n_generated)
+        self._finished: deque[Tokens] = deque(maxlen=self.config.n_generated)
+        self._goes_on = True
+        self._n_rounds = 0
+        self._played_with: BaseAlgorithm | None = None
+        self._served: VecEnv | None = None  # the environments that have the trainer's weights
 
     def _init_callback(self) -> None:
-        env = self.training_env
-        config = env.get_attr("task_config", indices=[0])[0]
-        self.version = max(self.version, *env.get_attr("discriminator_version"))
-        self._task = Task(config)
+        if self._played_with not in (None, self.model):  # another model: its episodes are counted from the beginning
+            self._n_episodes = 0
+            self._finished.clear()
+        self._played_with = self.model
+        self._goes_on = True
+        self._handle = handle = TaskHandle(self.training_env)
+        self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
-            weights = env.env_method("discriminator_weights", indices=[0])[0]
-            self._task.load_discriminator(weights)
-            self.trainer = DiscriminatorTrainer(self._task.discriminator, self.learning_rate, seed=self.seed)
+            discriminator = handle.copy_discriminator()
+            self.trainer = DiscriminatorTrainer(discriminator, self.config.learning_rate, seed=self.seed)
+        elif self._served is not self.training_env and not handle.has(self.trainer.discriminator):
+            self.push()  # these environments are to pay with its weights from the first episode on
+        self._served = self.training_env
+        self._adversary = Adversary(
+            self.trainer,
+            handle.real_sequences,
+            handle.held_out_sequences,
+            self.config,
+            seed=self.seed,
+            push=self._push,
+        )
         buffer = getattr(self.model, "replay_buffer", None)
         if isinstance(buffer, Relabelling):
-            buffer.set_env(env)
+            buffer.set_env(self.training_env)
 
     def _on_step(self) -> bool:
         if "dones" not in self.locals or "infos" not in self.locals:
@@ -110,12 +102,19 @@ class DiscriminatorCallback(BaseCallback):
         self._n_episodes += int(np.sum(dones))
         if not isinstance(self.model, Sampler):
             self._finished.extend(tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones))
-        return True
+        return self._goes_on
 
     def _on_rollout_start(self) -> None:
-        if self._n_episodes >= self.every_n_episodes:
+        self.retrain_if_due()
+
+    def retrain_if_due(self) -> None:
+        """Train if the schedule says so."""
+        game = GameStatus(self._n_episodes, self.num_timesteps, self._n_rounds, self.last_scores)
+        decision = self.schedule.decide(game)
+        if decision == "train":
             self.retrain()
             self._n_episodes = 0
+        self._goes_on = decision != "stop"
 
     def retrain(self) -> None:
         """Train now, and give the new weights to every environment.
@@ -123,26 +122,9 @@ class DiscriminatorCallback(BaseCallback):
         Raises:
             ValueError: the model is no ``Sampler``, and no episode has finished.
         """
-        assert self.trainer is not None
-        n_held_out = self.n_held_out
-        if isinstance(self.model, Sampler):
-            seed = derived_seed(self.seed, "negatives", self.trainer.n_updates)
-            generated = self.model.sample(self.n_generated + n_held_out, seed=seed)
-        elif not self._finished:
-            raise ValueError("a training needs negatives, and no episode has finished yet")
-        else:
-            generated = np.stack(self._finished)
-            n_held_out = min(n_held_out, len(generated) // 5)
-        # the newest are the ones that no training has seen: the newest are left out each time, and there are newer ones
-        generated, fresh = np.split(generated, [len(generated) - n_held_out])
-        loss = self.trainer.fit(
-            self._task.real_sequences, generated, n_epochs=self.n_epochs, batch_size=self.batch_size
-        )
-        self.last_scores = {"loss": loss}
-        if n_held_out:
-            held_out = self._task.held_out_sequences[:n_held_out]
-            self.last_scores |= self.trainer.evaluate(held_out, fresh)
-        self.push()
+        finished = np.array(self._finished) if self._finished else np.zeros((0, self._handle.spec.max_length), np.int64)
+        self.last_scores = self._adversary.round(self.model if isinstance(self.model, Sampler) else finished)
+        self._n_rounds += 1
         for name, value in self.last_scores.items():
             self.logger.record(f"discriminator/{name}", value)
         self.logger.record("discriminator/version", self.version)
@@ -152,17 +134,24 @@ class DiscriminatorCallback(BaseCallback):
     def push(self) -> None:
         """Give the current weights to every environment under the next version."""
         assert self.trainer is not None
+        self._push(self.trainer.discriminator)
+
+    def _push(self, discriminator: Discriminator) -> None:
         self.version += 1
-        state = self.trainer.discriminator.state_dict()
-        weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-        self.training_env.env_method("load_discriminator", weights, self.version)
+        self._handle.push(discriminator, self.version)
 
     def state_dict(self) -> dict[str, Any]:
-        """What ``load_state_dict`` needs; the trainer keeps a state of its own."""
-        return {"version": self.version, "n_episodes": self._n_episodes, "last_scores": self.last_scores}
+        """The state of the callback; the trainer keeps one of its own."""
+        return {
+            "version": self.version,
+            "n_episodes": self._n_episodes,
+            "n_rounds": self._n_rounds,
+            "last_scores": self.last_scores,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
         self.version = int(state["version"])
         self._n_episodes = int(state["n_episodes"])
+        self._n_rounds = int(state["n_rounds"])
         self.last_scores = dict(state["last_scores"])

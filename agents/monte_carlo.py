@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from agents.policy import AutoregressivePolicy
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive.cores import rows_of
 from seqgan_env.device import may_look
 from seqgan_env.parallel import parallel_map, row_parts
-from seqgan_env.progress import progress
 
 Score = Callable[[Tensor], Tensor]
 """Maps complete sequences ``(M, T)`` to their rewards ``(M,)``, float64."""
@@ -36,13 +35,13 @@ class LastStep(NamedTuple):
 
 @torch.no_grad()
 def action_values(
-    policy: AutoregressivePolicy,
+    generator: AutoregressiveModel,
     tokens_BT: Tensor,
     reward_B: Tensor,
     score: Score,
     *,
     n_completions: int,
-    generator: torch.Generator | None = None,
+    rng: torch.Generator | None = None,
     stratified: bool = False,
     last: LastStep | None = None,
 ) -> Tensor:
@@ -56,13 +55,13 @@ def action_values(
     off. How many sequences advance together changes nothing but rounding: the random numbers are drawn beforehand.
 
     Args:
-        policy: the rollout policy. The estimate is unbiased for this policy's Q, not for that of the policy that drew
-            the sequences: with a copy that lags behind, eq. 13.44 gets a bias.
+        generator: the rollout policy. The estimate is unbiased for its Q, not for that of the policy that drew the
+            sequences: with a copy that lags behind, eq. 13.44 gets a bias.
         tokens_BT: complete sequences.
         reward_B: their rewards.
         score: gives the rewards of the completions; called once.
         n_completions: N, at least 1.
-        generator: where the completions' randomness comes from; None is torch's global generator.
+        rng: where the completions' randomness comes from; None is torch's global generator.
         stratified: draw the first tokens of the completions of one prefix from N equal parts of the distribution, one
             from each, in random order. Each completion still follows the policy, so the mean is unbiased.
         last: the values of ``last_step``. Where they are given, the sum over the last token is taken exactly and the
@@ -80,7 +79,7 @@ def action_values(
     device = tokens_BT.device
     looks = may_look(device)  # which sequences have ended; otherwise their prefixes are completed too, and masked below
     position_T = torch.arange(horizon, device=device)
-    length_B = (tokens_BT != policy.spec.pad_id).sum(dim=1)
+    length_B = generator.spec.lengths(tokens_BT)
 
     # The prefixes, those of one sequence side by side: Y_{1:t} of sequence_P, and t of them.
     n_lengths = max(0, horizon - (1 if last is None else 2))
@@ -90,16 +89,13 @@ def action_values(
     sequence_P, t_P = prefix_P // max(1, n_lengths), prefix_P % max(1, n_lengths) + 1
 
     uniform_PNT = torch.rand(
-        len(prefix_P), n_completions, horizon, generator=generator, device=device, dtype=policy.output.weight.dtype
+        len(prefix_P), n_completions, horizon, generator=rng, device=device, dtype=generator.output.weight.dtype
     )
     if stratified:
-        first_PN = stratified_uniforms(len(prefix_P), n_completions, generator, device).to(uniform_PNT)
+        first_PN = stratified_uniforms(len(prefix_P), n_completions, rng, device).to(uniform_PNT)
         uniform_PNT.scatter_(2, t_P[:, None, None].expand(-1, n_completions, 1), first_PN[:, :, None])
     lanes_PNT = tokens_BT[sequence_P, None].repeat(1, n_completions, 1)
-    lanes_PNT.masked_fill_(position_T >= t_P[:, None, None], policy.spec.pad_id)
-
-    n_missing = int((horizon - t_P).sum()) if looks else batch * sum(range(horizon - n_lengths, horizon))
-    bar = progress(n_completions * n_missing, "completing", "token")
+    lanes_PNT.masked_fill_(position_T >= t_P[:, None, None], generator.spec.pad_id)
 
     def complete(rows: slice) -> None:
         """The prefixes of some sequences."""
@@ -107,11 +103,10 @@ def action_values(
         if rows != slice(0, batch):
             some = slice(*torch.searchsorted(sequence_P, torch.tensor([rows.start, rows.stop])).tolist())
         of_P = sequence_P[some] - rows.start
-        _complete(policy, tokens_BT[rows], of_P, t_P[some], n_lengths, uniform_PNT[some], lanes_PNT[some], bar)
+        _complete(generator, tokens_BT[rows], of_P, t_P[some], n_lengths, uniform_PNT[some], lanes_PNT[some])
 
-    work = n_completions * n_lengths * horizon / 2 * policy.spec.vocab_size
-    parallel_map(complete, row_parts(batch, work) if looks else [slice(0, batch)], device)
-    bar.close()
+    work = n_completions * n_lengths * horizon / 2 * generator.spec.vocab_size
+    parallel_map(complete, row_parts(batch, work) if looks else [slice(0, batch)], device, "completing")
 
     q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=device)
     if len(lanes_PNT):
@@ -123,80 +118,75 @@ def action_values(
 
 
 def _complete(
-    policy: AutoregressivePolicy,
+    generator: AutoregressiveModel,
     tokens_BT: Tensor,
     sequence_P: Tensor,
     t_P: Tensor,
     n_lengths: int,
     uniform_PNT: Tensor,
     lanes_PNT: Tensor,
-    bar: tqdm[Any],
 ) -> None:
     """Write the completions into their lanes.
 
     Args:
-        policy: draws them.
+        generator: draws them.
         tokens_BT: sequences.
         sequence_P: where in the batch the sequence is whose prefix is completed.
         t_P: how many tokens of it are given, 1 to ``n_lengths``.
-        n_lengths: where nobody may look, each sequence has all these prefixes, in order.
+        n_lengths: where values can't be read, each sequence has all these prefixes, in order.
         uniform_PNT: where to invert the distribution of each token.
         lanes_PNT: the prefixes, N times each.
-        bar: counts the tokens.
     """
-    spec, looks = policy.spec, may_look(tokens_BT.device)
+    spec, looks = generator.spec, may_look(tokens_BT.device)
     n, horizon = lanes_PNT.shape[1:]
     lanes_MT, uniform_MT = lanes_PNT.flatten(0, 1), uniform_PNT.flatten(0, 1)  # views
-    state_B = policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(len(tokens_BT)))
+    state_B = generator.start(len(tokens_BT))
     # the lanes that are being written, the tokens they chose last, and the states in which they did
-    row_A, token_A, state_A = t_P[:0], t_P[:0], tuple(part[:0] for part in state_B)
-    everything_P, n_begun = torch.arange(len(t_P), device=t_P.device), 0
+    row_A, token_A, state_A = t_P[:0], t_P[:0], rows_of(state_B, slice(0))
+    everything_P = torch.arange(len(t_P), device=t_P.device)
     for t in range(1, horizon):
         # positions count from 0: prefixes of t tokens are complete up to t - 1, and position t is drawn here
-        state_B = policy.step(tokens_BT[:, t - 1], state_B)
+        state_B = generator.step(tokens_BT[:, t - 1], state_B)
         if len(row_A):
-            state_A = policy.step(token_A, state_A)
-            token_A = policy.choose(state_A, uniform_BN=uniform_MT[row_A, t, None]).squeeze(1)
+            state_A = generator.step(token_A, state_A)
+            token_A = generator.choose(state_A, uniform_BN=uniform_MT[row_A, t, None]).squeeze(1)
         if t <= n_lengths:
             prefix_S = (t_P == t).nonzero().squeeze(1) if looks else everything_P[t - 1 :: n_lengths]
-            state_S = tuple(part[sequence_P[prefix_S]] for part in state_B)
-            token_SN = policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])
+            state_S = rows_of(state_B, sequence_P[prefix_S])
+            token_SN = generator.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])
             token_A = torch.cat([token_A, token_SN.flatten()])
             state_A = tuple(
                 torch.cat([old, new.repeat_interleave(n, dim=0)]) for old, new in zip(state_A, state_S, strict=True)
             )
             row_A = torch.cat([row_A, (prefix_S[:, None] * n + torch.arange(n, device=t_P.device)).flatten()])
-            n_begun += len(prefix_S) * n
         if spec.eos_id is not None and not looks:
             before_A = lanes_MT[row_A, t - 1]
             token_A = torch.where((before_A == spec.eos_id) | (before_A == spec.pad_id), spec.pad_id, token_A)
         lanes_MT[row_A, t] = token_A
-        bar.update(n_begun)  # those that have ended too: their tokens cost nothing, but were counted
         if spec.eos_id is not None and looks:
             alive = (token_A != spec.eos_id).nonzero().squeeze(1)
-            row_A, token_A, state_A = row_A[alive], token_A[alive], tuple(part[alive] for part in state_A)
+            row_A, token_A, state_A = row_A[alive], token_A[alive], rows_of(state_A, alive)
 
 
-def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> LastStep:
+def last_step(generator: AutoregressiveModel, tokens_BT: Tensor, score: Score) -> LastStep:
     """Score all V last tokens of every sequence of T tokens, whichever it has.
 
     A sequence that end-of-sequence ended before T has no such step. It costs V scores a sequence, so it is for a small
     vocabulary.
 
     Args:
-        policy: gives the probabilities.
+        generator: gives the probabilities.
         tokens_BT: complete sequences.
         score: gives the rewards; called once, or not at all where no sequence reaches T.
     """
-    spec = policy.spec
+    spec = generator.spec
     reaches_B = tokens_BT[:, -1] != spec.pad_id
     if may_look(tokens_BT.device):
         sequence_M = reaches_B.nonzero().squeeze(1)
     else:  # those that don't reach it too, with values of 0
         sequence_M = torch.arange(len(tokens_BT), device=tokens_BT.device)
     reaches_M1 = reaches_B[sequence_M, None]
-    inputs_MT = torch.nn.functional.pad(tokens_BT[sequence_M, :-1], (1, 0), value=spec.pad_id)
-    log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1)
+    log_prob_MV = generator.output(generator.hidden(tokens_BT[sequence_M])[:, -1]).log_softmax(dim=1)
     lanes_MVT = tokens_BT[sequence_M, None].repeat(1, spec.vocab_size, 1)
     lanes_MVT[:, :, -1] = torch.where(reaches_M1, torch.arange(spec.vocab_size, device=tokens_BT.device), spec.pad_id)
     q_MV = torch.zeros(log_prob_MV.shape, dtype=torch.float64, device=tokens_BT.device)
@@ -205,13 +195,13 @@ def last_step(policy: AutoregressivePolicy, tokens_BT: Tensor, score: Score) -> 
     return LastStep(sequence_M, log_prob_MV, q_MV)
 
 
-def stratified_uniforms(n_rows: int, n: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+def stratified_uniforms(n_rows: int, n: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
     """Numbers from 0 to 1 of which each row has one in each n-th part, in random order, ``uniform_SN``, float64.
 
     Each of the n alone is uniform, so a token at which it inverts a cumulative distribution follows that distribution
     (eq. 13.30). Together they cannot all fall on the same side, and the variance of a mean over them is at most that of
     independent ones.
     """
-    part_SN = torch.rand(n_rows, n, generator=generator, device=device).argsort(dim=1)
-    inside_SN = torch.rand(n_rows, n, generator=generator, device=device, dtype=torch.float64)
+    part_SN = torch.rand(n_rows, n, generator=rng, device=device).argsort(dim=1)
+    inside_SN = torch.rand(n_rows, n, generator=rng, device=device, dtype=torch.float64)
     return (part_SN + inside_SN) / n

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
-from agents.actor_critic import SharesGenerator
+from agents.sb3.actor_critic import SharesGenerator
 
 
 class MaskableGeneratorActorCritic(SharesGenerator, MaskableActorCriticPolicy):

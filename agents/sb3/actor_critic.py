@@ -6,7 +6,7 @@ So they can start where SeqGAN starts, from the same maximum-likelihood pretrain
 >>> from agents import GeneratorActorCritic, SeqGAN, make_seqgan_vec_env, with_generator
 >>> env = make_seqgan_vec_env("SeqGANTiny-v0", n_envs=8)
 >>> agent = SeqGAN("LstmPolicy", env, seed=0)
->>> _ = agent.pretrain(env.get_attr("task")[0].real_sequences)
+>>> _ = agent.pretrain(env.get_attr("real_sequences")[0])
 >>> model = with_generator(PPO, env, agent, n_steps=4, batch_size=32)
 >>> model.policy.generator.sample(2).shape
 torch.Size([2, 4])
@@ -30,20 +30,23 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtr
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from agents.agent_file import generator_weights
 from agents.checkpoint import load_checkpoint
-from agents.policy import POLICIES, AutoregressivePolicy
-from agents.sb3 import prefix_inputs, tokens_of, tokens_space
+from agents.sb3.features import prefix_inputs, tokens_of, tokens_space
 from agents.seqgan import SeqGAN
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive.sampling import invert
+from seqgan_env.tokens import SequenceSpec
 
 Algorithm = TypeVar("Algorithm", bound=OnPolicyAlgorithm)
-GeneratorSource = AutoregressivePolicy | SeqGAN | str | Path
+GeneratorSource = AutoregressiveModel | SeqGAN | str | Path
 """A generator, the agent that has one, or a file: an agent's, or a run's ``pretrained.zip`` or ``checkpoint.zip``."""
 
 _MASKED = -1e8  # a logit whose probability is exactly 0; finite, so that no gradient is NaN
 
 
 class SharesGenerator(BasePolicy):
-    """What makes an actor-critic policy of Stable-Baselines3 one whose actor is a generator.
+    """Mixin that makes a generator the actor of an actor-critic policy of Stable-Baselines3.
 
     The observation is read once: the hidden state after its last token goes to the generator's softmax layer, which is
     the actor, and to the critic, whose loss moves the critic alone. The actor's distribution is the generator's at that
@@ -54,16 +57,16 @@ class SharesGenerator(BasePolicy):
         observation_space: ``Box(0, V, (T,))``, or a ``Dict`` with that as ``tokens``.
         action_space: ``Discrete(V)``.
         lr_schedule: step size of the one optimiser, by remaining progress.
-        generator: a name of ``agents.policy.POLICIES``, or a subclass of ``AutoregressivePolicy``.
+        core: the generator's core, a key of ``seqgan_env.autoregressive.CORES``.
         eos_id: the end-of-sequence token, or None.
         critic_layers: sizes of the critic's hidden layers.
         use_sde: accepted for the interface of Stable-Baselines3, whose algorithms refuse it for discrete actions.
         optimizer_class: of the one optimiser.
         optimizer_kwargs: its further arguments.
-        **generator_kwargs: further arguments of the generator: ``embedding_dim``, ``hidden_dim``, …
+        **core_arguments: fields of the core's ``Config``: ``embedding_dim``, ``hidden_dim``, …
 
     Raises:
-        ValueError: an unknown generator, or spaces that are not those of a sequence task.
+        ValueError: an unknown core, or spaces that are not those of a sequence task.
     """
 
     mlp_extractor: MlpExtractor
@@ -75,22 +78,19 @@ class SharesGenerator(BasePolicy):
         action_space: spaces.Space[Any],
         lr_schedule: Schedule,
         *,
-        generator: str | type[AutoregressivePolicy] = "LstmPolicy",
+        core: str = "lstm",
         eos_id: int | None = None,
         critic_layers: Sequence[int] = (64,),
         use_sde: bool = False,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
-        **generator_kwargs: Any,
+        **core_arguments: Any,
     ) -> None:
-        if isinstance(generator, str) and generator not in POLICIES:
-            raise ValueError(f"generator must be one of {', '.join(POLICIES)}; got {generator!r}")
-        kind = POLICIES[generator] if isinstance(generator, str) else generator
         self._own_arguments = {
-            "generator": generator,
+            "core": core,
             "eos_id": eos_id,
             "critic_layers": list(critic_layers),
-            **generator_kwargs,
+            **core_arguments,
         }
         super().__init__(
             observation_space,
@@ -101,16 +101,17 @@ class SharesGenerator(BasePolicy):
             features_extractor_class=_Reader,
             features_extractor_kwargs={
                 "action_space": action_space,
-                "kind": kind,
-                "generator_kwargs": {"eos_id": eos_id, **generator_kwargs},
+                "eos_id": eos_id,
+                "core": core,
+                "core_arguments": core_arguments,
             },
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )
 
     @property
-    def generator(self) -> AutoregressivePolicy:
-        """The actor. What trains one, trains the other: their parameters are the same."""
+    def generator(self) -> AutoregressiveModel:
+        """The actor, which shares its parameters."""
         assert isinstance(self.features_extractor, _Reader)
         return self.features_extractor.generator
 
@@ -191,8 +192,6 @@ def with_generator(
     """
     agent = generator if isinstance(generator, SeqGAN) else SeqGAN.load(generator, device="cpu")
     own = {name: value for name, value in agent.policy_kwargs.items() if not name.startswith("optimizer_")}
-    kind = agent.policy_class
-    own |= {"generator": next((name for name in POLICIES if POLICIES[name] is kind), kind)}
     own |= {"eos_id": agent.policy.spec.eos_id}
     model = algorithm(
         cast("type[ActorCriticPolicy]", policy), env, policy_kwargs={**own, **(policy_kwargs or {})}, **arguments
@@ -201,17 +200,17 @@ def with_generator(
     return model
 
 
-def _generator_of(source: GeneratorSource, like: AutoregressivePolicy) -> AutoregressivePolicy:
+def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> AutoregressiveModel:
     """The generator of any source; ``like`` has the kind and sizes that a run's state does not say."""
-    if isinstance(source, AutoregressivePolicy):
+    if isinstance(source, AutoregressiveModel):
         return source
     if isinstance(source, SeqGAN):
-        return source.policy
+        return source.generator
     state = load_checkpoint(source)
     if state.get("kind") == "SeqGAN":
-        return SeqGAN.load(source, device="cpu").policy
+        return SeqGAN.load(source, device="cpu").generator
     other = copy.deepcopy(like)
-    other.load_state_dict(state["agent"]["policy"])
+    other.load_state_dict(generator_weights(state["agent"]))
     return other
 
 
@@ -222,19 +221,21 @@ class _Reader(BaseFeaturesExtractor):
         self,
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
-        kind: type[AutoregressivePolicy],
-        generator_kwargs: dict[str, Any],
+        eos_id: int | None,
+        core: str,
+        core_arguments: dict[str, Any],
     ) -> None:
-        tokens = tokens_space(observation_space)
-        # its optimiser is never used: the actor and the critic have one together
-        generator = kind(tokens, action_space, lambda _: 0.0, **generator_kwargs)
+        if not isinstance(action_space, spaces.Discrete):
+            raise ValueError(f"the actions must be Discrete(V), got {action_space}")
+        spec = SequenceSpec(int(action_space.n), tokens_space(observation_space).shape[0], eos_id)
+        generator = AutoregressiveModel(spec, core, **core_arguments)
         self._has_mask = isinstance(observation_space, spaces.Dict)
         super().__init__(observation_space, generator.core.hidden_dim + generator.spec.vocab_size * self._has_mask)
         self.generator = generator
 
     def forward(self, observations: PyTorchObs) -> Tensor:
         """Token ids of any dtype, ``(B, T)``, to ``(B, H)``; dictionaries to ``(B, H + V)``."""
-        inputs_BS, length_B = prefix_inputs(tokens_of(observations), self.generator.spec.pad_id)
+        inputs_BS, length_B = prefix_inputs(tokens_of(observations), self.generator.spec)
         hidden_BSH = self.generator.core(inputs_BS)
         hidden_BH: Tensor = hidden_BSH[torch.arange(len(length_B), device=length_B.device), length_B]
         if not isinstance(observations, dict):
@@ -259,7 +260,7 @@ class _Heads(MlpExtractor):
 class _Softmax(nn.Module):
     """The generator's softmax layer (eq. 13.30), with an action mask where there is one."""
 
-    def __init__(self, generator: AutoregressivePolicy) -> None:
+    def __init__(self, generator: AutoregressiveModel) -> None:
         super().__init__()
         self.output = generator.output
 
@@ -276,10 +277,5 @@ class _Tokens(CategoricalDistribution):
     """
 
     def sample(self) -> Tensor:
-        sum_BV = self.distribution.probs.cumsum(dim=1)
-        total_B1 = sum_BV[:, -1:]
-        level_B1 = torch.rand_like(total_B1) * total_B1
-        # rounding must not lift the level to the total, above which there is no token
-        level_B1 = level_B1.minimum(total_B1.nextafter(torch.zeros_like(total_B1)))
-        # the first token whose sum is above the level, which one of probability 0 never is
-        return torch.searchsorted(sum_BV, level_B1, right=True).squeeze(1)
+        probability_BV = self.distribution.probs
+        return invert(probability_BV, torch.rand_like(probability_BV[:, :1]))[0].squeeze(1)

@@ -1,64 +1,23 @@
-"""Adapters between the tasks and Stable-Baselines3: the native vector environment, and the reading of observations.
+"""The native vector environment as a ``VecEnv`` of Stable-Baselines3.
 
-Dimensions: B episodes, T time, S tokens of the longest prefix and one, V vocabulary, E embedding, H features.
+Dimensions: B episodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
-import torch.nn.functional as F
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
-from torch import Tensor, nn
 
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 _FINAL = ("final_obs", "final_info")
 _PER_EPISODE = ("action_masks",)  # methods of the vector environment that answer with one row for each episode
-
-
-def tokens_of(observation: Any) -> Any:
-    """The tokens of an observation in either form: the array itself, or that of a dictionary."""
-    return observation["tokens"] if isinstance(observation, Mapping) else observation
-
-
-def tokens_space(space: spaces.Space[Any]) -> spaces.Box:
-    """The space of the tokens of an observation in either form, ``Box(0, V, (T,))``.
-
-    Raises:
-        ValueError: the space is not that of a sequence task.
-    """
-    tokens = space.spaces.get("tokens") if isinstance(space, spaces.Dict) else space
-    if not isinstance(tokens, spaces.Box) or len(tokens.shape) != 1:
-        raise ValueError(f"the observations must be Box(0, V, (T,)), or a Dict with that as 'tokens'; got {space}")
-    return tokens
-
-
-def prefix_inputs(tokens_BT: Tensor, pad_id: int) -> tuple[Tensor, Tensor]:
-    """What a causal network reads to know each prefix, and where it has read it.
-
-    Args:
-        tokens_BT: prefixes, padded with V; of any dtype, since Stable-Baselines3 turns observations into floats (which
-            hold whole numbers exactly up to 2^24).
-        pad_id: V.
-
-    Returns:
-        ``inputs_BS``, the start symbol V and the tokens as far as the longest prefix goes, and ``length_B``: entry
-        ``length_B[b]`` of the network's output has read all of prefix b and nothing after it.
-    """
-    tokens_BT = tokens_BT.long()
-    length_B = (tokens_BT != pad_id).sum(dim=1)
-    longest = int(length_B.max()) if len(length_B) else 0
-    return F.pad(tokens_BT[:, :longest], (1, 0), value=pad_id), length_B
 
 
 class SeqGANVecEnv(VecEnv):
@@ -167,79 +126,3 @@ def make_seqgan_vec_env(env_id: str = "SeqGAN-v0", n_envs: int = 64, **kwargs: A
     envs = gym.make_vec(env_id, num_envs=n_envs, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
     assert isinstance(envs, SeqGANVectorEnv)
     return VecMonitor(SeqGANVecEnv(envs))
-
-
-class PrefixExtractor(BaseFeaturesExtractor):
-    """Features of a prefix for the policies of Stable-Baselines3: an embedding, and what reads the tokens so far.
-
-    Args:
-        observation_space: ``Box(0, V, (T,))``, or a ``Dict`` with that as ``tokens``.
-        features_dim: size of the features, H.
-        embedding_dim: E.
-        encoder: ``"recurrent"``, a GRU, or ``"convolutional"``, causal convolutions over the whole prefix.
-
-    Raises:
-        ValueError: the space is not that of a sequence task, or the encoder is unknown.
-    """
-
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        features_dim: int = 64,
-        embedding_dim: int = 32,
-        encoder: str = "recurrent",
-    ) -> None:
-        if encoder not in ("recurrent", "convolutional"):
-            raise ValueError(f"encoder must be 'recurrent' or 'convolutional', got {encoder!r}")
-        space = tokens_space(observation_space)
-        super().__init__(observation_space, features_dim)
-        self.pad_id = int(space.high.max())
-        self.embedding = nn.Embedding(self.pad_id + 1, embedding_dim)
-        self.encoder: _Recurrent | _Convolutional
-        if encoder == "recurrent":
-            self.encoder = _Recurrent(embedding_dim, features_dim)
-        else:
-            self.encoder = _Convolutional(embedding_dim, features_dim, n_inputs=space.shape[0] + 1)
-
-    def forward(self, observations: PyTorchObs) -> Tensor:
-        """``(B, T)`` token ids of any dtype, or a dictionary of observations, to ``(B, H)``."""
-        inputs_BS, length_B = prefix_inputs(tokens_of(observations), self.pad_id)
-        features_BSH = self.encoder(self.embedding(inputs_BS))
-        features_BH: Tensor = features_BSH[torch.arange(len(length_B), device=length_B.device), length_B]
-        return features_BH
-
-
-class _Recurrent(nn.GRU):
-    """``(B, S, E)`` to ``(B, S, H)``."""
-
-    def __init__(self, embedding_dim: int, features_dim: int) -> None:
-        super().__init__(embedding_dim, features_dim, batch_first=True)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """The outputs alone."""
-        features_BSH: Tensor = super().forward(input, hx)[0]
-        return features_BSH
-
-
-class _Convolutional(nn.Module):
-    """``(B, S, E)`` to ``(B, S, H)``: causal convolutions of width 3, each with twice the dilation of the one before.
-
-    There are as many as it takes for the last output to see the first of ``n_inputs`` inputs (a temporal convolutional
-    network, arXiv 1803.01271).
-    """
-
-    def __init__(self, embedding_dim: int, features_dim: int, n_inputs: int) -> None:
-        super().__init__()
-        layers = [nn.Conv1d(embedding_dim, features_dim, 3)]
-        while 2 * sum(layer.dilation[0] for layer in layers) < n_inputs - 1:
-            layers.append(nn.Conv1d(features_dim, features_dim, 3, dilation=2 * layers[-1].dilation[0]))
-        self.layers = nn.ModuleList(layers)
-
-    def forward(self, embedded_BSE: Tensor) -> Tensor:
-        """Each layer after the first is added to what it reads."""
-        features_BHS = embedded_BSE.transpose(1, 2)
-        for i, layer in enumerate(self.layers):
-            assert isinstance(layer, nn.Conv1d)
-            new_BHS = F.relu(layer(F.pad(features_BHS, (2 * layer.dilation[0], 0))))
-            features_BHS = features_BHS + new_BHS if i else new_BHS
-        return features_BHS.transpose(1, 2)

@@ -14,22 +14,23 @@ import torch
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from agents.sb3 import tokens_of, tokens_space
-from seqgan_env.task import MAX_EXACT_SCORES
-from seqgan_env.tokens import SequenceSpec, Tokens
+from agents.sb3.features import tokens_of, tokens_space
+from agents.sb3.handle import TaskHandle
+from seqgan_env.scoring import MAX_EXACT_SCORES
+from seqgan_env.tokens import Tokens
 
 _BLOCK = 8  # sequences that cost not much more to score than one does
 
 
 class Relabelling(ReplayBuffer):
-    """What makes a replay buffer one that pays for complete sequences what ``env.score`` pays now.
+    """Mixin for a replay buffer that pays for complete sequences what ``env.score`` pays now.
 
     No reward that was stored is ever given out: a transition that ends an episode has the score of its sequence, any
     other one has 0, which is all that a task without shaping pays. Each distinct sequence is scored once under each
     version of the discriminator, and all that a batch needs in one call.
 
-    The buffer has to know the environment. ``DiscriminatorCallback`` tells it when learning begins; who learns without
-    that callback, or has loaded the buffer from a file, says ``model.replay_buffer.set_env(model.get_env())``.
+    The buffer has to know the environment. ``DiscriminatorCallback`` tells it when learning begins; without that
+    callback, or after loading the buffer from a file, call ``model.replay_buffer.set_env(model.get_env())``.
 
     ``VecNormalize`` may normalise rewards (they are normalised as they are given out), but not the tokens.
 
@@ -41,7 +42,7 @@ class Relabelling(ReplayBuffer):
         if optimize_memory_usage:
             raise ValueError("optimize_memory_usage must be False: it does not keep the complete sequences")
         super().__init__(*args, **kwargs)
-        self._env: VecEnv | None = None
+        self._handle: TaskHandle | None = None
         self._version: int | None = None  # that of the scores
         self._score_of: dict[bytes, float] = {}
         self._unscored: list[int] = []  # places of the storage that had an end when the version came, the newest last
@@ -56,18 +57,15 @@ class Relabelling(ReplayBuffer):
             ValueError: it is not a task of seqgan_env, is of other sequences, or is shaped: it then pays before the
                 end of a sequence too, and what it pays there is not in ``score``.
         """
-        try:
-            config = env.get_attr("task_config", indices=[0])[0]
-            spec: SequenceSpec = env.get_attr("sequence_spec", indices=[0])[0]
-        except AttributeError as error:
-            raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
-        if (shaping := getattr(config, "shaping", "none")) != "none":
-            raise ValueError(f"relabelling needs shaping 'none', the environment has {shaping!r}")
+        handle = TaskHandle(env)
+        spec = handle.spec
+        if handle.config.is_shaped:
+            raise ValueError(f"relabelling needs shaping 'none', the environment has {handle.config.shaping!r}")
         space = tokens_space(self.observation_space)
         if space.shape != (spec.max_length,) or space.high.max() != spec.pad_id:
             raise ValueError(f"the buffer holds sequences of {space}, the environment has {spec}")
         # the version of another environment says nothing about this one's
-        self._env, self._version, self._score_of = env, None, {}
+        self._handle, self._version, self._score_of = handle, None, {}
 
     def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
         """Store a transition of each environment.
@@ -92,13 +90,13 @@ class Relabelling(ReplayBuffer):
         return samples._replace(rewards=self.to_torch(self._normalize_reward(reward_B1, env)))
 
     def _current_scores(self, tokens_MT: Tokens) -> list[float]:
-        """What the environment pays now for complete sequences, shape ``(M,)``."""
-        if self._env is None:
+        """The present rewards of complete sequences, shape ``(M,)``."""
+        if self._handle is None:
             raise ValueError(
                 "the buffer must know the environment: learn with DiscriminatorCallback, "
                 "or call model.replay_buffer.set_env(model.get_env())"
             )
-        version = self._env.get_attr("discriminator_version", indices=[0])[0]
+        version = self._handle.version
         if version != self._version:
             self._version, self._score_of = version, {}
             self._unscored = np.flatnonzero(self._ended()).tolist()
@@ -108,7 +106,7 @@ class Relabelling(ReplayBuffer):
             self._fill_block(new)
             rows = np.stack(list(new.values()))
             parts = [
-                self._env.env_method("score", rows[start : start + MAX_EXACT_SCORES], indices=[0])[0]
+                self._handle.score(rows[start : start + MAX_EXACT_SCORES])
                 for start in range(0, len(rows), MAX_EXACT_SCORES)
             ]
             self._score_of.update(zip(new, np.concatenate(parts).tolist(), strict=True))
@@ -130,7 +128,7 @@ class Relabelling(ReplayBuffer):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the environment, and without what it has scored."""
-        return {**self.__dict__, "_env": None, "_score_of": {}}
+        return {**self.__dict__, "_handle": None, "_score_of": {}}
 
 
 class RelabellingReplayBuffer(Relabelling):

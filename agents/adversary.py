@@ -1,0 +1,119 @@
+"""The discriminator's side of the game: one round is to draw negatives, fit, measure, and give the weights away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from seqgan_env.checks import check_positive, check_whole_number
+from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
+from seqgan_env.seeding import derived_seed
+from seqgan_env.tokens import Tokens
+
+Push = Callable[[Discriminator], None]
+"""Gives the discriminator's current weights to the environments that pay with them."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A model that can draw whole sequences in batch, as ``SeqGAN`` can."""
+
+    def sample(self, n: int, *, seed: int = 0) -> Tokens:
+        """Draw ``n`` complete sequences, shape ``(n, T)``."""
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    """The settings of a round.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    n_generated: int = 1024
+    """Negatives of one training."""
+    n_epochs: int = 1
+    """Passes over them."""
+    batch_size: int = 64
+    """Sequences of each kind in an update."""
+    learning_rate: float = 1e-4
+    """Step size of Adam."""
+    n_held_out: int = 512
+    """Held-out real sequences, and fresh negatives where the model is a ``Sampler``, on which the discriminator is
+    measured after each training; 0 measures nothing."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_generated", "n_epochs", "batch_size"):
+            check_whole_number(name, getattr(self, name), 1)
+        check_whole_number("n_held_out", self.n_held_out, 0)
+        check_positive("learning_rate", self.learning_rate)
+
+
+class Adversary:
+    """A discriminator's trainer, the real sequences it learns from, and the settings of a round.
+
+    Args:
+        trainer: the discriminator with its optimiser.
+        real: the training set of real sequences, shape ``(n, T)``.
+        held_out: real sequences to measure on, shape ``(m, T)``.
+        config: the settings; None is the defaults. The step size is the trainer's.
+        seed: of the negatives.
+        push: called after each round.
+    """
+
+    def __init__(
+        self,
+        trainer: DiscriminatorTrainer,
+        real: Tokens,
+        held_out: Tokens,
+        config: RoundConfig | None = None,
+        *,
+        seed: int = 0,
+        push: Push = lambda discriminator: None,
+    ) -> None:
+        self.trainer = trainer
+        self.real = real
+        self.held_out = held_out
+        self.config = RoundConfig() if config is None else config
+        self.seed = seed
+        self.push = push
+
+    def round(self, negatives: Sampler | Tokens) -> dict[str, float]:
+        """Train once, and give the weights away.
+
+        Args:
+            negatives: a model to draw fresh ones from, or sequences, the newest last.
+
+        Returns:
+            ``loss`` and, with held-out sequences, ``accuracy`` and ``log_loss`` on those.
+
+        Raises:
+            ValueError: there are no negatives.
+        """
+        n_held_out = self.config.n_held_out
+        if isinstance(negatives, np.ndarray):
+            if not len(negatives):
+                raise ValueError("a training needs negatives, and no episode has finished yet")
+            generated, n_held_out = negatives, min(n_held_out, len(negatives) // 5)
+        else:
+            seed = derived_seed(self.seed, "negatives", self.trainer.n_updates)
+            generated = negatives.sample(self.config.n_generated + n_held_out, seed=seed)
+        # hold out the newest: earlier rounds cannot have seen them
+        generated, fresh = np.split(generated, [len(generated) - n_held_out])
+        loss = self.trainer.fit(self.real, generated, n_epochs=self.config.n_epochs, batch_size=self.config.batch_size)
+        scores = {"loss": loss}
+        if n_held_out:
+            scores |= self.trainer.evaluate(self.held_out[:n_held_out], fresh)
+        self.push(self.trainer.discriminator)
+        return scores
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state that ``load_state_dict`` restores."""
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+        self.trainer.load_state_dict(state)

@@ -1,0 +1,89 @@
+"""Collecting whole episodes by quota.
+
+Dimensions: B episodes or environments, T time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from seqgan_env.autoregressive import AutoregressiveModel
+
+
+class Episodes(NamedTuple):
+    """The complete episodes of one collection."""
+
+    tokens_BT: Tensor
+    """The complete sequences."""
+    chosen_BT: Tensor
+    """The tokens that the policy chose (not padding, not a prefix that the reset gave), boolean."""
+    reward_B: Tensor
+    """The terminal rewards, float64."""
+
+
+def collect_episodes(
+    env: VecEnv,
+    generator: AutoregressiveModel,
+    n_episodes: int,
+    rng: torch.Generator,
+    on_step: Callable[[dict[str, Any]], bool],
+) -> Episodes | None:
+    """Play whole episodes from their start, an equal share in each environment.
+
+    Taking the first episodes to end would favour short ones; each environment therefore has a quota, and one that has
+    met it is stepped along without being looked at.
+
+    Args:
+        env: of a sequence task.
+        generator: chooses the tokens.
+        n_episodes: how many.
+        rng: where the randomness comes from, on the generator's device.
+        on_step: called after each step with ``actions``, ``rewards``, ``dones`` and ``infos``; False stops.
+
+    Returns:
+        The episodes, or None if ``on_step`` asked to stop.
+    """
+    spec, device = generator.spec, generator.device
+    observations = env.reset()
+    assert isinstance(observations, np.ndarray)
+    start_B = spec.lengths(observations)
+    with torch.no_grad():
+        state = generator.read(torch.from_numpy(observations).to(device))
+    quota_B = np.full(env.num_envs, n_episodes // env.num_envs)
+    quota_B[: n_episodes % env.num_envs] += 1
+    tokens, starts, rewards = [], [], []
+    while quota_B.any():
+        with torch.no_grad():
+            action_B = generator.choose(state, rng).cpu().numpy()
+        if spec.eos_id is not None and spec.vocab_size > 1:
+            # an idle environment must not end episode after episode: each would be scored for nothing
+            idle = (quota_B == 0) & (action_B == spec.eos_id)
+            action_B[idle] = (spec.eos_id + 1) % spec.vocab_size
+        new_observations, reward_B, done_B, infos = env.step(action_B)
+        if not on_step({"actions": action_B, "rewards": reward_B, "dones": done_B, "infos": infos}):
+            return None
+        for b in np.flatnonzero(done_B & (quota_B > 0)):
+            tokens.append(infos[b]["terminal_observation"])
+            starts.append(start_B[b])
+            rewards.append(float(reward_B[b]))
+        quota_B = quota_B - (done_B & (quota_B > 0))
+        with torch.no_grad():
+            state = generator.step(torch.from_numpy(action_B).to(device), state)
+            if done_B.any() and quota_B.any():
+                assert isinstance(new_observations, np.ndarray)
+                start_B[done_B] = spec.lengths(new_observations[done_B])
+                fresh = generator.read(torch.from_numpy(new_observations[done_B]).to(device))
+                done = torch.from_numpy(done_B).to(device)
+                for part, new in zip(state, fresh, strict=True):
+                    part[done] = new
+    tokens_BT = torch.from_numpy(np.stack(tokens)).to(device)
+    start_B1 = torch.from_numpy(np.stack(starts)).to(device)[:, None]
+    position_T = torch.arange(spec.max_length, device=device)
+    chosen_BT = spec.is_token(tokens_BT) & (position_T >= start_B1)
+    return Episodes(tokens_BT, chosen_BT, torch.tensor(rewards, dtype=torch.float64, device=device))

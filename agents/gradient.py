@@ -1,0 +1,122 @@
+"""The estimate of the gradient of J (eq. 13.44): from episodes to action values, to advantages, to a loss.
+
+Dimensions: B sequences, T time, H hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from agents.baselines import BASELINES, advantages, root_mean_square
+from agents.collection import Episodes
+from agents.losses import last_step_loss, policy_gradient_factors
+from agents.monte_carlo import LastStep, Score, action_values, last_step
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.checks import check_choice, check_whole_number
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """The choices of ``estimate_gradient``.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    n_completions: int = 16
+    """N, Monte Carlo completions of each prefix."""
+    baseline: str = "prefix"
+    """none, batch, step, prefix or learned: what is subtracted from the action values."""
+    normalize_advantage: bool = True
+    """Divide the advantages by their root mean square."""
+    stratified: bool = False
+    """Draw the first tokens of a prefix's completions from equal parts of their distribution."""
+    exact_last_step: bool = False
+    """Take the sums over the last token exactly, at the cost of V scores an episode."""
+
+    def __post_init__(self) -> None:
+        check_whole_number("n_completions", self.n_completions, 1)
+        check_choice("baseline", self.baseline, BASELINES)
+
+
+class Estimate(NamedTuple):
+    """An estimate of the gradient, as the loss that has it."""
+
+    loss: Tensor
+    """Its gradient estimates ``-grad J`` (eq. 13.44), over a positive scale where advantages are normalised."""
+    q_BT: Tensor
+    """The action values, float64."""
+    log_prob_BT: Tensor
+    """The log-probability of each token, nats."""
+
+
+def estimate_gradient(
+    generator: AutoregressiveModel,
+    episodes: Episodes,
+    score: Score,
+    config: EstimatorConfig,
+    rng: torch.Generator | None = None,
+) -> Estimate:
+    """Estimate the gradient of J from the episodes of a collection; nothing changes.
+
+    Args:
+        generator: as it was when it played the episodes.
+        episodes: the episodes.
+        score: gives the rewards of complete sequences.
+        config: how.
+        rng: where the completions' randomness comes from; None is torch's global generator.
+    """
+    tokens_BT, _, reward_B = episodes
+    last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
+    q_BT = action_values(
+        generator,
+        tokens_BT,
+        reward_B,
+        score,
+        n_completions=config.n_completions,
+        rng=rng,
+        stratified=config.stratified,
+        last=last,
+    )
+    return policy_loss(generator, episodes, q_BT, config, last)
+
+
+def policy_loss(
+    generator: AutoregressiveModel,
+    episodes: Episodes,
+    q_BT: Tensor,
+    config: EstimatorConfig,
+    last: LastStep | None = None,
+) -> Estimate:
+    """The estimate that action values make.
+
+    Args:
+        generator: as it was when it played the episodes.
+        episodes: the episodes.
+        q_BT: the action values, float64.
+        config: how.
+        last: all values of the last step, where its sums are taken exactly.
+    """
+    tokens_BT, chosen_BT, _ = episodes
+    features_BTH = None
+    if config.baseline == "learned":
+        with torch.no_grad():
+            features_BTH = generator.hidden(tokens_BT)
+    advantage_BT = advantages(q_BT, chosen_BT, config.baseline, features_BTH)
+    scale = root_mean_square(advantage_BT, chosen_BT) if config.normalize_advantage else torch.ones_like(q_BT[0, 0])
+    sampled_BT = chosen_BT
+    if last is not None:
+        sampled_BT = chosen_BT.clone()
+        sampled_BT[last.sequence_M, -1] = False
+    generator.train()
+    factor_BT = policy_gradient_factors(advantage_BT / scale, sampled_BT)
+    total, log_prob_BT = generator.weighted_log_prob(tokens_BT, factor_BT)
+    generator.eval()
+    loss = -total
+    if last is not None:
+        loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
+    return Estimate(loss, q_BT, log_prob_BT)

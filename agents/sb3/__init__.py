@@ -1,0 +1,1 @@
+"""The tasks and the generator at home in Stable-Baselines3: environments, features, policies, replay."""

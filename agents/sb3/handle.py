@@ -1,0 +1,123 @@
+"""The task behind an environment of Stable-Baselines3, in this process or in others."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+from torch import Tensor
+
+from seqgan_env.device import resolve_device
+from seqgan_env.discriminators import Discriminator, build_discriminator
+from seqgan_env.scoring import Weights
+from seqgan_env.task import Task, TaskConfig
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+
+class TaskHandle:
+    """The task of a ``VecEnv``, whatever wraps it: questions to it, and changes of it.
+
+    Args:
+        env: the environment.
+
+    Raises:
+        ValueError: it is not a task of seqgan_env.
+    """
+
+    def __init__(self, env: VecEnv) -> None:
+        self._env = env
+        try:
+            self.spec: SequenceSpec = self._get("sequence_spec")
+            self.config: TaskConfig = self._get("task_config")
+        except AttributeError as error:
+            raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
+
+    @property
+    def local_task(self) -> Task | None:
+        """The task itself, if the first environment lives in this process."""
+        return self._get("task") if self._get("process_id") == os.getpid() else None
+
+    @property
+    def version(self) -> int:
+        """The discriminator's version in the first environment."""
+        return int(self._get("discriminator_version"))
+
+    @property
+    def newest_version(self) -> int:
+        """The highest version that an environment carries."""
+        return max(map(int, self._env.get_attr("discriminator_version")))
+
+    @property
+    def real_sequences(self) -> Tokens:
+        """The training set of real sequences, shape ``(n_real, T)``."""
+        tokens_BT: Tokens = self._get("real_sequences")
+        return tokens_BT
+
+    @property
+    def held_out_sequences(self) -> Tokens:
+        """Real sequences that nothing is trained on, shape ``(n_held_out, T)``."""
+        tokens_BT: Tokens = self._get("held_out_sequences")
+        return tokens_BT
+
+    def score(self, tokens_BT: Tokens) -> np.ndarray:
+        """The rewards of complete sequences, float64, shape ``(B,)``."""
+        reward_B: np.ndarray = self._call("score", tokens_BT)
+        return reward_B
+
+    def score_tensor(self, tokens_BT: Tensor) -> Tensor:
+        """``score`` of a tensor; in this process nothing leaves a device that would have to be waited for."""
+        if tokens_BT.device.type != "cpu" and (task := self.local_task) is not None:
+            return task.scoring.score_tensor(tokens_BT)
+        return torch.from_numpy(self.score(tokens_BT.cpu().numpy()))
+
+    def copy_discriminator(self) -> Discriminator:
+        """A discriminator with the settings of the task and the weights that the first environment has."""
+        config = self.config
+        copy = build_discriminator(
+            config.discriminator, self.spec, seed=config.discriminator_seed, kwargs=config.discriminator_kwargs
+        )
+        copy.load_weights({name: torch.tensor(array) for name, array in self._call("discriminator_weights").items()})
+        return copy.to(resolve_device(config.device))
+
+    def has(self, discriminator: Discriminator) -> bool:
+        """Whether the first environment pays with this very object."""
+        task = self.local_task
+        return task is not None and task.scoring.discriminator is discriminator
+
+    def push(self, discriminator: Discriminator, version: int) -> None:
+        """Give a discriminator's weights to every environment, under a version."""
+        state = discriminator.state_dict()
+        weights: Weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+        self._env.env_method("load_discriminator", weights, version)
+
+    def _get(self, name: str) -> Any:
+        return self._env.get_attr(name, indices=[0])[0]
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        return self._env.env_method(method, *arguments, indices=[0])[0]
+
+
+def handle_for_planning(env: VecEnv) -> TaskHandle:
+    """The task of an environment whose episodes a generator's completions can stand for.
+
+    Raises:
+        ValueError: it is another environment, or its task is paid or constrained in a way that completions are not.
+    """
+    handle = TaskHandle(env)
+    normalizer = unwrap_vec_normalize(env)
+    if normalizer is not None and (normalizer.norm_obs or normalizer.norm_reward):
+        # the completions are scored by the task itself, and tokens are names
+        raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
+    config = handle.config
+    # the completions of its estimate are drawn from the whole softmax, and paid at the end
+    for what, is_so in (
+        ("observations as tokens", config.observation != "tokens"),
+        ("a task without shaping", config.is_shaped),
+        ("a task without constraints", config.is_constrained),
+    ):
+        if is_so:
+            raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")
+    return handle
