@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
-from agents.config import EXACT_REWARD, TrainConfig
-from agents.presets import PRESETS, get_preset, preset_for
+from agents.runs.config import RunConfig
+from agents.runs.flags import default_config, run_flags, to_config
+from agents.runs.presets import PRESETS
 
 DEMO_REWARDS: dict[str, dict[str, Any]] = {
     "log_d": {},
     "constant": {},
-    EXACT_REWARD: {"n_episodes": 256, "learning_rate": 3e-3, "final_learning_rate": 3e-4},
+    "exact_log_ratio": {"n_episodes": 256, "learning_rate": 3e-3, "final_learning_rate": 3e-4},
 }
-"""The demo's rewards, each with the settings of its own. The exact reward bears larger steps, which with log D would
-follow the discriminator's errors."""
+"""The demo's rewards, each with settings of the agent. The exact reward tolerates a larger learning rate, which with
+log D would follow the discriminator's errors."""
 
-T = TypeVar("T")
-_Flat = Annotated[T, tyro.conf.arg(name="")]
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+def demo_runs(seed: int = 0, base: RunConfig = PRESETS["grammar"]) -> dict[str, RunConfig]:
+    """The runs of the demo by reward.
+
+    Args:
+        seed: everything random follows it.
+        base: the settings that they share.
+    """
+    return {
+        reward: dataclasses.replace(
+            base,
+            seed=seed,
+            task=dataclasses.replace(base.task, reward=reward),
+            agent=dataclasses.replace(base.agent, **own),
+        )
+        for reward, own in DEMO_REWARDS.items()
+    }
 
 
 @dataclass(frozen=True)
 class Train:
     """Train a generator and a discriminator, and write a report."""
 
-    config: _Flat[TrainConfig]
     preset: str | None = None
-    """Where settings that are not given come from: grammar, small, paper or text; by default what suits the source."""
+    """The settings that no flag gives: grammar, small, paper or text; by default those that suit the source."""
     out: Path | None = None
     """The run's folder; by default runs/SOURCE-REWARD-SEED."""
     resume: bool = False
@@ -44,17 +59,17 @@ class Train:
     start_from: Path | None = None
     """A run whose maximum-likelihood phase this one shares."""
 
-    def run(self) -> None:
+    def run(self, config: RunConfig) -> None:
         """Train, print a table, say where the report is."""
-        from agents.experiment import REPORT, Experiment
-        from agents.report import rich_table, summary
+        from agents.runs.experiment import Experiment
+        from agents.runs.report import rich_table, summary
 
-        config = self.config
-        name = f"{Path(config.source).stem}-{config.reward}-{config.seed}"
-        out = self.out or Path("runs") / name
-        records = Experiment(config, out, resume=self.resume, start_from=self.start_from).run()
-        _console().print(rich_table(summary({config.reward: records}), f"SeqGAN on {Path(config.source).name}"))
-        print(f"report: {out / REPORT}")
+        source = Path(config.task.source)
+        out = self.out or Path("runs") / f"{source.stem}-{config.task.reward}-{config.seed}"
+        experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from)
+        records = experiment.run()
+        _console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
+        print(f"report: {experiment.folder.report}")
 
 
 @dataclass(frozen=True)
@@ -71,21 +86,25 @@ class Demo:
 
     def run(self) -> None:
         """Train, print a table and some sentences, say where the report is."""
-        from agents.experiment import REPORT, SAMPLES, compare
-        from agents.report import rich_table, summary, write_comparison
+        from agents.runs.experiment import compare
+        from agents.runs.folder import RunFolder
+        from agents.runs.report import rich_table, summary, write_comparison
 
-        config = dataclasses.replace(PRESETS["grammar"], seed=self.seed)
-        records = compare(config, DEMO_REWARDS, self.out)
+        runs = demo_runs(self.seed)
+        labels = {reward: config.label for reward, config in runs.items()}
+        records = {labels[reward]: own for reward, own in compare(runs, self.out).items()}
         samples = {
-            reward: (self.out / reward / SAMPLES).read_text(encoding="utf-8").splitlines()[:20] for reward in records
+            label: RunFolder(self.out / reward).samples.read_text(encoding="utf-8").splitlines()[:20]
+            for reward, label in labels.items()
         }
-        write_comparison(self.out / REPORT, config, records, samples)
+        report = RunFolder(self.out).report
+        write_comparison(report, runs["log_d"], records, samples)
         console = _console()
         console.print(rich_table(summary(records), "SeqGAN on the embedded grammar"))
         console.print("\nSentences after training with log D:")
-        for line in samples["log_d"][:8]:
+        for line in samples[labels["log_d"]][:8]:
             console.print(f"  {line}", highlight=False, markup=False)
-        print(f"\nreport: {self.out / REPORT}")
+        print(f"\nreport: {report}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ class Sample:
     run_folder: _Run
     """The folder of a run."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10
-    """How many."""
+    """Number of sequences."""
     temperature: float = 1.0
     """Below 1 likelier and less diverse, above 1 the contrary."""
     top_k: int | None = None
@@ -111,7 +130,7 @@ class Sample:
 
     def run(self) -> None:
         """Sample and print."""
-        from agents.experiment import load_generator
+        from agents.runs.sample import load_generator
 
         for line in load_generator(self.run_folder, self.device).texts(
             self.n,
@@ -137,7 +156,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate and print."""
-        from agents.experiment import evaluate_run
+        from agents.runs.evaluation import evaluate_run
 
         print(json.dumps(evaluate_run(self.run_folder, self.n, self.temperature), indent=2))
 
@@ -148,27 +167,28 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=110)
 
 
-def _command(argv: Sequence[str]) -> Train | Demo | Sample | Evaluate:
-    """Parse the command line; the flags' defaults are those of the preset or, on resuming, the run's own settings."""
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--source")
-    early.add_argument("--preset")
-    early.add_argument("--out", type=Path)
-    early.add_argument("--resume", action="store_true")
-    default = PRESETS["grammar"]
-    if list(argv[:1]) == ["train"] and not {"-h", "--help"} & set(argv):
-        given, _ = early.parse_known_args(list(argv[1:]))
-        if given.resume and given.out is not None:
-            default = TrainConfig.load(given.out / "config.json") if given.out.exists() else default
-        elif given.preset is not None or given.source is not None:
-            default = get_preset(given.preset if given.preset is not None else preset_for(given.source))
+def _run(argv: Sequence[str]) -> None:
+    """Parse the command line and do what it says."""
+    default = default_config(argv[1:]) if list(argv[:1]) == ["train"] else PRESETS["grammar"]
+    flags = run_flags(default)
+    train = dataclasses.make_dataclass(
+        "TrainFlags",
+        [("config", Annotated[type(flags), tyro.conf.arg(name="")], dataclasses.field(default=flags))],
+        bases=(Train,),
+        frozen=True,
+    )
+    train.__doc__ = Train.__doc__
     commands = (
-        Annotated[Train, tyro.conf.subcommand("train", default=Train(default))]
+        Annotated[train, tyro.conf.subcommand("train")]  # type: ignore[valid-type]
         | Annotated[Sample, tyro.conf.subcommand("sample")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
-    return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+    command: Any = tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+    if isinstance(command, Train):
+        command.run(to_config(command.config, default))  # type: ignore[attr-defined]
+    else:
+        command.run()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -182,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        _command(argv).run()
+        _run(argv)
     except (ValueError, OSError) as error:
         print(f"seqgan: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

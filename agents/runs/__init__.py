@@ -1,0 +1,1 @@
+"""Whole runs: their settings, phases, measurements, files and reports."""

@@ -1,0 +1,287 @@
+"""The settings of a run: frozen dataclasses, one for each part, complete at construction."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agents.adversary import RoundConfig
+from agents.gradient import EstimatorConfig
+from agents.pretraining import LikelihoodConfig
+from seqgan_env.autoregressive import CORES
+from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
+from seqgan_env.device import resolve_device
+from seqgan_env.discriminators import DISCRIMINATORS
+from seqgan_env.rewards import REWARDS
+from seqgan_env.task import TaskConfig
+
+PRECISIONS = ("highest", "high", "medium")
+"""The precisions of ``torch.set_float32_matmul_precision``."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The generator.
+
+    Raises:
+        ValueError: an unknown core, or an argument that it does not take or that is out of range.
+    """
+
+    core: str = "lstm"
+    """The network: a key of ``seqgan_env.autoregressive.CORES``."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the core's own settings."""
+
+    def __post_init__(self) -> None:
+        settings = build_config(CORES.lookup(self.core).Config, self.kwargs, f"core {self.core!r}")
+        object.__setattr__(self, "kwargs", dataclasses.asdict(settings))  # complete, so that equal ones are equal
+
+
+@dataclass(frozen=True)
+class PretrainingConfig(LikelihoodConfig):
+    """Maximum likelihood, until the validation likelihood stops rising.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    n_epochs: int = 40
+    """At most so many epochs."""
+    patience: int = 5
+    """Epochs without a better validation likelihood before it stops; the best epoch is kept."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("n_epochs", self.n_epochs, 0)
+        check_whole_number("patience", self.patience, 1)
+
+
+@dataclass(frozen=True)
+class AdversaryConfig(RoundConfig):
+    """The discriminator's training, before the game and in it.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    n_generated: int = 2048
+    """Negatives of one training."""
+    n_held_out: int = 0
+    """Held-out sequences that each round measures on; a run's evaluations measure the discriminator anyway."""
+    n_rounds: int = 10
+    """Rounds of the discriminator's pretraining, each on fresh negatives."""
+    every_n_episodes: int = 64
+    """Episodes of the game between two rounds."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("n_rounds", self.n_rounds, 0)
+        check_whole_number("every_n_episodes", self.every_n_episodes, 1)
+
+
+@dataclass(frozen=True)
+class AgentConfig(EstimatorConfig):
+    """The policy gradient.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    n_updates: int = 100
+    """Policy-gradient updates."""
+    n_episodes: int = 64
+    """B, episodes in an update."""
+    learning_rate: float = 1e-3
+    """Step size."""
+    final_learning_rate: float | None = None
+    """The step size falls linearly to this at the last update; None keeps it as it is."""
+    max_grad_norm: float = 5.0
+    """The gradient is scaled down to this norm."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("n_updates", self.n_updates, 0)
+        check_whole_number("n_episodes", self.n_episodes, 1)
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("max_grad_norm", self.max_grad_norm)
+        if self.final_learning_rate is not None:
+            check_positive("final_learning_rate", self.final_learning_rate)
+
+    @property
+    def estimator(self) -> dict[str, Any]:
+        """The arguments of ``SeqGAN`` that are fields of ``EstimatorConfig``."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(EstimatorConfig)}
+
+    def step_size(self, n_updates: int) -> float:
+        """The step size of the update after ``n_updates`` others."""
+        if self.final_learning_rate is None:
+            return self.learning_rate
+        done = min(1.0, n_updates / max(1, self.n_updates - 1))
+        return self.learning_rate + done * (self.final_learning_rate - self.learning_rate)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The measurements.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    every: int = 10
+    """Updates between two evaluations; a checkpoint is written at each."""
+    n: int = 2_000
+    """Sequences in an evaluation, of each kind."""
+
+    def __post_init__(self) -> None:
+        check_whole_number("every", self.every, 1)
+        check_whole_number("n", self.n, 1)
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """The machine's part.
+
+    Raises:
+        ValueError: a value is out of range, or there is no such device.
+    """
+
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
+    n_threads: int | None = None
+    """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several, and on a machine
+    that others use too they are far slower."""
+    matmul_precision: str | None = None
+    """highest, high or medium: what torch.set_float32_matmul_precision allows matrix products. "high" is TF32 on a GPU
+    that has it, "medium" also lets the cnn score in bfloat16 on a CPU, which is faster on one with instructions for it.
+    None leaves it to torch: single precision everywhere."""
+
+    def __post_init__(self) -> None:
+        if self.n_threads is not None:
+            check_whole_number("n_threads", self.n_threads, 1)
+        check_choice("matmul_precision", self.matmul_precision, (None, *PRECISIONS))
+        resolve_device(self.device)
+
+
+_GRAMMAR = TaskConfig(source="grammar")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides the result of ``seqgan train``.
+
+    The same settings and seed give the same run on the same machine.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+
+    task: TaskConfig = _GRAMMAR
+    """The real sequences, the discriminator and the reward; its device and discriminator's seed are the run's."""
+    generator: GeneratorConfig = GeneratorConfig()
+    """The generator."""
+    pretraining: PretrainingConfig = PretrainingConfig()
+    """Maximum likelihood."""
+    adversary: AdversaryConfig = AdversaryConfig()
+    """The discriminator's training."""
+    agent: AgentConfig = AgentConfig()
+    """The policy gradient."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """The measurements."""
+    runtime: RuntimeConfig = RuntimeConfig()
+    """The machine's part."""
+    seed: int = 0
+    """Everything random follows it."""
+
+    def __post_init__(self) -> None:
+        check_whole_number("seed", self.seed, 0)
+        if self.task.n_held_out < 2:
+            raise ValueError(f"n_held_out must be at least 2, got {self.task.n_held_out}")
+        for name, of_run in (("device", "runtime.device"), ("discriminator_seed", "seed")):
+            default = getattr(TaskConfig, name)
+            if getattr(self.task, name) != default:
+                raise ValueError(f"a run's {name} is its {of_run}; leave that of the task at {default!r}")
+        for name in ("shaping", "allowed_next"):
+            if callable(getattr(self.task, name)):
+                raise ValueError(f"a run's {name} must be given by its name, 'module:function'")
+        object.__setattr__(self, "task", _with_all_settings(self.task))
+
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """The arguments of the environment."""
+        return {**self.task.kwargs, "device": self.runtime.device, "discriminator_seed": self.seed}
+
+    @property
+    def label(self) -> str:
+        """The reward's name in tables and pictures."""
+        return REWARDS.lookup(self.task.reward).label
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether the reward needs a discriminator that is trained."""
+        return REWARDS.lookup(self.task.reward).discriminator == "trained"
+
+    @property
+    def of_pretraining(self) -> tuple[Any, ...]:
+        """The parts that the phase of maximum likelihood depends on."""
+        return self.task.source_config, self.generator, self.pretraining, self.evaluation, self.seed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON has them."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The settings from ``to_dict``.
+
+        Raises:
+            ValueError: a field is unknown, missing or out of range.
+        """
+        parts: dict[str, Any] = dict(values)
+        fields = {each.name: type(each.default) for each in dataclasses.fields(cls)}
+        _check_names("a run", parts, fields)
+        for name, kind in fields.items():
+            if dataclasses.is_dataclass(kind):
+                _check_names(name, parts[name], {each.name: None for each in dataclasses.fields(kind)})
+                parts[name] = kind(**parts[name])
+        return cls(**parts)
+
+    def save(self, path: Path) -> None:
+        """Write ``config.json``."""
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> RunConfig:
+        """Read ``config.json``.
+
+        Raises:
+            ValueError: it is missing, damaged, or has fields that are unknown or out of range.
+        """
+        try:
+            values = json.loads(path.read_text())
+            if not isinstance(values, dict):
+                raise ValueError(f"it holds a {type(values).__name__}")
+            return cls.from_dict(values)
+        except (OSError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a readable configuration: {error}") from error
+
+
+def _with_all_settings(task: TaskConfig) -> TaskConfig:
+    """The task with every setting of its discriminator written out, so that equal tasks are equal."""
+    if task.discriminator not in DISCRIMINATORS:
+        return task
+    kind = DISCRIMINATORS[task.discriminator].kind
+    settings = build_config(kind.Config, task.discriminator_kwargs, f"discriminator {task.discriminator!r}")
+    plain = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return dataclasses.replace(task, discriminator_kwargs=plain)
+
+
+def _check_names(what: str, values: Any, fields: Mapping[str, Any]) -> None:
+    if not isinstance(values, Mapping) or set(values) != set(fields):
+        names = sorted(set(values) ^ set(fields)) if isinstance(values, Mapping) else [repr(values)]
+        raise ValueError(f"{what} has unknown or missing fields, as of another version: {', '.join(names)}")

@@ -1,0 +1,132 @@
+"""Measuring a generator, and the discriminators around it, on fresh samples and on held-out real sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.agent_file import generator_weights
+from agents.runs.config import RunConfig
+from agents.runs.folder import Record, RunFolder
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.checks import check_positive, check_whole_number
+from seqgan_env.device import resolve_device
+from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
+from seqgan_env.metrics import EvaluationBatch, measure
+from seqgan_env.seeding import derived_seed
+from seqgan_env.sources import KnownSource
+from seqgan_env.task import Task, TaskConfig
+from seqgan_env.tokens import Tokens
+
+
+def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
+    """The held-out sequences as one half to choose by (validation, at most n) and another to report (test)."""
+    half = len(task.held_out_sequences) // 2
+    return task.held_out_sequences[: max(1, half)][:n], task.held_out_sequences[half:]
+
+
+class Evaluator:
+    """Measures one generator.
+
+    Args:
+        task: the real sequences.
+        generator: the generator.
+        n: sequences of each kind in an evaluation.
+        seed: of the samples.
+        trained: the trained discriminator, if there is one.
+    """
+
+    def __init__(
+        self, task: Task, generator: AutoregressiveModel, n: int, seed: int, trained: Discriminator | None = None
+    ) -> None:
+        self.generator = generator
+        self.source = task.source
+        self.n = n
+        self.seed = seed
+        self.validation, self.test = split_held_out(task, n)
+        self.optimal = (
+            OptimalDiscriminator(task.spec, task.source.log_prob, generator.sequence_log_prob)
+            if isinstance(task.source, KnownSource)
+            else None
+        )
+        """The best possible discriminator for the generator as it is, where the source's likelihood is known."""
+        found = {"trained": trained, "optimal": self.optimal}
+        self._discriminators: Mapping[str, Discriminator] = {k: d for k, d in found.items() if d is not None}
+
+    def validation_nll(self) -> float:
+        """The negative log-likelihood of the validation set, nats per token."""
+        log_prob_B = self.generator.sequence_log_prob(self.validation)
+        return float(-log_prob_B.sum() / self.generator.spec.lengths(self.validation).sum())
+
+    def measure(self, key: str = "evaluate", temperature: float = 1.0, n: int | None = None) -> Record:
+        """All metrics that apply.
+
+        Args:
+            key: chooses the samples.
+            temperature: of the generator; at another one than 1 no discriminator is measured.
+            n: sequences of each kind; None is the evaluator's own.
+        """
+        seed = derived_seed(self.seed, "evaluation", key)
+        test = self.test[: n or self.n]
+        return measure(
+            EvaluationBatch(
+                source=self.source,
+                test_BT=test,
+                generated_BT=self.generator.draw(n or self.n, seed=seed, temperature=temperature),
+                log_prob=lambda tokens: self.generator.sequence_log_prob(tokens, temperature),
+                discriminators=self._discriminators if temperature == 1.0 else {},
+                source_test_B=None if self._source_test_B is None else self._source_test_B[: len(test)],
+            )
+        )
+
+    @cached_property
+    def _source_test_B(self) -> npt.NDArray[np.float64] | None:
+        """The source's log-probability of the test set, which stays the same."""
+        return self.source.log_prob(self.test) if isinstance(self.source, KnownSource) else None
+
+
+def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0) -> Record:
+    """Measure the generator and the discriminator of a run on samples of their own; nothing in its folder changes.
+
+    Args:
+        run: the folder.
+        n: sequences of each kind; None is as many as the run's own evaluations.
+        temperature: of the generator.
+
+    Raises:
+        ValueError: there is no run, a file is damaged, or a value is out of range.
+    """
+    folder = RunFolder(run)
+    folder.check_run(folder.checkpoint)
+    check_positive("temperature", temperature)
+    if n is not None:
+        check_whole_number("n", n, 1)
+    config = RunConfig.load(folder.config)
+    _, state = folder.load_state()
+    task = Task(TaskConfig(**config.env_kwargs))
+    check_corpus(task, state, config)
+    trained = task.scoring.discriminator if config.is_adversarial else None
+    if trained is not None:
+        trained.load_weights(state["adversary"]["discriminator"])
+    generator = AutoregressiveModel(task.spec, config.generator.core, **config.generator.kwargs)
+    generator.load_state_dict(generator_weights(state["agent"]))
+    generator = generator.to(resolve_device(config.runtime.device)).eval()
+    evaluator = Evaluator(task, generator, config.evaluation.n, config.seed, trained)
+    record = evaluator.measure(temperature=temperature, n=n)
+    if trained is not None and temperature == 1.0:
+        record["discriminator_version"] = state["callback"]["version"]
+    return record
+
+
+def check_corpus(task: Task, state: Record, config: RunConfig) -> None:
+    """Refuse a text file that is not the one of the run.
+
+    Raises:
+        ValueError: it has changed.
+    """
+    if state.get("sha256") != getattr(task.source, "sha256", None):
+        raise ValueError(f"{config.task.source} has changed since the run began")

@@ -1,0 +1,228 @@
+"""A whole run: maximum likelihood, the discriminator's pretraining, the adversarial game.
+
+A run is measured as it goes, kept, and can be resumed. Randomness is keyed by the seed and by what is being done
+(``seqgan_env.seeding``), so a checkpoint needs no generator state and a resumed run equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from agents.runs.config import RunConfig
+from agents.runs.evaluation import check_corpus
+from agents.runs.folder import Record, RunFolder
+from agents.runs.game import Game
+from agents.runs.phases import RANDOM, Phase, phases
+from agents.runs.report import write_report
+from agents.runs.sample import TextGenerator
+
+DONE = "done"
+"""The phase of a run that is finished."""
+
+
+class Experiment:
+    """One run in one folder.
+
+    Args:
+        config: the settings.
+        out: the folder; it is made if it is not there.
+        resume: go on where the run in ``out`` stopped.
+        start_from: a run whose maximum-likelihood phase this one shares; None trains its own.
+        progress: show a progress bar on the terminal.
+
+    Raises:
+        ValueError: ``out`` holds another run, there is nothing to resume, a file is damaged, or a setting does not fit
+            the source. Construction checks everything and writes nothing.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        out: str | Path,
+        *,
+        resume: bool = False,
+        start_from: str | Path | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.config = config
+        self.folder = RunFolder(out)
+        self.records: list[Record] = []
+        self._shows_progress = progress
+        self._phases = phases()
+        self._phase = self._phases[0].name
+        self._seconds_before, self._started = 0.0, time.monotonic()
+        if config.runtime.n_threads is not None:
+            torch.set_num_threads(config.runtime.n_threads)
+        if config.runtime.matmul_precision is not None:
+            torch.set_float32_matmul_precision(config.runtime.matmul_precision)
+        state = self._stored_state(resume, start_from)
+        self.game = Game(config)
+        if state is not None:
+            self._load_state_dict(state)
+
+    def run(self) -> list[Record]:
+        """Do what is left to do.
+
+        Returns:
+            Every evaluation of the run, as in ``metrics.jsonl``.
+        """
+        self.folder.begin(self.config, self.game.task.source.vocabulary, self.records)
+        self._tensorboard = SummaryWriter(str(self.folder.tensorboard), purge_step=len(self.records))
+        self._started = time.monotonic()
+        try:
+            if not self.records:
+                self.measure(RANDOM, 0)
+                self.keep()
+            for phase in self._phases:
+                if self._phase == phase.name:
+                    phase.run(self.game, self)
+                    self._end(phase)
+        finally:
+            self._tensorboard.close()
+        self.write_report()
+        return self.records
+
+    def _end(self, phase: Phase) -> None:
+        names = [each.name for each in self._phases] + [DONE]
+        self._phase = names[names.index(phase.name) + 1]
+        if phase is self._phases[0]:
+            # before the checkpoint that says this phase is over: a run killed in between does it again
+            self.folder.save_state(self._state_dict(), pretrained=True)
+        self.keep()
+
+    def write_report(self) -> None:
+        """Write ``samples.txt`` and ``report.html``."""
+        texts = TextGenerator(self.game.agent.generator, self.game.task.source.vocabulary).texts(200)
+        self.folder.samples.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        write_report(self.folder.report, self.config, self.records, texts[:30])
+
+    # The journal of the phases
+
+    def measure(self, phase: str, step: int, temperature: float = 1.0, **more: float | None) -> Record:
+        """See ``Journal``."""
+        record: Record = {"phase": phase, "step": step}
+        if temperature != 1.0 or phase == "temperature":
+            record["temperature"] = temperature
+        record |= {name: value for name, value in more.items() if value is not None}
+        # the same random numbers each time, so that a difference between two records is the generator's
+        record |= self.game.evaluator.measure("record", temperature)
+        if self.config.is_adversarial and temperature == 1.0:
+            record["discriminator_version"] = self.game.callback.version
+        record["wall_time_s"] = round(self._seconds, 3)
+        self.folder.append(record)
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name != "step":
+                self._tensorboard.add_scalar(f"{phase}/{name}", value, len(self.records))
+        self.records.append(record)
+        return record
+
+    def keep(self) -> None:
+        """See ``Journal``."""
+        # the checkpoint last: what it says is done is on the disk
+        self.game.agent.save(self.folder.agent)
+        self.folder.save_state(self._state_dict())
+
+    def bar(self, what: str, total: int, done: int) -> tqdm[Any]:
+        """See ``Journal``."""
+        return tqdm(desc=what, total=total, initial=min(done, total), disable=not self._shows_progress, file=sys.stderr)
+
+    # Keeping
+
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _state_dict(self) -> dict[str, Any]:
+        return {
+            "config": json.dumps(self.config.to_dict()),
+            "sha256": getattr(self.game.task.source, "sha256", None),
+            "phase": self._phase,
+            "phases": {phase.name: phase.state_dict() for phase in self._phases},
+            "records": self.records,
+            "seconds": self._seconds,
+            **self.game.state_dict(),
+        }
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
+        check_corpus(self.game.task, state, self.config)
+        try:
+            self._phase = state["phase"]
+            for phase in self._phases:
+                phase.load_state_dict(state["phases"][phase.name])
+            self.game.load_state_dict(state)
+            self.records = list(state["records"])
+            self._seconds_before = float(state["seconds"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise ValueError(f"the checkpoint is not of this run: {error}") from error
+
+    def _stored_state(self, resume: bool, start_from: str | Path | None) -> dict[str, Any] | None:
+        if resume:
+            if not self.folder.holds_run:
+                raise ValueError(f"there is no run to resume in {self.folder.path}")
+            _check_same(RunConfig.load(self.folder.config), self.config, f"the run in {self.folder.path}")
+            if not self.folder.checkpoint.exists():
+                return None  # killed before the first evaluation: nothing to go on from, and nothing to lose
+            return self.folder.load_state()[1]
+        self.folder.check_new()
+        if start_from is None:
+            return None
+        other, state = RunFolder(start_from).load_state(pretrained=True)
+        if other.of_pretraining != self.config.of_pretraining:
+            pairs = zip(other.of_pretraining, self.config.of_pretraining, strict=True)
+            differing = ", ".join(f"{ours} instead of {theirs}" for theirs, ours in pairs if theirs != ours)
+            raise ValueError(f"the run in {start_from} was pretrained with other settings: {differing}")
+        # only the maximum-likelihood phase is shared
+        return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
+
+
+def _check_same(stored: RunConfig, given: RunConfig, what: str) -> None:
+    theirs, ours = _flat(stored.to_dict()), _flat(given.to_dict())
+    differing = [
+        f"{name} {ours.get(name)!r} instead of {theirs.get(name)!r}"
+        for name in {**theirs, **ours}
+        if ours.get(name) != theirs.get(name)
+    ]
+    if differing:
+        raise ValueError(f"{what} has other settings: {', '.join(differing)}")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def compare(runs: Mapping[str, RunConfig], out: str | Path, *, progress: bool = True) -> dict[str, list[Record]]:
+    """Runs that share one maximum-likelihood phase; what is done already is not done again.
+
+    Args:
+        runs: the settings of each by name; the first one does the maximum likelihood.
+        out: each run has a folder of its own in here.
+        progress: show progress bars.
+
+    Returns:
+        The records of each run by name.
+
+    Raises:
+        ValueError: see ``Experiment``.
+    """
+    out, first = Path(out), next(iter(runs))
+    records = {}
+    for name, config in runs.items():
+        folder = RunFolder(out / name)
+        start_from = None if name == first else out / first
+        records[name] = Experiment(
+            config, folder.path, resume=folder.config.exists(), start_from=start_from, progress=progress
+        ).run()
+    return records

@@ -1,0 +1,166 @@
+"""The settings of a run as flags of the command line: an option of a part is a flag by being a field of that part.
+
+The flags depend on a few choices: the core has settings of its own, so has the discriminator, and a reward that trains
+no discriminator leaves out those of its training. The command line therefore reads these choices first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections.abc
+import dataclasses
+import types
+import typing
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+import tyro
+
+from agents.runs.config import GeneratorConfig, RunConfig
+from agents.runs.folder import RunFolder
+from agents.runs.presets import PRESETS, get_preset, preset_for
+from seqgan_env.autoregressive import CORES
+from seqgan_env.checks import build_config
+from seqgan_env.discriminators import DISCRIMINATORS
+from seqgan_env.rewards import REWARDS
+from seqgan_env.shaping import SHAPINGS
+from seqgan_env.task import TaskConfig
+from seqgan_env.task_docs import argument_meanings
+
+_OF_THE_RUN = ("device", "discriminator_seed", "discriminator_kwargs")
+"""The fields of a task that a run gives it from elsewhere."""
+
+
+def default_config(argv: Sequence[str]) -> RunConfig:
+    """The settings of the flags that are not given.
+
+    They are those of the run that is resumed, else of the preset that is named or that suits the source, with the core,
+    the discriminator and the reward that the flags ask for.
+
+    Args:
+        argv: the flags of ``seqgan train``.
+
+    Raises:
+        ValueError: an unknown name, or a run that cannot be read.
+    """
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("source", "preset", "reward", "discriminator", "generator.core"):
+        early.add_argument(f"--{name}")
+    early.add_argument("--out", type=Path)
+    early.add_argument("--resume", action="store_true")
+    given = vars(early.parse_known_args(list(argv))[0])
+    default = PRESETS["grammar"]
+    if given["resume"] and given["out"] is not None and given["out"].exists():
+        default = RunConfig.load(RunFolder(given["out"]).config)
+    elif given["preset"] is not None or given["source"] is not None:
+        default = get_preset(given["preset"] if given["preset"] is not None else preset_for(given["source"]))
+    task = default.task
+    if given["reward"] is not None:
+        task = dataclasses.replace(task, reward=given["reward"])
+    if given["discriminator"] not in (None, task.discriminator):
+        task = dataclasses.replace(task, discriminator=given["discriminator"], discriminator_kwargs={})
+    generator = default.generator
+    if given["generator.core"] not in (None, generator.core):
+        kept = {name: generator.kwargs[name] for name in ("embedding_dim", "hidden_dim")}
+        generator = GeneratorConfig(given["generator.core"], kept)
+    return dataclasses.replace(default, task=task, generator=generator)
+
+
+def run_flags(default: RunConfig) -> Any:
+    """An instance of a dataclass whose fields are the flags, with their defaults.
+
+    Args:
+        default: the settings.
+    """
+    task = default.task
+    hints = typing.get_type_hints(TaskConfig)
+    of_task = [
+        (each.name, Annotated[_plain(hints[each.name]), tyro.conf.arg(help=_help(each.name))])
+        for each in dataclasses.fields(TaskConfig)
+        if each.name not in _OF_THE_RUN
+    ]
+    task_flags = dataclasses.make_dataclass("TaskFlags", of_task, frozen=True)
+    core = _unchecked(
+        CORES[default.generator.core].Config,
+        [("core", Annotated[str, tyro.conf.arg(help=f"The network. Registered: {', '.join(CORES)}.")], "lstm")],
+    )
+    parts: dict[str, tuple[Any, Any]] = {
+        "task": (
+            Annotated[task_flags, tyro.conf.arg(name="")],
+            task_flags(**{name: getattr(task, name) for name, _ in of_task}),
+        ),
+        "generator": (core, core(core=default.generator.core, **default.generator.kwargs)),
+    }
+    if default.is_adversarial and task.discriminator in DISCRIMINATORS:
+        config = DISCRIMINATORS[task.discriminator].kind.Config
+        if dataclasses.fields(config):
+            settings = build_config(config, task.discriminator_kwargs, f"discriminator {task.discriminator!r}")
+            unchecked = _unchecked(config)
+            parts["discriminator"] = (unchecked, unchecked(**vars(settings)))
+    for each in dataclasses.fields(default):
+        value = getattr(default, each.name)
+        if each.name == "seed":
+            parts["seed"] = (Annotated[int, tyro.conf.arg(help="Everything random follows it.")], value)
+        elif each.name not in parts and (each.name != "adversary" or default.is_adversarial):
+            kind = _unchecked(type(value))
+            is_flat = each.name == "runtime"
+            parts[each.name] = (Annotated[kind, tyro.conf.arg(name="")] if is_flat else kind, kind(**vars(value)))
+    fields = [(name, kind, dataclasses.field(default=value)) for name, (kind, value) in parts.items()]
+    return dataclasses.make_dataclass("RunFlags", fields, frozen=True)()
+
+
+def _unchecked(config: type, more: Sequence[tuple[str, Any, Any]] = ()) -> Any:
+    """A dataclass with the fields of another one, and more, that checks nothing.
+
+    Its values are checked when the settings are made of it: an error while the command line is parsed would be shown in
+    a box of the parser's own.
+    """
+    fields = [(name, kind, dataclasses.field(default=default)) for name, kind, default in more]
+    no_check = {"__post_init__": lambda self: None, "__doc__": config.__doc__}
+    return dataclasses.make_dataclass(config.__name__, fields, bases=(config,), namespace=no_check, frozen=True)
+
+
+def to_config(flags: Any, default: RunConfig) -> RunConfig:
+    """The settings that parsed flags describe.
+
+    Args:
+        flags: an instance of the dataclass of ``run_flags``.
+        default: what they were made of.
+
+    Raises:
+        ValueError: they do not fit each other.
+    """
+    kwargs = dataclasses.asdict(flags.discriminator) if hasattr(flags, "discriminator") else None
+    task = {each.name: getattr(flags.task, each.name) for each in dataclasses.fields(flags.task)}
+    generator = dataclasses.asdict(flags.generator)
+    parts: dict[str, Any] = {}
+    for each in dataclasses.fields(flags):
+        value = getattr(flags, each.name)
+        if each.name == "seed":
+            parts["seed"] = value
+        elif each.name not in ("task", "generator", "discriminator"):
+            parts[each.name] = type(getattr(default, each.name))(**vars(value))
+    return dataclasses.replace(
+        default,
+        task=dataclasses.replace(
+            default.task, **task, discriminator_kwargs=default.task.discriminator_kwargs if kwargs is None else kwargs
+        ),
+        generator=GeneratorConfig(generator.pop("core"), generator),
+        **parts,
+    )
+
+
+def _help(name: str) -> str:
+    """The meaning of a field of a task; of one that chooses from a registry, the registered names too."""
+    registries: dict[str, Collection[str]] = {"reward": REWARDS, "discriminator": DISCRIMINATORS, "shaping": SHAPINGS}
+    names = f" Registered: {', '.join(registries[name])}." if name in registries else ""
+    return argument_meanings()[name].replace("`", "") + names
+
+
+def _plain(hint: Any) -> Any:
+    """A type without its functions, which no flag can give."""
+    if typing.get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    kept = [each for each in typing.get_args(hint) if typing.get_origin(each) is not collections.abc.Callable]
+    return Union[tuple(kept)]  # noqa: UP007 - of a list

@@ -1,0 +1,93 @@
+"""The folder of a run: the names of its files, and reading and writing them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.checkpoint import atomic_write, load_checkpoint, save_checkpoint
+from agents.runs.config import RunConfig
+from seqgan_env.vocabulary import Vocabulary
+
+Record = dict[str, Any]
+"""One evaluation: a line of ``metrics.jsonl``."""
+
+
+class RunFolder:
+    """A folder, and the files of a run in it; the folder need not exist.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.samples = self.path / "samples.txt"
+        self.vocabulary = self.path / "vocabulary.json"
+        self.report = self.path / "report.html"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoint = self.path / "checkpoint.zip"
+        self.pretrained = self.path / "pretrained.zip"
+        self.agent = self.path / "agent.zip"
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.exists() or self.checkpoint.exists()
+
+    def check_new(self) -> None:
+        """Refuse a folder that a new run must not write to.
+
+        Raises:
+            ValueError: it holds another run, or is not an empty folder.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            holds = "holds another run; resume it or choose another folder"
+            raise ValueError(f"{self.path} {holds if self.holds_run else 'is not an empty folder'}")
+
+    def check_run(self, file: Path) -> None:
+        """Refuse a folder without one of the files of a run.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not file.exists():
+            raise ValueError(f"there is no run in {self.path}")
+
+    def begin(self, config: RunConfig, vocabulary: Vocabulary | None, records: Sequence[Record]) -> None:
+        """Write what is known when a run begins, or goes on.
+
+        A run that was killed may have measured more than its checkpoint knows; it will measure the same again.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        config.save(self.config)
+        if vocabulary is not None:
+            vocabulary.save(self.vocabulary)
+        with atomic_write(self.metrics) as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+
+    def append(self, record: Record) -> None:
+        """Add an evaluation."""
+        with open(self.metrics, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def save_state(self, state: dict[str, Any], *, pretrained: bool = False) -> None:
+        """Write a checkpoint, or the one at the end of maximum likelihood, that other runs can start from."""
+        save_checkpoint(self.pretrained if pretrained else self.checkpoint, state)
+
+    def load_state(self, *, pretrained: bool = False) -> tuple[RunConfig, dict[str, Any]]:
+        """Read a checkpoint and the settings in it.
+
+        Raises:
+            ValueError: it is missing, damaged or not of a run.
+        """
+        path = self.pretrained if pretrained else self.checkpoint
+        state = load_checkpoint(path)
+        try:
+            return RunConfig.from_dict(json.loads(state["config"])), state
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not of a run: {error}") from error

@@ -1,0 +1,88 @@
+"""The parts of a run that play against each other, made from its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stable_baselines3.common.logger import Logger
+
+from agents.adversary import Adversary
+from agents.callbacks import DiscriminatorCallback
+from agents.policy import AutoregressivePolicy
+from agents.pretraining import MaximumLikelihoodTrainer
+from agents.runs.config import RunConfig
+from agents.runs.evaluation import Evaluator
+from agents.sb3.vec_env import SeqGANVecEnv
+from agents.seqgan import SeqGAN
+from seqgan_env.discriminators import DiscriminatorTrainer
+from seqgan_env.rewards import REWARDS
+from seqgan_env.vector_env import SeqGANVectorEnv
+
+
+class Game:
+    """The task, the generator's agent, the discriminator's trainer, and their measurement.
+
+    Args:
+        config: the settings.
+
+    Raises:
+        ValueError: a setting does not fit the source.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        envs = SeqGANVectorEnv(config.agent.n_episodes, autoreset_mode="SameStep", **config.env_kwargs)
+        self.env, self.task = SeqGANVecEnv(envs), envs.task
+        self.agent = SeqGAN(
+            AutoregressivePolicy,
+            self.env,
+            learning_rate=lambda _: config.agent.step_size(self.agent.n_updates if hasattr(self, "agent") else 0),
+            n_episodes=config.agent.n_episodes,
+            max_grad_norm=config.agent.max_grad_norm,
+            policy_kwargs={"core": config.generator.core, **config.generator.kwargs},
+            seed=config.seed,
+            device=config.runtime.device,
+            **config.agent.estimator,
+        )
+        self.agent.set_logger(Logger(folder=None, output_formats=[]))
+        trainer = DiscriminatorTrainer(
+            self.task.scoring.discriminator, config.adversary.learning_rate, seed=config.seed
+        )
+        self.evaluator = Evaluator(
+            self.task,
+            self.agent.generator,
+            config.evaluation.n,
+            config.seed,
+            trainer.discriminator if config.is_adversarial else None,
+        )
+        self.likelihood_trainer = MaximumLikelihoodTrainer(self.agent.generator, config.pretraining, config.seed)
+        self.adversary = Adversary(
+            trainer, self.task.real_sequences, self.task.held_out_sequences, config.adversary, seed=config.seed
+        )
+        self.callback = DiscriminatorCallback(
+            config.adversary.every_n_episodes, trainer=trainer, seed=config.seed, config=config.adversary
+        )
+        if REWARDS.lookup(config.task.reward).discriminator == "exact":
+            assert self.evaluator.optimal is not None  # the task refuses other sources
+            self.task.scoring.set_discriminator(self.evaluator.optimal)
+
+    def set_version(self, version: int) -> None:
+        """Name the discriminator's version, of which the environment has the very object."""
+        self.callback.version = self.task.scoring.version = version
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that goes on after a checkpoint, as plain data and tensors."""
+        return {
+            "agent": self.agent.state_dict(),
+            "likelihood_trainer": self.likelihood_trainer.state_dict(),
+            "adversary": self.adversary.state_dict(),
+            "callback": self.callback.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+        self.agent.load_state_dict({**state["agent"], "seed": self.config.seed})
+        self.likelihood_trainer.load_state_dict(state["likelihood_trainer"])
+        self.adversary.load_state_dict(state["adversary"])
+        self.callback.load_state_dict(state["callback"])
+        self.task.scoring.version = self.callback.version

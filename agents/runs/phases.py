@@ -1,0 +1,196 @@
+"""The phases of a run, each of which goes on where it stopped.
+
+A phase trains, and calls ``journal.measure`` and ``journal.keep`` as it goes; its state holds everything it needs to go
+on. Every phase and every measurement has one name, here and in ``metrics.jsonl``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+from agents.runs.folder import Record
+from agents.runs.game import Game
+from seqgan_env.metrics import columns_of_role
+
+RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL = (
+    "random",
+    "maximum_likelihood",
+    "temperature",
+    "discriminator",
+    "adversarial",
+)
+"""The measurements: before training, of epochs, of the best epoch at several temperatures, of rounds, of updates."""
+
+TEMPERATURES = (1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+
+
+class Journal(Protocol):
+    """The measurements and checkpoints of a run."""
+
+    records: list[Record]
+
+    def measure(self, phase: str, step: int, temperature: float = 1.0, **more: float | None) -> Record:
+        """Measure now, and add the evaluation to the run's."""
+
+    def keep(self) -> None:
+        """Write a checkpoint."""
+
+    def bar(self, what: str, total: int, done: int) -> tqdm[Any]:
+        """A progress bar."""
+
+
+class Phase(Protocol):
+    """A part of a run."""
+
+    name: str
+
+    def run(self, game: Game, journal: Journal) -> None:
+        """Do what is left to do."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the phase beside that of the game."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+
+
+class MaximumLikelihood:
+    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best epoch is kept."""
+
+    name = LIKELIHOOD
+
+    def __init__(self) -> None:
+        self._best_epoch, self._best_nll = -1, float("inf")
+        self._best_weights: dict[str, Any] = {}
+
+    def run(self, game: Game, journal: Journal) -> None:
+        """Train, then measure the best epoch at several temperatures."""
+        config, trainer, generator = game.config.pretraining, game.likelihood_trainer, game.agent.generator
+        with journal.bar("maximum likelihood", config.n_epochs, trainer.n_epochs) as bar:
+            while trainer.n_epochs < config.n_epochs and not self._is_stale(trainer.n_epochs, config.patience):
+                loss = trainer.epoch(game.task.real_sequences)
+                nll = game.evaluator.validation_nll()
+                if nll < self._best_nll:
+                    self._best_epoch, self._best_nll = trainer.n_epochs, nll
+                    self._best_weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+                record = journal.measure(LIKELIHOOD, trainer.n_epochs, loss=loss, nll_validation=nll)
+                journal.keep()
+                bar.update()
+                bar.set_postfix(headline(record))
+        if self._best_weights:
+            generator.load_state_dict(self._best_weights)
+            self._best_weights = {}
+        if game.evaluator.optimal is not None:
+            for temperature in TEMPERATURES:
+                journal.measure(TEMPERATURE, trainer.n_epochs, temperature)
+
+    def _is_stale(self, epoch: int, patience: int) -> bool:
+        return self._best_epoch >= 0 and epoch - self._best_epoch > patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best epoch so far."""
+        return {"epoch": self._best_epoch, "nll": self._best_nll, "weights": self._best_weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+        self._best_epoch, self._best_nll = int(state["epoch"]), float(state["nll"])
+        self._best_weights = dict(state["weights"])
+
+
+class DiscriminatorPretraining:
+    """The discriminator's pretraining (eq. 13.32), each round on fresh negatives."""
+
+    name = DISCRIMINATOR
+
+    def __init__(self) -> None:
+        self._n_rounds = 0
+
+    def run(self, game: Game, journal: Journal) -> None:
+        """Train, if the reward needs a trained discriminator."""
+        n_rounds = game.config.adversary.n_rounds if game.config.is_adversarial else 0
+        with journal.bar("discriminator", n_rounds, self._n_rounds) as bar:
+            while self._n_rounds < n_rounds:
+                loss = game.adversary.round(game.agent)["loss"]
+                self._n_rounds += 1
+                bar.update()
+                if self._n_rounds % max(1, n_rounds // 10) == 0 or self._n_rounds == n_rounds:
+                    record = journal.measure(DISCRIMINATOR, self._n_rounds, loss=loss)
+                    journal.keep()
+                    bar.set_postfix(headline(record, "discriminator"))
+        if n_rounds:
+            game.set_version(1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rounds so far."""
+        return {"n_rounds": self._n_rounds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+        self._n_rounds = int(state["n_rounds"])
+
+
+class AdversarialGame:
+    """Policy gradient against a discriminator that is retrained every few episodes."""
+
+    name = ADVERSARIAL
+
+    def run(self, game: Game, journal: Journal) -> None:
+        """Play, and measure every few updates."""
+        config, agent = game.config, game.agent
+        with journal.bar(f"SeqGAN, {config.label}", config.agent.n_updates, agent.n_updates) as bar:
+            measuring = _Measuring(game, journal, bar)
+            callbacks: list[BaseCallback] = [game.callback, measuring] if config.is_adversarial else [measuring]
+            agent.learn_updates(config.agent.n_updates, callbacks)
+            if config.is_adversarial:
+                game.callback.retrain_if_due()
+            measuring.measure_if_due()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the agent counts its updates."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+
+
+class _Measuring(BaseCallback):
+    """Measures and keeps the game every few updates."""
+
+    def __init__(self, game: Game, journal: Journal, bar: tqdm[Any]) -> None:
+        super().__init__()
+        self._game, self._journal, self._bar = game, journal, bar
+
+    def _on_rollout_start(self) -> None:
+        self.measure_if_due()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def measure_if_due(self) -> None:
+        """Measure after every few updates and after the last, once each."""
+        config, agent, last = self._game.config, self._game.agent, self._journal.records[-1]
+        n_updates = agent.n_updates
+        self._bar.update(n_updates - self._bar.n)
+        is_due = n_updates % config.evaluation.every == 0 or n_updates == config.agent.n_updates
+        if not is_due or (last["phase"], last["step"]) == (ADVERSARIAL, n_updates):
+            return
+        update = agent.last_update
+        more = {} if update is None else {"reward_mean": update.reward_mean, "policy_entropy": update.entropy}
+        record = self._journal.measure(ADVERSARIAL, n_updates, **more)
+        self._journal.keep()
+        self._bar.set_postfix(headline(record))
+
+
+def headline(record: Record, subject: str = "generator") -> dict[str, str]:
+    """The number of a record that sums up the generator or the discriminator, for a progress bar."""
+    shown = [name for name in columns_of_role("overall", subject) if name in record]
+    shown += [name for name in columns_of_role("diversity", subject) if name in record]
+    return {name: f"{record[name]:.3f}" for name in shown[:1]}
+
+
+def phases() -> tuple[MaximumLikelihood, DiscriminatorPretraining, AdversarialGame]:
+    """The phases of a run, in order."""
+    return MaximumLikelihood(), DiscriminatorPretraining(), AdversarialGame()

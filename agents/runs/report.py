@@ -1,0 +1,223 @@
+"""Results that a person can look at: tables, and a page of plots that needs no other file.
+
+No metric is named here: the columns of tables, the plots and the legend are those that the metrics declare.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from agents.runs.config import RunConfig
+from agents.runs.folder import Record
+from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, LIKELIHOOD, RANDOM, TEMPERATURE
+from seqgan_env.metrics import Column, columns, columns_of_role
+
+Records = Mapping[str, Sequence[Record]]
+"""The evaluations of several runs, by the name that tables give each."""
+
+_PANELS = (
+    (LIKELIHOOD, "Maximum likelihood", "epoch", "generator"),
+    (DISCRIMINATOR, "Discriminator's pretraining", "round", "discriminator"),
+    (ADVERSARIAL, "Adversarial game", "policy updates", "generator"),
+    (ADVERSARIAL, "Adversarial game", "policy updates", "discriminator"),
+)
+"""The plots: a phase, its title, the unit of its steps, and whose columns change in it."""
+
+
+def summary(records: Records) -> dict[str, Record]:
+    """The rows of a table of results: the generator at each stage.
+
+    Args:
+        records: the first run's stand for what comes before the adversarial game.
+
+    Returns:
+        The record of each row by its name.
+    """
+    first = next(iter(records.values()))
+    rows = {"random": _last(first, RANDOM), "max. likelihood": _last(first, TEMPERATURE, temperature=1.0)}
+    if rows["max. likelihood"] is None:
+        likelihood = [r for r in first if r["phase"] == LIKELIHOOD]
+        rows["max. likelihood"] = min(likelihood, key=lambda r: r["nll_validation"], default=None)
+    if tempered := [r for r in first if r["phase"] == TEMPERATURE]:
+        (overall,) = columns_of_role("overall")
+        best = min(tempered, key=lambda r: r[overall])
+        rows[f"  temperature {best['temperature']:g}"] = best
+    start = next((r for r in first if r["phase"] == ADVERSARIAL and r["step"] == 0), None)
+    if start is not None and rows["max. likelihood"] is not None:
+        # the same generator, after the pretraining of the discriminator
+        of_discriminator = {name for name, column in columns().items() if column.subject == "discriminator"}
+        scores = {name: value for name, value in start.items() if name in of_discriminator}
+        rows["max. likelihood"] = {**rows["max. likelihood"], **scores}
+    rows |= {f"SeqGAN {name}": _last(own, ADVERSARIAL) for name, own in records.items()}
+    return {name: row for name, row in rows.items() if row is not None}
+
+
+def shown_columns(rows: Mapping[str, Record]) -> dict[str, Column]:
+    """The columns that at least one row has, by field."""
+    return {name: column for name, column in columns().items() if any(name in row for row in rows.values())}
+
+
+def legend(shown: Mapping[str, Column]) -> list[str]:
+    """A line for each column that is shown."""
+    better = {"lower": ", lower is better", "higher": ", higher is better", "neither": ""}
+    return [f"{c.label}: {c.help} ({c.unit}{better[c.better]})" for c in shown.values()]
+
+
+def rich_table(rows: Mapping[str, Record], title: str) -> Table:
+    """The rows of ``summary`` for the terminal."""
+    shown = {name: column for name, column in shown_columns(rows).items() if column.narrow}
+    table = Table(title=title, caption="\n".join(legend(shown)), caption_justify="left", box=SIMPLE_HEAD, padding=0)
+    table.add_column("generator", no_wrap=True)
+    for column in shown.values():
+        table.add_column(column.narrow, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(name, *(_number(row.get(field)) for field in shown))
+    return table
+
+
+def markdown_table(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str], first: str = "generator") -> str:
+    """A table for the docs, from cells that are text already."""
+    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {name.strip()} | " + " | ".join(row.get(c, "") for c in columns) + " |" for name, row in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_report(path: Path, config: RunConfig, records: Sequence[Record], samples: Sequence[str]) -> None:
+    """Write the page of one run.
+
+    Args:
+        path: of the HTML file.
+        config: the run's settings.
+        records: its evaluations.
+        samples: generated sequences to show.
+    """
+    write_comparison(path, config, {config.label: records}, {config.label: samples})
+
+
+def write_comparison(path: Path, config: RunConfig, records: Records, samples: Mapping[str, Sequence[str]]) -> None:
+    """Write the page of several runs.
+
+    Args:
+        path: of the HTML file.
+        config: the settings of the first.
+        records: the evaluations of each.
+        samples: generated sequences of each.
+    """
+    rows = summary(records)
+    shown = shown_columns(rows)
+    head = "".join(f"<th>{html.escape(column.label)}</th>" for column in shown.values())
+    body = "".join(
+        f"<tr><td>{html.escape(name)}</td>"
+        + "".join(f"<td>{_number(row.get(field))}</td>" for field in shown)
+        + "</tr>"
+        for name, row in rows.items()
+    )
+    explained = "<br>".join(map(html.escape, legend(shown)))
+    parts = [
+        f"<h1>SeqGAN on {html.escape(Path(config.task.source).name)}</h1>",
+        f"<table><tr><th>generator</th>{head}</tr>{body}</table><p class=legend>{explained}</p>",
+        "".join(f'<img alt="{html.escape(name)}" src="data:image/png;base64,{png}">' for name, png in _plots(records)),
+    ]
+    for name, lines in samples.items():
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+        parts.append(f"<h2>Generated after training with the reward {html.escape(name)}</h2><ol>{items}</ol>")
+    settings = html.escape(json.dumps(config.to_dict(), indent=2))
+    parts.append(f"<details><summary>Settings</summary><pre>{settings}</pre></details>")
+    path.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
+
+
+def _plots(records: Records) -> Iterator[tuple[str, str]]:
+    """The title and the picture of each plot that has something to show."""
+    for phase, title, x_label, subject in _PANELS:
+        # what comes before the adversarial game is the same for all, or the first run's alone
+        own = records if phase == ADVERSARIAL else dict(itertools.islice(records.items(), 1))
+        panels = dict.fromkeys(c.panel for c in columns().values() if c.subject == subject and c.panel)
+        for panel in panels:
+            fields = {name: c for name, c in columns().items() if (c.subject, c.panel) == (subject, panel)}
+            if picture := _panel(own, phase, fields, f"{title}: {panel}", x_label):
+                yield f"{title}: {panel}", picture
+    if picture := _trade_off(records):
+        yield "Quality against diversity", picture
+
+
+def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: str, x_label: str) -> str | None:
+    """One plot: several runs have a colour each and a style for each quantity; one run a colour for each quantity."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for run, (name, own) in enumerate(records.items()):
+        for index, (field, column) in enumerate(fields.items()):
+            points = [(r["step"], r[field]) for r in own if r["phase"] == phase and field in r]
+            if points:
+                label = column.label + (f", {name}" if len(records) > 1 else "")
+                style = ("-", "--", ":", "-.")[index % 4]
+                axes.plot(
+                    *zip(*points, strict=True), style, color=f"C{run if len(records) > 1 else index}", label=label
+                )
+    if not axes.lines:
+        return None
+    axes.set(title=title, xlabel=x_label, ylabel=next(iter(fields.values())).unit)
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def _trade_off(records: Records) -> str | None:
+    """Quality against diversity: maximum likelihood at several temperatures, and the way of each adversarial run."""
+    from matplotlib.figure import Figure
+
+    (quality,), (diversity,) = columns_of_role("quality"), columns_of_role("diversity")
+    sweep = [(r[quality], r[diversity]) for r in next(iter(records.values())) if r["phase"] == TEMPERATURE]
+    if not sweep:
+        return None
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*sweep, strict=True), "o-", color="0.5", label="maximum likelihood, by temperature", markersize=4)
+    for name, own in records.items():
+        way = [(r[quality], r[diversity]) for r in own if r["phase"] == ADVERSARIAL]
+        if way:
+            (line,) = axes.plot(*zip(*way, strict=True), "-", alpha=0.6, label=f"SeqGAN, {name}")
+            axes.plot(*way[-1], "s", color=line.get_color())
+    labels = (f"{columns()[field].label} ({columns()[field].unit})" for field in (quality, diversity))
+    axes.set(title="Quality against diversity: down and left is better", xlabel=next(labels), ylabel=next(labels))
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def _png(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _last(records: Sequence[Record], phase: str, **fields: Any) -> Record | None:
+    matching = [r for r in records if r["phase"] == phase and all(r.get(k) == v for k, v in fields.items())]
+    return matching[-1] if matching else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>SeqGAN</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 76em; margin: 2em auto; padding: 0 1em; color: #222 }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: right }}
+td:first-child, th:first-child {{ text-align: left; white-space: pre }} .legend {{ color: #555; max-width: 60em }}
+img {{ max-width: 36em; width: 49%; min-width: 24em }} li {{ margin: .1em 0 }}
+</style></head><body>
+{body}
+</body></html>
+"""
