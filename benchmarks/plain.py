@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents import AutoregressivePolicy
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import CNNDiscriminator
 from seqgan_env.tokens import Tokens
 
@@ -50,26 +50,26 @@ class PlainDiscriminator(nn.Module):
 
 
 @torch.no_grad()
-def sample(policy: AutoregressivePolicy, n: int, prefix_BT: Tensor | None = None) -> Tensor:
+def sample(generator: AutoregressiveModel, n: int, prefix_BT: Tensor | None = None) -> Tensor:
     """Draw ``n`` sequences that begin with the given tokens, replaying these from the start token.
 
     Args:
-        policy: the generator.
+        generator: the generator.
         n: how many; as many rows as ``prefix_BT`` has.
         prefix_BT: prefixes of one length, without padding.
     """
-    spec = policy.spec
+    spec = generator.spec
     given = 0 if prefix_BT is None else prefix_BT.shape[1]
     tokens_BT = torch.full((n, spec.max_length), spec.pad_id)
     ended_B = torch.zeros(n, dtype=torch.bool)
     token_B = torch.full((n,), spec.pad_id)
-    state = policy.core.initial_state(n)
+    state = generator.core.initial_state(n)
     for t in range(spec.max_length):
-        state = policy.core.step(token_B, state)
+        state = generator.core.step(token_B, state)
         if prefix_BT is not None and t < given:
             token_B = prefix_BT[:, t]
         else:
-            token_B = torch.multinomial(policy.output(state[0]).softmax(dim=1), 1).squeeze(1)
+            token_B = torch.multinomial(generator.output(state[0]).softmax(dim=1), 1).squeeze(1)
         tokens_BT[:, t] = torch.where(ended_B, spec.pad_id, token_B)
         if spec.eos_id is not None:
             ended_B |= token_B == spec.eos_id
@@ -78,43 +78,43 @@ def sample(policy: AutoregressivePolicy, n: int, prefix_BT: Tensor | None = None
 
 @torch.no_grad()
 def action_values(
-    policy: AutoregressivePolicy,
+    generator: AutoregressiveModel,
     tokens_BT: Tensor,
     reward_B: Tensor,
     score: Callable[[Tensor], Tensor],
     n_completions: int,
 ) -> Tensor:
     """``agents.monte_carlo.action_values``: for each completion and each t a loop from the start token, and a score."""
-    spec = policy.spec
-    length_B = (tokens_BT != spec.pad_id).sum(dim=1)
+    spec = generator.spec
+    length_B = spec.lengths(tokens_BT)
     q_BT = torch.zeros(tokens_BT.shape, dtype=torch.float64)
     for _ in range(n_completions):
         for t in range(1, spec.max_length):
             row_M = (length_B > t).nonzero().squeeze(1)
             if len(row_M):
-                completed_MT = sample(policy, len(row_M), tokens_BT[row_M, :t])
+                completed_MT = sample(generator, len(row_M), tokens_BT[row_M, :t])
                 q_BT[row_M, t - 1] += score(completed_MT).double() / n_completions
     q_BT[torch.arange(len(tokens_BT)), length_B - 1] = reward_B.double()
     return q_BT
 
 
-def log_prob(policy: AutoregressivePolicy, tokens_BT: Tensor) -> Tensor:
-    """``policy.log_prob`` with all logits at once, with gradient, for sequences of T tokens."""
-    inputs_BT = F.pad(tokens_BT[:, :-1], (1, 0), value=policy.spec.pad_id)
-    log_p_BTV = policy.output(policy.core(inputs_BT)).log_softmax(dim=2)
+def log_prob(generator: AutoregressiveModel, tokens_BT: Tensor) -> Tensor:
+    """``AutoregressiveModel.log_prob`` with all logits at once, with gradient, for sequences of T tokens."""
+    inputs_BT = F.pad(tokens_BT[:, :-1], (1, 0), value=generator.spec.pad_id)
+    log_p_BTV = generator.output(generator.core(inputs_BT)).log_softmax(dim=2)
     log_prob_BT: Tensor = log_p_BTV.gather(2, tokens_BT[:, :, None]).squeeze(2)
     return log_prob_BT
 
 
 def maximum_likelihood_epoch(
-    policy: AutoregressivePolicy, optimizer: torch.optim.Optimizer, real: Tokens, batch_size: int = 64
+    generator: AutoregressiveModel, optimizer: torch.optim.Optimizer, real: Tokens, batch_size: int = 64
 ) -> None:
     """A pass over real sequences of T tokens."""
     for start in range(0, len(real), batch_size):
-        loss = -log_prob(policy, torch.from_numpy(real[start : start + batch_size])).mean()
+        loss = -log_prob(generator, torch.from_numpy(real[start : start + batch_size])).mean()
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(policy.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(generator.parameters(), 5.0)
         optimizer.step()
 
 
@@ -135,9 +135,9 @@ def discriminator_epoch(
     plain.eval()
 
 
-def evaluate(policy: AutoregressivePolicy, source: Any, test_BT: Tokens, generated_BT: Tokens) -> dict[str, float]:
+def evaluate(generator: AutoregressiveModel, source: Any, test_BT: Tokens, generated_BT: Tokens) -> dict[str, float]:
     """Mean likelihoods, nats per token, of sequences of T tokens."""
     with torch.no_grad():
-        own = [log_prob(policy, torch.from_numpy(x)).mean().item() for x in (test_BT, generated_BT)]
+        own = [log_prob(generator, torch.from_numpy(x)).mean().item() for x in (test_BT, generated_BT)]
     n = generated_BT.size
     return {"nll_test": -own[0], "entropy": -own[1], "nll_oracle": -float(source.log_prob(generated_BT).sum()) / n}

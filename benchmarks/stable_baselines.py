@@ -6,8 +6,6 @@ table of ``docs/results.md`` from it.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +16,8 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
-from agents.report import markdown_table
-from benchmarks.environment import describe
-from benchmarks.page import DOCS, RESULTS, replace_section
+from agents.runs.report import markdown_table
+from benchmarks.harness import DOCS, RESULTS, write_results, write_section
 
 FILE = RESULTS / "stable_baselines.json"
 PAGE = DOCS / "results.md"
@@ -86,15 +83,12 @@ def run(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250, 
         seed: of the algorithms.
     """
     runs = [play(algorithm, timesteps, n_envs, every_n_episodes, seed) for algorithm in ALGORITHMS]
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps({"environment": describe(), "seed": seed, "runs": runs}, indent=1) + "\n")
-    print(f"wrote {FILE}", file=sys.stderr)
+    write_results(FILE, {"seed": seed, "runs": runs})
 
 
 def report() -> None:
     """Write the table into the docs."""
-    replace_section(PAGE, "stable_baselines", table(json.loads(FILE.read_text())))
-    print(f"wrote {PAGE}", file=sys.stderr)
+    write_section(PAGE, "stable_baselines", FILE, table)
 
 
 def table(document: Mapping[str, Any]) -> str:

@@ -7,28 +7,40 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from agents.experiment import CONFIG, SAMPLES, Experiment
-from agents.presets import PRESETS
-from agents.report import COLUMNS, markdown_table, summary
-from benchmarks.environment import describe
-from benchmarks.page import DOCS, RESULTS, replace_section
+from agents.runs.config import RunConfig
+from agents.runs.experiment import Experiment
+from agents.runs.presets import PRESETS
+from agents.runs.report import summary
+from benchmarks.harness import DOCS, RESULTS, metric_table, write_results, write_section
 
 FILE = RESULTS / "text.json"
 PAGE = DOCS / "results.md"
 
-CORPORA: dict[str, dict[str, Any]] = {
-    "image_coco_train.txt": {"level": "word"},
-    "tang_quatrains_train.txt": {"level": "char", "generator_epochs": 8, "n_updates": 30},
+CORPORA: dict[str, dict[str, dict[str, Any]]] = {
+    "image_coco_train.txt": {"task": {"level": "word"}},
+    "tang_quatrains_train.txt": {
+        "task": {"level": "char"},
+        "pretraining": {"n_epochs": 8},
+        "agent": {"n_updates": 30},
+    },
 }
 """File names, with what differs from the preset ``text``."""
+
+
+def config_of(name: str, data: Path, seed: int, n_threads: int | None) -> RunConfig:
+    """The settings of one corpus."""
+    base = PRESETS["text"]
+    changes: dict[str, dict[str, Any]] = {"task": {"source": str(data / name)}, "runtime": {"n_threads": n_threads}}
+    for part, fields in CORPORA[name].items():
+        changes[part] = {**changes.get(part, {}), **fields}
+    parts = {part: dataclasses.replace(getattr(base, part), **fields) for part, fields in changes.items()}
+    return dataclasses.replace(base, seed=seed, **parts)
 
 
 def run(data: Path, out: Path = Path("runs/text"), seed: int = 0, n_threads: int | None = None) -> None:
@@ -41,46 +53,36 @@ def run(data: Path, out: Path = Path("runs/text"), seed: int = 0, n_threads: int
         n_threads: threads of torch.
     """
     corpora = {}
-    for name, settings in CORPORA.items():
-        config = dataclasses.replace(
-            PRESETS["text"], source=str(data / name), seed=seed, n_threads=n_threads, **settings
-        )
+    for name in CORPORA:
+        config = config_of(name, data, seed, n_threads)
         folder = out / Path(name).stem
-        experiment = Experiment(config, folder, resume=(folder / CONFIG).exists())
-        rows = summary({config.reward: experiment.run()})
-        spec = experiment.task.spec
+        experiment = Experiment(config, folder, resume=(folder / "config.json").exists())
+        rows = summary({config.label: experiment.run()})
+        task = experiment.game.task
+        values = config.to_dict()
         corpora[name] = {
-            "config": {**dataclasses.asdict(config), "source": name},
-            "vocab_size": spec.vocab_size,
-            "max_length": spec.max_length,
-            "n_real": len(experiment.task.real_sequences),
+            "config": {**values, "task": {**values["task"], "source": name}},
+            "vocab_size": task.spec.vocab_size,
+            "max_length": task.spec.max_length,
+            "n_real": len(task.real_sequences),
             "rows": {row: dict(record) for row, record in rows.items()},
-            "samples": (folder / SAMPLES).read_text(encoding="utf-8").splitlines()[:10],
+            "samples": experiment.folder.samples.read_text(encoding="utf-8").splitlines()[:10],
         }
-    document = {"environment": describe(), "seed": seed, "corpora": corpora}
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"wrote {FILE}", file=sys.stderr)
+    write_results(FILE, {"seed": seed, "corpora": corpora})
 
 
 def report() -> None:
     """Write the tables into the docs."""
-    replace_section(PAGE, "text", tables(json.loads(FILE.read_text(encoding="utf-8"))))
-    print(f"wrote {PAGE}", file=sys.stderr)
+    write_section(PAGE, "text", FILE, tables)
 
 
 def tables(document: Mapping[str, Any]) -> str:
     """A table and ten samples for each corpus."""
     parts = []
     for name, corpus in document["corpora"].items():
-        columns = [c for c in COLUMNS if any(c in row for row in corpus["rows"].values())]
-        cells = {
-            row: {COLUMNS[c]: f"{record[c]:.3f}" for c in columns if c in record}
-            for row, record in corpus["rows"].items()
-        }
         size = f"V = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']} sequences to learn from"
         samples = "".join(f"> {line}  \n" for line in corpus["samples"])
-        parts.append(f"### {name}\n\n{size}.\n\n{markdown_table(cells, [COLUMNS[c] for c in columns])}\n{samples}")
+        parts.append(f"### {name}\n\n{size}.\n\n{metric_table(corpus['rows'])}\n{samples}")
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What each way to estimate the gradient costs and what it is worth: its variance, its bias and its seconds.
+"""The variance, the bias and the seconds of each way to estimate the gradient.
 
 ``python -m benchmarks.variance run`` measures (some minutes) and writes ``benchmarks/results/variance.json``;
 ``python -m benchmarks.variance report`` writes the tables of ``docs/theory.md`` from that file.
@@ -11,7 +11,6 @@ repetitions, K parameters.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,14 +24,14 @@ import torch
 import tyro
 from torch import Tensor
 
-from agents import AutoregressivePolicy, SeqGAN, make_seqgan_vec_env
-from agents.report import markdown_table
-from agents.seqgan import Episodes
-from benchmarks.environment import describe
-from benchmarks.page import DOCS, RESULTS, replace_section
+from agents import SeqGAN, make_seqgan_vec_env
+from agents.collection import Episodes
+from agents.runs.report import markdown_table
+from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.enumeration import all_sequences
-from seqgan_env.seeding import torch_generator
+from seqgan_env.seeding import torch_rng
 from seqgan_env.task import Task
 
 FILE = RESULTS / "variance.json"
@@ -109,9 +108,7 @@ def run(results: Path = FILE, scale: float = 1.0) -> None:
         own = dataclasses.replace(scenario, repetitions=max(10, round(scale * scenario.repetitions)))
         scenarios[name] = {"scenario": dataclasses.asdict(own), "rows": measure(own)}
         print(f"{name}: done", file=sys.stderr)
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps({"environment": describe(), "scenarios": scenarios}, indent=1) + "\n")
-    print(f"wrote {results}", file=sys.stderr)
+    write_results(results, {"scenarios": scenarios})
 
 
 def measure(scenario: Scenario) -> dict[str, dict[str, float | None]]:
@@ -133,7 +130,7 @@ def measure(scenario: Scenario) -> dict[str, dict[str, float | None]]:
     }
     first = agents[REFERENCE]
     first.pretrain(task.real_sequences, n_epochs=scenario.n_pretraining)
-    trainer = DiscriminatorTrainer(task.discriminator, learning_rate=1e-3)
+    trainer = DiscriminatorTrainer(task.scoring.discriminator, learning_rate=1e-3)
     for i in range(scenario.n_rounds):
         trainer.fit(task.real_sequences, first.sample(512, seed=i))
     for agent in agents.values():
@@ -143,14 +140,14 @@ def measure(scenario: Scenario) -> dict[str, dict[str, float | None]]:
     seconds: dict[str, list[float]] = {name: [] for name in OPTIONS}
     for r in range(-3, scenario.repetitions):  # the first three warm caches up
         for i, (name, agent) in enumerate(agents.items()):
-            generator = torch_generator(i, "variance", r)
+            rng = torch_rng(i, "variance", r)
             started = time.perf_counter()
-            gradient_K = update(agent, task, generator)
+            gradient_K = update(agent, task, rng)
             elapsed = time.perf_counter() - started
             if r >= 0:
                 gradients[name].append(gradient_K)
                 seconds[name].append(elapsed)
-    exact_K = exact_gradient(first.policy, task) if scenario.enumerable else None
+    exact_K = exact_gradient(first.generator, task) if scenario.enumerable else None
     return summary(
         {name: torch.stack(rows).double().numpy() for name, rows in gradients.items()},
         {name: np.array(times) for name, times in seconds.items()},
@@ -158,20 +155,20 @@ def measure(scenario: Scenario) -> dict[str, dict[str, float | None]]:
     )
 
 
-def update(agent: SeqGAN, task: Task, generator: torch.Generator) -> Tensor:
+def update(agent: SeqGAN, task: Task, rng: torch.Generator) -> Tensor:
     """All that an update computes, up to the gradient: the estimate of ``grad J``, in one vector."""
-    tokens_BT = agent.policy.sample(agent.n_episodes, generator)
-    reward_B = torch.from_numpy(task.score_complete(tokens_BT.numpy()))
-    episodes = Episodes(tokens_BT, tokens_BT != task.spec.pad_id, reward_B)
-    return -_gradient(agent.estimate(episodes, generator).loss, agent.policy)
+    tokens_BT = agent.generator.sample(agent.n_episodes, rng)
+    reward_B = torch.from_numpy(task.scoring.step_reward(tokens_BT.numpy()))
+    episodes = Episodes(tokens_BT, task.spec.is_token(tokens_BT), reward_B)
+    return -_gradient(agent.estimate(episodes, rng).loss, agent.generator)
 
 
-def exact_gradient(policy: AutoregressivePolicy, task: Task) -> Gradients:
+def exact_gradient(generator: AutoregressiveModel, task: Task) -> Gradients:
     """Grad J by differentiating the sum over all sequences (eq. 13.39)."""
     tokens_BT = all_sequences(task.spec)
-    p_B = policy.log_prob(torch.from_numpy(tokens_BT)).double().sum(dim=1).exp()
-    value = (p_B * torch.from_numpy(task.score_complete(tokens_BT))).sum()
-    return _gradient(value, policy).double().numpy()
+    p_B = generator.log_prob(torch.from_numpy(tokens_BT)).double().sum(dim=1).exp()
+    value = (p_B * torch.from_numpy(task.scoring.step_reward(tokens_BT))).sum()
+    return _gradient(value, generator).double().numpy()
 
 
 def summary(
@@ -226,15 +223,12 @@ def report(results: Path = FILE, page: Path = PAGE) -> None:
         results: the JSON file.
         page: the Markdown file, in which they stand between two comments.
     """
-    replace_section(page, "variance", tables(json.loads(results.read_text())))
-    print(f"wrote {page}", file=sys.stderr)
+    write_section(page, "variance", results, tables)
 
 
 def tables(document: Mapping[str, Any]) -> str:
     """The tables of the docs, in Markdown."""
-    environment = document["environment"]
-    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-    parts = [f"Measured with {versions}, on {environment['processor']}, one thread.\n"]
+    parts = [f"Measured with {measured_with(document['environment'])}, one thread.\n"]
     for name, measured in document["scenarios"].items():
         scenario, rows = measured["scenario"], measured["rows"]
         parts.append(
@@ -265,8 +259,8 @@ def table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     return markdown_table(cells, list(columns), first="option")
 
 
-def _gradient(scalar: Tensor, policy: AutoregressivePolicy) -> Tensor:
-    return torch.cat([part.flatten() for part in torch.autograd.grad(scalar, list(policy.parameters()))])
+def _gradient(scalar: Tensor, generator: AutoregressiveModel) -> Tensor:
+    return torch.cat([part.flatten() for part in torch.autograd.grad(scalar, list(generator.parameters()))])
 
 
 def _float(value: float | None) -> float:

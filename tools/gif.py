@@ -18,24 +18,24 @@ from agents import SeqGAN
 from seqgan_env import SeqGANEnv
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.rendering import Picture
-from seqgan_env.seeding import torch_generator
+from seqgan_env.seeding import torch_rng
 from seqgan_env.tokens import Tokens
 
 SEED = 0
 N_TRAINING, N_NEW = 10_000, 200
-"""How many generated sentences the discriminator learns from, and how many there are to choose from."""
+"""Numbers of generated sentences: to train the discriminator on, and to choose from."""
 LENGTHS = range(8, 13)
 """The lengths that are shown, in tokens: long enough to say something, short enough to watch."""
 STEP_MS, END_MS = 500, 4_000
-"""How long each picture stays."""
+"""Duration of each picture, and of the last one of an episode."""
 
 
 def trained(env: SeqGANEnv) -> Tokens:
     """Train the environment's discriminator and return new sentences of the generator, shape ``(N_NEW, T)``."""
     agent = SeqGAN("LstmPolicy", env, seed=SEED, device="cpu")
     agent.pretrain(env.task.real_sequences, n_epochs=1)
-    written = agent.policy.sample(N_TRAINING + N_NEW, torch_generator(SEED, "gif")).numpy()
-    trainer = DiscriminatorTrainer(env.task.discriminator, learning_rate=1e-3, seed=SEED)
+    written = agent.generator.sample(N_TRAINING + N_NEW, torch_rng(SEED, "gif")).numpy()
+    trainer = DiscriminatorTrainer(env.task.scoring.discriminator, learning_rate=1e-3, seed=SEED)
     trainer.fit(env.task.real_sequences, written[:N_TRAINING], n_epochs=5)
     env.load_discriminator(env.discriminator_weights())  # counts as the next version
     return written[N_TRAINING:]
@@ -45,7 +45,7 @@ def episode(env: SeqGANEnv, tokens_T: Tokens) -> list[Picture]:
     """The pictures of an episode that writes this sentence."""
     env.reset()
     pictures = [env.render()]
-    for token in tokens_T[tokens_T != env.sequence_spec.pad_id]:
+    for token in tokens_T[env.sequence_spec.is_token(tokens_T)]:
         env.step(token)
         pictures.append(env.render())
     return pictures
@@ -61,7 +61,7 @@ def main(out: Path) -> None:
     assert isinstance(env, SeqGANEnv)
     written = trained(env)
     written = written[np.isin(env.sequence_spec.lengths(written), LENGTHS)]
-    d_after = [np.exp(env.task.prefix_scores(tokens_T)) for tokens_T in written]  # the reward is log D
+    d_after = [1 / (1 + np.exp(-env.task.scoring.beginning_logits(tokens_T))) for tokens_T in written]
     pictures: list[Picture] = []
     durations: list[int] = []
     for b in (np.argmax([d[-1] for d in d_after]), np.argmax([d.max() - d[-1] for d in d_after])):

@@ -64,7 +64,7 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one run of tests."""
+    """The outcome of one run of tests."""
 
     killed_by: str
     """The test that failed first, or nothing."""
@@ -175,7 +175,7 @@ def check(mutation: Mutation, original: Path, target: Path) -> Result:
 
 
 def verdict(result: Result) -> str:
-    """What the table says of a run."""
+    """The words of the table on a run."""
     if not result.is_valid:
         return f"DOES NOT RUN: {result.error}"
     if not result.killed_by:
@@ -254,9 +254,12 @@ def pytest_sessionfinish() -> None:
 
 # ------------------------------------------------------------------------------------------------------- the mistakes
 
-_MONTE_CARLO, _LOSSES, _POLICY = "agents/monte_carlo.py", "agents/losses.py", "agents/policy.py"
-_SAMPLING, _NETWORKS, _AGENT = "agents/sampling.py", "agents/networks.py", "agents/seqgan.py"
-_REWARDS, _TRAINING = "seqgan_env/rewards.py", "seqgan_env/discriminators/training.py"
+_MONTE_CARLO, _LOSSES, _BASELINES = "agents/monte_carlo.py", "agents/losses.py", "agents/baselines.py"
+_GRADIENT, _COLLECTION = "agents/gradient.py", "agents/collection.py"
+_MODEL, _CORES = "seqgan_env/autoregressive/model.py", "seqgan_env/autoregressive/cores.py"
+_RECURRENT, _TRANSFORMER = "seqgan_env/autoregressive/recurrent.py", "seqgan_env/autoregressive/transformer.py"
+_SAMPLING, _SOFTMAX = "seqgan_env/autoregressive/sampling.py", "seqgan_env/autoregressive/softmax.py"
+_REWARDS, _DISCRIMINATOR_LOSSES = "seqgan_env/rewards/of_logit.py", "seqgan_env/discriminators/losses.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     # the Monte Carlo estimate of 13.40
@@ -277,8 +280,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: a lane goes on from the state of another sequence",
         _MONTE_CARLO,
-        "state_S = tuple(part[sequence_P[prefix_S]] for part in state_B)",
-        "state_S = tuple(part[sequence_P[prefix_S].flip(0)] for part in state_B)",
+        "state_S = rows_of(state_B, sequence_P[prefix_S])",
+        "state_S = rows_of(state_B, sequence_P[prefix_S].flip(0))",
         ("agents/monte_carlo",),
     ),
     Mutation(
@@ -298,15 +301,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: the state has read the token that is to be drawn",
         _MONTE_CARLO,
-        "state_B = policy.step(tokens_BT[:, t - 1], state_B)",
-        "state_B = policy.step(tokens_BT[:, t], state_B)",
+        "state_B = generator.step(tokens_BT[:, t - 1], state_B)",
+        "state_B = generator.step(tokens_BT[:, t], state_B)",
         ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: the prefix is read without the start symbol",
         _MONTE_CARLO,
-        "policy.step(torch.full_like(tokens_BT[:, 0], spec.pad_id), policy.core.initial_state(len(tokens_BT)))",
-        "policy.core.initial_state(len(tokens_BT))",
+        "state_B = generator.start(len(tokens_BT))",
+        "state_B = generator.core.initial_state(len(tokens_BT))",
         ("agents/monte_carlo",),
     ),
     Mutation(
@@ -319,15 +322,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: after one lane ends, the others take each other's states",
         _MONTE_CARLO,
-        "tuple(part[alive] for part in state_A)",
-        "tuple(part[: len(alive)] for part in state_A)",
+        "rows_of(state_A, alive)",
+        "rows_of(state_A, slice(len(alive)))",
         ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: all of one prefix begin with the same random number",
         _MONTE_CARLO,
-        "policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])",
-        "policy.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :1, t].expand(-1, n))",
+        "generator.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :, t])",
+        "generator.choose(state_S, uniform_BN=uniform_PNT[prefix_S, :1, t].expand(-1, n))",
         ("agents/monte_carlo",),
     ),
     Mutation(
@@ -347,8 +350,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: side by side, a part goes on with other sequences than its own",
         _MONTE_CARLO,
-        "_complete(policy, tokens_BT[rows], of_P",
-        "_complete(policy, tokens_BT[: rows.stop - rows.start], of_P",
+        "_complete(generator, tokens_BT[rows], of_P",
+        "_complete(generator, tokens_BT[: rows.stop - rows.start], of_P",
         ("seqgan_env/parallel",),
     ),
     Mutation(
@@ -361,7 +364,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: stratified draws are not put in random order",
         _MONTE_CARLO,
-        "part_SN = torch.rand(n_rows, n, generator=generator, device=device).argsort(dim=1)",
+        "part_SN = torch.rand(n_rows, n, generator=rng, device=device).argsort(dim=1)",
         "part_SN = torch.arange(n, device=device).expand(n_rows, n)",
         ("agents/monte_carlo",),
     ),
@@ -396,8 +399,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "exact last step: its probabilities carry no gradient",
         _MONTE_CARLO,
-        "log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1)",
-        "log_prob_MV = policy.output(policy.core(inputs_MT)[:, -1]).log_softmax(dim=1).detach()",
+        "[:, -1]).log_softmax(dim=1)",
+        "[:, -1]).log_softmax(dim=1).detach()",
         ("agents/losses", "agents/variance"),
     ),
     Mutation(
@@ -409,7 +412,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "exact last step: the sampled term is kept beside it",
-        _AGENT,
+        _GRADIENT,
         "sampled_BT[last.sequence_M, -1] = False",
         "sampled_BT[last.sequence_M, -1] = True",
         ("agents/variance",),
@@ -445,14 +448,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "policy gradient: the completions are by a copy of the first policy",
-        _AGENT,
-        "q_BT = action_values(\n            policy,",
-        'q_BT = action_values(\n            self.__dict__.setdefault("_first", __import__("copy").deepcopy(policy)),',
+        _GRADIENT,
+        "q_BT = action_values(\n        generator,",
+        "q_BT = action_values(\n"
+        '        generator.__dict__.setdefault("_first", __import__("copy").deepcopy(generator)),',
         ("agents/gradient", "agents/variance"),
     ),
     Mutation(
         "policy gradient: the last token of a given prefix counts as chosen",
-        _AGENT,
+        _COLLECTION,
         "(position_T >= start_B1)",
         "(position_T >= start_B1 - 1)",
         ("agents/collection",),
@@ -460,57 +464,57 @@ MUTATIONS: tuple[Mutation, ...] = (
     # baselines and normalisation
     Mutation(
         "baseline: the mean of the step has the sequence itself in it",
-        _LOSSES,
+        _BASELINES,
         "others_BT = mask_BT.sum(dim=0) - mask_BT.long()\n    total_BT = (q_BT * mask_BT).sum(dim=0) - q_BT * mask_BT",
         "others_BT = mask_BT.sum(dim=0).expand_as(mask_BT)\n    total_BT = (q_BT * mask_BT).sum(dim=0)",
         ("agents/baselines",),
     ),
     Mutation(
         "baseline: the mean of the batch has the sequence itself in it",
-        _LOSSES,
+        _BASELINES,
         "(total_BT.sum() - total_BT.sum(dim=1, keepdim=True)) / others_B1.clamp(min=1)",
         "total_BT.sum() / mask_BT.sum()",
         ("agents/baselines",),
     ),
     Mutation(
         "baseline: the value of the next state, which the action led to",
-        _LOSSES,
-        "advantage_BT[:, 1:] = torch.where(follows_BT, q_BT[:, 1:] - q_BT[:, :-1], advantage_BT[:, 1:])",
-        "advantage_BT[:, :-1] = torch.where(follows_BT, q_BT[:, :-1] - q_BT[:, 1:], advantage_BT[:, :-1])",
+        _BASELINES,
+        "value_BT[:, 1:] = torch.where(follows_BT, q_BT[:, :-1], value_BT[:, 1:])",
+        "value_BT[:, :-1] = torch.where(follows_BT, q_BT[:, 1:], value_BT[:, :-1])",
         ("agents/baselines",),
     ),
     Mutation(
         "baseline: the regression is used on the half that it was fitted on",
-        _LOSSES,
+        _BASELINES,
         "torch.where(half_B[:, None], value_BT, x_BTH @ weight_H)",
         "torch.where(half_B[:, None], x_BTH @ weight_H, value_BT)",
         ("agents/baselines",),
     ),
     Mutation(
         "baseline: the regression is told the value of the action itself",
-        _LOSSES,
+        _BASELINES,
         "before_BT = torch.nn.functional.pad(q_BT * mask_BT, (1, 0))[:, :-1]",
         "before_BT = q_BT * mask_BT",
         ("agents/baselines",),
     ),
     Mutation(
         "normalisation: the mean of the advantages is subtracted as well",
-        _AGENT,
+        _GRADIENT,
         "scale = root_mean_square(advantage_BT, chosen_BT) if",
-        "advantage_BT = (advantage_BT - advantage_BT[chosen_BT].mean() * self.normalize_advantage) * chosen_BT\n"
-        "        scale = root_mean_square(advantage_BT, chosen_BT) if",
+        "advantage_BT = (advantage_BT - advantage_BT[chosen_BT].mean() * config.normalize_advantage) * chosen_BT\n"
+        "    scale = root_mean_square(advantage_BT, chosen_BT) if",
         ("agents/variance",),
     ),
     Mutation(
         "normalisation: it is applied to no advantage",
-        _AGENT,
-        "scale = root_mean_square(advantage_BT, chosen_BT) if self.normalize_advantage else",
+        _GRADIENT,
+        "scale = root_mean_square(advantage_BT, chosen_BT) if config.normalize_advantage else",
         "scale = root_mean_square(advantage_BT, chosen_BT) if False else",
         ("agents/variance",),
     ),
     Mutation(
         "normalisation: the exact last step keeps another scale than the rest",
-        _AGENT,
+        _GRADIENT,
         "last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))",
         "last_step_loss(last.log_prob_MV, last.q_MV, len(tokens_BT))",
         ("agents/variance",),
@@ -518,49 +522,49 @@ MUTATIONS: tuple[Mutation, ...] = (
     # the generator and its likelihood, 13.28 to 13.34
     Mutation(
         "generator: the start symbol is token 0",
-        _POLICY,
-        "return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)",
-        "return F.pad(tokens_BT[:, :-1], (1, 0), value=0)",
+        "seqgan_env/tokens.py",
+        "return F.pad(tokens_BT, (1, 0), value=self.pad_id)",
+        "return F.pad(tokens_BT, (1, 0), value=0)",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "generator: inputs are not shifted, each token is predicted from itself",
-        _POLICY,
-        "return F.pad(tokens_BT[:, :-1], (1, 0), value=self.spec.pad_id)",
-        "return tokens_BT",
+        _MODEL,
+        "self.core(self.spec.with_start(tokens_BT[:, :-1]))",
+        "self.core(tokens_BT)",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "generator: a given prefix is read without the start symbol",
-        _POLICY,
-        "state = self.core.step(inputs_BT[:, 0], self.core.initial_state(len(tokens_BT)))",
+        _MODEL,
+        "state = self.start(len(tokens_BT))",
         "state = self.core.initial_state(len(tokens_BT))",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "generator: on a GPU padding is counted in the log-probability",
-        _POLICY,
-        "return log_prob_BT.masked_fill(tokens_BT == self.spec.pad_id, 0)",
+        _MODEL,
+        "return log_prob_BT.masked_fill(~self.spec.is_token(tokens_BT), 0)",
         "return log_prob_BT",
         ("seqgan_env/device",),
     ),
     Mutation(
         "generator: on a GPU padding has a gradient",
-        _POLICY,
-        "factor_BT.detach().masked_fill(tokens_BT == self.spec.pad_id, 0)",
+        _MODEL,
+        "factor_BT.detach().masked_fill(~self.spec.is_token(tokens_BT), 0)",
         "factor_BT.detach()",
         ("seqgan_env/device",),
     ),
     Mutation(
         "generator: a likelihood is that of another sequence, sorted by length",
-        _POLICY,
+        _MODEL,
         "log_prob_B[index] =",
-        "log_prob_B[start : start + rows] =",
+        "log_prob_B[: len(index)] =",
         ("seqgan_env/device",),
     ),
     Mutation(
         "generator: end-of-sequence does not end a sample",
-        _POLICY,
+        _MODEL,
         "alive_M &= token_M != spec.eos_id",
         "alive_M &= token_M >= 0",
         ("seqgan_env/autoregressive/model",),
@@ -575,55 +579,55 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "pretraining: padding is counted as tokens in the mean",
         "agents/pretraining.py",
-        "maximum_likelihood_factors(tokens_BT != policy.spec.pad_id)",
+        "maximum_likelihood_factors(generator.spec.is_token(tokens_BT))",
         "maximum_likelihood_factors(tokens_BT >= 0)",
         ("agents/pretraining",),
     ),
     Mutation(
         "LSTM: the cell starts anew at each step",
-        _NETWORKS,
+        _RECURRENT,
         "torch.lstm_cell(self.embedding(input_B), state, *self.rnn.all_weights[0])",
         "torch.lstm_cell(self.embedding(input_B), (state[0], 0 * state[1]), *self.rnn.all_weights[0])",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "GRU: all lanes share the state of the first",
-        _NETWORKS,
+        _RECURRENT,
         "torch.gru_cell(self.embedding(input_B), state[0], *self.rnn.all_weights[0])",
         "torch.gru_cell(self.embedding(input_B), state[0][:1].expand_as(state[0]), *self.rnn.all_weights[0])",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "attention: the memory's unwritten slots are read",
-        _NETWORKS,
+        _CORES,
         "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None]",
         "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None] + 1",
         ("seqgan_env/autoregressive/cores", "seqgan_env/autoregressive/model"),
     ),
     Mutation(
         "attention: lanes that have read different numbers see as far as the longest",
-        _NETWORKS,
+        _CORES,
         "seen_BS = torch.arange(key_BSAD.shape[1], device=n_read_B.device) <= n_read_B[:, None]",
         "seen_BS = (torch.arange(key_BSAD.shape[1]) <= n_read_B.max()).expand(len(n_read_B), -1)",
         ("seqgan_env/autoregressive/cores", "seqgan_env/autoregressive/model"),
     ),
     Mutation(
         "attention: the LSTM's looks ahead",
-        _NETWORKS,
+        _RECURRENT,
         "self.query(output_BTH), output_BTH, output_BTH, is_causal=True)",
         "self.query(output_BTH), output_BTH, output_BTH)",
         ("seqgan_env/autoregressive/cores",),
     ),
     Mutation(
         "attention: the transformer's looks ahead",
-        _NETWORKS,
+        _TRANSFORMER,
         "F.scaled_dot_product_attention(query_BATD, key_BATD, value_BATD, is_causal=True)",
         "F.scaled_dot_product_attention(query_BATD, key_BATD, value_BATD)",
         ("seqgan_env/autoregressive/cores",),
     ),
     Mutation(
         "attention: the transformer's positions are one ahead in steps",
-        _NETWORKS,
+        _TRANSFORMER,
         "self.position(n_read_B)",
         "self.position((n_read_B + 1).clamp(max=self.n_slots - 1))",
         ("seqgan_env/autoregressive/model",),
@@ -631,44 +635,44 @@ MUTATIONS: tuple[Mutation, ...] = (
     # drawing tokens, 13.30
     Mutation(
         "sampling: the weights are multiplied by the temperature",
-        "seqgan_env/softmax.py",
+        _SOFTMAX,
         "self._weight_VH = weight_VH * (scale * LOG2_E)",
         "self._weight_VH = weight_VH * (LOG2_E / scale)",
         ("seqgan_env/autoregressive/sampling",),
     ),
     Mutation(
         "sampling: the temperature does not divide the bias",
-        "seqgan_env/softmax.py",
+        _SOFTMAX,
         "self._bias_V = bias_V * (scale * LOG2_E)",
         "self._bias_V = bias_V * LOG2_E",
         ("seqgan_env/autoregressive/sampling",),
     ),
     Mutation(
         "log-probability: the logits are multiplied by the temperature",
-        _POLICY,
+        _MODEL,
         "(hidden_MH / temperature, self.output.weight",
         "(hidden_MH * temperature, self.output.weight",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
         "log-probability: the gradient of the softmax's sum is not weighted by the advantage",
-        "agents/likelihood.py",
+        "seqgan_env/autoregressive/likelihood.py",
         "x_CV.mul_(-factor_C1 / total_C1)",
         "x_CV.mul_(-1 / total_C1)",
         ("agents/losses",),
     ),
     Mutation(
         "policy gradient: the agent descends where it should climb",
-        _AGENT,
-        "        loss = -total\n",
-        "        loss = total\n",
+        _GRADIENT,
+        "    loss = -total\n",
+        "    loss = total\n",
         ("agents/gradient", "agents/variance"),
     ),
     Mutation(
         "pretraining: the likelihood is made least",
         "agents/pretraining.py",
-        "loss = -policy.weighted_log_prob",
-        "loss = policy.weighted_log_prob",
+        "loss = -generator.weighted_log_prob",
+        "loss = generator.weighted_log_prob",
         ("agents/pretraining",),
     ),
     Mutation(
@@ -688,8 +692,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "sampling: all lanes draw with one random number",
         _SAMPLING,
-        "torch.rand(n_rows, 1, generator=generator, device=hidden_MH.device, dtype=hidden_MH.dtype)",
-        "torch.rand(1, 1, generator=generator, dtype=hidden_MH.dtype).expand(n_rows, 1)",
+        "torch.rand(n_rows, 1, generator=rng, device=hidden_MH.device, dtype=hidden_MH.dtype)",
+        "torch.rand(1, 1, generator=rng, dtype=hidden_MH.dtype).expand(n_rows, 1)",
         ("seqgan_env/autoregressive/sampling",),
     ),
     # the discriminator and the rewards, 13.32 and 13.35 to 13.38
@@ -717,15 +721,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "reward: the environment pays at every step",
         "seqgan_env/env.py",
-        "if terminated:\n            reward = float(self.task.score_complete(",
-        "if length:\n            reward = float(self.task.score_complete(",
+        "if terminated:\n            reward = float(self.task.scoring.step_reward(",
+        "if length:\n            reward = float(self.task.scoring.step_reward(",
         ("seqgan_env/env",),
     ),
     Mutation(
         "reward: shaping pays the potential of a complete sequence too",
-        "seqgan_env/env.py",
-        "if not terminated:\n                potential = float(",
-        "if length:\n                potential = float(",
+        "seqgan_env/shaping/potential.py",
+        "new_BK[~ended_B] = self.start(tokens_BT[~ended_B], length_B[~ended_B])",
+        "new_BK[:] = self.start(tokens_BT, length_B)",
         ("seqgan_env/shaping/potential",),
     ),
     Mutation(
@@ -751,21 +755,21 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "discriminator: the loss takes real for label 0",
-        _TRAINING,
+        _DISCRIMINATOR_LOSSES,
         "F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean()",
         "F.softplus(logit_real_B).mean() + F.softplus(-logit_generated_B).mean()",
         ("seqgan_env/discriminators/training",),
     ),
     Mutation(
         "discriminator: the more frequent kind weighs more in the loss",
-        _TRAINING,
+        _DISCRIMINATOR_LOSSES,
         "0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean())",
         "F.softplus(torch.cat([-logit_real_B, logit_generated_B])).mean()",
         ("seqgan_env/discriminators/training",),
     ),
     Mutation(
         "discriminator: real and generated change places in the batch",
-        _TRAINING,
+        "seqgan_env/discriminators/base.py",
         "torch.cat([real_BT, generated_BT])",
         "torch.cat([generated_BT, real_BT])",
         ("seqgan_env/discriminators/tabular",),

@@ -40,7 +40,7 @@ def demonstrations(task: Task, sequences: Tokens) -> list[Trajectory]:
     """Sequences as trajectories: t + 1 prefixes and the t tokens that follow them."""
     trajectories = []
     for sequence_T in sequences:
-        actions = sequence_T[sequence_T != task.spec.pad_id]
+        actions = sequence_T[task.spec.is_token(sequence_T)]
         prefixes = np.full((len(actions) + 1, task.spec.max_length), task.spec.pad_id)
         for t, token in enumerate(actions):
             prefixes[t + 1 :, t] = token
