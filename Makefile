@@ -70,7 +70,7 @@ speed: install ## every hot path against a plain reference, at a small size
 	$(PYTEST) tests/benchmarks/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
 
 imports: install ## the direction of imports alone (part of `test`)
-	$(PYTEST) tests/project/test_architecture.py
+	$(PYTEST) tests/project/test_architecture.py tests/project/test_house.py
 
 check: lint types test speed ## every gate: style, types, import direction, tests, documentation examples
 

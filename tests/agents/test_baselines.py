@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.losses import BASELINES, advantages, normalize, policy_gradient_loss, root_mean_square
+from agents.baselines import BASELINES, advantages, root_mean_square
+from agents.losses import policy_gradient_loss
 from agents.monte_carlo import action_values
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import batches, every_kind, make_policy, score_by
+from tests.support.builders import batches, every_kind, make_generator, score_by
 from tests.support.reference import Prefix
 from tests.support.significance import Array, assert_mean, assert_not_mean
 
@@ -32,7 +33,7 @@ class Runs:
 
     def __init__(self, kind: str, prefix: Prefix, n_runs: int = 800) -> None:
         spec = self.SPEC
-        self.policy = make_policy(kind, spec)
+        self.policy = make_generator(kind, spec)
         self.parameters = list(self.policy.parameters())
         table = reference.random_reward(spec)
         next_token, score = reference.next_token_of(self.policy), score_by(spec, table)
@@ -41,13 +42,10 @@ class Runs:
 
         rng = torch.Generator().manual_seed(0)
         self.tokens_MT = self.policy.sample(4 * n_runs, rng, prefix=prefix)
-        self.q_MT = action_values(
-            self.policy, self.tokens_MT, score(self.tokens_MT), score, n_completions=2, generator=rng
-        )
+        self.q_MT = action_values(self.policy, self.tokens_MT, score(self.tokens_MT), score, n_completions=2, rng=rng)
         self.chosen_MT = (self.tokens_MT != spec.pad_id) & (torch.arange(spec.max_length) >= len(prefix))
         with torch.no_grad():
-            inputs_MT = torch.nn.functional.pad(self.tokens_MT[:, :-1], (1, 0), value=spec.pad_id)
-            self.states_MTH = self.policy.core(inputs_MT)
+            self.states_MTH = self.policy.hidden(self.tokens_MT)
 
         rows_KT = torch.from_numpy(reference.all_sequences(spec))
         self.row_M = (self.tokens_MT[:, None] == rows_KT).all(dim=2).long().argmax(dim=1)
@@ -173,12 +171,14 @@ class TestBaselines:
             advantages(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), "mean")
 
 
-class TestNormalize:
+class TestRootMeanSquare:
     @given(batches)
-    def test_keeps_the_direction_and_makes_the_mean_square_one(self, batch: tuple[Tensor, Tensor]) -> None:
+    def test_dividing_by_it_keeps_the_direction_and_makes_the_mean_square_one(
+        self, batch: tuple[Tensor, Tensor]
+    ) -> None:
         advantage_BT, mask_BT = batch
         advantage_BT = advantage_BT * mask_BT
-        normalized_BT = normalize(advantage_BT, mask_BT)
+        normalized_BT = advantage_BT / root_mean_square(advantage_BT, mask_BT)
         values = [normalized_BT[b, t].item() for b, t in mask_BT.nonzero().tolist()]
         assert sum(value**2 for value in values) / len(values) == pytest.approx(1)
         scale = advantage_BT[mask_BT] / normalized_BT[mask_BT]
@@ -188,4 +188,5 @@ class TestNormalize:
 
     def test_of_nothing_to_learn_is_nothing(self) -> None:
         mask_BT = torch.ones(2, 3, dtype=torch.bool)
-        assert torch.equal(normalize(torch.zeros(2, 3), mask_BT), torch.zeros(2, 3))
+        nothing_BT = torch.zeros(2, 3)
+        assert torch.equal(nothing_BT / root_mean_square(nothing_BT, mask_BT), nothing_BT)

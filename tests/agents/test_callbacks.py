@@ -21,6 +21,7 @@ from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from seqgan_env.discriminators import DiscriminatorTrainer
 from tests.support.builders import ORACLE, POLICY
+from tests.support.trainers import Spy
 
 SETTINGS: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
 PROBE = np.random.default_rng(0).integers(20, size=(5, 6))
@@ -95,23 +96,6 @@ class Watch(BaseCallback):
         return True
 
 
-class Spy(DiscriminatorTrainer):
-    """A trainer that remembers what it was given."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fitted: list[tuple[np.ndarray, np.ndarray]] = []
-        self.evaluated: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def fit(self, real: Any, generated: Any, **settings: Any) -> float:
-        self.fitted.append((real.copy(), generated.copy()))
-        return super().fit(real, generated, **settings)
-
-    def evaluate(self, real: Any, generated: Any) -> dict[str, float]:
-        self.evaluated.append((real.copy(), generated.copy()))
-        return super().evaluate(real, generated)
-
-
 def weights_of(env: VecEnv) -> list[dict[str, np.ndarray]]:
     weights: list[dict[str, np.ndarray]] = env.env_method("discriminator_weights")
     return weights
@@ -183,7 +167,7 @@ class TestOnWhat:
         env = model.get_env()
         assert env is not None
         task = env.get_attr("task", indices=[0])[0]
-        spy, watch = Spy(task.discriminator, 0.01), Watch()
+        spy, watch = Spy(task.scoring.discriminator, 0.01), Watch()
         model.learn(n_steps, [DiscriminatorCallback(8, trainer=spy, **{**SETTINGS, **settings}), watch])
         assert len(spy.fitted) >= 3
         return spy, watch, task
@@ -197,7 +181,7 @@ class TestOnWhat:
 
         def watched(n: int, **arguments: Any) -> np.ndarray:
             drawn.append(sample(n, **arguments))
-            policies.append(model.policy.output.bias.detach().clone())
+            policies.append(model.generator.output.bias.detach().clone())
             return drawn[-1]
 
         monkeypatch.setattr(model, "sample", watched)
@@ -236,6 +220,26 @@ class TestOnWhat:
             np.testing.assert_array_equal(real, task.real_sequences)
         for real, fresh in spy.evaluated:
             np.testing.assert_array_equal(real, task.held_out_sequences[: len(fresh)])
+
+    def test_real_sequences_are_not_read_a_second_time(self, tmp_path: Path) -> None:
+        """The file is another one meanwhile, with as many words and lines: the environment's own are trained on."""
+        lines = [
+            " ".join("abcdefgh"[letter] for letter in row) for row in np.random.default_rng(0).integers(8, size=(40, 5))
+        ]
+        corpus = tmp_path / "corpus.txt"
+        corpus.write_text("\n".join(lines))
+        small = ORACLE["discriminator_kwargs"]
+        arguments = {"source": str(corpus), "n_real": 30, "n_held_out": 10, "discriminator_kwargs": small}
+        model = seqgan(make_seqgan_vec_env("SeqGANText-v0", 4, **arguments))
+        env = model.env
+        assert env is not None
+        corpus.write_text("\n".join(lines).upper())
+        spy = Spy(env.get_attr("task")[0].scoring.discriminator, 0.01)
+        model.learn(200, DiscriminatorCallback(8, trainer=spy, **SETTINGS))
+        for real, _ in spy.fitted:
+            np.testing.assert_array_equal(real, env.get_attr("real_sequences")[0])
+        vocabulary = env.get_attr("task")[0].source.vocabulary
+        assert {vocabulary.decode(row) for row in spy.fitted[-1][0]} <= set(lines)
 
     def test_measures_nothing_where_nothing_is_held_out(self) -> None:
         model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
@@ -278,6 +282,40 @@ class TestWhere:
         model.learn(2 * 48, callback)
         assert callback.version == 8
 
+    @pytest.mark.parametrize("kind", ["four", "native", "subprocesses"])
+    @pytest.mark.parametrize("name", ALGORITHMS)
+    def test_a_trainer_of_another_environment_pays_from_the_first_episode_on(
+        self, name: str, kind: str, request: pytest.FixtureRequest
+    ) -> None:
+        first = DiscriminatorCallback(8, **SETTINGS)
+        trained = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+        seqgan(trained).learn(4 * 48, first)
+        model = ALGORITHMS[name](environment(kind, request))
+        env = model.get_env()
+        assert env is not None
+        version = env.get_attr("discriminator_version")[0]
+        callback, watch = DiscriminatorCallback(1000, trainer=first.trainer, **SETTINGS), Watch()
+        model.learn(48, [callback, watch])
+        assert set(watch.versions[0]) == {version + 1}
+        np.testing.assert_array_equal(watch.scores[0], trained.env_method("score", PROBE)[0])
+        assert callback.version == version + 1
+
+    @pytest.mark.parametrize("second", ["SeqGAN", "PPO"])
+    @pytest.mark.parametrize("first", ["SeqGAN", "PPO"])
+    def test_one_callback_serves_two_models_in_turn(self, first: str, second: str) -> None:
+        """The second is paid by the discriminator that the first one trained, and its own episodes are counted."""
+        callback = DiscriminatorCallback(16, **SETTINGS)
+        ALGORITHMS[first](make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)).learn(4 * 96, callback)
+        assert callback.trainer is not None
+        n_updates, version = callback.trainer.n_updates, callback.version
+        env, watch = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE), Watch()
+        ALGORITHMS[second](env).learn(2 * 96, [callback, watch])
+        assert watch.versions[0] == [version + 1] * 4
+        assert callback.version == version + 2
+        assert callback.trainer.n_updates > n_updates
+        for name, array in weights_of(env)[0].items():
+            np.testing.assert_array_equal(array, callback.trainer.discriminator.state_dict()[name].numpy())
+
     def test_the_seed_decides_the_weights(self) -> None:
         def trained(seed: int) -> dict[str, np.ndarray]:
             env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
@@ -293,7 +331,7 @@ class TestWhere:
 
         def make() -> tuple[VecEnv, DiscriminatorCallback]:
             env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
-            trainer = DiscriminatorTrainer(env.get_attr("task")[0].discriminator, 0.01)
+            trainer = DiscriminatorTrainer(env.get_attr("task")[0].scoring.discriminator, 0.01)
             return env, DiscriminatorCallback(16, trainer=trainer, **SETTINGS)
 
         through_env, through_callback = make()
@@ -323,13 +361,13 @@ class TestWhere:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"every_n_episodes": 0}, "every_n_episodes must be at least 1, got 0"),
-        ({"n_generated": 0}, "n_generated must be at least 1, got 0"),
-        ({"n_epochs": 0}, "n_epochs must be at least 1, got 0"),
-        ({"batch_size": -1}, "batch_size must be at least 1, got -1"),
-        ({"learning_rate": 0.0}, "learning_rate must be above 0 and n_held_out at least 0, got 0.0 and 512"),
-        ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
-        ({"n_held_out": -1}, "n_held_out at least 0, got 0.0001 and -1"),
+        ({"every_n_episodes": 0}, "every_n_episodes must be a whole number of at least 1, not 0"),
+        ({"n_generated": 0}, "n_generated must be a whole number of at least 1, not 0"),
+        ({"n_epochs": 0}, "n_epochs must be a whole number of at least 1, not 0"),
+        ({"batch_size": -1}, "batch_size must be a whole number of at least 1, not -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0, got nan"),
+        ({"n_held_out": -1}, "n_held_out must be a whole number of at least 0, not -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from agents.cli import main
-from agents.experiment import Experiment
-from tests.support.runs import TINY
+from agents.runs.experiment import Experiment
+from tests.support.runs import TINY, changed
 
 TRAIN = ["train", "--preset", "small"]
 
@@ -19,7 +18,7 @@ TRAIN = ["train", "--preset", "small"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished tiny run."""
     folder = tmp_path_factory.mktemp("cli") / "run"
-    Experiment(dataclasses.replace(TINY, n_updates=2), folder, progress=False).run()
+    Experiment(changed(TINY, agent={"n_updates": 2}), folder, progress=False).run()
     return folder
 
 
@@ -28,16 +27,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (["--preset", "huge"], "preset must be one of grammar, paper, small, text; got 'huge'"),
         (["--reward", "praise"], "reward must be one of"),
-        (["--policy", "MlpPolicy"], "policy must be one of"),
+        (["--generator.core", "mlp"], "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
         (["--device", "tpu9"], "device must be 'auto', 'cpu'"),
         (["--discriminator", "oracle"], "discriminator must be one of"),
-        (["--baseline", "high"], "baseline must be one of"),
+        (["--agent.baseline", "high"], "baseline must be one of"),
         (["--matmul-precision", "double"], "matmul_precision must be one of None, highest, high, medium; got 'double'"),
         (["--vocab-size", "0"], "vocab_size must be"),
         (["--max-length", "0"], "max_length must be"),
-        (["--n-completions", "0"], "n_completions must be at least 1, got 0"),
-        (["--n-episodes", "-1"], "n_episodes must be at least 1, got -1"),
-        (["--learning-rate", "0"], "learning_rate must be above 0"),
+        (["--agent.n-completions", "0"], "n_completions must be a whole number of at least 1, not 0"),
+        (["--agent.n-episodes", "-1"], "n_episodes must be a whole number of at least 1, not -1"),
+        (["--agent.learning-rate", "0"], "learning_rate must be a finite number above 0"),
         (["--source", "missing.txt"], "missing.txt"),
         (["--source", "empty.txt"], "empty.txt"),
         (["--source", "binary.txt"], "binary.txt"),
@@ -122,5 +121,5 @@ def test_another_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture
 def test_resume_takes_the_settings_of_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--resume", "--out", str(run)]) == 0
     assert "report.html" in capsys.readouterr().out
-    assert main(["train", "--resume", "--out", str(run), "--n-updates", "9"]) == 2
-    assert "n_updates 9 instead of 2" in capsys.readouterr().err
+    assert main(["train", "--resume", "--out", str(run), "--agent.n-updates", "9"]) == 2
+    assert "agent.n_updates 9 instead of 2" in capsys.readouterr().err

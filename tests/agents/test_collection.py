@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from agents import make_seqgan_vec_env
-from agents.seqgan import Episodes
+from agents.collection import Episodes
 from tests.support import reference
 from tests.support.agents import N_STEPS, Stop, agent, assert_same_policy, collect, env_of, tiny_agent
 from tests.support.builders import GRAMMAR, ORACLE
@@ -45,7 +45,7 @@ class TestCollect:
         model = agent(make_seqgan_vec_env("SeqGANGrammar-v0", n_envs, **GRAMMAR))
         spec = model.policy.spec
         with torch.no_grad():
-            model.policy.output.bias[spec.eos_id] += 3.5
+            model.generator.output.bias[spec.eos_id] += 3.5
         lengths = np.concatenate([spec.lengths(collect(model).tokens_BT.numpy()) for _ in range(80)])
         sampled = spec.lengths(model.sample(20_000))
         assert 3 < sampled.mean() < 9
@@ -61,7 +61,7 @@ class TestCollect:
         outcomes_BT = reference.padded(envs.sequence_spec, reference.sequences(envs.sequence_spec))
         collected_BT = torch.cat([collect(model).tokens_BT for _ in range(150)])
         assert_frequencies(
-            counts_of(collected_BT.numpy(), outcomes_BT), np.exp(model.policy.sequence_log_prob(outcomes_BT))
+            counts_of(collected_BT.numpy(), outcomes_BT), np.exp(model.generator.sequence_log_prob(outcomes_BT))
         )
 
     @pytest.mark.theory
@@ -92,9 +92,9 @@ class TestCollect:
             assert given_B.sum() == 4
         assert (tokens_BT[given_B, :2] == torch.tensor(prefix)).all()
         assert torch.equal(chosen_BT, (torch.arange(6) >= 2) | ~given_B[:, None])
-        before = model.policy.state_dict()["output.weight"].clone()
+        before = model.generator.output.weight.detach().clone()
         model.train(Episodes(tokens_BT, chosen_BT, torch.randn(8, dtype=torch.float64)))
-        assert not torch.equal(model.policy.output.weight, before)
+        assert not torch.equal(model.generator.output.weight, before)
 
     def test_stops_when_a_callback_asks(self) -> None:
         model = agent()

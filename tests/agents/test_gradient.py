@@ -9,8 +9,8 @@ import pytest
 import torch
 from stable_baselines3.common.logger import configure
 
-from agents.seqgan import Episodes
-from seqgan_env.seeding import torch_generator
+from agents.collection import Episodes
+from seqgan_env.seeding import torch_rng
 from tests.support import reference
 from tests.support.agents import SGD, TableDiscriminator, agent, collect, tiny_agent
 from tests.support.builders import POLICY
@@ -28,7 +28,7 @@ class TestUpdate:
         chosen_BT[:, -1] = True
         reward_B = torch.randn(8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         parameters = list(model.policy.parameters())
-        objective = (model.policy.log_prob(tokens_BT)[:, -1] * reward_B).sum() / 8
+        objective = (model.generator.log_prob(tokens_BT)[:, -1] * reward_B).sum() / 8
         before, gradient = torch.nn.utils.parameters_to_vector(parameters), reference.gradient_of(objective, parameters)
         model.train(Episodes(tokens_BT, chosen_BT, reward_B))
         after = torch.nn.utils.parameters_to_vector(parameters)
@@ -47,7 +47,7 @@ class TestEstimate:
         rewards = [table[row] for row in reference.unpadded(envs.sequence_spec, episodes.tokens_BT)]
         np.testing.assert_allclose(episodes.reward_B, rewards, rtol=1e-6)
         parameters = list(model.policy.parameters())
-        objective = (model.policy.log_prob(episodes.tokens_BT)[:, 0] * torch.tensor(rewards)).mean()
+        objective = (model.generator.log_prob(episodes.tokens_BT)[:, 0] * torch.tensor(rewards)).mean()
         before, gradient = torch.nn.utils.parameters_to_vector(parameters), reference.gradient_of(objective, parameters)
         model.train(episodes)
         after = torch.nn.utils.parameters_to_vector(parameters)
@@ -89,8 +89,8 @@ def test_values_are_those_of_the_policy_as_it_is_now() -> None:
         with torch.no_grad():
             for parameter in model.policy.parameters():
                 parameter.mul_(factor)
-        q_BT = model.estimate(episodes, torch_generator(0, "test")).q_BT.numpy()
-        next_token = reference.next_token_of(model.policy)
+        q_BT = model.estimate(episodes, torch_rng(0, "test")).q_BT.numpy()
+        next_token = reference.next_token_of(model.generator)
         exact.append(reference.action_values(spec, next_token, reference.reward_of(table), rows)[0].numpy())
         assert_mean(q_BT, exact[-1])
     assert_not_mean(q_BT, exact[0])

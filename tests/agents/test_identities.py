@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from seqgan_env.discriminators import OptimalDiscriminator
-from seqgan_env.discriminators.training import discriminator_loss
-from seqgan_env.rewards import REWARDS
+from seqgan_env.discriminators.losses import discriminator_loss
+from seqgan_env.rewards.of_logit import log_ratio
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import lstm
@@ -57,7 +57,7 @@ def test_the_exact_log_ratio_descends_the_reverse_divergence(spec: SequenceSpec)
     p_B = torch.stack([reference.probability(law, row) for row in rows]).detach()
     divergence = (g_B * (g_B.log() - p_B.log())).sum()
     logit_B = (p_B.log() - g_B.log()).detach()
-    table = dict(zip(rows, REWARDS["log_ratio"](logit_B).tolist(), strict=True))
+    table = dict(zip(rows, log_ratio(logit_B).tolist(), strict=True))
     by_theorem = reference.gradient_by_theorem(spec, next_token, reference.reward_of(table), parameters)
     exact = -reference.gradient_of(divergence, parameters)
     torch.testing.assert_close(by_theorem, exact, rtol=0, atol=1e-10)

@@ -9,19 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents.losses import (
-    BASELINES,
-    advantages,
-    last_step_loss,
-    maximum_likelihood_loss,
-    normalize,
-    policy_gradient_loss,
-)
+from agents.baselines import BASELINES, advantages, root_mean_square
+from agents.losses import last_step_loss, maximum_likelihood_loss, policy_gradient_loss
 from agents.monte_carlo import last_step
-from agents.policy import POLICIES
+from seqgan_env.autoregressive import CORES
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import batches, every_kind, make_policy, prefixes, score_by, show, tasks
+from tests.support.builders import batches, every_kind, make_generator, prefixes, score_by, show, tasks
 from tests.support.reference import Prefix
 
 SPECS = [SequenceSpec(3, 3), SequenceSpec(3, 3, 0), SequenceSpec(2, 4, 1), SequenceSpec(4, 1)]
@@ -44,7 +38,7 @@ class TestMaximumLikelihood:
         The tokens are weighted by their sequence's probability, which makes the mean an expectation.
         """
         spec = SequenceSpec(3, 3, 0)
-        policy = make_policy(kind, spec)
+        policy = make_generator(kind, spec)
         tokens_BT = torch.from_numpy(reference.all_sequences(spec))
         log_prob_BT = policy.log_prob(tokens_BT)
         p_B = torch.exp(log_prob_BT.sum(dim=1)).detach()
@@ -62,7 +56,7 @@ class TestPolicyGradient:
     @pytest.mark.parametrize("spec", SPECS, ids=show)
     def test_its_expectation_is_the_gradient(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.44: with the exact Q, the gradient of the loss averaged over all sequences is -grad J."""
-        policy = make_policy(kind, spec)
+        policy = make_generator(kind, spec)
         parameters = list(policy.parameters())
         next_token = reference.next_token_of(policy)
         reward = reference.reward_of(reference.random_reward(spec))
@@ -82,7 +76,7 @@ class TestPolicyGradient:
     def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self, kind: str) -> None:
         """Eq. 13.44 from Y_{1:1} instead of s_0: only the tokens that the policy chose carry a gradient."""
         spec, prefix = SequenceSpec(3, 3, 0), (2,)
-        policy = make_policy(kind, spec)
+        policy = make_generator(kind, spec)
         parameters = list(policy.parameters())
         next_token = reference.next_token_of(policy)
         reward = reference.reward_of(reference.random_reward(spec))
@@ -105,7 +99,7 @@ class TestPolicyGradient:
 
         Sequences that agree up to their last step then have one and the same last term: it has no variance left.
         """
-        policy = make_policy(kind, spec)
+        policy = make_generator(kind, spec)
         parameters = list(policy.parameters())
         next_token = reference.next_token_of(policy)
         table = reference.random_reward(spec)
@@ -156,11 +150,11 @@ class TestPolicyGradient:
 
 class TestPadding:
     @pytest.mark.theory
-    @given(spec=tasks, kind=st.sampled_from(sorted(POLICIES)), n=st.integers(1, 5), seed=st.integers(0, 1000))
+    @given(spec=tasks, kind=st.sampled_from(sorted(CORES)), n=st.integers(1, 5), seed=st.integers(0, 1000))
     @settings(max_examples=40)
     def test_a_padded_batch_is_its_sequences_one_by_one(self, spec: SequenceSpec, kind: str, n: int, seed: int) -> None:
         """Eq. 13.34 and 13.44: both losses and their gradients, against each sequence alone without its padding."""
-        policy = make_policy(kind, spec, seed, scale=2.0)
+        policy = make_generator(kind, spec, seed, scale=2.0)
         parameters = list(policy.parameters())
         rng = np.random.default_rng(seed)
         tokens_BT = policy.complete(prefixes(spec, n, rng), torch.Generator().manual_seed(seed))
@@ -197,7 +191,7 @@ class TestPadding:
             advantage_BT = advantages(values_BT, mask_BT, baseline, values_BT[:, :, None] ** 2)
             return [
                 advantage_BT,
-                normalize(advantage_BT, mask_BT),
+                root_mean_square(advantage_BT, mask_BT),
                 policy_gradient_loss(q_BT, values_BT, mask_BT),
                 policy_gradient_loss(values_BT, q_BT, mask_BT),
                 maximum_likelihood_loss(values_BT, mask_BT),

@@ -11,33 +11,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import AutoregressivePolicy, monte_carlo
-from agents import policy as policy_module
+from agents import monte_carlo
 from agents.monte_carlo import action_values, last_step, stratified_uniforms
-from agents.networks import Core, CoreState
-from agents.policy import POLICIES
-from agents.sampling import sample_tokens
+from seqgan_env.autoregressive import CORES, AutoregressiveModel
+from seqgan_env.autoregressive import model as model_module
+from seqgan_env.autoregressive.cores import Core, CoreConfig, CoreState
+from seqgan_env.autoregressive.sampling import sample_tokens
 from seqgan_env.discriminators import build_discriminator
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import every_kind, lstm, make_policy, prefixes, score_by, show, tasks
+from tests.support.builders import every_kind, lstm, make_generator, prefixes, score_by, show, tasks
 from tests.support.reference_env import TINY
 from tests.support.significance import assert_frequencies, assert_mean, assert_not_mean, z_limit
 
 SPECS = [SequenceSpec(3, 3), SequenceSpec(3, 4, 0), SequenceSpec(2, 4, 1)]
 EDGES = [SequenceSpec(4, 1), SequenceSpec(1, 3), SequenceSpec(1, 3, 0)]
-kinds = st.sampled_from(sorted(POLICIES))
+kinds = st.sampled_from(sorted(CORES))
 
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])
 def _both_forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """That which finds out what has ended, and that which computes on."""
-    for module in (monte_carlo, policy_module):
+    for module in (monte_carlo, model_module):
         monkeypatch.setattr(module, "may_look", lambda _: request.param == "as on a CPU")
 
 
-def generator(seed: int = 0) -> torch.Generator:
+def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -57,7 +57,7 @@ def test_is_unbiased_for_every_sequence_and_step(
 
     Every prefix of the task is there, as sequences that agree up to their last token have the same ones.
     """
-    policy = make_policy(kind, spec)
+    policy = make_generator(kind, spec)
     table = reference.random_reward(spec)
     rows = reference.representatives(spec)
     tokens_BT = torch.from_numpy(reference.padded(spec, rows))
@@ -71,7 +71,7 @@ def test_is_unbiased_for_every_sequence_and_step(
         score(many_BT),
         score,
         n_completions=n_completions,
-        generator=generator(),
+        rng=seeded(),
         stratified=stratified,
         last=last_step(policy, many_BT, score) if exact_last_step else None,
     )
@@ -91,7 +91,7 @@ def test_variance_falls_as_one_over_the_completions(spec: SequenceSpec, kind: st
     The mean square about the exact Q over R runs has the variance (mu_4 - sigma^4) / R, and the fourth moment of a mean
     of N is (mu_4 + 3 (N - 1) sigma^4) / N^3. A variance off by a half would be seen.
     """
-    policy = make_policy(kind, spec)
+    policy = make_generator(kind, spec)
     table = reference.random_reward(spec)
     score = score_by(spec, table)
     next_token = reference.next_token_of(policy)
@@ -108,7 +108,7 @@ def test_variance_falls_as_one_over_the_completions(spec: SequenceSpec, kind: st
     sizes = {1: 4000, 4: 1000, 16: 250}
     for n, n_runs in sizes.items():
         many_BT = tokens_BT.repeat(n_runs, 1)
-        q_BT = action_values(policy, many_BT, score(many_BT), score, n_completions=n, generator=generator(n))
+        q_BT = action_values(policy, many_BT, score(many_BT), score, n_completions=n, rng=seeded(n))
         q_RBT = q_BT.reshape(n_runs, *tokens_BT.shape).numpy()
         q_RK = q_RBT[:, [b for b, _ in places], [t for _, t in places]]
         square_K = ((q_RK - mean_K) ** 2).mean(axis=0)
@@ -127,16 +127,16 @@ def test_is_exact_at_the_last_token_and_zero_after_it(
     spec: SequenceSpec, kind: str, n_completions: int, stratified: bool, seed: int
 ) -> None:
     """Eq. 13.38: the last token's value is the reward that the sequence was given, whatever ``score`` would say."""
-    policy = make_policy(kind, spec, seed)
-    tokens_BT = policy.complete(prefixes(spec, 6, np.random.default_rng(seed)), generator(seed))
-    reward_B = torch.randn(len(tokens_BT), generator=generator(seed), dtype=torch.float64)
+    policy = make_generator(kind, spec, seed)
+    tokens_BT = policy.complete(prefixes(spec, 6, np.random.default_rng(seed)), seeded(seed))
+    reward_B = torch.randn(len(tokens_BT), generator=seeded(seed), dtype=torch.float64)
     q_BT = action_values(
         policy,
         tokens_BT,
         reward_B,
         lambda rows_MT: torch.full((len(rows_MT),), 1e6),
         n_completions=n_completions,
-        generator=generator(seed),
+        rng=seeded(seed),
         stratified=stratified,
     )
     assert q_BT.dtype == torch.float64
@@ -157,13 +157,13 @@ class Lanes:
     def __call__(self, tokens_MT: Tensor) -> Tensor:
         self.n_calls += 1
         self.tokens_MT = tokens_MT.clone()
-        self.reward_M = torch.randperm(len(tokens_MT), generator=generator()).double() ** 1.5
+        self.reward_M = torch.randperm(len(tokens_MT), generator=seeded()).double() ** 1.5
         return self.reward_M
 
 
-def continues_with_other_tokens(kind: str, spec: SequenceSpec, first: int) -> AutoregressivePolicy:
+def continues_with_other_tokens(kind: str, spec: SequenceSpec, first: int) -> AutoregressiveModel:
     """A policy that only chooses ids from ``first`` on."""
-    policy = make_policy(kind, spec)
+    policy = make_generator(kind, spec)
     with torch.no_grad():
         policy.output.bias[:first] = -torch.inf
     return policy
@@ -206,7 +206,7 @@ def test_every_value_is_the_mean_of_the_completions_of_its_own_prefix(
         reward_B,
         lanes,
         n_completions=n_completions,
-        generator=generator(seed),
+        rng=seeded(seed),
         stratified=stratified,
     )
 
@@ -236,13 +236,13 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
 
     One state that belongs to another lane, as where some lanes have ended and others go on, and the sums differ.
     """
-    policy = make_policy(kind, spec, seed)
-    tokens_BT = policy.complete(prefixes(spec, 5, np.random.default_rng(seed)), generator(seed))
+    policy = make_generator(kind, spec, seed)
+    tokens_BT = policy.complete(prefixes(spec, 5, np.random.default_rng(seed)), seeded(seed))
     drawn: list[Tensor] = []
     completed: list[Tensor] = []
 
-    def choose(state: CoreState, randomness: torch.Generator | None = None, **where: Tensor) -> Tensor:
-        token_MN = type(policy).choose(policy, state, randomness, **where)
+    def choose(state: CoreState, rng: torch.Generator | None = None, **where: Tensor) -> Tensor:
+        token_MN = type(policy).choose(policy, state, rng, **where)
         drawn.append(policy.output(state[0]).log_softmax(dim=1).gather(1, token_MN))
         return token_MN
 
@@ -258,7 +258,7 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
             torch.zeros(len(tokens_BT)),
             score,
             n_completions=n_completions,
-            generator=generator(seed),
+            rng=seeded(seed),
             stratified=stratified,
         )
     # what was given, Y_{1:t} for each t before the last, was not drawn
@@ -275,7 +275,7 @@ def test_every_token_of_a_completion_is_drawn_in_the_state_of_its_own_prefix(
 def test_completions_are_read_from_the_start_symbol(kind: str) -> None:
     """Eq. 13.40 again, on a policy whose choice is its first input's: one that skipped it would read something else."""
     spec = SequenceSpec(3, 3)
-    policy = make_policy(kind, spec)
+    policy = make_generator(kind, spec)
     with torch.no_grad():
         policy.core.embedding.weight[:3] = 0
         policy.core.embedding.weight[3] = 20
@@ -284,7 +284,7 @@ def test_completions_are_read_from_the_start_symbol(kind: str) -> None:
     table = reference.random_reward(spec)
     score = score_by(spec, table)
     exact_BT = reference.action_values(spec, reference.next_token_of(policy), reference.reward_of(table), rows)
-    q_BT = action_values(policy, tokens_BT, score(tokens_BT), score, n_completions=1, generator=generator())
+    q_BT = action_values(policy, tokens_BT, score(tokens_BT), score, n_completions=1, rng=seeded())
     assert_mean(q_BT.numpy(), exact_BT[0].numpy())
     with torch.no_grad():
         policy.core.embedding.weight[3] = 0
@@ -308,7 +308,7 @@ def test_sequences_of_one_token_need_no_completion() -> None:
 def test_randomness_comes_from_the_generator_alone(stratified: bool) -> None:
     spec = SequenceSpec(4, 5, 3)
     policy = lstm(spec)
-    tokens_BT = policy.sample(20, generator())
+    tokens_BT = policy.sample(20, seeded())
     score = score_by(spec, reference.random_reward(spec))
 
     def values(seed: int) -> Tensor:
@@ -318,7 +318,7 @@ def test_randomness_comes_from_the_generator_alone(stratified: bool) -> None:
             score(tokens_BT),
             score,
             n_completions=2,
-            generator=generator(seed),
+            rng=seeded(seed),
             stratified=stratified,
         )
 
@@ -334,7 +334,7 @@ def test_randomness_comes_from_the_generator_alone(stratified: bool) -> None:
 @settings(max_examples=20)
 def test_leaves_its_arguments_as_they_are(spec: SequenceSpec, seed: int) -> None:
     policy = lstm(spec, seed)
-    tokens_BT = policy.complete(prefixes(spec, 6, np.random.default_rng(seed)), generator(seed))
+    tokens_BT = policy.complete(prefixes(spec, 6, np.random.default_rng(seed)), seeded(seed))
     reward_B = tokens_BT.double().sum(dim=1)
     before = tokens_BT.clone(), reward_B.clone()
     action_values(policy, tokens_BT, reward_B, lambda rows_MT: rows_MT.double().sum(dim=1), n_completions=2)
@@ -347,18 +347,18 @@ def test_the_discriminator_scores_completions_without_dropout() -> None:
     task = Task(TaskConfig(**TINY))
     kwargs = {**TINY["discriminator_kwargs"], "dropout": 0.5}
     discriminator, quiet = (build_discriminator("cnn", task.spec, seed=3, kwargs=kwargs) for _ in range(2))
-    task.set_discriminator(discriminator)
+    task.scoring.set_discriminator(discriminator)
     discriminator.train()
     policy = lstm(task.spec)
-    tokens_BT = policy.sample(50, generator())
-    reward_B = torch.from_numpy(task.score(tokens_BT.numpy()))
+    tokens_BT = policy.sample(50, seeded())
+    reward_B = torch.from_numpy(task.scoring.score(tokens_BT.numpy()))
     scored: list[Tensor] = []
 
     def score(tokens_MT: Tensor) -> Tensor:
         scored.append(tokens_MT.clone())
-        return torch.from_numpy(task.score(tokens_MT.numpy()))
+        return torch.from_numpy(task.scoring.score(tokens_MT.numpy()))
 
-    q_BT = action_values(policy, tokens_BT, reward_B, score, n_completions=1, generator=generator())
+    q_BT = action_values(policy, tokens_BT, reward_B, score, n_completions=1, rng=seeded())
     expected_M = torch.nn.functional.logsigmoid(torch.from_numpy(quiet.logits(scored[0].numpy())))
     # with a single completion each value is one reward
     torch.testing.assert_close(q_BT[:, :2].flatten().sort()[0], expected_M.sort()[0], rtol=0, atol=1e-5)
@@ -388,7 +388,7 @@ class TestLastStep:
     @pytest.mark.parametrize("spec", [*SPECS, *EDGES], ids=show)
     def test_holds_every_last_token_of_every_sequence_that_reaches_it(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.38 for all V tokens, and their sum, eq. 13.40 at t = T - 1, to 1e-12."""
-        policy = make_policy(kind, spec)
+        policy = make_generator(kind, spec)
         table = reference.random_reward(spec)
         next_token = reference.next_token_of(policy)
         rows = reference.sequences(spec)
@@ -407,7 +407,7 @@ class TestLastStep:
     @pytest.mark.parametrize("spec", SPECS, ids=show)
     def test_makes_the_last_but_one_value_exact_and_spares_its_completions(self, spec: SequenceSpec, kind: str) -> None:
         """Eq. 13.40 at t = T - 1, to 1e-12."""
-        policy = make_policy(kind, spec)
+        policy = make_generator(kind, spec)
         table = reference.random_reward(spec)
         score = score_by(spec, table)
         rows = reference.sequences(spec)
@@ -436,9 +436,9 @@ class TestLastStep:
         assert last.value_M.shape == (0,)
 
 
-def stratified_tokens(logits_BV: Tensor, n: int, randomness: torch.Generator) -> Tensor:
+def stratified_tokens(logits_BV: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """Drawn as the estimate draws the first tokens of its completions."""
-    uniform_BN = stratified_uniforms(len(logits_BV), n, randomness, torch.device("cpu"))
+    uniform_BN = stratified_uniforms(len(logits_BV), n, rng, torch.device("cpu"))
     identity = torch.eye(logits_BV.shape[1], dtype=logits_BV.dtype)
     no_bias = identity.new_zeros(len(identity))
     return sample_tokens(logits_BV, identity, no_bias, uniform_MN=uniform_BN).t()
@@ -449,9 +449,9 @@ class TestStratified:
     @pytest.mark.parametrize("n", [1, 3, 8])
     def test_each_token_alone_follows_the_softmax(self, n: int) -> None:
         """Eq. 13.30 for every one of the n, by a chi-square test; without the random order it would fail."""
-        logits_V = torch.randn(7, generator=generator(1), dtype=torch.float64)
+        logits_V = torch.randn(7, generator=seeded(1), dtype=torch.float64)
         p_V = logits_V.softmax(dim=0).numpy()
-        token_NB = stratified_tokens(logits_V.expand(4000, -1), n, generator())
+        token_NB = stratified_tokens(logits_V.expand(4000, -1), n, seeded())
         assert token_NB.shape == (n, 4000)
         for token_B in token_NB:
             assert_frequencies(np.bincount(token_B.numpy(), minlength=7), p_V, n_tests=n)
@@ -460,9 +460,9 @@ class TestStratified:
     @given(vocab_size=st.integers(1, 9), n=st.integers(1, 12), seed=st.integers(0, 1000))
     def test_together_they_are_spread_as_evenly_as_can_be(self, vocab_size: int, n: int, seed: int) -> None:
         """Eq. 13.30: of n draws of row b, as many are at most v as n times their probability, to within one."""
-        logits_BV = 3 * torch.randn(5, vocab_size, generator=generator(seed))
+        logits_BV = 3 * torch.randn(5, vocab_size, generator=seeded(seed))
         logits_BV[:, vocab_size // 2 + 1 :] = -200.0
-        token_NB = stratified_tokens(logits_BV, n, generator(seed))
+        token_NB = stratified_tokens(logits_BV, n, seeded(seed))
         share_BV = logits_BV.double().softmax(dim=1).cumsum(dim=1)
         for v in range(vocab_size):
             count_B = (token_NB <= v).sum(dim=0)
@@ -478,9 +478,9 @@ class TestStratified:
         tokens_BT = torch.zeros(4000, 2, dtype=torch.int64)
         reward_B = score(tokens_BT)
         variance = [
-            action_values(
-                policy, tokens_BT, reward_B, score, n_completions=8, generator=generator(), stratified=stratified
-            )[:, 0].var()
+            action_values(policy, tokens_BT, reward_B, score, n_completions=8, rng=seeded(), stratified=stratified)[
+                :, 0
+            ].var()
             for stratified in (False, True)
         ]
         assert variance[1] < variance[0] / 2
@@ -494,7 +494,7 @@ def test_a_lagging_policy_gives_its_own_values(spec: SequenceSpec, kind: str) ->
 
     Only the last token's value is the same (eq. 13.38): there is nothing to complete.
     """
-    policy, lagging = make_policy(kind, spec, seed=0), make_policy(kind, spec, seed=1)
+    policy, lagging = make_generator(kind, spec, seed=0), make_generator(kind, spec, seed=1)
     table = reference.random_reward(spec)
     score = score_by(spec, table)
     rows = reference.representatives(spec)
@@ -503,7 +503,7 @@ def test_a_lagging_policy_gives_its_own_values(spec: SequenceSpec, kind: str) ->
         for p in (policy, lagging)
     )
     many_BT = torch.from_numpy(reference.padded(spec, rows)).repeat(1500, 1)
-    q_BT = action_values(lagging, many_BT, score(many_BT), score, n_completions=2, generator=generator())
+    q_BT = action_values(lagging, many_BT, score(many_BT), score, n_completions=2, rng=seeded())
     samples_RK = q_BT.reshape(1500, -1).numpy()
     assert_mean(samples_RK, lagging_BT.flatten().numpy())
     assert_not_mean(samples_RK, own_BT.flatten().numpy())
@@ -516,14 +516,14 @@ def test_a_lagging_policy_gives_its_own_values(spec: SequenceSpec, kind: str) ->
 @pytest.mark.parametrize("spec", SPECS, ids=show)
 def test_a_lagging_policy_biases_the_gradient(spec: SequenceSpec, kind: str) -> None:
     """Eq. 13.44 with a lagging Q, summed exactly, is not grad J, and is again as the lagging policy catches up."""
-    policy, other = make_policy(kind, spec), make_policy(kind, spec, seed=1, scale=4.0)
+    policy, other = make_generator(kind, spec), make_generator(kind, spec, seed=1, scale=4.0)
     next_token = reference.next_token_of(policy)
     parameters = list(policy.parameters())
     reward = reference.reward_of(reference.random_reward(spec))
     exact = reference.gradient_by_enumeration(spec, next_token, reward, parameters)
     bias = []
     for lag in (1.0, 0.1, 0.01, 0.0):
-        lagging = make_policy(kind, spec)
+        lagging = make_generator(kind, spec)
         with torch.no_grad():
             for parameter, towards in zip(lagging.parameters(), other.parameters(), strict=True):
                 parameter.lerp_(towards, lag)
@@ -555,7 +555,7 @@ def test_a_completion_keeps_its_own_state_when_others_end(stratified: bool) -> N
     """Eq. 13.40: the policy repeats the first token or ends, with probability 1/2 each; another token is a mix-up."""
     spec = SequenceSpec(5, 6, 4)
     policy = lstm(spec)
-    policy.core = RepeatsItsFirstToken(spec, 1, 6).double()
+    policy.core = RepeatsItsFirstToken(spec, CoreConfig(embedding_dim=1, hidden_dim=6)).double()
     policy.output = torch.nn.Linear(6, 5).double()
     with torch.no_grad():
         policy.output.weight.copy_(100 * torch.eye(5, 6))
@@ -575,7 +575,7 @@ def test_a_completion_keeps_its_own_state_when_others_end(stratified: bool) -> N
         torch.ones(6),
         score,
         n_completions=8,
-        generator=torch.Generator().manual_seed(0),
+        rng=seeded(),
         stratified=stratified,
     )
     assert torch.equal(q_BT, (tokens_BT != spec.pad_id).double())

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import AutoregressivePolicy
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.losses import maximum_likelihood_loss
-from agents.pretraining import MaximumLikelihoodTrainer
+from agents.pretraining import LikelihoodConfig, MaximumLikelihoodTrainer
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests.support import reference
-from tests.support.builders import every_kind, lstm, make_policy, show
+from tests.support.builders import every_kind, lstm, make_generator, show
 
 SPEC = SequenceSpec(4, 4, 0)
 
@@ -27,7 +27,7 @@ def real(n: int, spec: SequenceSpec = SPEC) -> Tokens:
     return tokens
 
 
-def token_nll(policy: AutoregressivePolicy, tokens_BT: Tokens) -> Tensor:
+def token_nll(policy: AutoregressiveModel, tokens_BT: Tokens) -> Tensor:
     """Eq. 13.33-13.34, the slow form: minus the mean over the tokens of their log-probability given those before."""
     next_token = reference.next_token_of(policy)
     rows = reference.unpadded(policy.spec, tokens_BT)
@@ -43,7 +43,7 @@ def test_the_likelihood_and_its_gradient_are_the_enumerated_ones(spec: SequenceS
 
     Weights of the law times the number of sequences make the loss's mean over tokens an expectation.
     """
-    policy, law = make_policy(kind, spec), reference.table_policy(spec, seed=3)[0]
+    policy, law = make_generator(kind, spec), reference.table_policy(spec, seed=3)[0]
     next_token, parameters = reference.next_token_of(policy), list(policy.parameters())
     rows = reference.sequences(spec)
     p_B = torch.stack([reference.probability(law, row) for row in rows]).detach()
@@ -65,8 +65,8 @@ def test_the_likelihood_and_its_gradient_are_the_enumerated_ones(spec: SequenceS
 def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: float, kind: str) -> None:
     """Eq. 13.34: one batch of all sequences; the reference follows the enumerated loss and clips by hand."""
     tokens_BT = real(12)
-    policy, expected = make_policy(kind, SPEC), make_policy(kind, SPEC)
-    trainer = MaximumLikelihoodTrainer(policy, learning_rate=0.02, batch_size=12, max_grad_norm=max_grad_norm)
+    policy, expected = make_generator(kind, SPEC), make_generator(kind, SPEC)
+    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(0.02, batch_size=12, max_grad_norm=max_grad_norm))
     optimizer = torch.optim.Adam(expected.parameters(), lr=0.02)
     norms = []
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy, "weighted_log_prob", watch)
-        MaximumLikelihoodTrainer(policy, batch_size=batch_size, seed=seed).epoch(tokens_BT)
+        MaximumLikelihoodTrainer(policy, LikelihoodConfig(batch_size=batch_size), seed).epoch(tokens_BT)
     assert sorted(torch.cat(batches).tolist()) == sorted(tokens_BT.tolist())
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert len(batches) == -(-n // batch_size)
@@ -117,7 +117,7 @@ def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
         return weighted_log_prob(tokens_BT, factor_BT)
 
     monkeypatch.setattr(policy, "weighted_log_prob", watch)
-    trainer = MaximumLikelihoodTrainer(policy, batch_size=8)
+    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(batch_size=8))
     for _ in range(2):
         seen.append([])
         trainer.epoch(reference.all_sequences(SPEC))
@@ -134,8 +134,8 @@ def test_learns_the_law_of_the_data(kind: str) -> None:
     outcomes_BT = reference.all_sequences(spec)
     counts = np.array([12, 1, 3, 8, 2, 2, 4])
     assert len(counts) == len(outcomes_BT)
-    policy = make_policy(kind, spec, hidden_dim=8, scale=1.0)
-    trainer = MaximumLikelihoodTrainer(policy, learning_rate=0.05, batch_size=32)
+    policy = make_generator(kind, spec, hidden_dim=8, scale=1.0)
+    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(learning_rate=0.05, batch_size=32))
     law = counts / counts.sum()
 
     def divergence() -> float:
@@ -151,14 +151,14 @@ def test_learns_the_law_of_the_data(kind: str) -> None:
 def test_goes_on_from_a_checkpoint_as_if_nothing_had_happened(tmp_path: Any) -> None:
     tokens_BT = real(50)
     through, before, after = lstm(SPEC), lstm(SPEC), lstm(SPEC, seed=1)
-    trainer = MaximumLikelihoodTrainer(through, batch_size=8, seed=3)
+    trainer = MaximumLikelihoodTrainer(through, LikelihoodConfig(batch_size=8), seed=3)
     losses = [trainer.epoch(tokens_BT) for _ in range(4)]
-    first = MaximumLikelihoodTrainer(before, batch_size=8, seed=3)
+    first = MaximumLikelihoodTrainer(before, LikelihoodConfig(batch_size=8), seed=3)
     assert [first.epoch(tokens_BT) for _ in range(2)] == losses[:2]
     save_checkpoint(tmp_path / "state.zip", {"policy": dict(before.state_dict()), "trainer": first.state_dict()})
     state = load_checkpoint(tmp_path / "state.zip")
     after.load_state_dict(state["policy"])
-    second = MaximumLikelihoodTrainer(after, batch_size=8, seed=3)
+    second = MaximumLikelihoodTrainer(after, LikelihoodConfig(batch_size=8), seed=3)
     second.load_state_dict(state["trainer"])
     assert [second.epoch(tokens_BT) for _ in range(2)] == losses[2:]
     for ours, theirs in zip(after.parameters(), through.parameters(), strict=True):
@@ -169,7 +169,7 @@ def test_the_seed_decides_the_order() -> None:
     tokens_BT = real(50)
 
     def losses(seed: int) -> list[float]:
-        trainer = MaximumLikelihoodTrainer(lstm(SPEC), batch_size=8, seed=seed)
+        trainer = MaximumLikelihoodTrainer(lstm(SPEC), LikelihoodConfig(batch_size=8), seed)
         return [trainer.epoch(tokens_BT) for _ in range(2)]
 
     assert losses(0) == losses(0)
@@ -182,15 +182,15 @@ def test_refuses_no_sequences() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("name", "value", "message"),
     [
-        {"learning_rate": 0.0},
-        {"learning_rate": float("nan")},
-        {"batch_size": 0},
-        {"max_grad_norm": -1.0},
-        {"max_grad_norm": float("nan")},
+        ("learning_rate", 0.0, "a finite number above 0, got"),
+        ("learning_rate", float("nan"), "a finite number above 0, got"),
+        ("batch_size", 0, "a whole number of at least 1, not"),
+        ("max_grad_norm", -1.0, "a finite number above 0, got"),
+        ("max_grad_norm", float("nan"), "a finite number above 0, got"),
     ],
 )
-def test_settings_out_of_range_are_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="learning_rate and max_grad_norm must be above 0 and batch_size at least 1"):
-        MaximumLikelihoodTrainer(lstm(SPEC), **arguments)
+def test_settings_out_of_range_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be {message} {value}"):
+        LikelihoodConfig(**{name: value})  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
-from agents import LstmPolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
+from agents import AutoregressivePolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.seqgan import Episodes
+from agents.collection import Episodes
 from seqgan_env.discriminators import OptimalDiscriminator
 from seqgan_env.tokens import Tokens
 from tests.support import reference
@@ -48,12 +49,12 @@ class TestConstructor:
             ({"env": None}, "env must be given"),
             ({"env": "CartPole-v1"}, "env_id must be the id of a task of seqgan_env, got 'CartPole-v1'"),
             ({"baseline": "mean"}, "baseline must be one of none, batch, step, prefix, learned; got 'mean'"),
-            ({"n_episodes": 0}, "n_episodes must be at least 1, got 0"),
-            ({"n_completions": 0}, "n_completions must be at least 1, got 0"),
-            ({"learning_rate": 0.0}, "learning_rate must be above 0, got 0.0"),
-            ({"learning_rate": float("nan")}, "learning_rate must be above 0, got nan"),
-            ({"max_grad_norm": -1.0}, "max_grad_norm must be above 0, got -1.0"),
-            ({"policy_kwargs": {"hidden_dim": 0}}, "embedding_dim and hidden_dim must be at least 1"),
+            ({"n_episodes": 0}, "n_episodes must be a whole number of at least 1, not 0"),
+            ({"n_completions": 0}, "n_completions must be a whole number of at least 1, not 0"),
+            ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
+            ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0, got nan"),
+            ({"max_grad_norm": -1.0}, "max_grad_norm must be a finite number above 0, got -1.0"),
+            ({"policy_kwargs": {"hidden_dim": 0}}, "hidden_dim must be a whole number of at least 1, not 0"),
         ],
     )
     def test_an_unknown_policy_and_arguments_out_of_range_are_refused(
@@ -68,20 +69,18 @@ class TestConstructor:
             SeqGAN("LstmPolicy", gym.make("CartPole-v1"))
 
     @pytest.mark.parametrize(
-        ("option", "value"),
+        ("option", "value", "needed"),
         [
-            ("observation", "dict"),
-            ("shaping", "discriminator"),
-            ("min_length", 2),
-            ("allowed_tokens", [1, 2]),
-            ("allowed_next", "tests.support.reference_env:no_repetition"),
+            ("observation", "dict", "observations as tokens"),
+            ("shaping", "discriminator", "a task without shaping"),
+            ("min_length", 2, "a task without constraints"),
+            ("allowed_tokens", [1, 2], "a task without constraints"),
+            ("allowed_next", "tests.support.reference_env:no_repetition", "a task without constraints"),
         ],
     )
-    def test_refuses_a_task_that_its_completions_would_not_keep_to(self, option: str, value: Any) -> None:
+    def test_refuses_a_task_that_its_completions_would_not_keep_to(self, option: str, value: Any, needed: str) -> None:
         env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, option: value})
-        with pytest.raises(
-            ValueError, match=f"SeqGAN needs a task with {option}=.*, got {value!r}".replace("[", r"\[")
-        ):
+        with pytest.raises(ValueError, match=f"SeqGAN needs {needed}, got .*{re.escape(f'{option}={value!r}')}"):
             SeqGAN("LstmPolicy", env)
 
     @pytest.mark.parametrize("kwargs", [{"norm_obs": False}, {"norm_reward": False}])
@@ -99,7 +98,9 @@ class TestConstructor:
         assert model.policy.spec.eos_id is not None
 
     def test_a_class_is_as_good_as_its_name(self) -> None:
-        assert_same_policy(SeqGAN(LstmPolicy, ENVS["native"](), seed=1), SeqGAN("LstmPolicy", ENVS["native"](), seed=1))
+        assert_same_policy(
+            SeqGAN(AutoregressivePolicy, ENVS["native"](), seed=1), SeqGAN("LstmPolicy", ENVS["native"](), seed=1)
+        )
 
     def test_without_a_seed_each_run_has_its_own(self) -> None:
         assert differ(agent(seed=None), agent(seed=None))
@@ -121,7 +122,7 @@ class TestLearning:
             outcomes_BT, reward_B = reference.padded(spec, table), np.array(list(table.values()))
 
             def value(model: SeqGAN = model, outcomes_BT: Tokens = outcomes_BT, reward_B: Any = reward_B) -> float:
-                return float(np.exp(model.policy.sequence_log_prob(outcomes_BT)) @ reward_B)
+                return float(np.exp(model.generator.sequence_log_prob(outcomes_BT)) @ reward_B)
 
             before = value()
             model.learn(30 * 32 * 3)
@@ -140,10 +141,10 @@ class TestLearning:
             real_B = source.log_prob(outcomes_BT)  # type: ignore[attr-defined]
 
             def divergence(model: SeqGAN = model, outcomes_BT: Tokens = outcomes_BT, real_B: Any = real_B) -> float:
-                generated_B = model.policy.sequence_log_prob(outcomes_BT)
+                generated_B = model.generator.sequence_log_prob(outcomes_BT)
                 return float(np.exp(generated_B) @ (generated_B - real_B))
 
-            optimum = OptimalDiscriminator(spec, source.log_prob, model.policy.sequence_log_prob)  # type: ignore[attr-defined]
+            optimum = OptimalDiscriminator(spec, source.log_prob, model.generator.sequence_log_prob)  # type: ignore[attr-defined]
             envs.set_discriminator(optimum)
             before = divergence()
             model.learn(25 * 32 * 3)
@@ -219,17 +220,107 @@ class TestLearning:
         model.learn(4 * N_STEPS)
         np.testing.assert_allclose(rates, [0.075 + 1e-6, 0.05 + 1e-6, 0.025 + 1e-6, 1e-6])
 
+    def test_the_progress_of_a_schedule_is_never_negative(self, tmp_path: Path) -> None:
+        """The last collection plays more steps than were asked for; what was saved can be loaded."""
+        seen: list[float] = []
+
+        def schedule(remaining: float) -> float:
+            seen.append(remaining)
+            return 0.01 * remaining
+
+        model = agent(learning_rate=schedule).learn(2 * N_STEPS + 1)
+        assert model.num_timesteps == 3 * N_STEPS
+        assert min(seen) == 0
+        assert model.policy.optimizer.param_groups[0]["lr"] == 0
+        model.save(tmp_path / "agent")
+        assert SeqGAN.load(tmp_path / "agent").learning_rate == 0.01
+
+
+class TestLearnUpdates:
+    def test_stops_after_exactly_so_many(self) -> None:
+        model = agent().learn_updates(3)
+        assert (model.n_updates, model.num_timesteps) == (3, 3 * N_STEPS)
+        assert_same_policy(model, agent().learn(3 * N_STEPS))
+
+    def test_counts_those_before_it(self) -> None:
+        model = agent().learn_updates(2)
+        assert model.learn_updates(2).n_updates == 2
+        assert model.learn_updates(5).n_updates == 5
+        assert model.num_timesteps == 5 * N_STEPS
+        assert_same_policy(model, agent().learn_updates(5))
+
+    def test_ends_where_a_callback_asks(self) -> None:
+        model = agent().learn_updates(10, Stop(at=N_STEPS // 4 + 1))
+        assert model.n_updates == 1
+
+    def test_a_schedule_sees_the_share_of_the_updates(self) -> None:
+        model = agent(learning_rate=lambda remaining: 0.1 * remaining)
+        rates: list[float] = []
+
+        class Watch(BaseCallback):
+            def _on_rollout_end(self) -> None:
+                rates.append(model.policy.optimizer.param_groups[0]["lr"])
+
+            def _on_step(self) -> bool:
+                return True
+
+        model.learn_updates(4, Watch())
+        np.testing.assert_allclose(
+            [*rates[1:], model.policy.optimizer.param_groups[0]["lr"]], [0.1, 0.075, 0.05, 0.025]
+        )
+
+
+class TestSetEnv:
+    @pytest.mark.parametrize(
+        ("make_env", "message"),
+        [
+            (lambda: VecNormalize(ENVS["native"](), norm_obs=False), "SeqGAN needs tokens and rewards as they are"),
+            (lambda: gym.make("SeqGAN-v0", **ORACLE, shaping="discriminator"), "SeqGAN needs a task without shaping"),
+            (lambda: gym.make("SeqGAN-v0", **ORACLE, allowed_tokens=[1, 2]), "SeqGAN needs a task without constraints"),
+            (lambda: gym.make("SeqGAN-v0", **ORACLE, observation="dict"), "SeqGAN needs observations as tokens"),
+            (lambda: gym.make("SeqGAN-v0", **{**ORACLE, "vocab_size": 21}), "the agent was made for .*vocab_size=20"),
+            (lambda: gym.make("CartPole-v1"), "env must be a task of seqgan_env"),
+        ],
+        ids=["VecNormalize", "shaping", "constraints", "dict", "other sequences", "CartPole"],
+    )
+    def test_refuses_what_the_constructor_refuses_and_keeps_its_own(
+        self, make_env: Callable[[], Env], message: str
+    ) -> None:
+        model = agent()
+        env = model.env
+        with pytest.raises(ValueError, match=message):
+            model.set_env(make_env())
+        assert model.env is env
+        assert_same_policy(model.learn(N_STEPS), agent().learn(N_STEPS))
+
+    @every_env
+    def test_an_agent_that_was_loaded_without_one_learns_in_it(
+        self, make_env: Callable[[], Env], tmp_path: Path
+    ) -> None:
+        agent().save(tmp_path / "agent")
+        model = SeqGAN.load(tmp_path / "agent")
+        model.set_env(make_env())
+        assert_same_policy(model.learn(N_STEPS), agent(make_env()).learn(N_STEPS))
+
+    def test_the_rewards_are_those_of_the_new_one(self) -> None:
+        model, other = agent(), make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE, reward="log_ratio")
+        model.set_env(other)
+        episodes = collect(model)
+        scores = other.env_method("score", episodes.tokens_BT.numpy())[0]
+        np.testing.assert_allclose(episodes.reward_B, scores, rtol=1e-5)
+        np.testing.assert_array_equal(model._score(episodes.tokens_BT), scores)
+
 
 class TestPretraining:
     def test_makes_real_sequences_likelier(self) -> None:
         model = agent()
         real = make_seqgan_vec_env("SeqGAN-v0", 1, **ORACLE).get_attr("task")[0].real_sequences
-        before = model.policy.sequence_log_prob(real).mean()
+        before = model.generator.sequence_log_prob(real).mean()
         losses: list[float] = []
         trainer = model.pretrain(real, 5, batch_size=32, on_epoch=losses.append)
         assert len(losses) == trainer.n_epochs == 5
         assert losses == sorted(losses, reverse=True)
-        assert model.policy.sequence_log_prob(real).mean() > before
+        assert model.generator.sequence_log_prob(real).mean() > before
         assert losses[0] == pytest.approx(-before / 6, abs=0.3)
 
     def test_refuses_sequences_of_another_task(self) -> None:
@@ -248,7 +339,7 @@ class TestSample:
         assert (model.sample(40, seed=4) != rows_BT).any()
 
     def test_any_number_can_be_drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("agents.seqgan._SAMPLE_ROWS", 16)
+        monkeypatch.setattr("seqgan_env.autoregressive.model._SAMPLE_ROWS", 16)
         rows_BT = agent().sample(40)
         assert rows_BT.shape == (40, 6)
         assert len(np.unique(rows_BT, axis=0)) > 30
@@ -334,7 +425,7 @@ class TestSaveAndLoad:
                 torch.manual_seed(0)
                 np.testing.assert_array_equal(read.predict(observations, deterministic=deterministic)[0], expected)
             assert (read.num_timesteps, read._n_updates, read.seed) == (N_STEPS, 1, 5)
-            for name in ("n_episodes", "n_completions", "baseline", "normalize_advantage", "max_grad_norm"):
+            for name in ("n_episodes", "max_grad_norm", "estimator"):
                 assert getattr(read, name) == getattr(model, name)
 
     @every_env
@@ -356,11 +447,11 @@ class TestSaveAndLoad:
     def test_arguments_can_be_replaced(self, tmp_path: Path) -> None:
         agent().save(tmp_path / "agent")
         read = SeqGAN.load(tmp_path / "agent", env=ENVS["native"](), n_completions=7, learning_rate=0.5, verbose=1)
-        assert (read.n_completions, read.learning_rate, read.verbose, read.n_episodes) == (7, 0.5, 1, 8)
+        assert (read.estimator.n_completions, read.learning_rate, read.verbose, read.n_episodes) == (7, 0.5, 1, 8)
         collect(read)
 
     def test_a_policy_of_ones_own_is_given_again(self, tmp_path: Path) -> None:
-        class Mine(LstmPolicy):
+        class Mine(AutoregressivePolicy):
             pass
 
         model = SeqGAN(Mine, ENVS["native"](), policy_kwargs=POLICY)
@@ -391,7 +482,7 @@ class TestSaveAndLoad:
             ("kind", "PPO", "holds a PPO, not a SeqGAN agent"),
             ("spec", {"vocab_size": 20}, "is not a SeqGAN agent"),
             ("spec", {"vocab_size": 0, "max_length": 6, "eos_id": None}, "vocab_size must be"),
-            ("arguments", {}, "is not a SeqGAN agent"),
+            ("arguments", {}, "the state is not of this agent"),
             ("arguments", None, "is not a SeqGAN agent"),
             ("agent", {}, "the state is not of this agent"),
             ("agent", None, "the state is not of this agent"),

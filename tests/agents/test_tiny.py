@@ -59,7 +59,7 @@ class TestTask:
         env = bare()
         assert env.sequence_spec == SequenceSpec(4, 4)
         assert enumeration.n_sequences(env.sequence_spec) == 256
-        assert isinstance(env.task.discriminator, TabularDiscriminator)
+        assert isinstance(env.task.scoring.discriminator, TabularDiscriminator)
         assert env.task_config.reward == "log_d"
         tokens_KT = enumeration.all_sequences(env.sequence_spec)
         reward_K = env.score(tokens_KT)
@@ -107,7 +107,7 @@ def seqgan(seed: int) -> Policy:
         seed=seed,
     )
     model.learn(200 * 4 * N_ENVS)
-    return of_generator(model.policy)
+    return of_generator(model.generator)
 
 
 def ppo(seed: int) -> Policy:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from agents import SeqGAN, make_seqgan_vec_env
-from agents.seqgan import Episodes
+from agents.collection import Episodes
 from benchmarks import variance
-from seqgan_env.seeding import torch_generator
+from seqgan_env.seeding import torch_rng
 from seqgan_env.task import Task
 from tests.support import reference
 from tests.support.significance import assert_mean, assert_not_mean
@@ -49,8 +49,8 @@ def exact_gradient(agent: SeqGAN, task: Task) -> Tensor:
     """Grad J by enumeration, in the slow form."""
     spec = task.spec
     rows = reference.sequences(spec)
-    table = dict(zip(rows, task.score(reference.padded(spec, rows)).tolist(), strict=True))
-    next_token = reference.next_token_of(agent.policy)
+    table = dict(zip(rows, task.scoring.score(reference.padded(spec, rows)).tolist(), strict=True))
+    next_token = reference.next_token_of(agent.generator)
     parameters = list(agent.policy.parameters())
     return reference.gradient_by_enumeration(spec, next_token, reference.reward_of(table), parameters)
 
@@ -64,11 +64,11 @@ def test_the_agent_with_every_option_is_unbiased(option: str, kind: str, tmp_pat
     agent, task = agent_of(kind, tmp_path, n_episodes=4, n_completions=2, **arguments)
     assert (task.spec.eos_id is None) == (kind == "fixed")
     exact_K = exact_gradient(agent, task)
-    rows = [variance.update(agent, task, torch_generator(r, "test")) for r in range(300)]
+    rows = [variance.update(agent, task, torch_rng(r, "test")) for r in range(300)]
     gradient_RK = torch.stack(rows).numpy()
     assert_mean(gradient_RK, exact_K.numpy())
     assert_not_mean(gradient_RK, exact_K.numpy() / 2)
-    np.testing.assert_allclose(variance.exact_gradient(agent.policy, task), exact_K, atol=1e-12)
+    np.testing.assert_allclose(variance.exact_gradient(agent.generator, task), exact_K, atol=1e-12)
 
 
 @pytest.mark.theory
@@ -81,9 +81,7 @@ def test_with_one_step_the_exact_last_step_is_the_whole_gradient(tmp_path: Path)
     exact_K = exact_gradient(agent, task)
     assert exact_K.abs().max() > 1e-3
     for r in range(3):
-        torch.testing.assert_close(
-            variance.update(agent, task, torch_generator(r, "test")), exact_K, rtol=0, atol=1e-12
-        )
+        torch.testing.assert_close(variance.update(agent, task, torch_rng(r, "test")), exact_K, rtol=0, atol=1e-12)
 
 
 @pytest.mark.theory
@@ -99,7 +97,7 @@ def test_normalised_advantages_only_change_the_length(exact_last_step: bool, kin
             normalize_advantage=normalize_advantage,
             exact_last_step=exact_last_step,
         )
-        gradients.append(variance.update(agent, task, torch_generator(1, "test")))
+        gradients.append(variance.update(agent, task, torch_rng(1, "test")))
     plain_K, normalised_K = gradients
     ratio = float(normalised_K.norm() / plain_K.norm())
     assert ratio != pytest.approx(1)
@@ -109,9 +107,9 @@ def test_normalised_advantages_only_change_the_length(exact_last_step: bool, kin
 def test_an_estimate_changes_nothing(tmp_path: Path) -> None:
     agent, task = agent_of("ends", tmp_path, n_episodes=4, n_completions=2, exact_last_step=True, baseline="learned")
     before = {name: tensor.clone() for name, tensor in agent.policy.state_dict().items()}
-    tokens_BT = agent.policy.sample(4, torch_generator(0, "test"))
+    tokens_BT = agent.generator.sample(4, torch_rng(0, "test"))
     episodes = Episodes(tokens_BT, tokens_BT != task.spec.pad_id, torch.ones(4, dtype=torch.float64))
-    estimates = [agent.estimate(episodes, torch_generator(1, "test")) for _ in range(2)]
+    estimates = [agent.estimate(episodes, torch_rng(1, "test")) for _ in range(2)]
     assert torch.equal(estimates[0].loss, estimates[1].loss)
     assert not agent.policy.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in agent.policy.state_dict().items())
@@ -122,4 +120,6 @@ def test_the_options_are_kept_in_a_file(tmp_path: Path) -> None:
     agent, _ = agent_of("fixed", tmp_path, stratified=True, exact_last_step=True, baseline="learned")
     agent.save(tmp_path / "agent")
     loaded = SeqGAN.load(tmp_path / "agent")
-    assert (loaded.stratified, loaded.exact_last_step, loaded.baseline) == (True, True, "learned")
+    assert loaded.estimator == agent.estimator
+    assert (loaded.estimator.stratified, loaded.estimator.exact_last_step) == (True, True)
+    assert loaded.estimator.baseline == "learned"

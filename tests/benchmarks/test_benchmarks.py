@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import rewards, speed, stable_baselines, text
-from benchmarks.page import replace_section, section
+from benchmarks import rewards, stable_baselines, text
+from benchmarks.harness import interval, replace_section, section
+from benchmarks.speed import __main__ as speed
+from benchmarks.speed.measuring import errors, measure
+from benchmarks.speed.paths import HotPath, Setting, Size
+from benchmarks.speed.report import rows, tables
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     """95 % of the intervals of five normal draws hold the true mean; 4,000 trials, error rate below 1e-6."""
     rng = np.random.default_rng(0)
     draws = rng.normal(3.0, 2.0, size=(4000, 5))
-    covered = sum(abs(mean - 3.0) <= half for mean, half in map(rewards.interval, draws))
+    covered = sum(abs(mean - 3.0) <= half for mean, half in map(interval, draws))
     low, high = stats.binom.ppf([5e-7, 1 - 5e-7], 4000, 0.95)
     assert low <= covered <= high
 
@@ -60,7 +64,7 @@ def test_with_the_exact_reward_the_agent_passes_maximum_likelihood_at_any_temper
     for scenario in json.loads(rewards.FILE.read_text())["scenarios"].values():
         rows = scenario["rows"]
         pairs = zip(rows["SeqGAN exact"], rows["best temperature"], strict=True)
-        mean, half = rewards.interval([a["kl_reverse"] - b["kl_reverse"] for a, b in pairs])
+        mean, half = interval([a["kl_reverse"] - b["kl_reverse"] for a, b in pairs])
         assert mean + half < 0
 
 
@@ -75,22 +79,22 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) ->
 
 def test_the_tables_of_speed_are_made_from_the_committed_results() -> None:
     documents = [json.loads(file.read_text()) for file in speed.result_files()]
-    assert "\n".join(speed.tables(document) for document in documents) == section(speed.PAGE, "speed")
+    assert "\n".join(tables(document) for document in documents) == section(speed.PAGE, "speed")
 
 
 def test_speed_is_told_by_ratios_to_neighbours_in_time() -> None:
     """A machine that becomes half as fast for one repeat moves no ratio."""
     path = {"ours": [1.0, 2.0, 1.0], "reference": [8.0, 16.0, 8.0], "flops": 5e8, "bytes": 1e9, "target": ""}
     rates = [{"flops": 1e9, "bytes": 4e9}, {"flops": 5e8, "bytes": 2e9}, {"flops": 1e9, "bytes": 4e9}]
-    row = speed.rows({"paths": {"it": {**path, "rates": rates}}})["it"]
+    row = rows({"paths": {"it": {**path, "rates": rates}}})["it"]
     assert row == {"seconds": 1.0, "floor": 0.75, "over_floor": 4 / 3, "reference": 8.0, "speedup": 8.0}
 
 
 def test_speed_is_measured_beside_the_machine_s_own() -> None:
     calls: list[str] = []
-    both = speed.HotPath(lambda: calls.append("ours"), lambda: calls.append("reference"), flops=1.0)
-    alone = speed.HotPath(lambda: None)
-    measured = speed.measure({"both": both, "alone": alone}, repeats=2)
+    both = HotPath(lambda: calls.append("ours"), lambda: calls.append("reference"), flops=1.0)
+    alone = HotPath(lambda: None)
+    measured = measure({"both": both, "alone": alone}, repeats=2)
     assert [len(measured["both"][of]) for of in ("ours", "reference", "rates")] == [2, 2, 2]
     assert calls == ["ours"] + 2 * (9 * ["ours"] + ["reference"])  # a warm-up; what takes no time is run nine times
     assert measured["alone"]["reference"] == []
@@ -98,7 +102,7 @@ def test_speed_is_measured_beside_the_machine_s_own() -> None:
 
 
 def test_single_precision_is_near_double_precision() -> None:
-    size = speed.Size(vocab_size=200, max_length=6, n_episodes=4, n_sequences=50, filters=((1, 8), (3, 8)))
-    errors = speed.errors(speed.Setting(size), "highest")
-    assert 0 < errors["reward_error"] < 1e-5
-    assert 0 < errors["log_prob_error"] < 1e-4
+    size = Size(vocab_size=200, max_length=6, n_episodes=4, n_sequences=50, filters=((1, 8), (3, 8)))
+    found = errors(Setting(size), "highest")
+    assert 0 < found["reward_error"] < 1e-5
+    assert 0 < found["log_prob_error"] < 1e-4

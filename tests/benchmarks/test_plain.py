@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from agents.monte_carlo import action_values
-from agents.policy import AutoregressivePolicy
 from benchmarks import plain
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import CNNDiscriminator, DiscriminatorTrainer
+from seqgan_env.discriminators.cnn import CNNConfig
 from seqgan_env.metrics.likelihood import likelihood_metrics
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import every_kind, make_policy, score_by
+from tests.support.builders import every_kind, make_generator, score_by
 from tests.support.significance import assert_mean, assert_same_distribution, counts_of
 
 SPEC = SequenceSpec(3, 3, 0)
@@ -24,18 +25,18 @@ SPEC = SequenceSpec(3, 3, 0)
 
 def discriminator(spec: SequenceSpec = SPEC, dropout: float = 0.25) -> CNNDiscriminator:
     torch.manual_seed(0)
-    return CNNDiscriminator(spec, embedding_dim=4, filters=[(1, 3), (2, 4), (3, 2)], dropout=dropout)
+    return CNNDiscriminator(spec, CNNConfig(embedding_dim=4, filters=((1, 3), (2, 4), (3, 2)), dropout=dropout))
 
 
-def generator_of(spec: SequenceSpec) -> AutoregressivePolicy:
-    return make_policy("LstmPolicy", spec)
+def generator_of(spec: SequenceSpec) -> AutoregressiveModel:
+    return make_generator("lstm", spec)
 
 
 @pytest.mark.theory
 @every_kind
 def test_its_action_values_are_unbiased_too(kind: str) -> None:
     """Eq. 13.40, by the loop that replays every prefix: the exact values lie in its interval, and in ours."""
-    policy = make_policy(kind, SPEC)
+    policy = make_generator(kind, SPEC)
     table = reference.random_reward(SPEC)
     rows = reference.representatives(SPEC)
     tokens_BT = torch.from_numpy(reference.padded(SPEC, rows))

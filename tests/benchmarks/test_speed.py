@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import speed
+from benchmarks.speed.measuring import environments
+from benchmarks.speed.paths import HotPath, Setting, Size
+from benchmarks.speed.paths import paths as paths_of
 
-SMALL = speed.Size(
+SMALL = Size(
     vocab_size=2000,
     max_length=12,
     n_episodes=16,
@@ -33,8 +35,8 @@ LEAST_SPEEDUP = {
 
 
 @pytest.fixture(scope="module")
-def paths() -> dict[str, speed.HotPath]:
-    return speed.paths(speed.Setting(SMALL))
+def paths() -> dict[str, HotPath]:
+    return paths_of(Setting(SMALL))
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,7 @@ def _only_when_asked(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.parametrize("name", LEAST_SPEEDUP)
-def test_a_path_is_not_far_slower_than_it_was(name: str, paths: dict[str, speed.HotPath], benchmark: Any) -> None:
+def test_a_path_is_not_far_slower_than_it_was(name: str, paths: dict[str, HotPath], benchmark: Any) -> None:
     path, reference_times = paths[name], []
     assert path.reference is not None
     path.ours()
@@ -61,7 +63,7 @@ def test_a_path_is_not_far_slower_than_it_was(name: str, paths: dict[str, speed.
 
 
 def test_a_policy_gradient_step_costs_no_more_than_twice_a_maximum_likelihood_step(
-    paths: dict[str, speed.HotPath], benchmark: Any
+    paths: dict[str, HotPath], benchmark: Any
 ) -> None:
     likely = []
 
@@ -75,7 +77,7 @@ def test_a_policy_gradient_step_costs_no_more_than_twice_a_maximum_likelihood_st
 
 
 def test_a_step_costs_less_than_cartpole_s_and_many_cost_little_more_than_one(benchmark: Any) -> None:
-    measured = benchmark.pedantic(speed.environments, kwargs={"repeats": 3}, rounds=1)
+    measured = benchmark.pedantic(environments, kwargs={"repeats": 3}, rounds=1)
     for times in measured.values():
         assert times["single"] < times["cartpole"]
         assert times["sync"] / times["vector"] > 20

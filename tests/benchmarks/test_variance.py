@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import SeqGAN
-from benchmarks import variance
-from benchmarks.page import section
+from agents.gradient import EstimatorConfig
+from benchmarks import harness, variance
+from benchmarks.harness import section
 from tests.support.significance import z_limit
 
 
@@ -44,7 +43,7 @@ class TestSummary:
         assert variance.best(rows) == "a"
 
     def test_a_run_writes_what_the_report_reads(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(variance, "describe", lambda: {"versions": {"torch": "2"}, "processor": "none"})
+        monkeypatch.setattr(harness, "describe", lambda: {"versions": {"torch": "2"}, "processor": "none", "gpu": None})
         tiny = dataclasses.replace(variance.SCENARIOS["tiny"], n_episodes=4, n_completions=1, n_rounds=0)
         monkeypatch.setattr(variance, "SCENARIOS", {"tiny": tiny})
         results, page = tmp_path / "variance.json", tmp_path / "page.md"
@@ -81,6 +80,7 @@ class TestResults:
         """Or no further from it than the two variances' intervals and the timing's noise, some 5 %, let it be."""
         rows = self.DOCUMENT["scenarios"]["grammar"]["rows"]
         assert rows["prefix, normalised"]["product_ratio"] < 1.05 * rows[variance.best(rows)]["product_ratio"]
-        defaults = inspect.signature(SeqGAN).parameters
-        names = ("baseline", "normalize_advantage", "stratified", "exact_last_step")
-        assert [defaults[name].default for name in names] == ["prefix", True, False, False]
+        default = EstimatorConfig()
+        assert (default.baseline, default.normalize_advantage) == ("prefix", True)
+        assert not default.stratified
+        assert not default.exact_last_step

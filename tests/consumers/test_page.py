@@ -103,7 +103,7 @@ def check_discriminator(names: dict[str, Any]) -> None:
     env, task = names["env"], names["task"]
     assert env.discriminator_version == 1
     generated = np.stack(names["generated"])
-    np.testing.assert_allclose(env.score(generated), task.score(generated))
+    np.testing.assert_allclose(env.score(generated), task.scoring.score(generated))
     assert env.score(task.real_sequences).mean() > env.score(generated).mean()
 
 

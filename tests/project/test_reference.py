@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents.policy import POLICIES
+from seqgan_env.autoregressive import CORES
 from seqgan_env.rewards import REWARDS
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import make_policy, show
+from tests.support.builders import make_generator, show
 from tests.support.reference import NextToken, Reward
+from tests.support.rewards import pay
 
 SPECS = [
     SequenceSpec(3, 3),
@@ -27,13 +28,13 @@ SPECS = [
     SequenceSpec(4, 4),
     SequenceSpec(4, 4, 3),
 ]
-KINDS = ["table", *POLICIES]
+KINDS = ["table", *CORES]
 
 
 def policy_of(kind: str, spec: SequenceSpec) -> tuple[NextToken, list[torch.Tensor]]:
     if kind == "table":
         return reference.table_policy(spec, seed=1)
-    policy = make_policy(kind, spec, seed=1)
+    policy = make_generator(kind, spec, seed=1)
     return reference.next_token_of(policy), list(policy.parameters())
 
 
@@ -107,7 +108,7 @@ def test_all_forms_agree_for_every_reward(name: str, spec: SequenceSpec, kind: s
     """Eq. 13.39, 13.40, 13.41 and 13.44 for the rewards of eq. 13.36, 13.37 and the others, of logits far from 0."""
     next_token, parameters = policy_of(kind, spec)
     logits = reference.random_reward(spec, seed=2)
-    table = {row: REWARDS[name](torch.tensor(3 * logit, dtype=torch.float64)).item() for row, logit in logits.items()}
+    table = {row: pay(name, torch.tensor([3 * logit], dtype=torch.float64)).item() for row, logit in logits.items()}
     assert_values_agree(spec, next_token, reference.reward_of(table))
     gradient = agreed_gradient(spec, next_token, reference.reward_of(table), parameters)
     # a constant reward has no gradient

@@ -10,27 +10,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 
-from agents import AutoregressivePolicy, SeqGAN, make_seqgan_vec_env
-from agents import policy as policy_module
-from agents import seqgan as seqgan_module
-from agents.losses import BASELINES, advantages, last_step_loss, policy_gradient_factors, root_mean_square
+from agents import SeqGAN, make_seqgan_vec_env
+from agents.baselines import BASELINES, advantages, root_mean_square
+from agents.losses import last_step_loss, policy_gradient_factors
 from agents.monte_carlo import action_values, last_step
-from agents.policy import POLICIES
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive import model as model_module
 from seqgan_env.device import may_look, resolve_device
 from seqgan_env.discriminators import CNNDiscriminator
+from seqgan_env.discriminators.cnn import CNNConfig
 from seqgan_env.tokens import SequenceSpec
-from tests.support.builders import every_kind, make_policy
+from tests.support.builders import every_kind, make_generator
 
 EOS = pytest.mark.parametrize("eos_id", [None, 3])
 BATCH = 4
 
 
-def on_meta(kind: str, spec: SequenceSpec) -> AutoregressivePolicy:
-    observations = spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
-    policy = POLICIES[kind](observations, spaces.Discrete(spec.vocab_size), lambda _: 1e-3, eos_id=spec.eos_id)
-    return policy.to("meta")
+def on_meta(kind: str, spec: SequenceSpec) -> AutoregressiveModel:
+    return AutoregressiveModel(spec, kind).to("meta")
 
 
 def test_a_device_that_is_absent_is_refused_in_one_line() -> None:
@@ -73,7 +71,7 @@ def test_an_estimate_and_its_gradient_never_wait(
     q_BT = action_values(policy, tokens_BT, reward_B, score, n_completions=3, stratified=stratified, last=last)
     assert scored[-1] == 3 * BATCH * (6 if exact_last_step else 7)
     chosen_BT = tokens_BT != spec.pad_id
-    advantage_BT = advantages(q_BT, chosen_BT, baseline, policy.core(tokens_BT).detach())
+    advantage_BT = advantages(q_BT, chosen_BT, baseline, policy.hidden(tokens_BT).detach())
     factor_BT = policy_gradient_factors(advantage_BT / root_mean_square(advantage_BT, chosen_BT), chosen_BT)
     loss = -policy.weighted_log_prob(tokens_BT, factor_BT)[0]
     if last is not None:
@@ -88,7 +86,7 @@ def test_an_estimate_and_its_gradient_never_wait(
 def test_the_likelihood_is_the_same_without_a_look(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eq. 13.31 and its gradient, where sequences have ended: the form for a GPU and that for a CPU."""
     spec = SequenceSpec(5, 6, 1)
-    policy = make_policy(kind, spec, 0)
+    policy = make_generator(kind, spec, 0)
     tokens_BT = torch.randint(2, 5, (20, 6), generator=torch.Generator().manual_seed(0))
     for b in range(20):
         tokens_BT[b, b % 6 :] = spec.pad_id
@@ -107,7 +105,7 @@ def test_the_likelihood_is_the_same_without_a_look(kind: str, monkeypatch: pytes
         return [total.detach(), log_prob_BT, plain_BT.detach(), *grads]
 
     looked = everything()
-    monkeypatch.setattr(policy_module, "may_look", lambda _: False)
+    monkeypatch.setattr(model_module, "may_look", lambda _: False)
     for a, b in zip(looked, everything(), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -132,7 +130,7 @@ class TestWhatIsLeftOut:
     @pytest.mark.parametrize("prepared", [False, True])
     def test_by_the_discriminator(self, longest: int, prepared: bool) -> None:
         torch.manual_seed(0)
-        discriminator = CNNDiscriminator(self.spec, 8, self.filters).double().eval()
+        discriminator = CNNDiscriminator(self.spec, CNNConfig(8, self.filters)).double().eval()
         score = discriminator.scorer(1000) if prepared else discriminator
         assert (score is not discriminator) is prepared
         short_BT = of_any_length(self.spec, 9, longest)
@@ -153,7 +151,7 @@ class TestWhatIsLeftOut:
 
     def test_by_sorting_what_is_scored(self) -> None:
         torch.manual_seed(0)
-        discriminator = CNNDiscriminator(self.spec, 8, self.filters).double()
+        discriminator = CNNDiscriminator(self.spec, CNNConfig(8, self.filters)).double()
         tokens_BT = of_any_length(self.spec, 50, 12)
         one_by_one = [discriminator.logits(row_T[None])[0] for row_T in tokens_BT]
         np.testing.assert_allclose(discriminator.logits(tokens_BT, batch_size=7), one_by_one, rtol=1e-12)
@@ -161,22 +159,22 @@ class TestWhatIsLeftOut:
     @every_kind
     @pytest.mark.parametrize("longest", [1, 5, 12])
     def test_by_the_policy(self, kind: str, longest: int) -> None:
-        policy = make_policy(kind, self.spec, 0)
+        policy = make_generator(kind, self.spec, 0)
         short_BT = of_any_length(self.spec, 9, longest)
         beside_BT = policy.log_prob(torch.cat([short_BT, torch.full((1, 12), 2)]))[:-1]
         torch.testing.assert_close(policy.log_prob(short_BT), beside_BT)
 
     @every_kind
     def test_by_sorting_what_is_likely(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        policy = make_policy(kind, self.spec, 0)
+        policy = make_generator(kind, self.spec, 0)
         tokens_BT = of_any_length(self.spec, 50, 12)
         one_by_one = [policy.log_prob(row_T[None]).double().sum().item() for row_T in tokens_BT]
-        monkeypatch.setattr(policy_module, "_CHUNK_TOKENS", 7 * 12)
+        monkeypatch.setattr(model_module, "_CHUNK_TOKENS", 7 * 12)
         np.testing.assert_allclose(policy.sequence_log_prob(tokens_BT.numpy()), one_by_one, rtol=1e-6)
 
     @every_kind
     def test_of_nothing_is_nothing(self, kind: str) -> None:
-        policy = make_policy(kind, self.spec, 0)
+        policy = make_generator(kind, self.spec, 0)
         empty_BT = torch.full((3, 12), self.spec.pad_id)
         assert policy.log_prob(empty_BT).tolist() == np.zeros((3, 12)).tolist()
         assert policy.sequence_log_prob(empty_BT[:0].numpy()).shape == (0,)
@@ -185,10 +183,14 @@ class TestWhatIsLeftOut:
 def test_scores_of_an_environment_in_this_process_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     env = make_seqgan_vec_env("SeqGANTiny-v0", n_envs=2, reward_clip=[-0.69, None])
     agent = SeqGAN("LstmPolicy", env, seed=0)
-    tokens_BT = agent.policy.sample(300, torch.Generator().manual_seed(0))
+    scoring = env.get_attr("task")[0].scoring
+    tokens_BT = agent.generator.sample(300, torch.Generator().manual_seed(0))
     looked_B = agent._score(tokens_BT)
     assert (looked_B == -0.69).any()
     assert (looked_B > -0.69).any()
-    monkeypatch.setattr(seqgan_module, "may_look", lambda _: False)
+    torch.testing.assert_close(scoring.score_tensor(tokens_BT), looked_B)
+    scoring.discriminator.to("meta")
+    monkeypatch.setattr(scoring, "_device", torch.device("meta"))
     monkeypatch.setattr(env, "env_method", None)  # which hands arrays around
-    torch.testing.assert_close(agent._score(tokens_BT), looked_B)
+    scored_B = agent._score(tokens_BT.to("meta"))
+    assert (scored_B.device.type, scored_B.shape, scored_B.dtype) == ("meta", (300,), torch.float64)

@@ -73,7 +73,7 @@ def test_an_episode_of_every_sequence() -> None:
     env = tiny()
     sequences_BT = all_sequences(env.sequence_spec)
     with torch.no_grad():
-        log_d_B = F.logsigmoid(env.task.discriminator(torch.from_numpy(sequences_BT)).double()).tolist()
+        log_d_B = F.logsigmoid(env.task.scoring.discriminator(torch.from_numpy(sequences_BT)).double()).tolist()
     for sequence, log_d in zip(sequences_BT.tolist(), log_d_B, strict=True):
         observation, info = env.reset()
         assert observation.tolist() == [3, 3, 3]
@@ -271,7 +271,7 @@ class TestBadActions:
         env = tiny(render_mode="ansi")
         env.reset()
         play(env, [0, 1])
-        working, before = env.task.discriminator, future(env)
+        working, before = env.task.scoring.discriminator, future(env)
         env.set_discriminator(Broken(env.sequence_spec), version=0)
         with pytest.raises(RuntimeError, match="out of order"):
             env.step(np.int64(2))

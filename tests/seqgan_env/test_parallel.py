@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from agents.monte_carlo import action_values, last_step
 from seqgan_env import parallel
 from seqgan_env.discriminators import CNNDiscriminator
+from seqgan_env.discriminators.cnn import CNNConfig
 from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.sources import LSTMOracle
 from seqgan_env.tokens import SequenceSpec
-from tests.support.builders import every_kind, make_policy
+from tests.support.builders import every_kind, make_generator
 
 CPU = torch.device("cpu")
 
@@ -36,11 +37,11 @@ def both_ways(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], 
     monkeypatch.setattr(parallel, "_LEAST_WORK", 1)
     used: list[int] = []
 
-    def watched(function: Callable[[Any], Any], parts: Any, device: torch.device) -> list[Any]:
+    def watched(function: Callable[[Any], Any], parts: Any, device: torch.device, what: str = "") -> list[Any]:
         used.append(len(parts))
-        return parallel_map(function, parts, device)
+        return parallel_map(function, parts, device, what)
 
-    for user in ("agents.policy", "agents.monte_carlo", "seqgan_env.discriminators.base", "seqgan_env.sources.oracle"):
+    for user in ("agents.monte_carlo", "seqgan_env.autoregressive.model", "seqgan_env.discriminators.base"):
         monkeypatch.setattr(f"{user}.parallel_map", watched)
 
     def call(function: Callable[[], Any]) -> tuple[Any, Any]:
@@ -150,7 +151,7 @@ def test_an_estimate(
 ) -> None:
     """Eq. 13.40: every completion is the same one, each prefix's with the same rewards."""
     spec = SequenceSpec(6, 7, eos_id)
-    policy = make_policy(kind, spec, 0)
+    policy = make_generator(kind, spec, 0)
     tokens_BT = policy.sample(10, torch.Generator().manual_seed(0))
     scored = []
 
@@ -165,7 +166,7 @@ def test_an_estimate(
             score(tokens_BT),
             score,
             n_completions=3,
-            generator=torch.Generator().manual_seed(1),
+            rng=torch.Generator().manual_seed(1),
             stratified=stratified,
             last=last_step(policy, tokens_BT, score) if exact_last_step else None,
         )
@@ -180,29 +181,29 @@ def test_an_estimate(
 @every_kind
 @pytest.mark.parametrize("eos_id", [None, 1])
 def test_sampling(kind: str, eos_id: int | None, both_ways: BothWays) -> None:
-    policy = make_policy(kind, SequenceSpec(6, 7, eos_id), 0)
+    policy = make_generator(kind, SequenceSpec(6, 7, eos_id), 0)
     one_BT, three_BT = both_ways(lambda: policy.sample(50, torch.Generator().manual_seed(0), prefix=[2, 3]))
     assert torch.equal(one_BT, three_BT)
 
 
 @every_kind
 def test_likelihoods(kind: str, both_ways: BothWays, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.policy._CHUNK_TOKENS", 7 * 7)
-    policy = make_policy(kind, SequenceSpec(6, 7, 1), 0)
+    monkeypatch.setattr("seqgan_env.autoregressive.model._CHUNK_TOKENS", 7 * 7)
+    policy = make_generator(kind, SequenceSpec(6, 7, 1), 0)
     tokens_BT = policy.sample(50, torch.Generator().manual_seed(0)).numpy()
     np.testing.assert_allclose(*both_ways(lambda: policy.sequence_log_prob(tokens_BT)), rtol=1e-12)
 
 
 def test_scores(both_ways: BothWays) -> None:
     spec = SequenceSpec(30, 7, 1)
-    discriminator = CNNDiscriminator(spec, 8, ((1, 5), (3, 4))).double()
-    tokens_BT = make_policy("LstmPolicy", spec, 0).sample(600, torch.Generator().manual_seed(0))
+    discriminator = CNNDiscriminator(spec, CNNConfig(8, ((1, 5), (3, 4)))).double()
+    tokens_BT = make_generator("lstm", spec, 0).sample(600, torch.Generator().manual_seed(0))
     np.testing.assert_allclose(*both_ways(lambda: discriminator.logits(tokens_BT, batch_size=7)), rtol=1e-12)
 
 
 def test_scores_in_double_precision_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their weights stand in for the network's own, which no other thread may see meanwhile."""
-    discriminator = CNNDiscriminator(SequenceSpec(30, 7), 8, ((1, 5), (3, 4)))
+    discriminator = CNNDiscriminator(SequenceSpec(30, 7), CNNConfig(8, ((1, 5), (3, 4))))
     tokens_BT = torch.randint(0, 30, (600, 7), generator=torch.Generator().manual_seed(0))
     callers = set()
     original = discriminator.forward
@@ -218,7 +219,7 @@ def test_scores_in_double_precision_take_turns(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_oracle(both_ways: BothWays, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seqgan_env.sources.oracle._CHUNK_ROWS", 9)
+    monkeypatch.setattr("seqgan_env.autoregressive.model._CHUNK_TOKENS", 9 * 6)
     oracle = LSTMOracle(40, 6, 4, 4)
     one_BT, three_BT = both_ways(lambda: oracle.sample(50, np.random.default_rng(0)))
     assert (one_BT == three_BT).all()

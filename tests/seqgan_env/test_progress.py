@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from agents import monte_carlo
-from agents.monte_carlo import action_values, last_step
+from seqgan_env import parallel
 from seqgan_env import progress as module
-from seqgan_env.discriminators import base, build_discriminator
+from seqgan_env.discriminators import build_discriminator
+from seqgan_env.parallel import parallel_map
 from seqgan_env.progress import progress
 from seqgan_env.tokens import SequenceSpec
-from tests.support.builders import every_kind, make_policy
+
+CPU = torch.device("cpu")
 
 
 class Terminal(io.StringIO):
@@ -28,11 +30,11 @@ class Count:
 
     made: list[Count]
 
-    def __init__(self, total: int, *what: str) -> None:
-        self.total, self.done, self.closed = total, 0, False
+    def __init__(self, total: int, desc: str, unit: str) -> None:
+        self.total, self.desc, self.unit, self.done, self.closed = total, desc, unit, 0, False
         self.made.append(self)
 
-    def update(self, n: int) -> None:
+    def update(self, n: int = 1) -> None:
         self.done += n
 
     def close(self) -> None:
@@ -48,38 +50,56 @@ class Count:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> list[Count]:
     Count.made = []
-    for user in (monte_carlo, base):
-        monkeypatch.setattr(user, "progress", Count)
+    monkeypatch.setattr(parallel, "progress", Count)
     return Count.made
 
 
-@every_kind
-@pytest.mark.parametrize("eos_id", [None, 1])
-@pytest.mark.parametrize("exact_last_step", [False, True])
-@pytest.mark.parametrize("max_length", [1, 2, 6])
-def test_an_estimate_counts_up_to_its_total(
-    kind: str, eos_id: int | None, exact_last_step: bool, max_length: int, counts: list[Count]
-) -> None:
-    spec = SequenceSpec(4, max_length, eos_id)
-    policy = make_policy(kind, spec, 0)
-    tokens_BT = policy.sample(9, torch.Generator().manual_seed(0))
+@pytest.fixture(params=[1, 3])
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The parts are done one after the other, and side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
 
-    def score(tokens_MT: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(len(tokens_MT))
 
-    last = last_step(policy, tokens_BT, score) if exact_last_step else None
-    action_values(policy, tokens_BT, torch.zeros(9), score, n_completions=3, last=last)
+@pytest.mark.usefixtures("_threads")
+def test_what_is_named_counts_its_parts_and_closes(counts: list[Count]) -> None:
+    done_before = []
+
+    def double(part: int) -> int:
+        done_before.append(counts[0].done)
+        return 2 * part
+
+    assert parallel_map(double, range(7), CPU, "doubling") == [2 * part for part in range(7)]
     (bar,) = counts
-    length_B = (tokens_BT != spec.pad_id).sum(dim=1)
-    longest = max_length - exact_last_step
-    expected = sum(3 * int((length_B > t).sum()) * (max_length - t) for t in range(1, longest))
-    assert (bar.total, bar.done, bar.closed) == (expected, expected, True)
+    assert (bar.desc, bar.unit) == ("doubling", "part")
+    assert (bar.total, bar.done, bar.closed) == (7, 7, True)
+    assert max(done_before) > 0  # it counts as it goes
 
 
-def test_scoring_counts_sequences(counts: list[Count]) -> None:
+@pytest.mark.usefixtures("_threads")
+def test_a_part_that_fails_is_not_counted_and_the_bar_closes(counts: list[Count]) -> None:
+    def refuse(part: int) -> None:
+        if part == 1:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        parallel_map(refuse, range(2), CPU, "refusing")
+    assert [(bar.done, bar.closed) for bar in counts] == [(1, True)]
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize(("n_parts", "what"), [(7, ""), (1, "doubling"), (0, "doubling")])
+def test_what_has_no_name_or_is_one_part_has_no_bar(n_parts: int, what: str, counts: list[Count]) -> None:
+    assert parallel_map(lambda part: 2 * part, range(n_parts), CPU, what) == [2 * part for part in range(n_parts)]
+    assert not counts
+
+
+def test_scoring_counts_its_batches(counts: list[Count]) -> None:
     spec = SequenceSpec(4, 6, 1)
     build_discriminator("cnn", spec, kwargs={"filters": [(1, 2)]}).logits(torch.full((23, 6), 2), batch_size=7)
-    assert [(bar.total, bar.done, bar.closed) for bar in counts] == [(23, 23, True)]
+    assert [(bar.total, bar.done, bar.closed) for bar in counts] == [(4, 4, True)]
 
 
 @pytest.mark.parametrize(("file", "seconds"), [(io.StringIO, 0.0), (Terminal, 60.0), (Terminal, 0.0)])

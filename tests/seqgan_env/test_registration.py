@@ -115,8 +115,8 @@ def test_the_default_is_the_paper_s_task() -> None:
     task = bare(env).task
     assert isinstance(task.source, LSTMOracle)
     assert task.config.reward == "log_d"
-    assert isinstance(task.discriminator, CNNDiscriminator)
-    assert task.discriminator.output.in_features == sum(count for _, count in PAPER_FILTERS)
+    assert isinstance(task.scoring.discriminator, CNNDiscriminator)
+    assert task.scoring.discriminator.output.in_features == sum(count for _, count in PAPER_FILTERS)
 
 
 class TestRegistration:

@@ -144,7 +144,8 @@ class TestPicture:
             for _ in range(n):
                 env.step(rng.choice(np.flatnonzero(env.action_masks())))
             # scores of long sequences take minutes, and all that matters here is where they are shown
-            monkeypatch.setattr(env.task, "prefix_scores", lambda tokens_T, n=n: np.log(np.linspace(0.01, 0.99, n)))
+            d_T = np.linspace(0.01, 0.99, n)
+            monkeypatch.setattr(env.task.scoring, "beginning_logits", lambda tokens_T, d_T=d_T: np.log(d_T / (1 - d_T)))
             picture = env.render()
             assert picture.dtype == np.uint8
             assert picture.shape == (HEIGHT, WIDTH, 3)
@@ -164,30 +165,22 @@ class TestPicture:
         for a, b in itertools.combinations(pictures, 2):
             assert (a != b).any()
 
-    @pytest.mark.parametrize("reward", [name for name in REWARDS if name != "constant"])
-    def test_the_colours_are_those_of_d_whatever_the_reward(self, reward: str) -> None:
-        env = tiny(reward=reward, discriminator="tabular", discriminator_kwargs={"scale": 2.0})
+    @pytest.mark.parametrize("clip", [None, [-0.5, 0.5]], ids=["whole", "cut off"])
+    @pytest.mark.parametrize("reward", REWARDS)
+    def test_the_colours_are_those_of_d_whatever_the_reward(self, reward: str, clip: list[float] | None) -> None:
+        env = tiny(reward=reward, reward_clip=clip, discriminator="tabular", discriminator_kwargs={"scale": 2.0})
         for tokens in itertools.product(range(3), repeat=3):
             tokens_T = np.array(tokens)
-            logit_T = env.task.discriminator.prefix_logits(np.array([[tokens[0], 3, 3], [*tokens[:2], 3], tokens]))
+            logit_T = env.task.scoring.discriminator.prefix_logits(
+                np.array([[tokens[0], 3, 3], [*tokens[:2], 3], tokens])
+            )
             d_T = Episode(env.task, tokens_T, None)._probabilities()
-            np.testing.assert_allclose(d_T, 1 / (1 + np.exp(-logit_T)), atol=1e-3)
-
-    def test_a_constant_reward_is_neither_good_nor_bad(self) -> None:
-        env = tiny(reward="constant")
-        assert Episode(env.task, np.array([0, 1, 2]), None)._probabilities().tolist() == [0.5] * 3
-
-    def test_a_reward_that_is_cut_off_still_is_on_its_side(self) -> None:
-        env = tiny(reward="log_ratio", reward_clip=[-0.5, 0.5])
-        monkey = np.array([-0.5, 0.0, 0.5])
-        env.task.prefix_scores = lambda tokens_T: monkey  # type: ignore[method-assign]
-        d_T = Episode(env.task, np.array([0, 1, 2]), None)._probabilities()
-        assert 0 < d_T[0] < 0.5 == d_T[1] < d_T[2] < 1
+            np.testing.assert_allclose(d_T, 1 / (1 + np.exp(-logit_T)), rtol=1e-12)
 
     def test_the_bars_are_as_high_as_d(self, monkeypatch: pytest.MonkeyPatch) -> None:
         env = tiny(render_mode="rgb_array", reward="d")
         env.reset(options={"prefix": [2, 0]})
-        monkeypatch.setattr(env.task, "prefix_scores", lambda tokens_T: np.array([0.9, 0.2]))
+        monkeypatch.setattr(env.task.scoring, "beginning_logits", lambda tokens_T: np.log([0.9 / 0.1, 0.2 / 0.8]))
         (top, bottom), slot = rendering._CHART, (rendering._END - rendering._AXIS) / 3
         picture = env.render()
         for t, d in enumerate([0.9, 0.2]):
@@ -240,13 +233,13 @@ class TestItChangesNothing:
     @pytest.mark.parametrize("mode", ["ansi", "human", "rgb_array"])
     def test_episodes_are_the_same_with_and_without(self, kwargs: dict[str, Any], mode: str) -> None:
         plain, shown = SeqGANEnv(**kwargs), SeqGANEnv(**kwargs, render_mode=mode)
-        shown.task.discriminator.train()  # a mode that rendering must leave as it was
-        state, weights = torch.get_rng_state(), copy.deepcopy(shown.task.discriminator.state_dict())
+        shown.task.scoring.discriminator.train()  # a mode that rendering must leave as it was
+        state, weights = torch.get_rng_state(), copy.deepcopy(shown.task.scoring.discriminator.state_dict())
         for seed in range(3):
             assert write(shown, 20, seed) == write(plain, 20, seed)
-        assert shown.task.discriminator.training
+        assert shown.task.scoring.discriminator.training
         assert torch.equal(torch.get_rng_state(), state)
-        for name, weight in shown.task.discriminator.state_dict().items():
+        for name, weight in shown.task.scoring.discriminator.state_dict().items():
             assert torch.equal(weight, weights[name])
 
     def test_a_picture_is_one_call_and_no_mode_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:

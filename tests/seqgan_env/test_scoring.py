@@ -23,10 +23,13 @@ from seqgan_env.discriminators import (
     save_discriminator,
 )
 from seqgan_env.rewards import REWARDS
-from seqgan_env.task import MAX_EXACT_SCORES, Task, TaskConfig
+from seqgan_env.scoring import MAX_EXACT_SCORES
+from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec
+from tests.support.discriminators import optimal
 from tests.support.reference import all_sequences
 from tests.support.reference_env import TINY
+from tests.support.rewards import pay
 from tests.support.tasks import GRAMMAR, TABULAR, tiny_task
 
 
@@ -37,7 +40,7 @@ class Answers(Discriminator):
         super().__init__(spec)
         self.logit_real = logit_real
 
-    def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         return torch.full((len(tokens_BT),), self.logit_real)
 
 
@@ -46,15 +49,17 @@ class Answers(Discriminator):
 def test_the_score_of_every_sequence_is_the_reward_of_its_logit(reward: str) -> None:
     """Eq. 13.38, over all 27 sequences of V = T = 3, each with a logit of its own."""
     task = tiny_task(reward=reward)
+    if task.scoring.entry.discriminator == "exact":
+        task.scoring.set_discriminator(optimal(task.spec))
     tokens_BT = all_sequences(task.spec)
     with torch.no_grad():
-        logit_real_B = task.discriminator(torch.from_numpy(tokens_BT)).double()
+        logit_real_B = task.scoring.discriminator(torch.from_numpy(tokens_BT)).double()
     assert len(set(logit_real_B.tolist())) == len(tokens_BT)
-    score_B = task.score(tokens_BT)
+    score_B = task.scoring.score(tokens_BT)
     assert score_B.dtype == np.float64
     # the network computes in single precision, and many sequences at once are another order of the same sums
     single = {"rtol": 1e-6, "atol": 1e-6}
-    np.testing.assert_allclose(score_B, REWARDS[reward](logit_real_B).numpy(), **single)
+    np.testing.assert_allclose(score_B, pay(reward, logit_real_B).numpy(), **single)
     if reward == "log_d":
         np.testing.assert_allclose(score_B, F.logsigmoid(logit_real_B).numpy(), **single)
 
@@ -62,57 +67,57 @@ def test_the_score_of_every_sequence_is_the_reward_of_its_logit(reward: str) -> 
 def test_only_complete_sequences_are_scored() -> None:
     task = tiny_task()
     with pytest.raises(ValueError, match="sequences must be complete: 3 tokens long; row 1 has 2"):
-        task.score([[0, 1, 2], [0, 1, 3]])
+        task.scoring.score([[0, 1, 2], [0, 1, 3]])
     with pytest.raises(ValueError, match="sequences must have at most T = 3 columns, got 4"):
-        task.score([[0, 1, 2, 0]])
-    assert task.score(np.zeros((0, 3), dtype=int)).shape == (0,)
+        task.scoring.score([[0, 1, 2, 0]])
+    assert task.scoring.score(np.zeros((0, 3), dtype=int)).shape == (0,)
     grammar = Task(TaskConfig(source="grammar", discriminator_kwargs={"filters": [[1, 2]]}))
     short, padded = [[3, 0]], [[3, 0, *[grammar.spec.pad_id] * 15]]
-    np.testing.assert_array_equal(grammar.score(short), grammar.score(padded))
+    np.testing.assert_array_equal(grammar.scoring.score(short), grammar.scoring.score(padded))
 
 
 @pytest.mark.parametrize("logit", [float("nan"), float("inf"), -float("inf")])
 def test_a_score_that_nothing_can_learn_from_is_refused(logit: float) -> None:
     task = tiny_task()
-    task.set_discriminator(Answers(task.spec, logit))
+    task.scoring.set_discriminator(Answers(task.spec, logit))
     with pytest.raises(ValueError, match=f"logits must be finite, got {logit}"):
-        task.score([[0, 1, 2]])
+        task.scoring.score([[0, 1, 2]])
 
 
 def test_the_version_counts_changes_or_is_given() -> None:
     task = tiny_task()
-    assert task.discriminator_version == 0
-    task.set_discriminator(build_discriminator("cnn", task.spec, seed=1))
-    assert task.discriminator_version == 1
-    task.load_discriminator(task.discriminator_weights())
-    assert task.discriminator_version == 2
-    task.load_discriminator(task.discriminator_weights(), version=7)
-    assert task.discriminator_version == 7
-    task.set_discriminator(build_discriminator("cnn", task.spec), version=9)
-    assert task.discriminator_version == 9
+    assert task.scoring.version == 0
+    task.scoring.set_discriminator(build_discriminator("cnn", task.spec, seed=1))
+    assert task.scoring.version == 1
+    task.scoring.load_discriminator(task.scoring.discriminator_weights())
+    assert task.scoring.version == 2
+    task.scoring.load_discriminator(task.scoring.discriminator_weights(), version=7)
+    assert task.scoring.version == 7
+    task.scoring.set_discriminator(build_discriminator("cnn", task.spec), version=9)
+    assert task.scoring.version == 9
 
 
 def test_weights_travel_from_task_to_task() -> None:
     sender, receiver = tiny_task(discriminator_seed=1), tiny_task(discriminator_seed=2)
     tokens_BT = all_sequences(sender.spec)
-    expected_B = sender.score(tokens_BT)
-    assert (receiver.score(tokens_BT) != expected_B).all()
-    weights = sender.discriminator_weights()
-    receiver.load_discriminator(weights)
-    np.testing.assert_array_equal(receiver.score(tokens_BT), expected_B)
+    expected_B = sender.scoring.score(tokens_BT)
+    assert (receiver.scoring.score(tokens_BT) != expected_B).all()
+    weights = sender.scoring.discriminator_weights()
+    receiver.scoring.load_discriminator(weights)
+    np.testing.assert_array_equal(receiver.scoring.score(tokens_BT), expected_B)
     for array in weights.values():  # a copy went out, and a copy came in
         array[...] = 0
-    np.testing.assert_array_equal(sender.score(tokens_BT), expected_B)
-    np.testing.assert_array_equal(receiver.score(tokens_BT), expected_B)
+    np.testing.assert_array_equal(sender.scoring.score(tokens_BT), expected_B)
+    np.testing.assert_array_equal(receiver.scoring.score(tokens_BT), expected_B)
 
 
 def test_read_only_weights_are_taken() -> None:
     task = tiny_task()
-    weights = dict(task.discriminator_weights())
+    weights = dict(task.scoring.discriminator_weights())
     for array in weights.values():
         array.flags.writeable = False
-    task.load_discriminator(weights)
-    assert task.discriminator_version == 1
+    task.scoring.load_discriminator(weights)
+    assert task.scoring.version == 1
 
 
 @pytest.mark.parametrize(
@@ -128,22 +133,22 @@ def test_read_only_weights_are_taken() -> None:
 )
 def test_weights_that_do_not_fit_change_nothing(change: dict[str, Any], message: str) -> None:
     task = tiny_task()
-    before_B = task.score(all_sequences(task.spec))
-    others = dict(tiny_task(discriminator_seed=1).discriminator_weights()) | change
+    before_B = task.scoring.score(all_sequences(task.spec))
+    others = dict(tiny_task(discriminator_seed=1).scoring.discriminator_weights()) | change
     weights = {name: array for name, array in others.items() if array is not None}
     with pytest.raises(ValueError, match=f"the weights do not fit the task's discriminator: .*{message}"):
-        task.load_discriminator(weights)
-    assert task.discriminator_version == 0
-    np.testing.assert_array_equal(task.score(all_sequences(task.spec)), before_B)
+        task.scoring.load_discriminator(weights)
+    assert task.scoring.version == 0
+    np.testing.assert_array_equal(task.scoring.score(all_sequences(task.spec)), before_B)
 
 
 def test_an_object_set_as_discriminator_is_used_itself_and_without_dropout() -> None:
     task = tiny_task()
     discriminator = build_discriminator("cnn", task.spec, seed=3, kwargs={"filters": [[1, 4]], "dropout": 0.9})
     discriminator.train()
-    task.set_discriminator(discriminator)
-    assert task.discriminator is discriminator
-    np.testing.assert_array_equal(task.score([[0, 1, 2]] * 3), task.score([[0, 1, 2]])[[0, 0, 0]])
+    task.scoring.set_discriminator(discriminator)
+    assert task.scoring.discriminator is discriminator
+    np.testing.assert_array_equal(task.scoring.score([[0, 1, 2]] * 3), task.scoring.score([[0, 1, 2]])[[0, 0, 0]])
     assert not discriminator.training
 
 
@@ -151,18 +156,20 @@ def test_a_discriminator_of_another_task_is_refused() -> None:
     task = tiny_task()
     other = OptimalDiscriminator(SequenceSpec(3, 4), task.source.log_prob, task.source.log_prob)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=r"made for SequenceSpec\(.*max_length=4.*, the task has .*max_length=3"):
-        task.set_discriminator(other)
+        task.scoring.set_discriminator(other)
     with pytest.raises(ValueError, match="must be a Discriminator, got Linear"):
-        task.set_discriminator(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
-    assert task.discriminator_version == 0
+        task.scoring.set_discriminator(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+    assert task.scoring.version == 0
 
 
 def test_a_discriminator_comes_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "d.safetensors"
     original = tiny_task(discriminator_seed=4)
-    save_discriminator(original.discriminator, path)
+    save_discriminator(original.scoring.discriminator, path)
     task = Task(TaskConfig(vocab_size=3, max_length=3, discriminator=str(path)))
-    np.testing.assert_array_equal(task.score(all_sequences(task.spec)), original.score(all_sequences(task.spec)))
+    np.testing.assert_array_equal(
+        task.scoring.score(all_sequences(task.spec)), original.scoring.score(all_sequences(task.spec))
+    )
     with pytest.raises(ValueError, match=r"is a discriminator of SequenceSpec.*, the task has SequenceSpec"):
         Task(TaskConfig(vocab_size=4, max_length=3, discriminator=str(path)))
     with pytest.raises(ValueError, match="discriminator_kwargs come with the file"):
@@ -174,12 +181,12 @@ def test_of_many_sequences_each_is_scored_once() -> None:
     distinct_KT = np.unique(np.random.default_rng(0).integers(4, size=(100, 5)), axis=0)
     which_B = np.random.default_rng(1).integers(len(distinct_KT), size=1000)
     seen = []
-    logits = task.discriminator.logits
-    task.discriminator.logits = lambda tokens: (seen.append(tokens), logits(tokens))[1]  # type: ignore[method-assign]
-    reward_B = task.score(distinct_KT[which_B])
+    logits = task.scoring.discriminator.logits
+    task.scoring.discriminator.logits = lambda tokens: (seen.append(tokens), logits(tokens))[1]  # type: ignore[method-assign]
+    reward_B = task.scoring.score(distinct_KT[which_B])
     (scored,) = seen
     assert sorted(scored.tolist()) == distinct_KT[np.unique(which_B)].tolist()
-    np.testing.assert_allclose(reward_B, task.score(distinct_KT)[which_B], rtol=1e-5)
+    np.testing.assert_allclose(reward_B, task.scoring.score(distinct_KT)[which_B], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +195,9 @@ def test_of_many_sequences_each_is_scored_once() -> None:
 def test_the_reward_is_cut_off_at_the_clip(clip: Any, low: float, high: float) -> None:
     free, clipped = (Task(TaskConfig(**TABULAR, **more)) for more in ({}, {"reward_clip": clip}))
     sequences_BT = all_sequences(free.spec)
-    reward_B = free.score(sequences_BT)
+    reward_B = free.scoring.score(sequences_BT)
     assert (reward_B < low).any() or (reward_B > high).any()
-    np.testing.assert_array_equal(clipped.score(sequences_BT), np.clip(reward_B, low, high))
+    np.testing.assert_array_equal(clipped.scoring.score(sequences_BT), np.clip(reward_B, low, high))
 
 
 class TestPrecision:
@@ -199,58 +206,60 @@ class TestPrecision:
         """Where single precision alone would show it: the logits of one batch differ from those of another."""
         t = Task(TaskConfig(**task))
         tokens_BT = t.real_sequences[:33]
-        alone = np.concatenate([t.score_complete(row[None]) for row in tokens_BT])
-        np.testing.assert_array_equal(t.score_complete(tokens_BT), alone)
-        np.testing.assert_array_equal(t.score_complete(tokens_BT[::-1].copy())[::-1], alone)
-        single = np.concatenate([t.discriminator.logits(row[None]) for row in tokens_BT])
-        assert (t.discriminator.logits(tokens_BT) != single).any()
+        alone = np.concatenate([t.scoring.step_reward(row[None]) for row in tokens_BT])
+        np.testing.assert_array_equal(t.scoring.step_reward(tokens_BT), alone)
+        np.testing.assert_array_equal(t.scoring.step_reward(tokens_BT[::-1].copy())[::-1], alone)
+        single = np.concatenate([t.scoring.discriminator.logits(row[None]) for row in tokens_BT])
+        assert (t.scoring.discriminator.logits(tokens_BT) != single).any()
 
     def test_it_is_the_single_precision_one_up_to_rounding(self) -> None:
         task = Task(TaskConfig(**GRAMMAR, reward="log_ratio"))
         rows_BT = np.resize(task.real_sequences, (MAX_EXACT_SCORES + 1, task.spec.max_length))
-        exact, fast = task.score(rows_BT[:-1]), task.score(rows_BT)[:-1]
+        exact, fast = task.scoring.score(rows_BT[:-1]), task.scoring.score(rows_BT)[:-1]
         np.testing.assert_allclose(exact, fast, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(exact, exact.astype(np.float32))
 
     def test_weights_and_mode_of_the_discriminator_stay(self) -> None:
         task = Task(TaskConfig(**GRAMMAR))
-        before = task.discriminator_weights()
-        task.discriminator.train()
-        first, second = (task.score_complete(task.real_sequences[:5]) for _ in range(2))
+        before = task.scoring.discriminator_weights()
+        task.scoring.discriminator.train()
+        first, second = (task.scoring.step_reward(task.real_sequences[:5]) for _ in range(2))
         np.testing.assert_array_equal(first, second)  # no dropout
-        assert task.discriminator.training
-        for name, weight in task.discriminator_weights().items():
+        assert task.scoring.discriminator.training
+        for name, weight in task.scoring.discriminator_weights().items():
             assert weight.dtype == before[name].dtype
             np.testing.assert_array_equal(weight, before[name])
 
     def test_weights_changed_in_place_count_at_once(self) -> None:
         task = Task(TaskConfig(**GRAMMAR))
         rows_BT = task.real_sequences[:5]
-        seen = [task.score_complete(rows_BT)]
+        seen = [task.scoring.step_reward(rows_BT)]
         with torch.no_grad():
-            for parameter in task.discriminator.parameters():
+            for parameter in task.scoring.discriminator.parameters():
                 parameter.mul_(1.5)
-        seen.append(task.score_complete(rows_BT))
-        trainer = DiscriminatorTrainer(task.discriminator, learning_rate=0.1)
+        seen.append(task.scoring.step_reward(rows_BT))
+        trainer = DiscriminatorTrainer(task.scoring.discriminator, learning_rate=0.1)
         trainer.fit(rows_BT, rows_BT)  # by a fused optimiser, which torch's count of changes does not see
-        seen.append(task.score_complete(rows_BT))
-        for parameter in task.discriminator.parameters():
+        seen.append(task.scoring.step_reward(rows_BT))
+        for parameter in task.scoring.discriminator.parameters():
             parameter.data.clamp_(-0.05, 0.05)
-        seen.append(task.score_complete(rows_BT))
-        task.load_discriminator(SeqGANEnv(**GRAMMAR, discriminator_seed=1).discriminator_weights())
-        seen.append(task.score_complete(rows_BT))
-        task.discriminator.output.weight = torch.nn.Parameter(torch.ones_like(task.discriminator.output.weight))
-        seen.append(task.score_complete(rows_BT))
+        seen.append(task.scoring.step_reward(rows_BT))
+        task.scoring.load_discriminator(SeqGANEnv(**GRAMMAR, discriminator_seed=1).discriminator_weights())
+        seen.append(task.scoring.step_reward(rows_BT))
+        task.scoring.discriminator.output.weight = torch.nn.Parameter(
+            torch.ones_like(task.scoring.discriminator.output.weight)
+        )
+        seen.append(task.scoring.step_reward(rows_BT))
         for a, b in itertools.pairwise(seen):
             assert (a != b).all()
 
     def test_a_copy_has_weights_of_its_own(self) -> None:
         task = Task(TaskConfig(**GRAMMAR))
         rows_BT = task.real_sequences[:5]
-        before = task.score_complete(rows_BT)
+        before = task.scoring.step_reward(rows_BT)
         for twin in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
-            np.testing.assert_array_equal(twin.score_complete(rows_BT), before)
+            np.testing.assert_array_equal(twin.scoring.step_reward(rows_BT), before)
             with torch.no_grad():
-                twin.discriminator.output.weight.zero_()
-            assert (twin.score_complete(rows_BT) != before).all()
-        np.testing.assert_array_equal(task.score_complete(rows_BT), before)
+                twin.scoring.discriminator.output.weight.zero_()
+            assert (twin.scoring.step_reward(rows_BT) != before).all()
+        np.testing.assert_array_equal(task.scoring.step_reward(rows_BT), before)

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import torch
 
-from seqgan_env.seeding import derived_seed, numpy_generator, torch_generator
+from seqgan_env.seeding import derived_seed, numpy_rng, torch_rng
 
 
 def test_seeds_differ_by_every_part_of_the_key_and_by_nothing_else() -> None:
@@ -21,10 +21,10 @@ def test_seeds_differ_by_every_part_of_the_key_and_by_nothing_else() -> None:
 
 def test_generators_follow_the_key_and_leave_the_global_state() -> None:
     torch_before, numpy_before = torch.get_rng_state(), str(np.random.get_state())  # noqa: NPY002 - it is left alone
-    draws = [torch.rand(4, generator=torch_generator(0, "x", i)) for i in (1, 1, 2)]
+    draws = [torch.rand(4, generator=torch_rng(0, "x", i)) for i in (1, 1, 2)]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
-    assert numpy_generator(0, "x", 1).random() == numpy_generator(0, "x", 1).random()
-    assert numpy_generator(0, "x", 1).random() != numpy_generator(1, "x", 1).random()
+    assert numpy_rng(0, "x", 1).random() == numpy_rng(0, "x", 1).random()
+    assert numpy_rng(0, "x", 1).random() != numpy_rng(1, "x", 1).random()
     assert torch.equal(torch.get_rng_state(), torch_before)
     assert str(np.random.get_state()) == numpy_before  # noqa: NPY002

@@ -45,7 +45,7 @@ def test_a_config_refuses(arguments: Any, message: str) -> None:
         ({"discriminator": "transformr"}, "discriminator must be one of cnn, tabular or a file; got 'transformr'"),
         ({"discriminator_kwargs": {"depth": 3}}, "discriminator 'cnn' takes .*; got depth"),
         ({"discriminator_kwargs": {"filters": [[30, 5]]}}, "filters must hold a width of at most T = 3"),
-        ({"discriminator_kwargs": {"filters": 3}}, "discriminator_kwargs {'filters': 3} of 'cnn'"),
+        ({"discriminator_kwargs": {"filters": 3}}, "discriminator 'cnn' cannot be made with {'filters': 3}: "),
     ],
 )
 def test_a_task_refuses_at_once(arguments: Any, message: str) -> None:

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.presets import get_preset
+from agents.runs.presets import get_preset
 from seqgan_env import TASKS, SeqGANEnv, SeqGANVectorEnv, TaskConfig, describe, enumeration
-from seqgan_env.discriminators import CNNDiscriminator
+from seqgan_env.discriminators import CNNConfig, CNNDiscriminator
 from seqgan_env.sources import Grammar, LSTMOracle
-from seqgan_env.tasks import page
+from seqgan_env.task_docs import page
 from tests.support.tasks import NEEDS, make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +75,7 @@ class TestDocumentation:
         assert (inspect.getdoc(SeqGANEnv) or "").count("## ") == len(SECTIONS)
 
     def test_the_page_is_current(self) -> None:
-        how = "python -c \"from seqgan_env.tasks import page; print(page(), end='')\" > docs/tasks.md"
+        how = "python -c \"from seqgan_env.task_docs import page; print(page(), end='')\" > docs/tasks.md"
         assert (ROOT / "docs/tasks.md").read_text(encoding="utf-8") == page(), f"make it anew: {how}"
 
     def test_the_page_has_every_section_of_every_id(self) -> None:
@@ -143,7 +143,7 @@ class TestClaims:
         assert f"{config.n_real:,} real sequences to train on and {config.n_held_out:,} held out" in text
         if env_id not in NEEDS:
             assert f"V = {spec.vocab_size} tokens, T = {spec.max_length}" in text
-            n_parameters = sum(p.numel() for p in env.task.discriminator.parameters())
+            n_parameters = sum(p.numel() for p in env.task.scoring.discriminator.parameters())
             assert f"{n_parameters:,} parameters of the discriminator" in text
 
     def test_the_starting_state_is_the_empty_prefix(self, env_id: str) -> None:
@@ -186,7 +186,9 @@ class TestClaims:
             assert info.keys() == keys
             assert info["action_mask"].all()
             assert not any(rewards[:-1])
-            log_d = torch.nn.functional.logsigmoid(torch.tensor(env.task.discriminator.exact_logits(observation[None])))
+            log_d = torch.nn.functional.logsigmoid(
+                torch.tensor(env.task.scoring.discriminator.exact_logits(observation[None]))
+            )
             assert rewards[-1] == pytest.approx(float(log_d), rel=1e-6)
             assert rewards[-1] <= 0
             lengths.add(len(rewards))
@@ -206,7 +208,7 @@ class TestClaims:
 class TestEachTask:
     def test_the_paper_s_filters_are_all_there(self) -> None:
         for env_id in ("SeqGAN-v0", "SeqGANLong-v0"):
-            discriminator = make(env_id).task.discriminator
+            discriminator = make(env_id).task.scoring.discriminator
             assert isinstance(discriminator, CNNDiscriminator)
             widths = [int(conv.kernel_size[0]) for conv in discriminator.convolutions]  # type: ignore[index]
             assert (min(widths), max(widths)) == (1, 20)
@@ -223,13 +225,9 @@ class TestEachTask:
 
     def test_the_small_task_has_the_sizes_of_the_preset(self) -> None:
         preset, config = get_preset("small").task, make("SeqGANSmall-v0").task_config
-        assert dataclasses.replace(preset, discriminator_kwargs={}, device="cpu") == dataclasses.replace(
-            config, discriminator_kwargs={}
-        )
         # the preset names what is a default of the discriminator too
-        assert {"dropout": CNNDiscriminator(make("SeqGANTiny-v0").sequence_spec, filters=[(1, 1)]).dropout} | dict(
-            config.discriminator_kwargs
-        ) == preset.discriminator_kwargs
+        kwargs = {"dropout": CNNConfig().dropout} | dict(config.discriminator_kwargs)
+        assert dataclasses.replace(preset, device="cpu") == dataclasses.replace(config, discriminator_kwargs=kwargs)
 
     def test_the_paper_s_task_has_the_sizes_of_the_preset(self) -> None:
         preset, config = get_preset("paper").task, make("SeqGAN-v0").task_config

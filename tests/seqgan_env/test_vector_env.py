@@ -20,7 +20,7 @@ from torch import Tensor
 from seqgan_env import SeqGANEnv, SeqGANVectorEnv
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.registration import TASKS
-from seqgan_env.task import Weights
+from seqgan_env.scoring import Weights
 from tests.support.cases import CASES, SMALL_GRAMMAR, assert_same, nth_allowed
 from tests.support.reference_env import BAD_ACTIONS, TINY
 
@@ -230,7 +230,7 @@ class TestBadInput:
 
     def test_a_discriminator_that_fails(self, envs: SeqGANVectorEnv) -> None:
         envs.step(np.array([0, 0, 0]))
-        working, before = envs.task.discriminator, future(envs)
+        working, before = envs.task.scoring.discriminator, future(envs)
 
         class Broken(Discriminator):
             def forward(self, tokens_BT: Tensor, generator: torch.Generator | None = None) -> Tensor:

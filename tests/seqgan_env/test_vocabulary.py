@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqgan_env.vocabulary import EOS, UNK, UNK_CHAR, Vocabulary, tokenize
+from seqgan_env.tokenizing import UNK, UNK_CHAR, tokenize
+from seqgan_env.vocabulary import EOS, Vocabulary
 
 LINES = ["a dog chases a cat.", "the dog's well-fed cat sleeps.", "a cat sleeps"]
 

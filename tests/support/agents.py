@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents import SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
-from agents.seqgan import Episodes
+from agents.collection import Episodes
 from seqgan_env import SeqGANVectorEnv
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.tokens import SequenceSpec
@@ -83,7 +83,7 @@ class TableDiscriminator(Discriminator):
         super().__init__(spec)
         self.table = table
 
-    def forward(self, tokens_BT: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    def forward(self, tokens_BT: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:
         return torch.tensor([self.table[row] for row in reference.unpadded(self.spec, tokens_BT)])
 
 

@@ -1,4 +1,4 @@
-"""Small policies and environments for the tests of ``agents``."""
+"""Small generators and environments for the tests of ``agents``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium import spaces
 from hypothesis import strategies as st
 from torch import nn
 
-from agents import AutoregressivePolicy, LstmPolicy
-from agents.policy import POLICIES
+from agents.policy import policy_names
+from seqgan_env.autoregressive import CORES, AutoregressiveModel
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 
@@ -37,13 +36,18 @@ POLICY: dict[str, Any] = {"embedding_dim": 4, "hidden_dim": 4}
 """The policy's own keyword arguments."""
 
 
-_SCALE = {"LstmPolicy": 4.0, "GruPolicy": 3.0, "AttentionPolicy": 2.0, "TransformerPolicy": 2.0}
+_SCALE = {"lstm": 4.0, "gru": 3.0, "attention": 2.0, "transformer": 2.0}
 
-every_kind = pytest.mark.parametrize("kind", POLICIES)
-"""Runs a test with the name of each of the generators, for ``make_policy``."""
+every_kind = pytest.mark.parametrize("kind", CORES)
+"""Runs a test with the name of each of the cores, for ``make_generator``."""
 
 
-def make_policy(
+def policy_name(kind: str) -> str:
+    """The name that ``SeqGAN`` gives to a generator with a core."""
+    return next(name for name, core in policy_names().items() if core == kind)
+
+
+def make_generator(
     kind: str,
     spec: SequenceSpec,
     seed: int = 0,
@@ -51,38 +55,28 @@ def make_policy(
     hidden_dim: int = 4,
     scale: float | None = None,
     **core_kwargs: Any,
-) -> AutoregressivePolicy:
+) -> AutoregressiveModel:
     """A generator in double precision whose distribution is far from uniform and depends on the whole prefix.
 
     Its initial parameters are scaled up, by what suits its kind if ``scale`` is not given.
     """
-    if kind == "TransformerPolicy":
+    if kind == "transformer":
         core_kwargs = {"n_heads": 2, **core_kwargs}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        policy = POLICIES[kind](
-            spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64),
-            spaces.Discrete(spec.vocab_size),
-            lambda _: 1e-3,
-            eos_id=spec.eos_id,
-            embedding_dim=3,
-            hidden_dim=hidden_dim,
-            **core_kwargs,
-        )
-    policy.set_training_mode(False)
+        generator = AutoregressiveModel(spec, kind, embedding_dim=3, hidden_dim=hidden_dim, **core_kwargs)
+    generator.eval()
     with torch.no_grad():
-        for module in policy.modules():
+        for module in generator.modules():
             if not isinstance(module, nn.LayerNorm):
                 for parameter in module.parameters(recurse=False):
                     parameter.mul_(_SCALE[kind] if scale is None else scale)
-    return policy.double()
+    return generator.double()
 
 
-def lstm(spec: SequenceSpec, seed: int = 0, *, hidden_dim: int = 4, scale: float = 4.0) -> LstmPolicy:
-    """``make_policy("LstmPolicy", ...)``."""
-    policy = make_policy("LstmPolicy", spec, seed, hidden_dim=hidden_dim, scale=scale)
-    assert isinstance(policy, LstmPolicy)
-    return policy
+def lstm(spec: SequenceSpec, seed: int = 0, *, hidden_dim: int = 4, scale: float = 4.0) -> AutoregressiveModel:
+    """``make_generator("lstm", ...)``."""
+    return make_generator("lstm", spec, seed, hidden_dim=hidden_dim, scale=scale)
 
 
 SPECS = [

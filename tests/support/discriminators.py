@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from seqgan_env.discriminators import CNNDiscriminator, build_discriminator
+from seqgan_env.discriminators import CNNDiscriminator, OptimalDiscriminator, build_discriminator
+from seqgan_env.enumeration import n_sequences, sequence_index
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 SPEC = SequenceSpec(5, 6, eos_id=0)
@@ -25,3 +26,12 @@ def sequences(n: int, seed: int = 0) -> Tokens:
     has_ended_BT = np.cumsum(tokens_BT == 0, axis=1) > 0
     tokens_BT[:, 1:][has_ended_BT[:, :-1]] = SPEC.pad_id
     return SPEC.validate(tokens_BT, complete=True)
+
+
+def optimal(spec: SequenceSpec, seed: int = 0) -> OptimalDiscriminator:
+    """The optimum where every sequence has a probability of its own, beside a generator that knows nothing."""
+    n = n_sequences(spec)
+    log_p_K = np.log(np.random.default_rng(seed).dirichlet(np.ones(n)))
+    return OptimalDiscriminator(
+        spec, lambda rows_BT: log_p_K[sequence_index(spec, rows_BT)], lambda rows_BT: np.full(len(rows_BT), -np.log(n))
+    )

@@ -7,13 +7,13 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch.distributions import Categorical
 
-from agents import AutoregressivePolicy
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.enumeration import Floats, Policy
 from seqgan_env.tokens import Tokens
 from tests.support import reference
 
 
-def of_generator(policy: AutoregressivePolicy) -> Policy:
+def of_generator(policy: AutoregressiveModel) -> Policy:
     """A generator, by the log-probability that it gives to each token after each prefix."""
 
     @torch.no_grad()

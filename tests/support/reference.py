@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from agents import AutoregressivePolicy, LstmPolicy
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Floats = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ def random_reward(spec: SequenceSpec, seed: int = 0) -> dict[Prefix, float]:
 # -------------------------------------------------------------------------------------------------------- policies
 
 
-def next_token_of(policy: AutoregressivePolicy) -> NextToken:
+def next_token_of(policy: AutoregressiveModel) -> NextToken:
     """A shipped policy with the parameters it has now, one prefix at a time, read from the start symbol.
 
     The policy must be in double precision; the gradient reaches its parameters.
@@ -88,7 +88,7 @@ def next_token_of(policy: AutoregressivePolicy) -> NextToken:
     return next_token
 
 
-def lstm_next_token(policy: LstmPolicy) -> NextToken:
+def lstm_next_token(policy: AutoregressiveModel) -> NextToken:
     """Eq. 13.28-13.30 written out: h_t = g(h_{t-1}, x_t) and softmax(W h_t + c), from the numbers in the policy."""
     weights = {name: tensor.double() for name, tensor in copy.deepcopy(policy).state_dict().items()}
     embedding, output, bias = weights["core.embedding.weight"], weights["output.weight"], weights["output.bias"]

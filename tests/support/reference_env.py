@@ -83,6 +83,7 @@ def rewards_of(logit: float) -> dict[str, float]:
             "log_ratio": float(log_d - log_one_minus_d),
             "d": float(d),
             "constant": 1.0,
+            "exact_log_ratio": float(log_d - log_one_minus_d),  # of the optimal D
         }
 
 

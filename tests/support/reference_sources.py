@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.sources.grammar import END, START, Lexicon, Rules
+from seqgan_env.sources.automaton import END, START, Lexicon, Rules
 from seqgan_env.tokens import SequenceSpec
 
 

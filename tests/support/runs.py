@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
-from agents.config import TrainConfig
-
-TINY = TrainConfig(
-    source="oracle",
-    vocab_size=12,
-    max_length=5,
-    n_real=200,
-    n_held_out=200,
-    embedding_dim=8,
-    hidden_dim=8,
-    discriminator_embedding_dim=8,
-    filter_widths=(1, 2),
-    filter_counts=(8, 8),
-    generator_epochs=3,
-    discriminator_rounds=2,
-    n_generated=64,
-    n_updates=6,
-    n_episodes=8,
-    n_completions=2,
-    every_n_episodes=16,
-    eval_every=2,
-    n_eval=50,
-    n_threads=1,
-    device="cpu",
+from agents.runs.config import (
+    AdversaryConfig,
+    AgentConfig,
+    EvaluationConfig,
+    GeneratorConfig,
+    PretrainingConfig,
+    RunConfig,
+    RuntimeConfig,
 )
+from seqgan_env.task import TaskConfig
+
+TINY = RunConfig(
+    task=TaskConfig(
+        source="oracle",
+        vocab_size=12,
+        max_length=5,
+        n_real=200,
+        n_held_out=200,
+        discriminator_kwargs={"embedding_dim": 8, "filters": [[1, 8], [2, 8]]},
+    ),
+    generator=GeneratorConfig(kwargs={"embedding_dim": 8, "hidden_dim": 8}),
+    pretraining=PretrainingConfig(n_epochs=3),
+    adversary=AdversaryConfig(n_rounds=2, n_generated=64, every_n_episodes=16),
+    agent=AgentConfig(n_updates=6, n_episodes=8, n_completions=2),
+    evaluation=EvaluationConfig(every=2, n=50),
+    runtime=RuntimeConfig(n_threads=1, device="cpu"),
+)
+
+
+def changed(config: RunConfig, **parts: Any) -> RunConfig:
+    """The settings with some fields changed: ``changed(TINY, seed=1, agent={"n_updates": 2})``."""
+    whole = {name: value for name, value in parts.items() if not isinstance(value, dict)}
+    nested = {
+        name: dataclasses.replace(getattr(config, name), **fields)
+        for name, fields in parts.items()
+        if isinstance(fields, dict)
+    }
+    return dataclasses.replace(config, **whole, **nested)
 
 
 def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -41,3 +55,23 @@ def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def stored(folder: Path) -> list[dict[str, Any]]:
     """The records in ``metrics.jsonl``."""
     return without_time([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()])
+
+
+def flags_of(config: RunConfig) -> list[str]:
+    """The flags of ``seqgan train`` that say all these settings."""
+    plain = config.to_dict()
+    task, runtime, generator = (plain.pop(name) for name in ("task", "runtime", "generator"))
+    flat = {"seed": plain.pop("seed"), **task, **runtime}
+    discriminator = flat.pop("discriminator_kwargs")
+    del flat["discriminator_seed"]
+    parts = {"generator": {"core": generator["core"], **generator["kwargs"]}, "discriminator": discriminator, **plain}
+    flat |= {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    return [text for name, value in flat.items() for text in _flag(name, value)]
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else flag.replace(".", ".no-")]
+    values = [value] if not isinstance(value, list) else [each for pair in value for each in pair]
+    return [flag, *map(str, values)]

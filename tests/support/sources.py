@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqgan_env.sources import Grammar, LSTMOracle
-from seqgan_env.sources.grammar import compile_rules
+from seqgan_env.sources.automaton import compile_rules
 
 
 def tiny_oracle(vocab_size: int = 3, max_length: int = 3, seed: int = 0) -> LSTMOracle:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.experiment import Experiment
+from agents.runs.experiment import Experiment
 from tests.support.runs import TINY
 
 

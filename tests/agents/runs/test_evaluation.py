@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.experiment import evaluate_run
+from agents.runs.evaluation import evaluate_run
 from tests.support.runs import stored
 
 

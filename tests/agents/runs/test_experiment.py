@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import signal
@@ -17,21 +16,21 @@ import pytest
 import torch
 
 from agents.checkpoint import load_checkpoint
-from agents.config import EXACT_REWARD, TrainConfig
-from agents.experiment import Experiment, compare
-from agents.report import summary
+from agents.runs.config import RunConfig
+from agents.runs.experiment import Experiment, compare
+from agents.runs.report import summary
 from agents.seqgan import SeqGAN
-from tests.support.runs import TINY, stored, without_time
+from tests.support.runs import TINY, changed, flags_of, stored, without_time
 
 
 def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
     records = stored(finished)
     phases = [record["phase"] for record in records]
     assert phases[0] == "random"
-    assert phases.count("maximum_likelihood") == TINY.generator_epochs
-    assert phases.count("discriminator") == TINY.discriminator_rounds
+    assert phases.count("maximum_likelihood") == TINY.pretraining.n_epochs
+    assert phases.count("discriminator") == TINY.adversary.n_rounds
     assert [r["step"] for r in records if r["phase"] == "adversarial"] == [0, 2, 4, 6]
-    assert TrainConfig.load(finished / "config.json") == TINY
+    assert RunConfig.load(finished / "config.json") == TINY
     for name in ("nll_oracle", "nll_test", "entropy", "kl_forward", "kl_reverse", "discriminator_log_loss"):
         assert np.isfinite([r[name] for r in records if r["phase"] == "adversarial"]).all()
     # pretraining makes version 1; every two updates play 16 episodes, after which the discriminator is retrained
@@ -46,7 +45,7 @@ def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished: Path, tmp_path: Path) -> None:
     again = Experiment(TINY, tmp_path / "again", progress=False).run()
-    other = Experiment(dataclasses.replace(TINY, seed=1), tmp_path / "other", progress=False).run()
+    other = Experiment(changed(TINY, seed=1), tmp_path / "other", progress=False).run()
     assert without_time(again) == stored(finished)
     assert without_time(other) != stored(finished)
 
@@ -54,10 +53,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished: Pat
 @pytest.mark.parametrize("stop_after", [0, 1, 3, 4, 13, 14, 15, 17])
 def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp_path: Path, stop_after: int) -> None:
     class Interrupted(Experiment):
-        def _record(self, phase: str, step: int, **more: Any) -> None:
+        def measure(self, phase: str, step: int, temperature: float = 1.0, **more: float | None) -> dict[str, Any]:
             if len(self.records) == stop_after:
                 raise KeyboardInterrupt
-            super()._record(phase, step, **more)
+            return super().measure(phase, step, temperature, **more)
 
     with pytest.raises(KeyboardInterrupt):
         Interrupted(TINY, tmp_path / "run", progress=False).run()
@@ -70,7 +69,7 @@ def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp
 
 def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of a run are written one after the other; whichever came last, resuming completes them all."""
-    config = dataclasses.replace(TINY, generator_epochs=1, discriminator_rounds=1, n_updates=2)
+    config = changed(TINY, pretraining={"n_epochs": 1}, adversary={"n_rounds": 1}, agent={"n_updates": 2})
     whole = tmp_path / "whole"
     Experiment(config, whole, progress=False).run()
     written: list[str] = []
@@ -102,10 +101,10 @@ def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: signal.Signals) -> None:
-    config = dataclasses.replace(TINY, n_updates=60, eval_every=3)
+    config = changed(TINY, agent={"n_updates": 60}, evaluation={"every": 3})
     arguments = [
         *(sys.executable, "-m", "agents.cli", "train", "--preset", "small", "--out", str(tmp_path / "killed")),
-        *(text for name, value in dataclasses.asdict(config).items() for text in _flag(name, value)),
+        *flags_of(config),
     ]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     metrics = tmp_path / "killed" / "metrics.jsonl"
@@ -127,13 +126,6 @@ def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: sign
     assert stored(tmp_path / "killed") == without_time(uninterrupted)
 
 
-def _flag(name: str, value: Any) -> list[str]:
-    flag = "--" + name.replace("_", "-")
-    if isinstance(value, bool):
-        return [flag if value else flag.replace("--", "--no-", 1)]
-    return [flag, *map(str, value)] if isinstance(value, tuple) else [flag, str(value)]
-
-
 def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(finished, tmp_path / "copy")
     Experiment(TINY, folder, resume=True, progress=False).run()
@@ -141,9 +133,11 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_pa
 
 
 def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
-    rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, EXACT_REWARD: {"learning_rate": 0.01}}
-    records = compare(TINY, rewards, tmp_path, progress=False)
-    assert TrainConfig.load(tmp_path / EXACT_REWARD / "config.json").learning_rate == 0.01
+    rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, "exact_log_ratio": {"learning_rate": 0.01}}
+    runs = {reward: changed(TINY, task={"reward": reward}, agent=agent) for reward, agent in rewards.items()}
+    records = compare(runs, tmp_path, progress=False)
+    for reward, config in runs.items():
+        assert RunConfig.load(tmp_path / reward / "config.json") == config
     start = {
         reward: next(r["nll_test"] for r in own if (r["phase"], r["step"]) == ("adversarial", 0))
         for reward, own in records.items()
@@ -152,10 +146,11 @@ def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) 
     # with a baseline a reward that says nothing moves nothing
     constant = [r["nll_test"] for r in records["constant"] if r["phase"] == "adversarial"]
     assert np.ptp(constant) == pytest.approx(0, abs=1e-9)
-    exact = [r["nll_test"] for r in records[EXACT_REWARD] if r["phase"] == "adversarial"]
+    exact = [r["nll_test"] for r in records["exact_log_ratio"] if r["phase"] == "adversarial"]
     assert np.ptp(exact) > 1e-4
-    assert list(summary(records))[-3:] == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
-    again = compare(TINY, rewards, tmp_path, progress=False)
+    labelled = {runs[reward].label: own for reward, own in records.items()}
+    assert list(summary(labelled))[-3:] == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
+    again = compare(runs, tmp_path, progress=False)
     assert again == records  # nothing was done twice: not even the times differ
 
 
@@ -165,5 +160,5 @@ def test_the_precision_of_torch_is_what_the_run_asks_for(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
-    Experiment(dataclasses.replace(TINY, matmul_precision=precision), tmp_path / "run", progress=False)
+    Experiment(changed(TINY, runtime={"matmul_precision": precision}), tmp_path / "run", progress=False)
     assert asked == [precision] * (precision is not None)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
-from agents.config import EXACT_REWARD
-from agents.experiment import Experiment
-from tests.support.runs import TINY
+from agents.runs.experiment import Experiment
+from tests.support.runs import TINY, changed
 
 
 def test_bad_folders_and_files_are_refused_before_anything_is_written(finished: Path, tmp_path: Path) -> None:
@@ -18,13 +16,15 @@ def test_bad_folders_and_files_are_refused_before_anything_is_written(finished: 
         Experiment(TINY, finished)
     with pytest.raises(ValueError, match="no run to resume"):
         Experiment(TINY, tmp_path / "none", resume=True)
-    with pytest.raises(ValueError, match="n_updates 7 instead of 6"):
-        Experiment(dataclasses.replace(TINY, n_updates=7), finished, resume=True)
-    with pytest.raises(ValueError, match="pretrained with another hidden_dim"):
-        Experiment(dataclasses.replace(TINY, hidden_dim=9), tmp_path / "new", start_from=finished)
+    with pytest.raises(ValueError, match=r"agent\.n_updates 7 instead of 6"):
+        Experiment(changed(TINY, agent={"n_updates": 7}), finished, resume=True)
+    other = changed(TINY, generator={"kwargs": {"embedding_dim": 8, "hidden_dim": 9}})
+    with pytest.raises(ValueError, match=r"pretrained with other settings: .*'hidden_dim': 9.* instead of Generator"):
+        Experiment(other, tmp_path / "new", start_from=finished)
     corpus = tmp_path / "text.txt"
     corpus.write_text("a b\nc d\n")
-    unknown = dataclasses.replace(TINY, source=str(corpus), vocab_size=None, max_length=None, reward=EXACT_REWARD)
+    sizes = {"vocab_size": None, "max_length": None}
+    unknown = changed(TINY, task={"source": str(corpus), "reward": "exact_log_ratio", **sizes})
     with pytest.raises(ValueError, match="known likelihood"):
         Experiment(unknown, tmp_path / "new")
     (tmp_path / "full").mkdir()

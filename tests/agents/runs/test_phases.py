@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
-from agents.experiment import Experiment
-from tests.support.runs import TINY
+from agents.runs.experiment import Experiment
+from tests.support.runs import TINY, changed
 
 
 def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
-    config = dataclasses.replace(
-        TINY, n_real=20, generator_epochs=60, generator_patience=3, n_updates=0, generator_learning_rate=0.05
+    config = changed(
+        TINY,
+        task={"n_real": 20},
+        pretraining={"n_epochs": 60, "patience": 3, "learning_rate": 0.05},
+        agent={"n_updates": 0},
     )
     records = Experiment(config, tmp_path / "run", progress=False).run()
     likelihood = [r for r in records if r["phase"] == "maximum_likelihood"]

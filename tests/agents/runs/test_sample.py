@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents.experiment import Experiment, load_generator
-from tests.support.runs import TINY
+from agents.runs.experiment import Experiment
+from agents.runs.sample import load_generator
+from tests.support.runs import TINY, changed
 
 
 def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> None:
     corpus = tmp_path / "cats.txt"
     corpus.write_text("".join(f"a {a} cat {v}.\n" for a in ("big", "small", "old") for v in ("sleeps", "runs", "eats")))
-    config = dataclasses.replace(TINY, source=str(corpus), vocab_size=None, max_length=None)
+    config = changed(TINY, task={"source": str(corpus), "vocab_size": None, "max_length": None})
     records = Experiment(config, tmp_path / "run", progress=False).run()
     assert "nll_oracle" not in records[-1]
     assert np.isfinite(records[-1]["nll_test"])

@@ -20,19 +20,20 @@ from agents import (
     AutoregressivePolicy,
     DiscriminatorCallback,
     GeneratorActorCritic,
-    LstmPolicy,
     SeqGAN,
     make_seqgan_vec_env,
     with_generator,
 )
-from agents.actor_critic import SharesGenerator
 from agents.checkpoint import save_checkpoint
-from agents.maskable import MaskableGeneratorActorCritic
 from agents.pretraining import MaximumLikelihoodTrainer
+from agents.sb3.actor_critic import SharesGenerator
+from agents.sb3.maskable import MaskableGeneratorActorCritic
 from seqgan_env import enumeration
+from seqgan_env.autoregressive import CORES, register_core
+from seqgan_env.autoregressive.recurrent import GruCore
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_policy, prefixes
+from tests.support.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_generator, prefixes
 from tests.support.exact import of_actor, of_generator
 from tests.support.significance import assert_frequencies
 
@@ -48,13 +49,13 @@ RETRAIN: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, 
 
 
 def sizes(kind: str, **more: Any) -> dict[str, Any]:
-    """The arguments with which `make_policy` makes its generator."""
-    heads = {"n_heads": 2} if kind == "TransformerPolicy" else {}
+    """The arguments with which `make_generator` makes its generator."""
+    heads = {"n_heads": 2} if kind == "transformer" else {}
     return {"embedding_dim": 3, "hidden_dim": 4, **heads, **more}
 
 
 def actor_critic(
-    spec: SequenceSpec, kind: str = "LstmPolicy", policy_class: type[Any] = GeneratorActorCritic, **more: Any
+    spec: SequenceSpec, kind: str = "lstm", policy_class: type[Any] = GeneratorActorCritic, **more: Any
 ) -> Any:
     observation_space = spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
     with torch.random.fork_rng(devices=[]):
@@ -63,7 +64,7 @@ def actor_critic(
             observation_space,
             spaces.Discrete(spec.vocab_size),
             lambda _: 1e-3,
-            generator=kind,
+            core=kind,
             eos_id=spec.eos_id,
             **sizes(kind, **more),
         )
@@ -82,7 +83,7 @@ class TestDistribution:
         self, spec: SequenceSpec, policy_class: type[Any], kind: str
     ) -> None:
         """Eq. 13.30, against `log_prob` of the generator that was loaded, through every method that SB3 calls."""
-        other = make_policy(kind, spec)
+        other = make_generator(kind, spec)
         policy = actor_critic(spec, kind, policy_class).double()
         policy.load_generator(other)
         tokens_BT = prefixes(spec, 40, np.random.default_rng(0))
@@ -114,7 +115,9 @@ class TestDistribution:
         np.testing.assert_array_equal(action_B, expected_B)
         single, _ = policy.predict(tokens_BT[0], deterministic=True)
         assert single == expected_B[0]
-        theirs, _ = policy.generator.predict(tokens_BT, deterministic=True)
+        same = AutoregressivePolicy(policy.observation_space, policy.action_space, lambda _: 1e-3, eos_id=spec.eos_id)
+        same.generator = policy.generator
+        theirs, _ = same.predict(tokens_BT, deterministic=True)
         np.testing.assert_array_equal(action_B, theirs)
 
 
@@ -124,7 +127,7 @@ def test_probabilities_of_all_sequences_are_the_generators(kind: str) -> None:
     """Eq. 13.31 and 13.39 by enumeration: the same value, so the same probability, of every sequence."""
     spec = SequenceSpec(3, 3, 0)
     policy = actor_critic(spec, kind)
-    policy.load_generator(make_policy(kind, spec))
+    policy.load_generator(make_generator(kind, spec))
     tokens_KT = reference.padded(spec, reference.sequences(spec))
     reward_K = np.random.default_rng(0).normal(size=len(tokens_KT))
     reward_of = {row.tobytes(): reward for row, reward in zip(tokens_KT, reward_K, strict=True)}
@@ -145,7 +148,7 @@ class TestSampling:
         """Eq. 13.29, by a chi-squared test, of the actions of a rollout and of `predict`."""
         spec = SequenceSpec(6, 4)
         policy = actor_critic(spec, policy_class=policy_class)
-        policy.load_generator(make_policy("LstmPolicy", spec).float())
+        policy.load_generator(make_generator("lstm", spec).float())
         torch.manual_seed(0)
         for row in ([6, 6, 6, 6], [3, 0, 6, 6]):
             tokens_BT = torch.tensor([row] * 20_000)
@@ -199,7 +202,7 @@ class TestParameters:
     def test_training_moves_all_of_the_generator(self, algorithm: type[PPO | A2C], kind: str) -> None:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
         arguments: dict[str, Any] = {"batch_size": 24} if algorithm is PPO else {}
-        kwargs = {"generator": kind, **sizes(kind)}
+        kwargs = {"core": kind, **sizes(kind)}
         model = algorithm(
             GeneratorActorCritic, env, n_steps=12, policy_kwargs=kwargs, seed=0, device="cpu", **arguments
         )
@@ -220,17 +223,17 @@ class TestStart:
         env = make_seqgan_vec_env("SeqGANGrammar-v0", 4, **GRAMMAR)
         task = env.get_attr("task")[0]
         agent = SeqGAN("GruPolicy", env, policy_kwargs={"embedding_dim": 8, "hidden_dim": 8}, seed=0, device="cpu")
-        ignorant = -agent.policy.sequence_log_prob(task.held_out_sequences).mean()
+        ignorant = -agent.generator.sequence_log_prob(task.held_out_sequences).mean()
         agent.pretrain(task.real_sequences, 20)
         agent.save(tmp_path / "agent")
-        pretrained = -agent.policy.sequence_log_prob(task.held_out_sequences).mean()
+        pretrained = -agent.generator.sequence_log_prob(task.held_out_sequences).mean()
         assert pretrained < 0.8 * ignorant
 
         for algorithm, source in ((PPO, agent), (A2C, tmp_path / "agent"), (PPO, str(tmp_path / "agent.zip"))):
             model = with_generator(algorithm, env, source, seed=1, device="cpu")
             assert isinstance(model.policy, GeneratorActorCritic)
             generator = model.policy.generator
-            assert type(generator) is type(agent.policy)
+            assert type(generator.core) is type(agent.generator.core)
             assert generator.spec == agent.policy.spec
             nll = -generator.sequence_log_prob(task.held_out_sequences).mean()
             assert nll == pytest.approx(pretrained, rel=1e-6)
@@ -249,7 +252,7 @@ class TestStart:
         _, callback = model._setup_learn(960)
         assert model.collect_rollouts(env, callback, model.rollout_buffer, n_rollout_steps=60)
         played = model.rollout_buffer.log_probs
-        log_prob_BT = agent.policy.log_prob(torch.from_numpy(agent.sample(20_000))).detach().numpy()
+        log_prob_BT = agent.generator.log_prob(torch.from_numpy(agent.sample(20_000))).detach().numpy()
         error = log_prob_BT.std() / np.sqrt(played.size)
         assert abs(played.mean() - log_prob_BT.mean()) < 5 * error
         uniform = -np.log(20)
@@ -258,7 +261,7 @@ class TestStart:
     def test_the_generator_can_be_pretrained_where_it_is(self) -> None:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
         task = env.get_attr("task")[0]
-        model = PPO(GeneratorActorCritic, env, policy_kwargs=sizes("LstmPolicy"), device="cpu", seed=0)
+        model = PPO(GeneratorActorCritic, env, policy_kwargs=sizes("lstm"), device="cpu", seed=0)
         assert isinstance(model.policy, GeneratorActorCritic)
         trainer = MaximumLikelihoodTrainer(model.policy.generator)
         losses = [trainer.epoch(task.real_sequences) for _ in range(5)]
@@ -276,38 +279,38 @@ class TestStart:
 class TestLoadGenerator:
     def test_takes_a_generator_an_agent_and_files(self, tmp_path: Path) -> None:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
-        agent = SeqGAN("LstmPolicy", env, policy_kwargs=sizes("LstmPolicy"), seed=5, device="cpu")
+        agent = SeqGAN("LstmPolicy", env, policy_kwargs=sizes("lstm"), seed=5, device="cpu")
         agent.save(tmp_path / "agent.zip")
         save_checkpoint(tmp_path / "run.zip", {"phase": "adversarial", "agent": agent.state_dict()})
-        for source in (agent.policy, agent, tmp_path / "agent.zip", str(tmp_path / "run.zip")):
+        for source in (agent.generator, agent, tmp_path / "agent.zip", str(tmp_path / "run.zip")):
             policy = actor_critic(agent.policy.spec)
             critic = [parameter.detach().clone() for parameter in policy.value_net.parameters()]
             policy.load_generator(source)
-            for name, tensor in agent.policy.state_dict().items():
+            for name, tensor in agent.generator.state_dict().items():
                 assert torch.equal(policy.generator.state_dict()[name], tensor)
             assert all(map(torch.equal, policy.value_net.parameters(), critic))
             policy.generator.output.bias.data += 1  # a copy: the source does not change with it
-            assert not torch.equal(policy.generator.output.bias, agent.policy.output.bias)
+            assert not torch.equal(policy.generator.output.bias, agent.generator.output.bias)
 
     @pytest.mark.parametrize(
         ("kind", "spec", "arguments", "message"),
         [
-            ("GruPolicy", SequenceSpec(4, 4, 3), {}, "the generator is of another kind or size"),
-            ("LstmPolicy", SequenceSpec(4, 4, 3), {"hidden_dim": 8}, "the generator is of another kind or size"),
-            ("LstmPolicy", SequenceSpec(5, 4, 3), {}, "the generator is of another kind or size"),
-            ("LstmPolicy", SequenceSpec(4, 5, 3), {}, "the generator must be made for .*max_length=4.*, got"),
-            ("LstmPolicy", SequenceSpec(4, 4), {}, "the generator must be made for .*eos_id=3.*, got"),
-            ("TransformerPolicy", SequenceSpec(4, 4, 3), {"n_heads": 4}, "the same weights but does not do the same"),
-            ("TransformerPolicy", SequenceSpec(4, 4, 3), {"n_layers": 3}, "the generator is of another kind or size"),
+            ("gru", SequenceSpec(4, 4, 3), {}, "the generator is of another kind or size"),
+            ("lstm", SequenceSpec(4, 4, 3), {"hidden_dim": 8}, "the generator is of another kind or size"),
+            ("lstm", SequenceSpec(5, 4, 3), {}, "the generator is of another kind or size"),
+            ("lstm", SequenceSpec(4, 5, 3), {}, "the generator must be made for .*max_length=4.*, got"),
+            ("lstm", SequenceSpec(4, 4), {}, "the generator must be made for .*eos_id=3.*, got"),
+            ("transformer", SequenceSpec(4, 4, 3), {"n_heads": 4}, "the same weights but does not do the same"),
+            ("transformer", SequenceSpec(4, 4, 3), {"n_layers": 3}, "the generator is of another kind or size"),
         ],
     )
     def test_refuses_another_generator_and_changes_nothing(
         self, kind: str, spec: SequenceSpec, arguments: dict[str, Any], message: str
     ) -> None:
-        policy = actor_critic(SequenceSpec(4, 4, 3), "LstmPolicy" if kind == "GruPolicy" else kind)
+        policy = actor_critic(SequenceSpec(4, 4, 3), "lstm" if kind == "gru" else kind)
         before = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
         with pytest.raises(ValueError, match=message):
-            policy.load_generator(make_policy(kind, spec, **arguments))
+            policy.load_generator(make_generator(kind, spec, **arguments))
         assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
 
     def test_refuses_a_file_of_something_else(self, tmp_path: Path) -> None:
@@ -326,7 +329,7 @@ class TestKeeping:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
         arguments: dict[str, Any] = {} if algorithm is A2C else {"batch_size": 24}
         policy_class = MaskableGeneratorActorCritic if algorithm is MaskablePPO else GeneratorActorCritic
-        kwargs = {"generator": kind, "critic_layers": [5], **sizes(kind)}
+        kwargs = {"core": kind, "critic_layers": [5], **sizes(kind)}
         model = algorithm(policy_class, env, n_steps=12, policy_kwargs=kwargs, device="cpu", seed=0, **arguments)
         model.learn(48)
         model.save(tmp_path / "model")
@@ -344,7 +347,7 @@ class TestKeeping:
     @pytest.mark.parametrize("policy_class", KINDS)
     def test_a_policy_comes_back_from_its_file(self, policy_class: type[Any], tmp_path: Path) -> None:
         spec = SequenceSpec(4, 4, 3)
-        policy = actor_critic(spec, "TransformerPolicy", policy_class, critic_layers=[7])
+        policy = actor_critic(spec, "transformer", policy_class, critic_layers=[7])
         policy.save(tmp_path / "policy.pt")
         loaded = policy_class.load(tmp_path / "policy.pt", device="cpu")
         assert loaded.generator.spec == spec
@@ -353,22 +356,27 @@ class TestKeeping:
         assert torch.equal(loaded.generator.log_prob(tokens_BT), policy.generator.log_prob(tokens_BT))
 
 
-class Own(LstmPolicy):
-    """A generator of one's own."""
+class Own(GruCore):
+    """A core of one's own."""
 
 
 class TestArguments:
-    def test_takes_a_class_of_ones_own(self) -> None:
-        env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
-        model = with_generator(PPO, env, SeqGAN(Own, env, policy_kwargs=POLICY, device="cpu"), device="cpu")
+    def test_takes_a_core_of_ones_own(self) -> None:
+        register_core("own", Own)
+        try:
+            env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+            agent = SeqGAN("OwnPolicy", env, policy_kwargs=POLICY, device="cpu")
+            model = with_generator(PPO, env, agent, device="cpu")
+        finally:
+            CORES.unregister("own")
         assert isinstance(model.policy, GeneratorActorCritic)
-        assert type(model.policy.generator) is Own
+        assert type(model.policy.generator.core) is Own
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"generator": "MlpPolicy"}, "generator must be one of LstmPolicy, GruPolicy.*; got 'MlpPolicy'"),
-            ({"hidden_dim": 0}, "hidden_dim must be at least 1"),
+            ({"core": "mlp"}, "core must be one of lstm, gru.*; got 'mlp'"),
+            ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, not 0"),
             ({"eos_id": 20}, "eos_id must be a whole number in"),
         ],
     )

@@ -106,7 +106,7 @@ class TestPrefixExtractor:
         assert torch.equal(features(tensors), features(tensors["tokens"]))
 
     def test_an_unknown_encoder_and_observations_without_tokens_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="encoder must be 'recurrent' or 'convolutional', got 'mlp'"):
+        with pytest.raises(ValueError, match="encoder must be one of recurrent, convolutional; got 'mlp'"):
             extractor(encoder="mlp")
         for space in (gym.spaces.Discrete(3), gym.spaces.Dict({"length": gym.spaces.Discrete(3)})):
             with pytest.raises(ValueError, match="the observations must be Box"):

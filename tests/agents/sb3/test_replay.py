@@ -25,8 +25,8 @@ from agents import (
     RelabellingReplayBuffer,
     make_seqgan_vec_env,
 )
-from agents.replay import Relabelling
-from agents.sb3 import tokens_of
+from agents.sb3.features import tokens_of
+from agents.sb3.replay import Relabelling
 from seqgan_env.tokens import Tokens
 from tests.support.builders import GRAMMAR, ORACLE
 
@@ -167,7 +167,7 @@ class TestCost:
     ) -> None:
         env = ENVIRONMENTS["native"]()
         buffer = filled(env, RelabellingReplayBuffer)
-        native = env.get_attr("task")[0]
+        native = env.get_attr("task")[0].scoring
         calls: list[Tokens] = []
         score = native.score
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import AutoregressivePolicy
-from agents.networks import CoreState
+from seqgan_env.autoregressive import CORES, AutoregressiveModel, Core, CoreConfig, CoreState, register_core
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import SPECS, every_kind, lstm, make_policy, show
+from tests.support.builders import SPECS, every_kind, lstm, make_generator, show
 from tests.support.reference import NextToken, Prefix
+from tests.support.significance import assert_frequencies, counts_of
 
 Weights = dict[str, Tensor]
 
@@ -99,19 +100,20 @@ def transformer_hidden(weights: Weights, inputs: Prefix, n_layers: int = 2, n_he
 
 
 WRITTEN_OUT: dict[str, Callable[[Weights, Prefix], list[Tensor]]] = {
-    "LstmPolicy": lstm_hidden,
-    "GruPolicy": gru_hidden,
-    "AttentionPolicy": attention_hidden,
-    "TransformerPolicy": transformer_hidden,
+    "lstm": lstm_hidden,
+    "gru": gru_hidden,
+    "attention": attention_hidden,
+    "transformer": transformer_hidden,
 }
 
 
-def written_out(policy: AutoregressivePolicy) -> NextToken:
+def written_out(policy: AutoregressiveModel) -> NextToken:
     """Eq. 13.28-13.30 from the numbers in the policy: softmax(W h_t + c)."""
+    (hidden_of,) = (WRITTEN_OUT[name] for name, core in CORES.items() if core is type(policy.core))
     weights = {name: tensor.double() for name, tensor in policy.state_dict().items()}
 
     def next_token(prefix: Prefix) -> Tensor:
-        hidden_H = WRITTEN_OUT[type(policy).__name__](weights, (policy.spec.pad_id, *prefix))[-1]
+        hidden_H = hidden_of(weights, (policy.spec.pad_id, *prefix))[-1]
         weight_V = torch.exp(weights["output.weight"] @ hidden_H + weights["output.bias"])
         return weight_V / weight_V.sum()
 
@@ -123,7 +125,7 @@ def written_out(policy: AutoregressivePolicy) -> NextToken:
 @pytest.mark.parametrize("spec", SPECS, ids=show)
 def test_the_distribution_is_that_of_the_equations(spec: SequenceSpec, kind: str) -> None:
     """Eq. 13.28-13.30 for every token of every sequence."""
-    policy = make_policy(kind, spec)
+    policy = make_generator(kind, spec)
     next_token = written_out(policy)
     rows = reference.sequences(spec)
     with torch.no_grad():
@@ -145,7 +147,7 @@ def test_the_references_agree_on_the_lstm() -> None:
 SPEC = SequenceSpec(5, 6)
 
 
-def states_at(policy: AutoregressivePolicy, tokens_BT: Tensor, length_B: list[int]) -> CoreState:
+def states_at(policy: AutoregressiveModel, tokens_BT: Tensor, length_B: list[int]) -> CoreState:
     """One lane for each row, which has read the start symbol and so many of its tokens; each lane stepped alone."""
     lanes = []
     for tokens_T, length in zip(tokens_BT, length_B, strict=True):
@@ -166,7 +168,7 @@ class TestStates:
     @settings(max_examples=20)
     def test_lanes_of_different_lengths_take_a_step_together(self, kind: str, lengths: list[int], seed: int) -> None:
         """Together or each alone: the same state, and what it predicts is what the whole sequences' reading says."""
-        policy = make_policy(kind, SPEC, seed)
+        policy = make_generator(kind, SPEC, seed)
         tokens_BT = random_tokens(len(lengths), seed)
         row_B, at_B = torch.arange(len(lengths)), torch.tensor(lengths)
         with torch.no_grad():
@@ -179,7 +181,7 @@ class TestStates:
         torch.testing.assert_close(together[0], hidden_BTH[row_B, at_B + 1], rtol=0, atol=1e-12)
 
     def test_a_step_leaves_the_state_as_it_was(self, kind: str) -> None:
-        policy = make_policy(kind, SPEC)
+        policy = make_generator(kind, SPEC)
         with torch.no_grad():
             state = states_at(policy, random_tokens(4, 0), [0, 3, 5, 2])
             before = [part.clone() for part in state]
@@ -193,7 +195,7 @@ class TestStates:
         assert all(torch.equal(one[0], other[0]) for one, other in zip(first, second, strict=True))
 
     def test_lanes_are_gathered_joined_and_overwritten(self, kind: str) -> None:
-        policy = make_policy(kind, SPEC)
+        policy = make_generator(kind, SPEC)
         tokens_BT = random_tokens(4, 1)
         with torch.no_grad():
             state = states_at(policy, tokens_BT, [1, 4, 0, 5])
@@ -209,7 +211,7 @@ class TestStates:
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
     def test_the_first_dimension_is_the_lane(self, kind: str) -> None:
-        policy = make_policy(kind, SPEC)
+        policy = make_generator(kind, SPEC)
         for n in (0, 1, 3):
             state = policy.core.initial_state(n)
             stepped = policy.core.step(torch.zeros(n, dtype=torch.int64), state)
@@ -221,7 +223,7 @@ class TestStates:
     @pytest.mark.theory
     def test_later_inputs_change_no_earlier_state(self, kind: str) -> None:
         """Eq. 13.28: h_t is made of x_1 to x_t."""
-        policy = make_policy(kind, SPEC)
+        policy = make_generator(kind, SPEC)
         tokens_BT = random_tokens(10, 2)
         with torch.no_grad():
             before_BTH = policy.core(tokens_BT)
@@ -233,9 +235,9 @@ class TestStates:
                 assert (after_BTH[:, t:] != before_BTH[:, t:]).any(dim=2).all()
 
 
-@pytest.mark.parametrize("kind", ["AttentionPolicy", "TransformerPolicy"])
+@pytest.mark.parametrize("kind", ["attention", "transformer"])
 def test_slots_that_were_not_written_are_not_read(kind: str) -> None:
-    policy = make_policy(kind, SPEC)
+    policy = make_generator(kind, SPEC)
     with torch.no_grad():
         state = states_at(policy, random_tokens(3, 0), [0, 2, 4])
         # a lane that has read the start symbol and n tokens has written n + 1 slots; a step writes one more
@@ -249,9 +251,9 @@ def test_slots_that_were_not_written_are_not_read(kind: str) -> None:
     assert torch.equal(clean_BH, spoilt_BH)
 
 
-@pytest.mark.parametrize("kind", ["AttentionPolicy", "TransformerPolicy"])
+@pytest.mark.parametrize("kind", ["attention", "transformer"])
 def test_no_lane_reads_more_than_the_longest_sequence(kind: str) -> None:
-    policy = make_policy(kind, SPEC)
+    policy = make_generator(kind, SPEC)
     state = states_at(policy, random_tokens(1, 0), [SPEC.max_length])
     with pytest.raises(IndexError):
         policy.step(torch.tensor([0]), state)
@@ -261,10 +263,74 @@ def test_no_lane_reads_more_than_the_longest_sequence(kind: str) -> None:
 @settings(max_examples=15)
 def test_the_transformer_has_the_size_it_is_given(n_layers: int, n_heads: int, width: int) -> None:
     """Step by step as all at once, with any number of layers and heads."""
-    policy = make_policy("TransformerPolicy", SPEC, hidden_dim=n_heads * width, n_layers=n_layers, n_heads=n_heads)
+    policy = make_generator("transformer", SPEC, hidden_dim=n_heads * width, n_layers=n_layers, n_heads=n_heads)
     assert len(policy.core.initial_state(1)) == 2 + 2 * n_layers
     tokens_BT = random_tokens(3, 0)
     with torch.no_grad():
         hidden_BTH = policy.core(torch.cat([torch.full((3, 1), SPEC.pad_id), tokens_BT], dim=1))
         stepped = states_at(policy, tokens_BT, [6, 1, 4])
     torch.testing.assert_close(stepped[0], hidden_BTH[torch.arange(3), [6, 1, 4]], rtol=0, atol=1e-10)
+
+
+class LastTwo(Core):
+    """A core of a user: the embeddings of the last two inputs, side by side."""
+
+    def __init__(self, spec: SequenceSpec, config: CoreConfig) -> None:
+        super().__init__(spec, config)
+        self.mix = torch.nn.Linear(2 * config.embedding_dim, config.hidden_dim)
+
+    def forward(self, inputs_BT: Tensor) -> Tensor:
+        embedded_BTE = self.embedding(inputs_BT)
+        before_BTE = torch.cat([torch.zeros_like(embedded_BTE[:, :1]), embedded_BTE[:, :-1]], dim=1)
+        return torch.tanh(self.mix(torch.cat([before_BTE, embedded_BTE], dim=2)))
+
+    def initial_state(self, n: int) -> CoreState:
+        weight = self.embedding.weight
+        return weight.new_zeros(n, self.hidden_dim), weight.new_zeros(n, self.config.embedding_dim)
+
+    def step(self, input_B: Tensor, state: CoreState) -> CoreState:
+        embedded_BE = self.embedding(input_B)
+        return torch.tanh(self.mix(torch.cat([state[1], embedded_BE], dim=1))), embedded_BE
+
+
+class TestRegister:
+    @pytest.fixture
+    def model(self) -> Iterator[AutoregressiveModel]:
+        register_core("last_two", LastTwo)
+        try:
+            torch.manual_seed(0)
+            yield AutoregressiveModel(SequenceSpec(3, 4, 0), "last_two", embedding_dim=3, hidden_dim=5).double()
+        finally:
+            CORES.unregister("last_two")
+
+    @pytest.mark.theory
+    def test_a_core_of_a_user_makes_a_distribution(self, model: AutoregressiveModel) -> None:
+        """Eq. 13.31: the probabilities of all sequences sum to 1."""
+        assert isinstance(model.core, LastTwo)
+        assert (model.core.hidden_dim, model.output.in_features) == (5, 5)
+        assert np.exp(model.sequence_log_prob(reference.all_sequences(model.spec))).sum() == pytest.approx(1, abs=1e-12)
+
+    @pytest.mark.theory
+    def test_its_samples_follow_its_likelihood(self, model: AutoregressiveModel) -> None:
+        """Eq. 13.30: what is drawn step by step is as likely as all at once."""
+        outcomes_BT = reference.all_sequences(model.spec)
+        counts = counts_of(model.draw(20_000), outcomes_BT)
+        assert_frequencies(counts, np.exp(model.sequence_log_prob(outcomes_BT)))
+
+    @pytest.mark.usefixtures("model")
+    @pytest.mark.parametrize("name", CORES)
+    def test_a_name_that_is_taken_is_refused(self, name: str) -> None:
+        with pytest.raises(ValueError, match=f"a core named '{name}' is registered already"):
+            register_core(name, LastTwo)
+
+    @pytest.mark.parametrize("core", [torch.nn.LSTM, LastTwo.forward, type("Undocumented", (LastTwo,), {})])
+    def test_what_is_no_documented_core_is_refused(self, core: Any) -> None:
+        with pytest.raises(ValueError, match="a core must be a documented subclass of Core, got "):
+            register_core("other", core)
+        assert "other" not in CORES
+
+    def test_an_unknown_core_is_refused_by_name(self) -> None:
+        with pytest.raises(ValueError, match="core must be one of lstm, gru, attention, transformer; got 'rnn'"):
+            AutoregressiveModel(SPEC, "rnn")
+        with pytest.raises(ValueError, match="core 'lstm' takes embedding_dim, hidden_dim; got n_heads"):
+            AutoregressiveModel(SPEC, "lstm", n_heads=2)

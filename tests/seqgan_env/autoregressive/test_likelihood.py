@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.likelihood import token_log_prob, weighted_log_prob
-from seqgan_env import softmax
+from seqgan_env.autoregressive import softmax
+from seqgan_env.autoregressive.likelihood import token_log_prob, weighted_log_prob
 
 
 def inputs(n: int, vocab_size: int, hidden_dim: int, seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:

@@ -14,8 +14,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agents.sampling import sample_tokens
-from seqgan_env import softmax as softmax_module
+from seqgan_env.autoregressive import softmax as softmax_module
+from seqgan_env.autoregressive.sampling import sample_tokens
 from tests.support.reference import softmax, truncated
 from tests.support.significance import FALSE_ALARM, assert_frequencies
 
@@ -44,7 +44,7 @@ def draw(
         hidden_H.expand(n, -1),
         weight_VH,
         bias_V,
-        generator=torch.Generator().manual_seed(seed),
+        rng=torch.Generator().manual_seed(seed),
         temperature=temperature,
         **truncation,
     )
@@ -156,8 +156,8 @@ def test_the_size_of_a_chunk_changes_nothing(
     hidden_MH = torch.randn(n, 4, generator=torch.Generator().manual_seed(seed + 1)).to(dtype)
 
     def tokens() -> list[int]:
-        generator = torch.Generator().manual_seed(seed + 2)
-        drawn: list[int] = sample_tokens(hidden_MH, weight_VH, bias_V, generator=generator, **truncation).tolist()
+        rng = torch.Generator().manual_seed(seed + 2)
+        drawn: list[int] = sample_tokens(hidden_MH, weight_VH, bias_V, rng=rng, **truncation).tolist()
         return drawn
 
     expected = tokens()

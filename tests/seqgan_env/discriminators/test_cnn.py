@@ -12,7 +12,13 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from seqgan_env.discriminators import PAPER_FILTERS, CNNDiscriminator, DiscriminatorTrainer, build_discriminator
+from seqgan_env.discriminators import (
+    PAPER_FILTERS,
+    CNNConfig,
+    CNNDiscriminator,
+    DiscriminatorTrainer,
+    build_discriminator,
+)
 from seqgan_env.discriminators.cnn import dropout
 from seqgan_env.tokens import SequenceSpec
 from tests.support.discriminators import SPEC, sequences, small
@@ -72,7 +78,7 @@ class TestCNN:
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            CNNDiscriminator(SPEC, **kwargs)
+            CNNDiscriminator(SPEC, CNNConfig(**kwargs))
 
     def test_the_penalty_is_half_the_squared_norm_of_the_output_layer(self) -> None:
         discriminator = small(l2=0.3)

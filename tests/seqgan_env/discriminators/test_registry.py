@@ -3,24 +3,58 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import Tensor
 
 from seqgan_env.discriminators import (
+    DISCRIMINATORS,
     CNNDiscriminator,
+    Discriminator,
     build_discriminator,
     check_discriminator,
     load_discriminator,
+    register_discriminator,
     save_discriminator,
 )
+from seqgan_env.tokens import SequenceSpec
 from tests.support.discriminators import SMALL, SPEC, sequences, small
+
+
+@dataclass(frozen=True)
+class MeanTokenConfig:
+    """The settings of ``MeanToken``."""
+
+    scale: float = 1.0
+
+
+class MeanToken(Discriminator):
+    """A discriminator of a user: what it weighs is the mean token."""
+
+    Config = MeanTokenConfig
+
+    def __init__(self, spec: SequenceSpec, config: MeanTokenConfig | None = None) -> None:
+        super().__init__(spec, config)
+        self.weight = torch.nn.Parameter(self.config.scale * torch.randn(()))
+
+    @classmethod
+    def check(cls, spec: SequenceSpec, config: MeanTokenConfig) -> None:
+        if spec.max_length > 100:
+            raise ValueError("MeanToken is for short sequences")
+
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        is_token_BT = self.spec.is_token(tokens_BT)
+        return self.weight * (tokens_BT * is_token_BT).sum(dim=1) / is_token_BT.sum(dim=1)
 
 
 class TestBuild:
@@ -42,9 +76,9 @@ class TestBuild:
             (".", {}, "discriminator must be one of cnn, tabular or a file; got '.'"),
             ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
             ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
-            ("cnn", {"filters": 3}, "discriminator_kwargs {'filters': 3} of 'cnn': "),
-            ("cnn", {"filters": [[2.5, 3]]}, "discriminator_kwargs .* of 'cnn': "),
-            ("cnn", {"embedding_dim": "64"}, "discriminator_kwargs .* of 'cnn': "),
+            ("cnn", {"filters": 3}, "discriminator 'cnn' cannot be made with {'filters': 3}: "),
+            ("cnn", {"filters": [[2.5, 3]]}, "discriminator 'cnn' cannot be made with .*: "),
+            ("cnn", {"embedding_dim": "64"}, "discriminator 'cnn' cannot be made with .*: "),
             ("cnn", {"dropout": 2}, "dropout must be in"),
         ],
     )
@@ -75,8 +109,8 @@ class TestFiles:
         assert (tmp_path / "again").read_bytes() == path.read_bytes()
 
     def test_only_what_can_be_rebuilt_is_saved(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="only a discriminator made by build_discriminator"):
-            save_discriminator(CNNDiscriminator(SPEC), tmp_path / "x")
+        with pytest.raises(ValueError, match="only a registered discriminator can be saved, got MeanToken"):
+            save_discriminator(MeanToken(SPEC), tmp_path / "x")
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 40, b"a discriminator", b"PK\x03\x04" + bytes(60)])
@@ -134,7 +168,9 @@ class TestFiles:
     )
     def test_a_file_with_another_recipe_is_refused(self, path: Path, change: Any, message: str) -> None:
         discriminator = small()
-        recipe = {**discriminator.recipe, **change} if isinstance(change, dict) else change
+        recipe = (
+            {"name": "cnn", "kwargs": SMALL, "spec": asdict(SPEC), **change} if isinstance(change, dict) else change
+        )
         metadata = {} if recipe is None else {"recipe": json.dumps(recipe)}
         save_file(discriminator.state_dict(), path, metadata=metadata)
         with pytest.raises(ValueError, match=f"is not a discriminator file: .*{message}"):
@@ -152,3 +188,58 @@ class TestFiles:
         save_discriminator(discriminator, path)
         with pytest.raises(ValueError, match=r"is not a discriminator file: output.bias must be finite"):
             load_discriminator(path)
+
+
+class TestRegister:
+    @pytest.fixture
+    def registered(self) -> Iterator[None]:
+        register_discriminator("mean_token", MeanToken, summary="The mean token.", source="a test")
+        yield
+        DISCRIMINATORS.unregister("mean_token")
+
+    @pytest.mark.usefixtures("registered")
+    def test_a_discriminator_of_a_user_is_made_by_name(self) -> None:
+        arguments: dict[str, Any] = {"vocab_size": 3, "max_length": 4, "reward": "log_ratio", "discriminator_seed": 7}
+        env = gym.make("SeqGAN-v0", discriminator="mean_token", discriminator_kwargs={"scale": 2.0}, **arguments)
+        task = env.get_wrapper_attr("task")
+        (weight,) = build_discriminator("mean_token", task.spec, seed=7, kwargs={"scale": 2.0}).state_dict().values()
+        assert weight.abs() > 0.01
+        assert task.scoring.score([[0, 1, 2, 2]])[0] == pytest.approx(weight.item() * 5 / 4)
+
+    @pytest.mark.usefixtures("registered")
+    def test_its_settings_are_checked_like_those_of_any_other(self) -> None:
+        with pytest.raises(ValueError, match="discriminator 'mean_token' takes scale; got width"):
+            check_discriminator("mean_token", SPEC, {"width": 3})
+        with pytest.raises(ValueError, match="MeanToken is for short sequences"):
+            check_discriminator("mean_token", SequenceSpec(3, 101))
+
+    @pytest.mark.usefixtures("registered")
+    def test_it_goes_through_a_file(self, tmp_path: Path) -> None:
+        original = build_discriminator("mean_token", SPEC, seed=3, kwargs={"scale": 2.0})
+        save_discriminator(original, tmp_path / "own")
+        loaded = load_discriminator(tmp_path / "own")
+        assert isinstance(loaded, MeanToken)
+        assert (loaded.spec, loaded.config) == (SPEC, MeanTokenConfig(2.0))
+        np.testing.assert_array_equal(loaded.logits(sequences(9)), original.logits(sequences(9)))
+
+    def test_one_that_was_not_made_by_name_is_saved_too(self, tmp_path: Path) -> None:
+        original = CNNDiscriminator(SPEC)
+        save_discriminator(original, tmp_path / "cnn")
+        loaded = load_discriminator(tmp_path / "cnn")
+        assert loaded.config == original.config
+        np.testing.assert_array_equal(loaded.logits(sequences(9)), original.logits(sequences(9)))
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "summary", "message"),
+        [
+            ("cnn", MeanToken, "The mean token.", "a discriminator named 'cnn' is registered already"),
+            ("mean token", MeanToken, "The mean token.", "the name of a discriminator must be an identifier"),
+            ("mean_token", torch.nn.Linear, "A layer.", "must be a subclass of Discriminator, got .*Linear"),
+            ("mean_token", small(), "An object.", "must be a subclass of Discriminator, got CNNDiscriminator"),
+            ("mean_token", MeanToken, " ", "discriminator 'mean_token' must declare summary and source"),
+        ],
+    )
+    def test_what_is_no_discriminator_is_not_registered(self, name: str, kind: Any, summary: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            register_discriminator(name, kind, summary=summary, source="a test")
+        assert list(DISCRIMINATORS) == ["cnn", "tabular"]

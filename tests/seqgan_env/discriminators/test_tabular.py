@@ -18,6 +18,7 @@ from seqgan_env import SeqGANEnv
 from seqgan_env.discriminators import (
     DiscriminatorTrainer,
     OptimalDiscriminator,
+    TabularConfig,
     TabularDiscriminator,
     build_discriminator,
     check_discriminator,
@@ -118,7 +119,7 @@ class TestTable:
             (SequenceSpec(3, 3), {"scale": -1.0}, "scale must be a finite number of at least 0, got -1.0"),
             (SequenceSpec(3, 3), {"scale": math.inf}, "scale must be a finite number of at least 0, got inf"),
             (SequenceSpec(3, 3), {"scale": math.nan}, "scale must be a finite number of at least 0, got nan"),
-            (SequenceSpec(3, 3), {"scale": "2"}, "discriminator_kwargs {'scale': '2'} of 'tabular': "),
+            (SequenceSpec(3, 3), {"scale": "2"}, "discriminator 'tabular' cannot be made with {'scale': '2'}: "),
             (SequenceSpec(3, 3), {"filters": [[1, 4]]}, "discriminator 'tabular' takes scale; got filters"),
         ],
     )
@@ -136,7 +137,7 @@ def test_a_table_s_logit_of_a_prefix_is_the_mean_of_its_completions(eos_id: int 
 
     spec = SequenceSpec(3, 3, eos_id)
     torch.manual_seed(0)
-    discriminator, sequences = TabularDiscriminator(spec, scale=1.0), all_sequences(spec)
+    discriminator, sequences = TabularDiscriminator(spec, TabularConfig(scale=1.0)), all_sequences(spec)
     table = discriminator.table_K.detach().double().numpy()
     prefixes = np.concatenate([open_prefixes(spec), sequences])
     for prefix, logit in zip(prefixes, discriminator.prefix_logits(prefixes), strict=True):
@@ -190,7 +191,7 @@ class TestOptimum:
     def maximised(self, laws: Laws) -> TabularDiscriminator:
         """Eq. 13.32, exact, climbed by its gradient until that is 0, from random logits."""
         torch.manual_seed(0)
-        discriminator = TabularDiscriminator(laws.spec, scale=1.0).double()
+        discriminator = TabularDiscriminator(laws.spec, TabularConfig(scale=1.0)).double()
         optimizer = torch.optim.LBFGS(
             discriminator.parameters(),
             max_iter=2000,

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqgan_env.rewards import REWARDS, get_reward
+from seqgan_env.rewards import REWARDS
 from tests.support.reference_env import rewards_of
+from tests.support.rewards import pay
 
 NAMES = list(REWARDS)
 
 
 def reward(name: str, logit: float, dtype: torch.dtype = torch.float64) -> float:
-    return float(REWARDS[name](torch.tensor([logit], dtype=dtype)))
+    return float(pay(name, torch.tensor([logit], dtype=dtype)))
 
 
 @pytest.mark.theory
@@ -34,7 +35,7 @@ def test_a_reward_is_what_its_definition_says(name: str, logit: float) -> None:
 @given(logit=st.floats(-1e4, 1e4))
 def test_a_reward_and_its_gradient_are_finite(name: str, dtype: torch.dtype, logit: float) -> None:
     logit_B = torch.tensor([logit], dtype=dtype, requires_grad=True)
-    reward_B = REWARDS[name](logit_B)
+    reward_B = pay(name, logit_B)
     assert reward_B.dtype == dtype
     assert reward_B.isfinite().all()
     if reward_B.requires_grad:
@@ -69,7 +70,7 @@ def test_gradients_in_the_logit(logit: float) -> None:
 
     def gradient(name: str) -> Tensor:
         leaf = x.clone().requires_grad_()
-        return torch.autograd.grad(REWARDS[name](leaf).sum() + 0.0 * leaf.sum(), leaf)[0]
+        return torch.autograd.grad(pay(name, leaf).sum() + 0.0 * leaf.sum(), leaf)[0]
 
     torch.testing.assert_close(gradient("log_d"), torch.sigmoid(-x), rtol=1e-12, atol=0)
     torch.testing.assert_close(gradient("neg_log_one_minus_d"), d, rtol=1e-12, atol=0)
@@ -81,20 +82,27 @@ def test_gradients_in_the_logit(logit: float) -> None:
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"constant"}))
 def test_more_real_is_worth_more(name: str) -> None:
     logit_B = torch.linspace(-20, 20, 401, dtype=torch.float64)
-    assert (REWARDS[name](logit_B).diff() > 0).all()
+    assert (pay(name, logit_B).diff() > 0).all()
 
 
 def test_each_row_is_paid_for_itself() -> None:
     logit_B = torch.tensor([-2.0, 0.5, 3.0], dtype=torch.float64)
     for name in NAMES:
-        assert REWARDS[name](logit_B).tolist() == [reward(name, logit) for logit in logit_B.tolist()]
+        assert pay(name, logit_B).tolist() == [reward(name, logit) for logit in logit_B.tolist()]
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize("name", NAMES)
+@given(logit=st.floats(-1e4, 1e4))
+def test_a_reward_is_within_what_it_declares(name: str, logit: float) -> None:
+    assert REWARDS[name].low <= reward(name, logit) <= REWARDS[name].high
 
 
 @pytest.mark.parametrize("name", ["", "log D", "bleu", None, 3])
 def test_an_unknown_reward_is_refused_by_name(name: str) -> None:
-    with pytest.raises(ValueError, match=f"reward must be one of log_d, .*constant; got {name!r}"):
-        get_reward(name)
+    with pytest.raises(ValueError, match=f"reward must be one of log_d, .*constant, exact_log_ratio; got {name!r}"):
+        REWARDS.lookup(name)
 
 
-def test_get_reward_finds_each() -> None:
-    assert [get_reward(name) for name in NAMES] == list(REWARDS.values())
+def test_a_lookup_finds_each() -> None:
+    assert [REWARDS.lookup(name) for name in NAMES] == list(REWARDS.values())

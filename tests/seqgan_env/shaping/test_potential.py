@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqgan_env import SeqGANEnv
+from seqgan_env.tokens import Tokens
 from tests.support.reference_env import TINY, mean_token
 from tests.support.tasks import GRAMMAR, TABULAR
 
@@ -37,6 +40,12 @@ def episode(env: SeqGANEnv, actions: list[int], prefix: list[int]) -> tuple[list
     return rewards, False
 
 
+def start_potential(env: SeqGANEnv, prefix_BT: Tokens, length: int) -> float:
+    """What an episode that begins there carries to its first step."""
+    assert env.task.shaping is not None
+    return float(env.task.shaping.start(prefix_BT, np.array([length]))[0, 0])
+
+
 @pytest.mark.theory
 @pytest.mark.parametrize("shaping", ["discriminator", mean_token])
 @pytest.mark.parametrize("task", [TINY, GRAMMAR, TABULAR], ids=["cnn", "variable length", "tabular"])
@@ -53,7 +62,7 @@ def test_shaping_changes_no_return_but_by_the_potential_of_the_start(
     rewards, _ = episode(shaped, actions, prefix)
     paid, _ = episode(plain, actions, prefix)
     start_BT = np.array([prefix + [spec.pad_id] * (spec.max_length - len(prefix))])
-    start = shaped.task.potential(start_BT, np.array([len(prefix)]))[0]
+    start = start_potential(shaped, start_BT, len(prefix))
     discount_T = gamma ** np.arange(len(rewards))
     assert len(rewards) == len(paid)
     assert np.sum(discount_T * rewards) == pytest.approx(np.sum(discount_T * paid) - start, rel=1e-9, abs=1e-12)
@@ -71,13 +80,13 @@ def test_the_discriminator_s_potential_is_the_reward_of_the_unfinished_prefix() 
     rewards, _ = episode(env, [3, 10], [])
     pad = env.sequence_spec.pad_id
     rows_BT = np.array([[pad] * 17, [3] + [pad] * 16, [3, 10] + [pad] * 15])
-    potential = env.task.discriminator(torch.from_numpy(rows_BT)).double().tolist()
+    potential = env.task.scoring.discriminator(torch.from_numpy(rows_BT)).double().tolist()
     assert rewards == pytest.approx(np.diff(potential), abs=1e-6)
 
 
 def test_a_discriminator_that_changes_meanwhile_leaves_the_sum_whole() -> None:
     env = SeqGANEnv(**GRAMMAR, shaping="discriminator")
-    start = SeqGANEnv(**GRAMMAR, shaping="discriminator").task.potential(np.full((1, 17), 152), np.array([0]))[0]
+    start = start_potential(SeqGANEnv(**GRAMMAR, shaping="discriminator"), np.full((1, 17), 152), 0)
     env.reset()
     total = 0.0
     for seed, action in enumerate([3, 10, 5, 0], start=1):
@@ -88,9 +97,21 @@ def test_a_discriminator_that_changes_meanwhile_leaves_the_sum_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))], ids=["deepcopy", "pickle"]
+)
+def test_a_duplicate_is_shaped_by_a_discriminator_of_its_own(duplicate: Any) -> None:
+    env = SeqGANEnv(**GRAMMAR, shaping="discriminator")
+    env.reset()
+    twin, expected = duplicate(env), SeqGANEnv(**GRAMMAR, shaping="discriminator")
+    env.load_discriminator(SeqGANEnv(**GRAMMAR, discriminator_seed=1).discriminator_weights())
+    assert episode(twin, [3, 10, 0], []) == episode(expected, [3, 10, 0], [])
+    assert episode(env, [3, 10, 0], []) != episode(expected, [3, 10, 0], [])
+
+
+@pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"shaping": "bonus"}, "shaping must be a function or 'module:function', got 'bonus'"),
+        ({"shaping": "bonus"}, "shaping must be one of discriminator; got 'bonus'"),
         ({"shaping": 3}, "shaping must be a function or 'module:function', got 3"),
         ({"shaping_gamma": 1.5}, r"shaping_gamma must be in \[0, 1\], got 1.5"),
         ({"shaping_gamma": float("nan")}, r"shaping_gamma must be in \[0, 1\], got nan"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgan_env.sources.oracle import read_array_pickle
+from seqgan_env.sources.array_pickle import read_array_pickle
 from tests.support.sources import tiny_oracle
 
 

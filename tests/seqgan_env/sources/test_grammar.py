@@ -11,7 +11,9 @@ import pytest
 from scipy import stats
 
 from seqgan_env.sources import Grammar
-from seqgan_env.sources.grammar import SALAD_END, compile_rules, english_lexicon, english_rules
+from seqgan_env.sources.automaton import compile_rules
+from seqgan_env.sources.english import english_lexicon, english_rules
+from seqgan_env.sources.grammar import SALAD_END
 from tests.support.reference import all_sequences
 from tests.support.reference_sources import salad_prob, sentence_prob
 from tests.support.significance import FALSE_ALARM, assert_frequencies, counts_of

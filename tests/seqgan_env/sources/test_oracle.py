@@ -13,7 +13,8 @@ import pytest
 import torch
 from scipy import stats
 
-from seqgan_env.sources import Grammar, KnownSource, LSTMOracle, oracle
+from seqgan_env.autoregressive import model, softmax
+from seqgan_env.sources import Grammar, KnownSource, LSTMOracle
 from seqgan_env.sources.oracle import parameter_shapes
 from tests.support.reference import all_sequences
 from tests.support.reference_sources import oracle_log_prob
@@ -113,14 +114,15 @@ class TestOracle:
         counts = np.bincount(source.sample(20_000, np.random.default_rng(5))[:, 0], minlength=vocab_size)
         assert_frequencies(counts, np.exp(source.log_prob(outcomes_BT)))
 
-    @pytest.mark.parametrize("vocab_size", [1, 5, 12])
+    @pytest.mark.parametrize("vocab_size", [1, 5, 12, 70])
     def test_no_uniform_number_chooses_an_impossible_token(self, vocab_size: int) -> None:
-        blocks, block_size = oracle._blocks(vocab_size)
-        logits_V = torch.full((blocks * block_size,), -torch.inf)
+        source = LSTMOracle(vocab_size, max_length=1)
         possible = sorted({0, vocab_size // 2, max(0, vocab_size - 2)})
-        logits_V[possible] = torch.tensor([-80.0, 0.1, 3.0])[: len(possible)]
-        uniform_B = torch.tensor([0.0, 5e-324, 1e-9, 0.3, 1 - 2**-24, 1 - 2**-53], dtype=torch.float64)
-        chosen_B = oracle._choose(logits_V.repeat(len(uniform_B), 1), uniform_B, vocab_size)
+        source.parameters[13][...] = 0
+        source.parameters[14][...] = -np.inf
+        source.parameters[14][possible] = [-80.0, 0.1, 3.0][: len(possible)]
+        uniform_BT = torch.tensor([[0.0], [5e-324], [1e-9], [0.3], [1 - 2**-24], [1 - 2**-53]], dtype=torch.float64)
+        chosen_B = source.model.sample(len(uniform_BT), uniform_BT=uniform_BT)[:, 0]
         assert set(chosen_B.tolist()) <= set(possible)
         assert chosen_B[0] == 0
         assert chosen_B[-1] == possible[-1]
@@ -130,7 +132,8 @@ class TestOracle:
         rows_BT = source.sample(60, np.random.default_rng(0))
         log_prob_B = source.log_prob(rows_BT)
         for size in (1, 7, 60):
-            monkeypatch.setattr(oracle, "_CHUNK_ROWS", size)
+            monkeypatch.setitem(softmax._CHUNK_ELEMENTS, "cpu", size * 256)  # 200 tokens take four blocks of 64
+            monkeypatch.setattr(model, "_CHUNK_TOKENS", size * 8)
             np.testing.assert_array_equal(source.sample(60, np.random.default_rng(0)), rows_BT)
             np.testing.assert_allclose(source.log_prob(rows_BT), log_prob_B, atol=2e-5)
 

@@ -1,0 +1,138 @@
+"""Tables, legends and pages show what the metrics declare, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agents.runs.experiment import Experiment
+from agents.runs.report import legend, rich_table, shown_columns, summary, write_report
+from seqgan_env.metrics import METRICS, Column, EvaluationBatch, register_metric
+from tests.support.runs import TINY, changed
+
+
+class Length:
+    """A metric of one's own."""
+
+    columns = {
+        "mean_length": Column(
+            "mean length",
+            "tokens",
+            "neither",
+            "length of generated sequences",
+            panel="lengths",
+            narrow="mean\nlen.",
+        )
+    }
+
+    def __call__(self, batch: EvaluationBatch) -> dict[str, float]:
+        return {"mean_length": float(batch.source.spec.lengths(batch.generated_BT).mean())}
+
+
+@pytest.fixture
+def _with_lengths() -> Iterator[None]:
+    register_metric("length", Length())
+    yield
+    METRICS.unregister("length")
+
+
+def of_text() -> list[dict[str, Any]]:
+    """Records of a run on text, whose true distribution is not known."""
+    measured = {"nll_test": 3.0, "entropy": 2.0, "distinct": 0.5}
+    judged = {"discriminator_accuracy": 0.6, "discriminator_log_loss": 0.5, "discriminator_version": 1}
+    return [
+        {"phase": "random", "step": 0, **measured},
+        {"phase": "maximum_likelihood", "step": 1, "nll_validation": 2.5, **measured},
+        {"phase": "maximum_likelihood", "step": 2, "nll_validation": 2.4, **measured},
+        {"phase": "discriminator", "step": 1, **measured, **judged},
+        {"phase": "adversarial", "step": 0, **measured, **judged},
+        {"phase": "adversarial", "step": 2, **measured, **judged},
+    ]
+
+
+def printed(records: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    Console(file=out, width=200).print(rich_table(summary({"log D": records}), "a run"))
+    return out.getvalue()
+
+
+def page_of(records: list[dict[str, Any]], folder: Path) -> str:
+    write_report(folder / "report.html", TINY, records, ["a b c"])
+    return re.sub('base64,[^"]*', "", (folder / "report.html").read_text(encoding="utf-8"))
+
+
+def plots(page: str) -> list[str]:
+    return re.findall(r'<img alt="([^"]*)"', page)
+
+
+@pytest.mark.usefixtures("_with_lengths")
+def test_a_metric_of_ones_own_is_measured_printed_and_drawn(tmp_path: Path) -> None:
+    config = changed(TINY, pretraining={"n_epochs": 1}, adversary={"n_rounds": 1}, agent={"n_updates": 2})
+    experiment = Experiment(config, tmp_path / "run", progress=False)
+    records = experiment.run()
+    assert all(record["mean_length"] == 5 for record in records)
+    table = printed(records)
+    assert re.search(r"\bmean\b.*\n.*\blen\.", table)
+    assert "mean length: length of generated sequences (tokens)" in table
+    page = experiment.folder.report.read_text(encoding="utf-8")
+    assert "<th>mean length</th>" in page
+    assert "mean length: length of generated sequences (tokens)" in page
+    assert {"Maximum likelihood: lengths", "Adversarial game: lengths"} <= set(plots(page))
+
+
+def test_a_metric_that_is_not_registered_is_not_shown(tmp_path: Path) -> None:
+    records = [{**record, "mean_length": 5.0} for record in of_text()]
+    assert "mean length" not in printed(records) + page_of(records, tmp_path)
+
+
+def test_the_legend_explains_the_columns_that_are_shown_and_no_others(tmp_path: Path) -> None:
+    rows = summary({"log D": of_text()})
+    shown = shown_columns(rows)
+    assert set(shown) == {"nll_test", "entropy", "distinct", "discriminator_accuracy", "discriminator_log_loss"}
+    lines = legend(shown)
+    assert [line.split(":")[0] for line in lines] == [column.label for column in shown.values()]
+    for text in (printed(of_text()), page_of(of_text(), tmp_path)):
+        assert "nll test" in text
+        for unknown in ("nll oracle", "KL", "grammatical", "D*"):
+            assert unknown not in text
+
+
+def test_the_legend_says_which_direction_is_better() -> None:
+    columns = {
+        "up": Column("up", "share", "higher", "one"),
+        "down": Column("down", "nats", "lower", "another"),
+        "either": Column("either", "nats", "neither", "a third"),
+    }
+    assert legend(columns) == [
+        "up: one (share, higher is better)",
+        "down: another (nats, lower is better)",
+        "either: a third (nats)",
+    ]
+
+
+def test_a_plot_is_drawn_of_what_was_measured_and_of_nothing_else(tmp_path: Path) -> None:
+    """Without a known distribution there are no divergences, and no trade-off by temperature."""
+    assert plots(page_of(of_text(), tmp_path)) == [
+        "Maximum likelihood: likelihoods",
+        "Discriminator&#x27;s pretraining: log-loss on held-out sequences",
+        "Adversarial game: likelihoods",
+        "Adversarial game: log-loss on held-out sequences",
+    ]
+
+
+def test_the_rows_are_the_stages_of_the_generator() -> None:
+    """The best epoch stands for maximum likelihood, with the discriminator that was trained against it."""
+    first, worst, best, _, start, last = of_text()
+    best["nll_test"], last["nll_test"] = 1.0, 0.5
+    rows = summary({"log D": [first, worst, best, start, last]})
+    assert list(rows) == ["random", "max. likelihood", "SeqGAN log D"]
+    assert rows["random"] == first
+    assert rows["max. likelihood"]["nll_test"] == 1.0
+    assert rows["max. likelihood"]["discriminator_accuracy"] == 0.6
+    assert rows["SeqGAN log D"] == last

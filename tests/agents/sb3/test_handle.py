@@ -1,0 +1,115 @@
+"""The task behind an environment, wherever that lives: what is asked reaches it, and what is pushed reaches all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecNormalize
+
+from agents import make_seqgan_vec_env
+from agents.sb3.handle import TaskHandle
+from seqgan_env.task import TaskConfig
+from seqgan_env.tokens import SequenceSpec
+from tests.support.builders import ORACLE
+
+ROWS = np.random.default_rng(0).integers(20, size=(7, 6))
+LOCAL: dict[str, Callable[[], VecEnv]] = {
+    "native": lambda: make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE),
+    "dummy": lambda: make_vec_env("SeqGAN-v0", 2, env_kwargs=ORACLE),
+    "normalised": lambda: VecNormalize(make_vec_env("SeqGAN-v0", 2, env_kwargs=ORACLE)),
+}
+
+
+@pytest.fixture(scope="module")
+def subprocesses() -> Iterator[VecEnv]:
+    """Two environments in processes of their own, shared by the tests: starting them takes seconds."""
+    env = make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=ORACLE, vec_env_cls=SubprocVecEnv)
+    yield env
+    env.close()
+
+
+@pytest.fixture(params=[*LOCAL, "subprocesses"])
+def env(request: pytest.FixtureRequest) -> VecEnv:
+    if request.param in LOCAL:
+        return LOCAL[request.param]()
+    shared: VecEnv = request.getfixturevalue("subprocesses")
+    return shared
+
+
+def test_knows_the_task(env: VecEnv) -> None:
+    handle = TaskHandle(env)
+    assert handle.spec == SequenceSpec(20, 6)
+    assert handle.config == TaskConfig(**ORACLE)
+
+
+def test_has_the_real_sequences_of_the_environment(env: VecEnv) -> None:
+    handle = TaskHandle(env)
+    assert handle.real_sequences.shape == (200, 6)
+    assert handle.held_out_sequences.shape == (100, 6)
+    np.testing.assert_array_equal(handle.real_sequences, env.get_attr("real_sequences")[0])
+    np.testing.assert_array_equal(handle.held_out_sequences, env.get_attr("held_out_sequences")[0])
+
+
+def test_scores_as_the_environment_does(env: VecEnv) -> None:
+    handle = TaskHandle(env)
+    expected_B = env.env_method("score", ROWS)[0]
+    np.testing.assert_array_equal(handle.score(ROWS), expected_B)
+    scored_B = handle.score_tensor(torch.from_numpy(ROWS))
+    assert scored_B.dtype == torch.float64
+    np.testing.assert_array_equal(scored_B.numpy(), expected_B)
+
+
+def test_gives_a_discriminator_to_every_environment(env: VecEnv) -> None:
+    handle = TaskHandle(env)
+    other = handle.copy_discriminator()
+    with torch.no_grad():
+        other.output.bias += 3
+    before_B = handle.score(ROWS)
+    handle.push(other, version=41)
+    assert env.get_attr("discriminator_version") == [41, 41]
+    assert handle.version == handle.newest_version == 41
+    expected_B = torch.nn.functional.logsigmoid(torch.from_numpy(other.exact_logits(ROWS))).numpy()
+    for score_B in env.env_method("score", ROWS):
+        np.testing.assert_allclose(score_B, expected_B, rtol=1e-6)
+    assert np.abs(expected_B - before_B).min() > 1e-3
+
+
+def test_a_copy_of_the_discriminator_has_the_weights_of_the_moment_and_leaves_it_alone(env: VecEnv) -> None:
+    handle = TaskHandle(env)
+    changed = handle.copy_discriminator()
+    with torch.no_grad():
+        changed.output.bias += 1
+    handle.push(changed, handle.version + 1)
+    copy = handle.copy_discriminator()
+    for name, tensor in changed.state_dict().items():
+        assert torch.equal(copy.state_dict()[name], tensor)
+    score_B = handle.score(ROWS)
+    with torch.no_grad():
+        copy.output.bias += 1
+    np.testing.assert_array_equal(handle.score(ROWS), score_B)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_the_task_of_this_process_is_at_hand(name: str) -> None:
+    env = LOCAL[name]()
+    assert TaskHandle(env).local_task is env.get_attr("task")[0]
+
+
+def test_the_task_of_another_process_is_not(subprocesses: VecEnv) -> None:
+    assert TaskHandle(subprocesses).local_task is None
+
+
+def test_knows_the_version_of_the_first_environment_and_the_newest() -> None:
+    env = LOCAL["dummy"]()
+    weights = env.env_method("discriminator_weights", indices=[0])[0]
+    env.env_method("load_discriminator", weights, version=9, indices=[1])
+    assert (TaskHandle(env).version, TaskHandle(env).newest_version) == (0, 9)
+
+
+def test_refuses_an_environment_of_something_else() -> None:
+    with pytest.raises(ValueError, match="env must be a task of seqgan_env, got"):
+        TaskHandle(make_vec_env("CartPole-v1", 1))

@@ -1,0 +1,132 @@
+"""One round of the discriminator: which negatives it sees, what is measured on which, and who gets the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+
+from agents import make_seqgan_vec_env
+from agents.adversary import Adversary, RoundConfig, Sampler
+from seqgan_env.discriminators import Discriminator
+from seqgan_env.tokens import Tokens
+from tests.support.agents import agent
+from tests.support.builders import ORACLE
+from tests.support.discriminators import sequences, small
+from tests.support.trainers import Spy
+
+REAL, HELD_OUT = sequences(64, seed=1), sequences(40, seed=2)
+
+
+class Drawn:
+    """A sampler that remembers what it drew, and by which seed."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+        self.rows: list[Tokens] = []
+
+    def sample(self, n: int, *, seed: int = 0) -> Tokens:
+        self.seeds.append(seed)
+        self.rows.append(sequences(n, seed=seed % 1000))
+        return self.rows[-1]
+
+
+def adversary(seed: int = 0, push: Any = lambda discriminator: None, **config: Any) -> tuple[Adversary, Spy]:
+    settings = RoundConfig(**{"n_generated": 16, "batch_size": 8, "n_held_out": 8, **config})
+    spy = Spy(small(), settings.learning_rate, seed=0)
+    return Adversary(spy, REAL, HELD_OUT, settings, seed=seed, push=push), spy
+
+
+class TestNegatives:
+    def test_of_a_sampler_are_drawn_at_once_with_those_to_measure_on(self) -> None:
+        sampler, (ours, spy) = Drawn(), adversary()
+        scores = ours.round(sampler)
+        (rows,) = sampler.rows
+        ((real, generated),) = spy.fitted
+        ((held_out, fresh),) = spy.evaluated
+        np.testing.assert_array_equal(real, REAL)
+        np.testing.assert_array_equal(generated, rows[:16])
+        np.testing.assert_array_equal(held_out, HELD_OUT[:8])
+        np.testing.assert_array_equal(fresh, rows[16:])
+        assert len(rows) == 24
+        assert set(scores) == {"loss", "accuracy", "log_loss"}
+
+    def test_of_every_round_have_a_seed_of_their_own(self) -> None:
+        def seeds(seed: int) -> list[int]:
+            sampler, (ours, _) = Drawn(), adversary(seed)
+            for _ in range(3):
+                ours.round(sampler)
+            return sampler.seeds
+
+        assert seeds(0) == seeds(0)
+        assert len({*seeds(0), *seeds(1)}) == 6
+
+    def test_that_are_given_are_measured_on_where_they_are_newest(self) -> None:
+        ours, spy = adversary()
+        rows = sequences(30, seed=3)
+        ours.round(rows)
+        ((_, generated),) = spy.fitted
+        ((held_out, fresh),) = spy.evaluated
+        np.testing.assert_array_equal(generated, rows[:24])  # a fifth of them is held out, and no more than was asked
+        np.testing.assert_array_equal(fresh, rows[24:])
+        np.testing.assert_array_equal(held_out, HELD_OUT[:6])
+        ours.round(sequences(100, seed=3))
+        assert [len(part) for part in (*spy.fitted[-1], *spy.evaluated[-1])] == [64, 92, 8, 8]
+
+    @pytest.mark.parametrize("negatives", [sequences(4, seed=3), sequences(30, seed=3), Drawn()])
+    def test_are_all_trained_on_where_nothing_is_held_out(self, negatives: Any) -> None:
+        ours, spy = adversary(n_held_out=0)
+        assert set(ours.round(negatives)) == {"loss"}
+        assert not spy.evaluated
+        expected = negatives if isinstance(negatives, np.ndarray) else negatives.rows[0]
+        np.testing.assert_array_equal(spy.fitted[0][1], expected)
+
+    def test_must_be_there(self) -> None:
+        pushed: list[Discriminator] = []
+        ours, spy = adversary(push=pushed.append)
+        with pytest.raises(ValueError, match="a training needs negatives, and no episode has finished yet"):
+            ours.round(sequences(3)[:0])
+        assert not spy.fitted
+        assert not pushed
+
+
+def test_the_weights_are_given_away_after_each_round() -> None:
+    given: list[torch.Tensor] = []
+    ours, spy = adversary(push=lambda discriminator: given.append(discriminator.output.weight.detach().clone()))
+    for n in range(1, 3):
+        ours.round(sequences(30, seed=3))
+        assert len(given) == n
+        assert torch.equal(given[-1], spy.discriminator.output.weight)
+    assert not torch.equal(*given)
+
+
+def test_goes_on_from_its_state_as_if_nothing_had_happened() -> None:
+    through, before, after = (adversary(n_epochs=2)[0] for _ in range(3))
+    scores = [through.round(Drawn()) for _ in range(4)]
+    assert [before.round(Drawn()) for _ in range(2)] == scores[:2]
+    after.load_state_dict(before.state_dict())
+    assert [after.round(Drawn()) for _ in range(2)] == scores[2:]
+
+
+def test_a_sampler_is_what_can_draw_sequences() -> None:
+    assert isinstance(agent(), Sampler)
+    env = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE)
+    assert not isinstance(PPO("MlpPolicy", env, n_steps=8, batch_size=16, device="cpu"), Sampler)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("n_generated", 0, "n_generated must be a whole number of at least 1, not 0"),
+        ("n_epochs", 0.5, "n_epochs must be a whole number of at least 1, not 0.5"),
+        ("batch_size", -1, "batch_size must be a whole number of at least 1, not -1"),
+        ("learning_rate", 0.0, "learning_rate must be a finite number above 0, got 0.0"),
+        ("n_held_out", -1, "n_held_out must be a whole number of at least 0, not -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RoundConfig(**{name: value})  # type: ignore[arg-type]

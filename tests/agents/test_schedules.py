@@ -1,0 +1,85 @@
+"""When the discriminator is trained: a schedule decides, before each collection, and is told how the game stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents import DiscriminatorCallback, make_seqgan_vec_env
+from agents.schedules import Decision, EveryEpisodes, GameStatus
+from tests.support.agents import N_STEPS, agent
+from tests.support.builders import ORACLE
+
+
+class Scripted:
+    """Decides what it was told to, one after the other, and remembers what it saw."""
+
+    def __init__(self, *decisions: Decision) -> None:
+        self.decisions = list(decisions)
+        self.seen: list[GameStatus] = []
+
+    def decide(self, game: GameStatus) -> Decision:
+        self.seen.append(game)
+        return self.decisions[len(self.seen) - 1]
+
+
+def retraining(schedule: Scripted) -> DiscriminatorCallback:
+    return DiscriminatorCallback(schedule, n_generated=16, batch_size=8, n_held_out=8)
+
+
+def ppo() -> PPO:
+    """A collection of twelve steps of four environments: eight episodes, as one of `agent`."""
+    env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+    return PPO("MlpPolicy", env, n_steps=12, batch_size=48, n_epochs=1, seed=0, device="cpu")
+
+
+every_algorithm = pytest.mark.parametrize("make", [agent, ppo])
+
+
+def test_every_few_episodes_waits_for_them() -> None:
+    scores = {"loss": 0.1}
+    decisions = [EveryEpisodes(3).decide(GameStatus(n, 100, 2, scores)) for n in range(5)]
+    assert decisions == ["wait", "wait", "wait", "train", "train"]
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5])
+def test_every_few_episodes_is_at_least_one(n: int) -> None:
+    with pytest.raises(ValueError, match=f"every_n_episodes must be a whole number of at least 1, not {n}"):
+        EveryEpisodes(n)
+
+
+@every_algorithm
+def test_a_schedule_of_ones_own_says_when_to_train(make: Callable[[], BaseAlgorithm]) -> None:
+    schedule = Scripted("wait", "train", "wait", "train", "train")
+    callback = retraining(schedule)
+    make().learn(5 * N_STEPS, callback)
+    assert [game.n_rounds for game in schedule.seen] == [0, 0, 1, 1, 2]
+    assert callback.version == 3
+
+
+@every_algorithm
+def test_a_schedule_is_told_how_the_game_stands(make: Callable[[], BaseAlgorithm]) -> None:
+    schedule = Scripted("wait", "wait", "train", "wait")
+    callback = retraining(schedule)
+    make().learn(4 * N_STEPS, callback)
+    assert [game.n_episodes for game in schedule.seen] == [0, 8, 16, 8]
+    assert [game.n_steps for game in schedule.seen] == [0, N_STEPS, 2 * N_STEPS, 3 * N_STEPS]
+    assert [dict(game.scores) for game in schedule.seen] == [{}, {}, {}, callback.last_scores]
+    assert set(callback.last_scores) == {"loss", "accuracy", "log_loss"}
+
+
+@every_algorithm
+def test_stop_ends_the_learning(make: Callable[[], BaseAlgorithm]) -> None:
+    """At the first step of the collection before which it was said; another call of `learn` begins anew."""
+    schedule = Scripted("wait", "stop", "wait", "wait")
+    model, callback = make(), retraining(schedule)
+    model.learn(10 * N_STEPS, callback)
+    assert len(schedule.seen) == 2
+    assert model.num_timesteps == N_STEPS + 4
+    model.learn(2 * N_STEPS, callback)
+    assert len(schedule.seen) == 4
+    assert callback.trainer is not None
+    assert callback.trainer.n_updates == 0

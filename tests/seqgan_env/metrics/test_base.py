@@ -1,0 +1,133 @@
+"""Metrics by name: their columns, what they declare, and one of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqgan_env.metrics import (
+    METRICS,
+    Column,
+    EvaluationBatch,
+    columns,
+    columns_of_role,
+    likelihood_metrics,
+    measure,
+    register_metric,
+)
+from tests.support.sources import tiny_oracle
+
+LENGTH = Column("mean length", "tokens", "neither", "mean length of generated sequences")
+SHIPPED = [
+    "nll_oracle",
+    "nll_test",
+    "entropy",
+    "kl_forward",
+    "kl_reverse",
+    "grammatical",
+    "distinct",
+    "discriminator_accuracy",
+    "discriminator_log_loss",
+    "optimal_accuracy",
+    "optimal_log_loss",
+]
+
+
+class Length:
+    """A metric of a user, with a column of its choice and an answer of its choice."""
+
+    def __init__(self, answer: str = "length", **declared: Column) -> None:
+        self.columns = declared or {"length": LENGTH}
+        self.answer = answer
+
+    def __call__(self, batch: EvaluationBatch) -> dict[str, float]:
+        return {self.answer: float(batch.source.spec.lengths(batch.generated_BT).mean())}
+
+
+@pytest.fixture
+def _unregistered() -> Iterator[None]:
+    """Takes the metric ``length`` away in the end."""
+    yield
+    if "length" in METRICS:
+        METRICS.unregister("length")
+
+
+@pytest.fixture
+def batch() -> EvaluationBatch:
+    source, generator = tiny_oracle(), tiny_oracle(seed=1)
+    rng = np.random.default_rng(0)
+    return EvaluationBatch(source, source.sample(30, rng), generator.sample(40, rng), generator.log_prob)
+
+
+def test_the_columns_are_those_of_all_metrics_in_their_order() -> None:
+    assert list(columns()) == SHIPPED
+
+
+def test_each_column_says_what_it_is() -> None:
+    for column in columns().values():
+        assert column.unit
+        assert column.help
+        assert not column.help.endswith(".")
+        assert "\n" not in column.label
+        assert column.narrow.count("\n") <= 1
+
+
+def test_columns_are_found_by_their_role() -> None:
+    assert columns_of_role("quality") == ["nll_oracle"]
+    assert columns_of_role("diversity") == ["nll_test"]
+    assert columns_of_role("overall") == ["kl_reverse"]
+    assert columns_of_role("overall", "discriminator") == ["discriminator_log_loss", "optimal_log_loss"]
+
+
+class TestMeasure:
+    def test_each_metric_that_applies_gives_its_numbers(self, batch: EvaluationBatch) -> None:
+        measured = measure(batch)
+        expected = likelihood_metrics(batch.source, batch.test_BT, batch.generated_BT, batch.log_prob)
+        assert {name: measured[name] for name in expected} == expected
+        assert measured["distinct"] == len({tuple(row) for row in batch.generated_BT.tolist()}) / 40
+        assert set(measured) == {*expected, "distinct"}
+        assert all(type(number) is float for number in measured.values())
+
+    def test_the_likelihood_of_real_sequences_is_taken_as_it_is_given(self, batch: EvaluationBatch) -> None:
+        given_B = batch.log_prob(batch.test_BT)  # as if the generator were the source
+        assert measure(replace(batch, source_test_B=given_B))["kl_forward"] == 0
+
+
+@pytest.mark.usefixtures("_unregistered")
+class TestRegister:
+    def test_a_metric_of_a_user_is_measured_after_the_others(self, batch: EvaluationBatch) -> None:
+        before = measure(batch)
+        register_metric("length", Length())
+        assert measure(batch) == before | {"length": 3.0}
+        assert list(measure(batch)) == [*before, "length"]
+        assert list(columns()) == [*SHIPPED, "length"]
+        assert columns()["length"] is LENGTH
+
+    def test_a_field_that_was_not_declared_is_refused(self, batch: EvaluationBatch) -> None:
+        register_metric("length", Length(answer="size"))
+        with pytest.raises(ValueError, match="metric 'length' must declare its columns, got size"):
+            measure(batch)
+
+    @pytest.mark.parametrize("field", SHIPPED)
+    def test_a_column_of_another_metric_is_refused(self, field: str) -> None:
+        with pytest.raises(ValueError, match=f"metric 'length' has the column '{field}' of another metric"):
+            register_metric("length", Length(**{field: LENGTH}))
+        assert "length" not in METRICS
+
+    def test_a_metric_is_registered_once(self) -> None:
+        register_metric("length", Length())
+        with pytest.raises(ValueError, match="metric 'length' has the column 'length' of another metric"):
+            register_metric("length", Length())
+        with pytest.raises(ValueError, match="a metric named 'length' is registered already"):
+            register_metric("length", Length(size=LENGTH))
+        assert list(columns()) == [*SHIPPED, "length"]
+
+    @pytest.mark.parametrize("missing", [{"label": ""}, {"unit": " "}, {"help": "\n"}])
+    def test_a_column_that_does_not_say_what_it_is_is_refused(self, missing: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="column 'length' of metric 'length' must declare label, unit and help"):
+            register_metric("length", Length(length=replace(LENGTH, **missing)))
+        assert "length" not in METRICS

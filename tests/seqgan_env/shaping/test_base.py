@@ -1,0 +1,154 @@
+"""Shapings by name: what they must declare, and one of a user that carries two numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from seqgan_env import SeqGANEnv, SeqGANVectorEnv
+from seqgan_env.shaping import SHAPINGS, Shaping, ShapingContext, register_shaping
+from seqgan_env.shaping.base import Floats
+from seqgan_env.tokens import SequenceSpec, Tokens
+from tests.support.cases import assert_same
+from tests.support.reference_env import TINY, mean_token
+from tests.support.tasks import GRAMMAR
+
+
+class Surprise:
+    """Pays how far each token is from a running mean of those before it; the mean and its weight are carried."""
+
+    n_carried = 2
+
+    def __init__(self, spec: SequenceSpec, gamma: float) -> None:
+        self.spec = spec
+        self.gamma = gamma
+
+    def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        total_B = (tokens_BT * self.spec.is_token(tokens_BT)).sum(axis=1)
+        return np.stack([total_B / np.maximum(length_B, 1), length_B.astype(np.float64)], axis=1)
+
+    def step(
+        self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats
+    ) -> tuple[Floats, Floats]:
+        mean_B, weight_B = carry_BK.T
+        new_B = tokens_BT[np.arange(len(tokens_BT)), length_B - 1]
+        bonus_B = np.where(ended_B, 0.1, self.gamma * np.abs(new_B - mean_B) / 3)
+        return bonus_B, np.stack([mean_B + (new_B - mean_B) / (weight_B + 1), weight_B + 1], axis=1)
+
+
+def build(context: ShapingContext) -> Shaping:
+    return Surprise(context.spec, context.gamma)
+
+
+@pytest.fixture
+def surprise() -> Iterator[dict[str, Any]]:
+    """The arguments of a task that is shaped so."""
+    register_shaping("surprise", build, summary="Surprise.", source="a test", keeps_optimal_policy=False)
+    yield {**GRAMMAR, "shaping": "surprise", "shaping_gamma": 0.9}
+    SHAPINGS.unregister("surprise")
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("discriminator", {}, "a shaping named 'discriminator' is registered already"),
+        ("a:b", {}, "the name of a shaping must be an identifier, got 'a:b'"),
+        ("own", {"summary": " "}, "shaping 'own' must declare summary and source"),
+        ("own", {"source": ""}, "shaping 'own' must declare summary and source"),
+    ],
+)
+def test_a_shaping_without_a_name_or_a_declaration_is_refused(name: str, more: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        register_shaping(
+            name, build, **{"summary": "Surprise.", "source": "a test", **more}, keeps_optimal_policy=False
+        )
+    assert list(SHAPINGS) == ["discriminator"]
+
+
+def test_a_shaping_of_a_user_is_paid_by_name(surprise: dict[str, Any]) -> None:
+    env = gym.make("SeqGANGrammar-v0", **{name: value for name, value in surprise.items() if name != "source"})
+    env.reset(options={"prefix": [4]})
+    rewards = [env.step(np.int64(token))[1] for token in (10, 1, 0)]
+    assert rewards[:2] == pytest.approx([0.9 * (10 - 4) / 3, 0.9 * (7 - 1) / 3])
+    assert rewards[2] == pytest.approx(env.get_wrapper_attr("score")([[4, 10, 1, 0]])[0] + 0.1)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_single_and_vector_environment_carry_and_pay_the_same_to_the_last_bit(
+    surprise: dict[str, Any], mode: AutoresetMode
+) -> None:
+    n = 4
+    singles, envs = [SeqGANEnv(**surprise) for _ in range(n)], SeqGANVectorEnv(n, autoreset_mode=mode, **surprise)
+    envs.reset()
+    for env in singles:
+        env.reset()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        ended_B = envs.clone_state().ended_B
+        if mode is AutoresetMode.DISABLED and ended_B.any():
+            envs.reset(options={"reset_mask": ended_B})
+            for b in np.flatnonzero(ended_B):
+                singles[b].reset()
+            continue
+        action_B = rng.choice([0, 3, 10, 50, 151], size=n)
+        reward_B, terminated_B = envs.step(action_B)[1:3]
+        for b, env in enumerate(singles):
+            if ended_B[b]:  # with NEXT_STEP this call was its reset
+                env.reset()
+                assert reward_B[b] == 0
+                continue
+            _, reward, terminated, _, _ = env.step(action_B[b])
+            assert (reward, terminated) == (reward_B[b], terminated_B[b])
+            if terminated and mode is AutoresetMode.SAME_STEP:
+                env.reset()
+        for b, env in enumerate(singles):
+            np.testing.assert_array_equal(env.clone_state().carry_BK[0], envs.clone_state().carry_BK[b], strict=True)
+
+
+def test_an_episode_goes_on_with_what_it_carried(surprise: dict[str, Any]) -> None:
+    env, envs = SeqGANEnv(**surprise), SeqGANVectorEnv(3, **surprise)
+    env.reset(options={"prefix": [4]})
+    env.step(np.int64(10))
+    state = env.clone_state()
+    np.testing.assert_array_equal(state.carry_BK, [[7, 2]])
+    first = [env.step(np.int64(token)) for token in (3, 50, 0)]
+    env.restore_state(state)
+    assert_same(tuple(env.step(np.int64(token)) for token in (3, 50, 0)), tuple(first))
+    envs.reset()
+    envs.restore_state(state.take([0, 0, 0]))
+    for token, step in zip((3, 50, 0), first, strict=True):
+        np.testing.assert_array_equal(envs.step(np.full(3, token))[1], [step[1]] * 3)
+
+
+def test_a_clone_carries_numbers_of_its_own(surprise: dict[str, Any]) -> None:
+    env, envs = SeqGANEnv(**surprise), SeqGANVectorEnv(2, **surprise)
+    for each, action in ((env, np.int64(10)), (envs, np.full(2, 10))):
+        each.reset(options={"prefix": [4]})
+        state = each.clone_state()
+        expected = each.step(action)[1]
+        each.restore_state(state)
+        state.carry_BK[:] = 99
+        np.testing.assert_array_equal(each.step(action)[1], expected)
+
+
+def test_a_task_carries_as_many_numbers_as_its_shaping(surprise: dict[str, Any]) -> None:
+    for kwargs, n_carried in (({}, 0), ({"shaping": "discriminator"}, 1), ({"shaping": "surprise"}, 2)):
+        for env in (SeqGANEnv(**{**GRAMMAR, **kwargs}), SeqGANVectorEnv(1, **{**GRAMMAR, **kwargs})):
+            env.reset()
+            assert env.clone_state().carry_BK.shape == (1, n_carried)
+
+
+@pytest.mark.parametrize("make", [SeqGANEnv, lambda **task: SeqGANVectorEnv(1, **task)], ids=["one", "many"])
+def test_a_state_of_another_shaping_is_refused(make: Any) -> None:
+    plain, shaped = make(**TINY), make(**TINY, shaping=mean_token)
+    for env, other in ((plain, shaped), (shaped, plain)):
+        env.reset()
+        other.reset()
+        with pytest.raises(ValueError, match="the state"):
+            env.restore_state(other.clone_state())
