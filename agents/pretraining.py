@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,12 @@ import torch
 
 from agents.losses import maximum_likelihood_factors
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_positive, check_whole_number
-from seqgan_env.seeding import numpy_rng
+from seqgan_env.checks import check_choice, check_positive, check_whole_number
+from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
+
+SCHEDULES = ("cosine", "constant", "plateau")
+"""The ways of the step size: to 0 by half a cosine over all epochs; as it is; halved when validation gets no better."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,17 @@ class LikelihoodConfig:
     """
 
     learning_rate: float = 0.01
-    """Step size of Adam."""
+    """Step size of Adam, the largest of its schedule."""
+    schedule: str = "cosine"
+    """cosine, constant or plateau."""
+    warmup: float = 0.0
+    """Share of the updates in which the step size rises linearly from 0."""
     batch_size: int = 64
     """Sequences in an update."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (arXiv 1711.05101)."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all tokens."""
     max_grad_norm: float = 5.0
     """The gradient is scaled down to this norm."""
 
@@ -33,6 +45,18 @@ class LikelihoodConfig:
         check_positive("learning_rate", self.learning_rate)
         check_positive("max_grad_norm", self.max_grad_norm)
         check_whole_number("batch_size", self.batch_size, 1)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        for name in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)!r}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}")
+
+    def step_size(self, progress: float) -> float:
+        """The step size after a share of all updates, before any plateau."""
+        warmed = min(1.0, progress / self.warmup) if self.warmup else 1.0
+        falls = 0.5 * (1 + math.cos(math.pi * min(1.0, progress))) if self.schedule == "cosine" else 1.0
+        return self.learning_rate * warmed * falls
 
 
 class MaximumLikelihoodTrainer:
@@ -41,15 +65,28 @@ class MaximumLikelihoodTrainer:
     Args:
         generator: the model to train.
         config: the settings; None is the defaults.
-        seed: shuffling follows it and the number of epochs made, and nothing else.
+        seed: shuffling and dropout follow it and the number of epochs made, and nothing else.
+        total_epochs: how many epochs the schedule is for.
     """
 
-    def __init__(self, generator: AutoregressiveModel, config: LikelihoodConfig | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        generator: AutoregressiveModel,
+        config: LikelihoodConfig | None = None,
+        seed: int = 0,
+        *,
+        total_epochs: int = 1,
+    ) -> None:
         self.generator = generator
-        self.config = LikelihoodConfig() if config is None else config
-        self.optimizer = torch.optim.Adam(generator.parameters(), lr=self.config.learning_rate, fused=True)
+        self.config = config = LikelihoodConfig() if config is None else config
+        self.optimizer = torch.optim.AdamW(
+            generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         self.seed = seed
+        self.total_epochs = total_epochs
         self.n_epochs = 0
+        self._plateau = 1.0
+        self._least_nll = math.inf
 
     def epoch(self, real: Tokens) -> float:
         """Pass once over the real sequences.
@@ -62,27 +99,47 @@ class MaximumLikelihoodTrainer:
         """
         if not len(real):
             raise ValueError("real must hold sequences, got none")
-        generator = self.generator
-        generator.train()
+        generator, config = self.generator, self.config
         order = numpy_rng(self.seed, "maximum likelihood", self.n_epochs).permutation(len(real))
+        rng = torch_rng(self.seed, "maximum likelihood", "dropout", self.n_epochs, device=generator.device)
+        batches = torch.from_numpy(real[order]).to(generator.device).split(config.batch_size)
         losses = []
-        for tokens_BT in torch.from_numpy(real[order]).to(generator.device).split(self.config.batch_size):
+        generator.train()
+        for i, tokens_BT in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._plateau * config.step_size((self.n_epochs + i / len(batches)) / self.total_epochs)
             factor_BT = maximum_likelihood_factors(generator.spec.is_token(tokens_BT))
-            loss = -generator.weighted_log_prob(tokens_BT, factor_BT)[0]
+            total, _ = generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=config.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(generator.parameters(), self.config.max_grad_norm)
+            (-total).backward()
+            torch.nn.utils.clip_grad_norm_(generator.parameters(), config.max_grad_norm)
             self.optimizer.step()
-            losses.append(loss.detach())
+            losses.append(-total.detach())
         generator.eval()
         self.n_epochs += 1
         return float(torch.stack(losses).double().mean())
 
+    def observe(self, nll: float) -> None:
+        """Note the validation likelihood after an epoch; under the schedule ``plateau`` a worse one halves the step.
+
+        Args:
+            nll: nats per token.
+        """
+        if self.config.schedule == "plateau" and nll >= self._least_nll:
+            self._plateau *= 0.5
+        self._least_nll = min(self._least_nll, nll)
+
     def state_dict(self) -> dict[str, Any]:
         """The state of the training beside the generator's own weights."""
-        return {"optimizer": self.optimizer.state_dict(), "n_epochs": self.n_epochs}
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "n_epochs": self.n_epochs,
+            "plateau": self._plateau,
+            "least_nll": self._least_nll,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.n_epochs = int(state["n_epochs"])
+        self._plateau, self._least_nll = float(state["plateau"]), float(state["least_nll"])

@@ -176,7 +176,7 @@ class SeqGAN(BaseAlgorithm):
 
         Args:
             real: sequences, shape ``(n, T)``.
-            n_epochs: passes over them.
+            n_epochs: passes over them, in which the step size falls to 0 unless ``schedule`` says otherwise.
             on_epoch: called after each epoch with its mean loss, nats per token.
             **settings: fields of ``agents.pretraining.LikelihoodConfig``: ``learning_rate``, ``batch_size``, …
 
@@ -189,7 +189,7 @@ class SeqGAN(BaseAlgorithm):
         real = self.policy.spec.validate(real, complete=True, name="real")
         assert self.seed is not None
         config = build_config(LikelihoodConfig, settings, "pretrain")
-        trainer = MaximumLikelihoodTrainer(self.generator, config, seed=self.seed)
+        trainer = MaximumLikelihoodTrainer(self.generator, config, seed=self.seed, total_epochs=n_epochs)
         for _ in range(n_epochs):
             loss = trainer.epoch(real)
             if on_epoch is not None:

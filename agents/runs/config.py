@@ -43,21 +43,22 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class PretrainingConfig(LikelihoodConfig):
-    """Maximum likelihood, until the validation likelihood stops rising.
+    """Maximum likelihood for some epochs, of which the best on validation is kept.
 
     Raises:
         ValueError: a value is out of range.
     """
 
-    n_epochs: int = 40
-    """At most so many epochs."""
-    patience: int = 5
-    """Epochs without a better validation likelihood before it stops; the best epoch is kept."""
+    n_epochs: int = 25
+    """At most so many epochs; the best one on validation is kept."""
+    patience: int | None = None
+    """Epochs without a better validation likelihood before it stops; None makes all epochs."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_whole_number("n_epochs", self.n_epochs, 0)
-        check_whole_number("patience", self.patience, 1)
+        if self.patience is not None:
+            check_whole_number("patience", self.patience, 1)
 
 
 @dataclass(frozen=True)

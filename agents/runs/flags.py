@@ -20,7 +20,7 @@ import tyro
 from agents.runs.config import GeneratorConfig, RunConfig
 from agents.runs.folder import RunFolder
 from agents.runs.presets import PRESETS, get_preset, preset_for
-from seqgan_env.autoregressive import CORES
+from seqgan_env.autoregressive import CORES, CoreConfig
 from seqgan_env.checks import build_config
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.rewards import REWARDS
@@ -62,7 +62,7 @@ def default_config(argv: Sequence[str]) -> RunConfig:
         task = dataclasses.replace(task, discriminator=given["discriminator"], discriminator_kwargs={})
     generator = default.generator
     if given["generator.core"] not in (None, generator.core):
-        kept = {name: generator.kwargs[name] for name in ("embedding_dim", "hidden_dim")}
+        kept = {each.name: generator.kwargs[each.name] for each in dataclasses.fields(CoreConfig)}
         generator = GeneratorConfig(given["generator.core"], kept)
     return dataclasses.replace(default, task=task, generator=generator)
 

@@ -55,7 +55,9 @@ class Game:
             config.seed,
             trainer.discriminator if config.is_adversarial else None,
         )
-        self.likelihood_trainer = MaximumLikelihoodTrainer(self.agent.generator, config.pretraining, config.seed)
+        self.likelihood_trainer = MaximumLikelihoodTrainer(
+            self.agent.generator, config.pretraining, config.seed, total_epochs=max(1, config.pretraining.n_epochs)
+        )
         self.adversary = Adversary(
             trainer, self.task.real_sequences, self.task.held_out_sequences, config.adversary, seed=config.seed
         )

@@ -73,6 +73,7 @@ class MaximumLikelihood:
             while trainer.n_epochs < config.n_epochs and not self._is_stale(trainer.n_epochs, config.patience):
                 loss = trainer.epoch(game.task.real_sequences)
                 nll = game.evaluator.validation_nll()
+                trainer.observe(nll)
                 if nll < self._best_nll:
                     self._best_epoch, self._best_nll = trainer.n_epochs, nll
                     self._best_weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
@@ -87,8 +88,8 @@ class MaximumLikelihood:
             for temperature in TEMPERATURES:
                 journal.measure(TEMPERATURE, trainer.n_epochs, temperature)
 
-    def _is_stale(self, epoch: int, patience: int) -> bool:
-        return self._best_epoch >= 0 and epoch - self._best_epoch > patience
+    def _is_stale(self, epoch: int, patience: int | None) -> bool:
+        return patience is not None and self._best_epoch >= 0 and epoch - self._best_epoch > patience
 
     def state_dict(self) -> dict[str, Any]:
         """The best epoch so far."""

@@ -21,7 +21,6 @@ PRESETS: dict[str, RunConfig] = {
     # The embedded task at a size that two processor cores finish while one watches.
     "grammar": RunConfig(
         task=TaskConfig(source="grammar", n_held_out=10_000, discriminator_kwargs=_SMALL_CNN),
-        pretraining=PretrainingConfig(n_epochs=20, patience=3),
         adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=128),
         agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
         evaluation=EvaluationConfig(every=20, n=5_000),
@@ -30,7 +29,8 @@ PRESETS: dict[str, RunConfig] = {
     # The synthetic task of the SeqGAN paper, V = 5000 and T = 20, with its sizes.
     "paper": RunConfig(
         task=TaskConfig(source="oracle"),
-        pretraining=PretrainingConfig(n_epochs=120, patience=10),
+        generator=GeneratorConfig(kwargs={"dropout": 0.2}),
+        pretraining=PretrainingConfig(learning_rate=0.005),
         adversary=AdversaryConfig(n_rounds=50, n_generated=10_000, n_epochs=3),
         agent=AgentConfig(n_updates=200),
         evaluation=EvaluationConfig(every=5),
@@ -39,7 +39,6 @@ PRESETS: dict[str, RunConfig] = {
     "small": RunConfig(
         task=TaskConfig(source="oracle", **TASKS["SeqGANSmall-v0"].kwargs),
         generator=GeneratorConfig(kwargs={"embedding_dim": 16, "hidden_dim": 16}),
-        pretraining=PretrainingConfig(n_epochs=30, patience=3),
         adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=256),
         agent=AgentConfig(n_updates=600, n_episodes=256, n_completions=2, learning_rate=3e-3, final_learning_rate=3e-4),
         evaluation=EvaluationConfig(every=60, n=5_000),
@@ -51,7 +50,7 @@ PRESETS: dict[str, RunConfig] = {
             source="", min_count=2, discriminator_kwargs={"filters": [[width, 100] for width in range(1, 6)]}
         ),
         generator=GeneratorConfig(kwargs={"embedding_dim": 64, "hidden_dim": 128}),
-        pretraining=PretrainingConfig(n_epochs=30, patience=3, learning_rate=3e-3),
+        pretraining=PretrainingConfig(learning_rate=3e-3),
         adversary=AdversaryConfig(n_rounds=10, n_generated=1024, learning_rate=3e-4, every_n_episodes=128),
         agent=AgentConfig(n_updates=60, n_completions=8),
         evaluation=EvaluationConfig(every=10),

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.autoregressive.dropout import dropout
 from seqgan_env.checks import build_config, check_whole_number
 from seqgan_env.registry import Registry
 from seqgan_env.tokens import SequenceSpec
@@ -43,16 +44,22 @@ class CoreConfig:
     """Size of a token's embedding, E."""
     hidden_dim: int = 32
     """Size of the state that predicts the next token, H."""
+    dropout: float = 0.1
+    """Share of the embedding's and of the state's elements that maximum likelihood drops."""
+    variational: bool = False
+    """Drop the same elements at all steps of a sequence (arXiv 1512.05287)."""
 
     def __post_init__(self) -> None:
         for name in ("embedding_dim", "hidden_dim"):
             check_whole_number(name, getattr(self, name), 1)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
 
 
 class Core(nn.Module):
     """An embedding of the tokens, and two ways to read them that agree.
 
-    ``forward`` reads whole sequences at once, for their likelihood; ``step`` reads one more input, for generation. A
+    ``read`` reads whole sequences at once, for their likelihood; ``step`` reads one more input, for generation. A
     step leaves the state that it was given as it was, and each lane of a state stands alone: lanes can be gathered,
     concatenated and overwritten, and lanes that have read different numbers of inputs can take a step together.
 
@@ -72,13 +79,28 @@ class Core(nn.Module):
         self.n_slots = spec.max_length + 1
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim)
 
-    def forward(self, inputs_BT: Tensor) -> Tensor:
+    def forward(self, inputs_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Read whole sequences from the empty state.
+
+        Args:
+            inputs_BT: token ids, the start symbol first.
+            rng: where dropout takes its noise from; None drops nothing.
 
         Returns:
             ``hidden_BTH``: entry t is ``state[0]`` after reading inputs 0 to t.
         """
+        embedded_BTE = self._dropped(self.embedding(inputs_BT), rng)
+        return self._dropped(self.read(embedded_BTE), rng)
+
+    def read(self, embedded_BTE: Tensor) -> Tensor:
+        """Read whole sequences of embedded inputs, ``hidden_BTH``."""
         raise NotImplementedError
+
+    def _dropped(self, x_BTE: Tensor, rng: torch.Generator | None) -> Tensor:
+        if rng is None or self.config.dropout == 0:
+            return x_BTE
+        shape = (len(x_BTE), 1, x_BTE.shape[2]) if self.config.variational else None
+        return dropout(x_BTE, self.config.dropout, rng, shape)
 
     def initial_state(self, n: int) -> CoreState:
         """The state of ``n`` lanes before anything is read."""

@@ -28,7 +28,12 @@ def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M
 
 
 def weighted_log_prob(
-    hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, factor_M: Tensor
+    hidden_MH: Tensor,
+    weight_VH: Tensor,
+    bias_V: Tensor,
+    token_M: Tensor,
+    factor_M: Tensor,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """The sum of ``factor * log_prob``, a scalar with gradient, and ``log_prob_M`` without.
 
@@ -40,8 +45,10 @@ def weighted_log_prob(
         bias_V: as for ``token_log_prob``.
         token_M: as for ``token_log_prob``.
         factor_M: taken as constants.
+        smoothing: s; in the sum a log-probability becomes ``1 - s`` of itself and ``s`` of the mean over all tokens.
     """
-    total, log_prob_M = _WeightedLogProb.apply(hidden_MH, weight_VH, bias_V, token_M, factor_M)  # type: ignore[no-untyped-call]
+    arguments = (hidden_MH, weight_VH, bias_V, token_M, factor_M, smoothing)
+    total, log_prob_M = _WeightedLogProb.apply(*arguments)  # type: ignore[no-untyped-call]
     return total, log_prob_M
 
 
@@ -61,22 +68,46 @@ class _TokenLogProb(torch.autograd.Function):
 class _WeightedLogProb(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, factor_M: Tensor
+        ctx: Any,
+        hidden_MH: Tensor,
+        weight_VH: Tensor,
+        bias_V: Tensor,
+        token_M: Tensor,
+        factor_M: Tensor,
+        smoothing: float,
     ) -> tuple[Tensor, Tensor]:
-        is_wanted = any(ctx.needs_input_grad)
-        log_prob_M, *gradients = _pass(hidden_MH, weight_VH, bias_V, token_M, factor_M if is_wanted else None)
+        factors = (factor_M, smoothing) if any(ctx.needs_input_grad) else (None, 0.0)
+        log_prob_M, *gradients = _pass(hidden_MH, weight_VH, bias_V, token_M, *factors)
+        total_M = log_prob_M
+        if smoothing:
+            total_M = (1 - smoothing) * log_prob_M + smoothing * _mean_log_prob(hidden_MH, weight_VH, bias_V)
         ctx.save_for_backward(*gradients)
         ctx.mark_non_differentiable(log_prob_M)
-        return (factor_M * log_prob_M).sum(), log_prob_M
+        return (factor_M * total_M).sum(), log_prob_M
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return *(grad * gradient for gradient in ctx.saved_tensors), None, None  # type: ignore[attr-defined]
+        return *(grad * gradient for gradient in ctx.saved_tensors), None, None, None  # type: ignore[attr-defined]
+
+
+def _mean_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor) -> Tensor:
+    """The mean log-probability over all tokens of each row, nats, shape ``(M,)``."""
+    mean_M = torch.empty_like(hidden_MH[:, 0])
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V)
+    for rows in logits2.chunks:
+        x_CV = logits2.of(rows)
+        mean_M[rows] = x_CV.mean(dim=1) - x_CV.exp2().sum(dim=1).log2()
+    return mean_M / LOG2_E
 
 
 def _pass(
-    hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, factor_M: Tensor | None = None
+    hidden_MH: Tensor,
+    weight_VH: Tensor,
+    bias_V: Tensor,
+    token_M: Tensor,
+    factor_M: Tensor | None = None,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, ...]:
     """The log-probabilities and, with factors, the gradients of their weighted sum by the first three arguments.
 
@@ -92,7 +123,10 @@ def _pass(
         log2_prob_M[rows], total_C1 = log2_prob(x_CV, token_M[rows])
         if factor_M is not None:
             factor_C1 = factor_M[rows, None]
-            x_CV.mul_(-factor_C1 / total_C1).scatter_add_(1, token_M[rows, None], factor_C1)  # f (1[y] - p)
+            x_CV.mul_(-factor_C1 / total_C1)
+            if smoothing:
+                x_CV += factor_C1 * (smoothing / x_CV.shape[1])
+            x_CV.scatter_add_(1, token_M[rows, None], factor_C1 * (1 - smoothing))  # f (1[y] - p), or its smoothed form
             torch.mm(x_CV, weight_VH, out=grad_hidden_MH[rows])
             grad_weight_VH.addmm_(x_CV.t(), hidden_MH[rows])
             grad_bias_V += x_CV.sum(dim=0)

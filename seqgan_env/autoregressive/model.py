@@ -53,9 +53,14 @@ class AutoregressiveModel(nn.Module):
 
     # Likelihood
 
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
-        """The state that predicts each token, ``h_BTH``: entry t has read the tokens before t and no other."""
-        hidden_BTH: Tensor = self.core(self.spec.with_start(tokens_BT[:, :-1]))
+    def hidden(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The state that predicts each token, ``h_BTH``: entry t has read the tokens before t and no other.
+
+        Args:
+            tokens_BT: sequences, padded with V.
+            rng: where dropout takes its noise from; None drops nothing.
+        """
+        hidden_BTH: Tensor = self.core(self.spec.with_start(tokens_BT[:, :-1]), rng)
         return hidden_BTH
 
     def log_prob(self, tokens_BT: Tensor, temperature: float = 1.0) -> Tensor:
@@ -74,7 +79,14 @@ class AutoregressiveModel(nn.Module):
         row_M, arguments = self._output_arguments(tokens_BT, temperature)
         return self._in_place(tokens_BT, row_M, token_log_prob(*arguments))
 
-    def weighted_log_prob(self, tokens_BT: Tensor, factor_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def weighted_log_prob(
+        self,
+        tokens_BT: Tensor,
+        factor_BT: Tensor,
+        *,
+        rng: torch.Generator | None = None,
+        smoothing: float = 0.0,
+    ) -> tuple[Tensor, Tensor]:
         """The sum of ``factor * log_prob`` over all tokens, a scalar with gradient. Every objective has this form.
 
         It is faster than ``log_prob``, whose gradient has to wait for what becomes of the log-probabilities.
@@ -82,17 +94,20 @@ class AutoregressiveModel(nn.Module):
         Args:
             tokens_BT: sequences, padded with V.
             factor_BT: taken as constants; of no consequence at padding.
+            rng: where dropout takes its noise from; None drops nothing.
+            smoothing: s of label smoothing: in the sum, each log-probability becomes ``1 - s`` of itself and ``s`` of
+                the mean over all tokens.
 
         Returns:
             The sum, and ``log_prob_BT`` without gradient, as ``log_prob`` gives it.
         """
-        row_M, arguments = self._output_arguments(tokens_BT)
+        row_M, arguments = self._output_arguments(tokens_BT, rng=rng)
         factor_BT = factor_BT.detach().masked_fill(~self.spec.is_token(tokens_BT), 0)
-        total, log_prob_M = weighted_log_prob(*arguments, factor_BT.flatten()[row_M].to(arguments[0].dtype))
+        total, log_prob_M = weighted_log_prob(*arguments, factor_BT.flatten()[row_M].to(arguments[0].dtype), smoothing)
         return total, self._in_place(tokens_BT, row_M, log_prob_M)
 
     def _output_arguments(
-        self, tokens_BT: Tensor, temperature: float = 1.0
+        self, tokens_BT: Tensor, temperature: float = 1.0, rng: torch.Generator | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Rows of the flattened batch, among them all tokens; the states that predict these, the softmax, their ids."""
         n_columns = tokens_BT.shape[1]
@@ -101,7 +116,7 @@ class AutoregressiveModel(nn.Module):
         if may_look(tokens_BT.device):
             is_token_BT = self.spec.is_token(tokens_BT)
             row_M, longest = row_M[is_token_BT.flatten()], int(is_token_BT.any(dim=0).sum())
-        hidden_BSH = self.hidden(tokens_BT[:, : max(1, longest)])
+        hidden_BSH = self.hidden(tokens_BT[:, : max(1, longest)], rng)
         hidden_MH = hidden_BSH[row_M // n_columns, row_M % n_columns]
         token_M = tokens_BT.flatten()[row_M].clamp(max=self.spec.vocab_size - 1)
         return row_M, (hidden_MH / temperature, self.output.weight, self.output.bias / temperature, token_M)
@@ -277,9 +292,9 @@ class AutoregressiveModel(nn.Module):
         """
         if n < 1 or not temperature > 0:
             raise ValueError(f"n must be at least 1 and temperature above 0, got {n} and {temperature}")
-        prefix_T = mdp.initial(self.spec, 1, prefix).tokens_BT[0]
-        prefix_T = prefix_T[self.spec.is_token(prefix_T)]
+        start = mdp.initial(self.spec, 1, prefix)
+        prefix_T = start.tokens_BT[0, : start.length_B[0]]
         rng = torch_rng(seed, "sample", device=self.device)
-        sizes = [min(_SAMPLE_ROWS, n - start) for start in range(0, n, _SAMPLE_ROWS)]
-        parts = [self.sample(size, rng, temperature, prefix_T, top_k=top_k, top_p=top_p) for size in sizes]
-        return torch.cat(parts).cpu().numpy()
+        sizes = [min(_SAMPLE_ROWS, n - i) for i in range(0, n, _SAMPLE_ROWS)]
+        parts = (self.sample(size, rng, temperature, prefix_T, top_k=top_k, top_p=top_p) for size in sizes)
+        return torch.cat(list(parts)).cpu().numpy()

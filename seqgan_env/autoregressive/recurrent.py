@@ -20,9 +20,9 @@ class LstmCore(Core):
         super().__init__(spec, config)
         self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
 
-    def forward(self, inputs_BT: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor) -> Tensor:
         """See the base class."""
-        hidden_BTH: Tensor = self.rnn(self.embedding(inputs_BT))[0]
+        hidden_BTH: Tensor = self.rnn(embedded_BTE)[0]
         return hidden_BTH
 
     def initial_state(self, n: int) -> CoreState:
@@ -42,9 +42,9 @@ class GruCore(Core):
         super().__init__(spec, config)
         self.rnn = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
 
-    def forward(self, inputs_BT: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor) -> Tensor:
         """See the base class."""
-        hidden_BTH: Tensor = self.rnn(self.embedding(inputs_BT))[0]
+        hidden_BTH: Tensor = self.rnn(embedded_BTE)[0]
         return hidden_BTH
 
     def initial_state(self, n: int) -> CoreState:
@@ -69,9 +69,9 @@ class AttentionCore(LstmCore):
         self.query = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
         self.combine = nn.Linear(2 * config.hidden_dim, config.hidden_dim)
 
-    def forward(self, inputs_BT: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor) -> Tensor:
         """See the base class."""
-        output_BTH = super().forward(inputs_BT)
+        output_BTH = super().read(embedded_BTE)
         context_BTH = F.scaled_dot_product_attention(self.query(output_BTH), output_BTH, output_BTH, is_causal=True)
         return torch.tanh(self.combine(torch.cat([context_BTH, output_BTH], dim=-1)))
 

@@ -62,10 +62,10 @@ class TransformerCore(Core):
         self.norm = nn.LayerNorm(hidden_dim)
         self._memory_shape_SAD = (self.n_slots, n_heads, hidden_dim // n_heads)
 
-    def forward(self, inputs_BT: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor) -> Tensor:
         """See the base class."""
-        position_T = torch.arange(inputs_BT.shape[1], device=inputs_BT.device)
-        x_BTH = self.enter(self.embedding(inputs_BT) + self.position(position_T))
+        position_T = torch.arange(embedded_BTE.shape[1], device=embedded_BTE.device)
+        x_BTH = self.enter(embedded_BTE + self.position(position_T))
         for layer in self.layers:
             x_BTH = layer(x_BTH)
         hidden_BTH: Tensor = self.norm(x_BTH)

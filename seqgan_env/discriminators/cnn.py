@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.autoregressive.dropout import dropout
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.tokens import SequenceSpec
@@ -31,12 +32,6 @@ PAPER_FILTERS: tuple[tuple[int, int], ...] = (
 """(width, count) of the paper's filters for T = 20; 1,720 in all."""
 
 _MAX_TABLE_ELEMENTS = 1 << 27  # half a gigabyte; see CNNDiscriminator.scorer
-
-
-def dropout(x: Tensor, p: float, rng: torch.Generator | None) -> Tensor:
-    """Inverted dropout whose noise comes from ``rng`` (``torch.nn.functional.dropout`` takes no generator)."""
-    keep = torch.rand(x.shape, device=x.device, dtype=x.dtype, generator=rng) >= p
-    return x * (keep.to(x.dtype) / (1.0 - p))
 
 
 @dataclass(frozen=True)

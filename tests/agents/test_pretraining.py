@@ -66,7 +66,9 @@ def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: floa
     """Eq. 13.34: one batch of all sequences; the reference follows the enumerated loss and clips by hand."""
     tokens_BT = real(12)
     policy, expected = make_generator(kind, SPEC), make_generator(kind, SPEC)
-    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(0.02, batch_size=12, max_grad_norm=max_grad_norm))
+    trainer = MaximumLikelihoodTrainer(
+        policy, LikelihoodConfig(0.02, batch_size=12, max_grad_norm=max_grad_norm, schedule="constant")
+    )
     optimizer = torch.optim.Adam(expected.parameters(), lr=0.02)
     norms = []
     for _ in range(3):
@@ -93,14 +95,16 @@ def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) 
     batches: list[Tensor] = []
     weighted_log_prob = policy.weighted_log_prob
 
-    def watch(tokens_BT: torch.Tensor, factor_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def watch(tokens_BT: Tensor, factor_BT: Tensor, **more: Any) -> tuple[Tensor, Tensor]:
         assert policy.training
         batches.append(tokens_BT)
-        return weighted_log_prob(tokens_BT, factor_BT)
+        return weighted_log_prob(tokens_BT, factor_BT, **more)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy, "weighted_log_prob", watch)
-        MaximumLikelihoodTrainer(policy, LikelihoodConfig(batch_size=batch_size), seed).epoch(tokens_BT)
+        MaximumLikelihoodTrainer(policy, LikelihoodConfig(batch_size=batch_size, schedule="constant"), seed).epoch(
+            tokens_BT
+        )
     assert sorted(torch.cat(batches).tolist()) == sorted(tokens_BT.tolist())
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert len(batches) == -(-n // batch_size)
@@ -112,12 +116,12 @@ def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[list[list[int]]] = []
     weighted_log_prob = policy.weighted_log_prob
 
-    def watch(tokens_BT: torch.Tensor, factor_BT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def watch(tokens_BT: Tensor, factor_BT: Tensor, **more: Any) -> tuple[Tensor, Tensor]:
         seen[-1] += tokens_BT.tolist()
-        return weighted_log_prob(tokens_BT, factor_BT)
+        return weighted_log_prob(tokens_BT, factor_BT, **more)
 
     monkeypatch.setattr(policy, "weighted_log_prob", watch)
-    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(batch_size=8))
+    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(batch_size=8, schedule="constant"))
     for _ in range(2):
         seen.append([])
         trainer.epoch(reference.all_sequences(SPEC))
@@ -135,7 +139,7 @@ def test_learns_the_law_of_the_data(kind: str) -> None:
     counts = np.array([12, 1, 3, 8, 2, 2, 4])
     assert len(counts) == len(outcomes_BT)
     policy = make_generator(kind, spec, hidden_dim=8, scale=1.0)
-    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(learning_rate=0.05, batch_size=32))
+    trainer = MaximumLikelihoodTrainer(policy, LikelihoodConfig(learning_rate=0.05, batch_size=32, schedule="constant"))
     law = counts / counts.sum()
 
     def divergence() -> float:
@@ -194,3 +198,102 @@ def test_refuses_no_sequences() -> None:
 def test_settings_out_of_range_are_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be {message} {value}"):
         LikelihoodConfig(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (LikelihoodConfig(0.1), [0.1, 0.1 * (1 + 0.5**0.5) / 2, 0.05, 0.1 * (1 - 0.5**0.5) / 2, 0.0]),
+        (LikelihoodConfig(0.1, schedule="constant"), [0.1] * 5),
+        (LikelihoodConfig(0.1, schedule="constant", warmup=0.5), [0.0, 0.05, 0.1, 0.1, 0.1]),
+        (LikelihoodConfig(0.1, warmup=0.25), [0.0, 0.1 * (1 + 0.5**0.5) / 2, 0.05, 0.1 * (1 - 0.5**0.5) / 2, 0.0]),
+    ],
+    ids=["cosine", "constant", "constant with warm-up", "cosine with warm-up"],
+)
+def test_the_step_size_is_that_of_the_schedule(config: LikelihoodConfig, expected: list[float]) -> None:
+    np.testing.assert_allclose([config.step_size(i / 4) for i in range(5)], expected, atol=1e-15)
+
+
+def test_the_schedule_falls_to_0_over_all_epochs() -> None:
+    tokens_BT = reference.all_sequences(SPEC)
+    trainer = MaximumLikelihoodTrainer(lstm(SPEC), LikelihoodConfig(0.1, batch_size=len(tokens_BT)), total_epochs=4)
+    seen = []
+    for _ in range(4):
+        trainer.epoch(tokens_BT)
+        seen.append(trainer.optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(seen, [trainer.config.step_size(i / 4) for i in range(4)])
+
+
+def test_a_plateau_halves_the_step_size_after_each_worse_epoch() -> None:
+    tokens_BT = reference.all_sequences(SPEC)
+    trainer = MaximumLikelihoodTrainer(lstm(SPEC), LikelihoodConfig(0.08, schedule="plateau"))
+    seen = []
+    for nll in (2.0, 1.0, 1.5, 0.9, 0.9):
+        trainer.observe(nll)
+        trainer.epoch(tokens_BT)
+        seen.append(trainer.optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(seen, [0.08, 0.08, 0.04, 0.04, 0.02])
+
+
+def test_dropout_and_its_noise_follow_the_seed_and_the_epoch() -> None:
+    tokens_BT = reference.all_sequences(SPEC)
+
+    def losses(seed: int) -> list[float]:
+        generator = make_generator("lstm", SPEC, dropout=0.5)
+        trainer = MaximumLikelihoodTrainer(generator, LikelihoodConfig(1e-9, batch_size=len(tokens_BT)), seed)
+        return [trainer.epoch(tokens_BT) for _ in range(2)]
+
+    assert losses(0) == losses(0)
+    assert losses(0) != losses(1)
+    assert losses(0)[0] != losses(0)[1]
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_dropout_keeps_the_mean_and_drops_whole_columns_where_it_is_variational(variational: bool) -> None:
+    generator = make_generator("lstm", SPEC, hidden_dim=6, dropout=0.5, variational=variational)
+    tokens_BT = torch.from_numpy(reference.all_sequences(SPEC))[:8]
+    core, rng = generator.core, torch.Generator().manual_seed(0)
+    embedded_BTE = core.embedding(generator.spec.with_start(tokens_BT)).detach()
+    dropped = torch.stack([core._dropped(embedded_BTE, rng) for _ in range(4000)])
+    error = (dropped.mean(dim=0) - embedded_BTE).abs() / (embedded_BTE.abs() / 4000**0.5)
+    assert float(error.max()) < 5  # the standard deviation of one is that of its value
+    same_NBE = (dropped == 0).all(dim=2) | (dropped != 0).all(dim=2)
+    assert bool(same_NBE.all()) is variational
+
+
+def test_without_noise_nothing_is_dropped() -> None:
+    generator = make_generator("gru", SPEC, dropout=0.5)
+    plain = make_generator("gru", SPEC)
+    tokens_BT = torch.from_numpy(reference.all_sequences(SPEC))
+    generator.train()
+    assert torch.equal(generator.log_prob(tokens_BT), plain.log_prob(tokens_BT))
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_label_smoothing_and_its_gradient_are_those_of_the_definition(smoothing: float) -> None:
+    generator = lstm(SPEC)
+    tokens_BT = torch.from_numpy(reference.all_sequences(SPEC))
+    factor_BT = torch.randn(tokens_BT.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    total, log_prob_BT = generator.weighted_log_prob(tokens_BT, factor_BT, smoothing=smoothing)
+    assert torch.equal(log_prob_BT, generator.log_prob(tokens_BT))
+    ours = torch.autograd.grad(total, list(generator.parameters()))
+    log_p_BTV = generator.output(generator.hidden(tokens_BT)).log_softmax(dim=2)
+    chosen_BT = log_p_BTV.gather(2, tokens_BT.clamp(max=SPEC.vocab_size - 1)[:, :, None]).squeeze(2)
+    smoothed_BT = (1 - smoothing) * chosen_BT + smoothing * log_p_BTV.mean(dim=2)
+    expected = (factor_BT * smoothed_BT * SPEC.is_token(tokens_BT)).sum()
+    torch.testing.assert_close(total, expected)
+    for a, b in zip(ours, torch.autograd.grad(expected, list(generator.parameters())), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_weight_decay_pulls_the_weights_towards_0() -> None:
+    tokens_BT = reference.all_sequences(SPEC)
+    norms = []
+    for weight_decay in (0.0, 1.0):
+        generator = lstm(SPEC)
+        config = LikelihoodConfig(0.05, weight_decay=weight_decay, schedule="constant")
+        trainer = MaximumLikelihoodTrainer(generator, config)
+        for _ in range(20):
+            trainer.epoch(tokens_BT)
+        norms.append(sum(float(p.detach().norm()) for p in generator.parameters()))
+    assert norms[1] < 0.7 * norms[0]

@@ -313,7 +313,7 @@ class TestSetEnv:
 
 class TestPretraining:
     def test_makes_real_sequences_likelier(self) -> None:
-        model = agent()
+        model = agent(policy_kwargs={**POLICY, "dropout": 0.0})
         real = make_seqgan_vec_env("SeqGAN-v0", 1, **ORACLE).get_attr("task")[0].real_sequences
         before = model.generator.sequence_log_prob(real).mean()
         losses: list[float] = []

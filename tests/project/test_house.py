@@ -54,6 +54,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "agents/runs/game.py": "tests/agents/runs/test_phases.py",
     "agents/runs/presets.py": "tests/agents/runs/test_config.py",
     "agents/sb3/maskable.py": "tests/agents/sb3/test_actor_critic.py",
+    "seqgan_env/autoregressive/dropout.py": "tests/agents/test_pretraining.py",
     "seqgan_env/autoregressive/recurrent.py": "tests/seqgan_env/autoregressive/test_cores.py",
     "seqgan_env/autoregressive/softmax.py": "tests/seqgan_env/autoregressive/test_likelihood.py",
     "seqgan_env/autoregressive/transformer.py": "tests/seqgan_env/autoregressive/test_cores.py",

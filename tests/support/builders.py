@@ -64,7 +64,9 @@ def make_generator(
         core_kwargs = {"n_heads": 2, **core_kwargs}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = AutoregressiveModel(spec, kind, embedding_dim=3, hidden_dim=hidden_dim, **core_kwargs)
+        generator = AutoregressiveModel(
+            spec, kind, embedding_dim=3, hidden_dim=hidden_dim, **{"dropout": 0.0, **core_kwargs}
+        )
     generator.eval()
     with torch.no_grad():
         for module in generator.modules():

@@ -102,7 +102,7 @@ class TestCompletion:
     """What is not given is written out, so that the same settings are equal however they were given."""
 
     def test_of_the_core(self) -> None:
-        assert GeneratorConfig().kwargs == {"embedding_dim": 32, "hidden_dim": 32}
+        assert GeneratorConfig().kwargs == {"embedding_dim": 32, "hidden_dim": 32, "dropout": 0.1, "variational": False}
         assert GeneratorConfig() == GeneratorConfig("lstm", {"hidden_dim": 32})
         assert {"n_heads", "n_layers"} < set(GeneratorConfig("transformer").kwargs)
 
@@ -146,7 +146,10 @@ class TestRefused:
         [
             (lambda: RunConfig(seed=-1), "seed must be a whole number of at least 0, not -1"),
             (lambda: GeneratorConfig("mlp"), "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
-            (lambda: GeneratorConfig("gru", {"n_heads": 2}), "core 'gru' takes embedding_dim, hidden_dim; got n_heads"),
+            (
+                lambda: GeneratorConfig("gru", {"n_heads": 2}),
+                "core 'gru' takes embedding_dim, hidden_dim, dropout, variational; got n_heads",
+            ),
             (lambda: GeneratorConfig("gru", {"hidden_dim": 0}), "hidden_dim must be a whole number of at least 1"),
             (lambda: PretrainingConfig(n_epochs=-1), "n_epochs must be a whole number of at least 0"),
             (lambda: PretrainingConfig(patience=0), "patience must be a whole number of at least 1"),

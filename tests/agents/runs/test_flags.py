@@ -113,7 +113,13 @@ def test_a_core_that_is_chosen_brings_its_own_options(parsed: Any) -> None:
 @pytest.mark.usefixtures("_with_own_core")
 def test_so_does_a_core_of_ones_own(parsed: Any) -> None:
     config = parsed("--preset", "small", "--generator.core", "own", "--generator.n-legs", "6")
-    assert config.generator.kwargs == {"embedding_dim": 16, "hidden_dim": 16, "n_legs": 6}
+    assert config.generator.kwargs == {
+        "embedding_dim": 16,
+        "hidden_dim": 16,
+        "dropout": 0.1,
+        "variational": False,
+        "n_legs": 6,
+    }
 
 
 def test_a_discriminator_that_is_chosen_brings_its_own_options(parsed: Any) -> None:

@@ -279,8 +279,7 @@ class LastTwo(Core):
         super().__init__(spec, config)
         self.mix = torch.nn.Linear(2 * config.embedding_dim, config.hidden_dim)
 
-    def forward(self, inputs_BT: Tensor) -> Tensor:
-        embedded_BTE = self.embedding(inputs_BT)
+    def read(self, embedded_BTE: Tensor) -> Tensor:
         before_BTE = torch.cat([torch.zeros_like(embedded_BTE[:, :1]), embedded_BTE[:, :-1]], dim=1)
         return torch.tanh(self.mix(torch.cat([before_BTE, embedded_BTE], dim=2)))
 
@@ -332,5 +331,7 @@ class TestRegister:
     def test_an_unknown_core_is_refused_by_name(self) -> None:
         with pytest.raises(ValueError, match="core must be one of lstm, gru, attention, transformer; got 'rnn'"):
             AutoregressiveModel(SPEC, "rnn")
-        with pytest.raises(ValueError, match="core 'lstm' takes embedding_dim, hidden_dim; got n_heads"):
+        with pytest.raises(
+            ValueError, match="core 'lstm' takes embedding_dim, hidden_dim, dropout, variational; got n_heads"
+        ):
             AutoregressiveModel(SPEC, "lstm", n_heads=2)
