@@ -17,32 +17,42 @@ from agents.runs.config import RunConfig
 from agents.runs.flags import default_config, run_flags, to_config
 from agents.runs.presets import PRESETS
 
-DEMO_REWARDS: dict[str, dict[str, Any]] = {
+DEMO: dict[str, dict[str, dict[str, Any]]] = {
     "log_d": {},
-    "constant": {},
-    "exact_log_ratio": {"n_episodes": 256, "learning_rate": 3e-3, "final_learning_rate": 3e-4},
+    "constant": {"task": {"reward": "constant"}},
+    "exact": {
+        "task": {"reward": "both_divergences"},
+        "adversary": {"exact": True},
+        "agent": {
+            "n_episodes": 1024,
+            "n_completions": 0,
+            "baseline": "batch",
+            "normalize_advantage": False,
+            "learning_rate": 0.03,
+            "final_learning_rate": 3e-4,
+        },
+    },
 }
-"""The demo's rewards, each with settings of the agent. The exact reward tolerates a larger learning rate, which with
-log D would follow the discriminator's errors."""
+"""The demo's games: the parts in which each differs from the preset. The best possible discriminator says enough for
+large batches without completions, and tolerates a learning rate at which log D would follow the errors of its own."""
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def demo_runs(seed: int = 0, base: RunConfig = PRESETS["grammar"]) -> dict[str, RunConfig]:
-    """The runs of the demo by reward.
+    """The runs of the demo by name.
 
     Args:
         seed: everything random follows it.
         base: the settings that they share.
     """
     return {
-        reward: dataclasses.replace(
+        name: dataclasses.replace(
             base,
             seed=seed,
-            task=dataclasses.replace(base.task, reward=reward),
-            agent=dataclasses.replace(base.agent, **own),
+            **{part: dataclasses.replace(getattr(base, part), **fields) for part, fields in changes.items()},
         )
-        for reward, own in DEMO_REWARDS.items()
+        for name, changes in DEMO.items()
     }
 
 
@@ -91,11 +101,11 @@ class Demo:
         from agents.runs.report import rich_table, summary, write_comparison
 
         runs = demo_runs(self.seed)
-        labels = {reward: config.label for reward, config in runs.items()}
-        records = {labels[reward]: own for reward, own in compare(runs, self.out).items()}
+        labels = {name: config.label for name, config in runs.items()}
+        records = {labels[name]: own for name, own in compare(runs, self.out).items()}
         samples = {
-            label: RunFolder(self.out / reward).samples.read_text(encoding="utf-8").splitlines()[:20]
-            for reward, label in labels.items()
+            label: RunFolder(self.out / name).samples.read_text(encoding="utf-8").splitlines()[:20]
+            for name, label in labels.items()
         }
         report = RunFolder(self.out).report
         write_comparison(report, runs["log_d"], records, samples)

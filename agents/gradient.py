@@ -28,7 +28,7 @@ class EstimatorConfig:
     """
 
     n_completions: int = 16
-    """N, Monte Carlo completions of each prefix."""
+    """N, Monte Carlo completions of each prefix; with 0 the reward of a sequence is the value of each of its tokens."""
     baseline: str = "prefix"
     """none, batch, step, prefix or learned: what is subtracted from the action values."""
     normalize_advantage: bool = True
@@ -39,7 +39,9 @@ class EstimatorConfig:
     """Take the sums over the last token exactly, at the cost of V scores an episode."""
 
     def __post_init__(self) -> None:
-        check_whole_number("n_completions", self.n_completions, 1)
+        check_whole_number("n_completions", self.n_completions, 0)
+        if self.exact_last_step and not self.n_completions:
+            raise ValueError("exact_last_step needs completions, got n_completions 0")
         check_choice("baseline", self.baseline, BASELINES)
 
 

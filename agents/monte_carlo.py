@@ -60,7 +60,8 @@ def action_values(
         tokens_BT: complete sequences.
         reward_B: their rewards.
         score: gives the rewards of the completions; called once.
-        n_completions: N, at least 1.
+        n_completions: N; with 0 every token of a sequence has the reward of the whole: the unbiased estimate of
+            the most variance, for batches that are large instead.
         rng: where the completions' randomness comes from; None is torch's global generator.
         stratified: draw the first tokens of the completions of one prefix from N equal parts of the distribution, one
             from each, in random order. Each completion still follows the policy, so the mean is unbiased.
@@ -71,10 +72,12 @@ def action_values(
         ``q_BT``, float64; 0 at padding.
 
     Raises:
-        ValueError: ``n_completions`` is below 1.
+        ValueError: ``n_completions`` is below 0.
     """
-    if n_completions < 1:
-        raise ValueError(f"n_completions must be at least 1, got {n_completions}")
+    if n_completions < 0:
+        raise ValueError(f"n_completions must be at least 0, got {n_completions}")
+    if n_completions == 0:
+        return reward_B.double()[:, None] * generator.spec.is_token(tokens_BT)
     batch, horizon = tokens_BT.shape
     device = tokens_BT.device
     looks = may_look(device)  # which sequences have ended; otherwise their prefixes are completed too, and masked below

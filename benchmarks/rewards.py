@@ -38,17 +38,17 @@ def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE) 
         results: the JSON file.
     """
     scenarios = {}
-    for name, config in SCENARIOS.items():
+    for scenario, config in SCENARIOS.items():
         rows: dict[str, list[dict[str, Any]]] = {}
         for seed in range(seeds):
             runs = demo_runs(seed, config)
-            done = compare(runs, out / name / str(seed))
-            records = {runs[reward].label: own for reward, own in done.items()}
+            done = compare(runs, out / scenario / str(seed))
+            records = {runs[name].label: own for name, own in done.items()}
             for row, record in summary(records).items():
                 # the best temperature differs from seed to seed
                 key = "best temperature" if row.strip().startswith("temperature") else row
                 rows.setdefault(key, []).append(dict(record))
-        scenarios[name] = {"config": config.to_dict(), "rows": rows}
+        scenarios[scenario] = {"config": config.to_dict(), "rows": rows}
     write_results(results, {"seeds": list(range(seeds)), "scenarios": scenarios})
 
 
@@ -87,8 +87,8 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     pairs = {
         "log D − max. likelihood": ("SeqGAN log D", "max. likelihood"),
         "constant − max. likelihood": ("SeqGAN constant", "max. likelihood"),
-        "exact − max. likelihood": ("SeqGAN exact", "max. likelihood"),
-        "exact − best temperature": ("SeqGAN exact", "best temperature"),
+        "exact − max. likelihood": ("SeqGAN exact both KL", "max. likelihood"),
+        "exact − best temperature": ("SeqGAN exact both KL", "best temperature"),
         "log D − best temperature": ("SeqGAN log D", "best temperature"),
     }
     cells = {

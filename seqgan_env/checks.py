@@ -49,6 +49,11 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}; got {value!r}")
 
 
+@dataclasses.dataclass(frozen=True)
+class NoConfig:
+    """The settings of something that has none."""
+
+
 def build_config(config_class: type[Config], arguments: Mapping[str, Any], owner: str) -> Config:
     """A configuration from plain values.
 

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from seqgan_env import mdp
-from seqgan_env.checks import check_choice
+from seqgan_env.checks import build_config, check_choice
 from seqgan_env.constraints import ActionMask, AllowedNext, Mask
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
@@ -40,6 +40,7 @@ class TaskConfig(SourceConfig):
         discriminator_kwargs: fields of its ``Config``, such as ``{"filters": [[2, 64], [3, 64]]}``.
         discriminator_seed: its initial weights.
         reward: a key of ``seqgan_env.rewards.REWARDS``.
+        reward_kwargs: fields of its settings, such as ``{"log_weight": 0.3}`` of ``both_divergences``.
         reward_clip: ``[low, high]``, either of which may be None: the limits that the reward is clipped to, such as
             ``[-10, None]`` for ``log D``.
         shaping: ``"none"``; a key of ``seqgan_env.shaping.SHAPINGS``, such as ``"discriminator"``, whose potential is
@@ -62,6 +63,7 @@ class TaskConfig(SourceConfig):
     discriminator_kwargs: Mapping[str, Any] = field(default_factory=dict)
     discriminator_seed: int = 0
     reward: str = "log_d"
+    reward_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reward_clip: Sequence[float | None] | None = None
     shaping: str | Potential = "none"
     shaping_gamma: float = 1.0
@@ -73,7 +75,7 @@ class TaskConfig(SourceConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        REWARDS.lookup(self.reward)
+        self.build_reward_config()
         resolve_device(self.device)
         if self.reward_clip is not None:
             check_clip(self.reward_clip)
@@ -85,6 +87,14 @@ class TaskConfig(SourceConfig):
     def kwargs(self) -> dict[str, Any]:
         """The fields by name, as the environments and ``gymnasium.make`` take them."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def build_reward_config(self) -> Any:
+        """The settings of the reward.
+
+        Raises:
+            ValueError: an unknown reward or setting, or a value out of range.
+        """
+        return build_config(REWARDS.lookup(self.reward).config, self.reward_kwargs, f"reward {self.reward!r}")
 
     @property
     def is_constrained(self) -> bool:
@@ -125,7 +135,7 @@ class Task:
             raise ValueError(f"reward {config.reward!r} needs a source of known likelihood; {config.source!r} has none")
         self.scoring = Scoring(
             config.reward,
-            RewardContext(self.spec, vocabulary, self._training_set),
+            RewardContext(self.spec, vocabulary, self._training_set, config.build_reward_config()),
             config.reward_clip,
             self._build_discriminator,
             resolve_device(config.device),

@@ -77,6 +77,8 @@ class AdversaryConfig(RoundConfig):
     """Rounds of the discriminator's pretraining, each on fresh negatives."""
     every_n_episodes: int = 64
     """Episodes of the game between two rounds."""
+    exact: bool = False
+    """Play against the best possible discriminator, where the source's likelihood is known: an upper bound."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -219,12 +221,19 @@ class RunConfig:
     @property
     def label(self) -> str:
         """The reward's name in tables and pictures."""
-        return REWARDS.lookup(self.task.reward).label
+        label = REWARDS.lookup(self.task.reward).label
+        return f"exact {label}" if self.adversary.exact else label
 
     @property
     def is_adversarial(self) -> bool:
-        """Whether the reward needs a discriminator that is trained."""
-        return REWARDS.lookup(self.task.reward).discriminator == "trained"
+        """Whether the reward needs a discriminator, and it is one that is trained."""
+        return REWARDS.lookup(self.task.reward).discriminator == "trained" and not self.adversary.exact
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the reward is that of the best possible discriminator."""
+        need = REWARDS.lookup(self.task.reward).discriminator
+        return need == "exact" or (need == "trained" and self.adversary.exact)
 
     @property
     def of_pretraining(self) -> tuple[Any, ...]:
@@ -273,7 +282,8 @@ class RunConfig:
 
 
 def _with_all_settings(task: TaskConfig) -> TaskConfig:
-    """The task with every setting of its discriminator written out, so that equal tasks are equal."""
+    """The task with every setting of its reward and discriminator written out, so that equal tasks are equal."""
+    task = dataclasses.replace(task, reward_kwargs=dataclasses.asdict(task.build_reward_config()))
     if task.discriminator not in DISCRIMINATORS:
         return task
     kind = DISCRIMINATORS[task.discriminator].kind

@@ -11,7 +11,7 @@ import collections.abc
 import dataclasses
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union
 
@@ -28,7 +28,7 @@ from seqgan_env.shaping import SHAPINGS
 from seqgan_env.task import TaskConfig
 from seqgan_env.task_docs import argument_meanings
 
-_OF_THE_RUN = ("device", "discriminator_seed", "discriminator_kwargs")
+_OF_THE_RUN = ("device", "discriminator_seed", "discriminator_kwargs", "reward_kwargs")
 """The fields of a task that a run gives it from elsewhere."""
 
 
@@ -57,7 +57,8 @@ def default_config(argv: Sequence[str]) -> RunConfig:
         default = get_preset(given["preset"] if given["preset"] is not None else preset_for(given["source"]))
     task = default.task
     if given["reward"] is not None:
-        task = dataclasses.replace(task, reward=given["reward"])
+        kept = task.reward_kwargs if given["reward"] == task.reward else {}
+        task = dataclasses.replace(task, reward=given["reward"], reward_kwargs=kept)
     if given["discriminator"] not in (None, task.discriminator):
         task = dataclasses.replace(task, discriminator=given["discriminator"], discriminator_kwargs={})
     generator = default.generator
@@ -98,6 +99,10 @@ def run_flags(default: RunConfig) -> Any:
             settings = build_config(config, task.discriminator_kwargs, f"discriminator {task.discriminator!r}")
             unchecked = _unchecked(config)
             parts["discriminator"] = (unchecked, unchecked(**vars(settings)))
+    of_reward = task.build_reward_config()
+    if dataclasses.fields(of_reward):
+        unchecked = _unchecked(type(of_reward))
+        parts["reward"] = (unchecked, unchecked(**vars(of_reward)))
     for each in dataclasses.fields(default):
         value = getattr(default, each.name)
         if each.name == "seed":
@@ -131,7 +136,6 @@ def to_config(flags: Any, default: RunConfig) -> RunConfig:
     Raises:
         ValueError: they do not fit each other.
     """
-    kwargs = dataclasses.asdict(flags.discriminator) if hasattr(flags, "discriminator") else None
     task = {each.name: getattr(flags.task, each.name) for each in dataclasses.fields(flags.task)}
     generator = dataclasses.asdict(flags.generator)
     parts: dict[str, Any] = {}
@@ -139,16 +143,24 @@ def to_config(flags: Any, default: RunConfig) -> RunConfig:
         value = getattr(flags, each.name)
         if each.name == "seed":
             parts["seed"] = value
-        elif each.name not in ("task", "generator", "discriminator"):
+        elif each.name not in ("task", "generator", "discriminator", "reward"):
             parts[each.name] = type(getattr(default, each.name))(**vars(value))
     return dataclasses.replace(
         default,
         task=dataclasses.replace(
-            default.task, **task, discriminator_kwargs=default.task.discriminator_kwargs if kwargs is None else kwargs
+            default.task,
+            **task,
+            discriminator_kwargs=_settings(flags, "discriminator", default.task.discriminator_kwargs),
+            reward_kwargs=_settings(flags, "reward", default.task.reward_kwargs),
         ),
         generator=GeneratorConfig(generator.pop("core"), generator),
         **parts,
     )
+
+
+def _settings(flags: Any, part: str, default: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a part that has flags, or those it had."""
+    return dataclasses.asdict(getattr(flags, part)) if hasattr(flags, part) else default
 
 
 def _help(name: str) -> str:

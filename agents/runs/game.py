@@ -15,7 +15,6 @@ from agents.runs.evaluation import Evaluator
 from agents.sb3.vec_env import SeqGANVecEnv
 from agents.seqgan import SeqGAN
 from seqgan_env.discriminators import DiscriminatorTrainer
-from seqgan_env.rewards import REWARDS
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 
@@ -64,8 +63,11 @@ class Game:
         self.callback = DiscriminatorCallback(
             config.adversary.every_n_episodes, trainer=trainer, seed=config.seed, config=config.adversary
         )
-        if REWARDS.lookup(config.task.reward).discriminator == "exact":
-            assert self.evaluator.optimal is not None  # the task refuses other sources
+        if config.is_exact:
+            if self.evaluator.optimal is None:
+                raise ValueError(
+                    f"an exact discriminator needs a source of known likelihood, got {config.task.source!r}"
+                )
             self.task.scoring.set_discriminator(self.evaluator.optimal)
 
     def set_version(self, version: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seqgan_env.checks import NoConfig
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import discriminator_loss
 from seqgan_env.parallel import parallel_map
@@ -19,11 +19,6 @@ from seqgan_env.tokens import SequenceSpec, Tokens
 
 _BATCH_TOKENS = {"cpu": 10 * 1024, "cuda": 160 * 1024}
 """About how many tokens are scored at once, by each thread: 512 sequences of the paper's length on a CPU."""
-
-
-@dataclass(frozen=True)
-class NoConfig:
-    """The configuration of a discriminator without settings."""
 
 
 class Discriminator(nn.Module):

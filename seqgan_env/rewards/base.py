@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from seqgan_env.checks import check_choice
+from seqgan_env.checks import NoConfig, check_choice
 from seqgan_env.registry import Registry
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.vocabulary import Vocabulary
@@ -44,6 +44,8 @@ class RewardContext:
     """The map between text and ids, or None where tokens have no text."""
     real_sequences: Callable[[], Tokens]
     """Gives the training set of real sequences, shape ``(n_real, T)``, which is drawn when it is first asked for."""
+    config: Any = None
+    """The settings, an instance of the entry's ``config``; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class RewardEntry:
     """The discriminator that it is a function of."""
     summary: str
     """A sentence on what it is."""
+    config: type[Any] = NoConfig
+    """The settings of the reward: a frozen dataclass, with defaults and checks."""
 
 
 REWARDS: Registry[RewardEntry] = Registry("reward")
@@ -83,6 +87,7 @@ def register_reward(
     high: float = math.inf,
     unit: str = "nats",
     discriminator: DiscriminatorNeed = "trained",
+    config: type[Any] = NoConfig,
 ) -> None:
     """Make a reward available by name: to ``gymnasium.make(..., reward=name)`` and to the command line.
 
@@ -96,6 +101,7 @@ def register_reward(
         high: see ``RewardEntry``.
         unit: see ``RewardEntry``.
         discriminator: see ``RewardEntry``.
+        config: see ``RewardEntry``.
 
     Raises:
         ValueError: the name is taken or no identifier, a text is empty, or ``low`` is above ``high``.
@@ -105,4 +111,4 @@ def register_reward(
         raise ValueError(f"reward {name!r} must declare label, summary, source and unit")
     if not low <= high:
         raise ValueError(f"low must be at most high, got {low} and {high}")
-    REWARDS.register(name, RewardEntry(build, label, low, high, unit, source, discriminator, summary))
+    REWARDS.register(name, RewardEntry(build, label, low, high, unit, source, discriminator, summary, config))

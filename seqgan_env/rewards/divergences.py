@@ -1,0 +1,67 @@
+"""Rewards whose expected gradient descends a divergence between the data and the generator.
+
+With the optimal discriminator the logit is ``x = log p(Y) - log G(Y)``. The reward ``x`` descends the reverse
+divergence KL(G || p), which leaves out sequences that are hard to write; ``exp(x) = p / G`` descends the forward one,
+KL(p || G), by importance weights on the generator's own sequences (MaliGAN, arXiv 1702.07983; f-DPG, arXiv 2302.08215).
+Subtracting a baseline changes neither.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from seqgan_env.checks import check_positive
+from seqgan_env.rewards.base import Reward, RewardContext, register_reward
+
+
+@dataclass(frozen=True)
+class BothDivergencesConfig:
+    """The settings of ``BothDivergences``.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    log_weight: float = 0.5
+    """Weight of the log-ratio beside the ratio; 0 is the forward divergence alone."""
+    log_clip: float = 10.0
+    """The log-ratio is cut off at plus and minus this, nats: one impossible sequence must not outweigh a batch."""
+    ratio_limit: float = 1000.0
+    """The ratio is cut off at this."""
+
+    def __post_init__(self) -> None:
+        check_positive("log_clip", self.log_clip)
+        check_positive("ratio_limit", self.ratio_limit)
+        if not 0 <= self.log_weight < math.inf:
+            raise ValueError(f"log_weight must be a finite number of at least 0, got {self.log_weight!r}")
+
+
+@dataclass(frozen=True)
+class BothDivergences:
+    """``min(exp(x), ratio_limit) + log_weight * clip(x, -log_clip, log_clip)`` of the logit x."""
+
+    config: BothDivergencesConfig
+
+    def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        """See ``Reward``."""
+        c = self.config
+        ratio_B = logit_real_B.clamp(max=math.log(c.ratio_limit)).exp()
+        return ratio_B + c.log_weight * logit_real_B.clamp(-c.log_clip, c.log_clip)
+
+
+def _build(context: RewardContext) -> Reward:
+    return BothDivergences(context.config)
+
+
+register_reward(
+    "both_divergences",
+    _build,
+    label="both KL",
+    summary="D/(1 − D) and a clipped multiple of its logarithm: the forward and the reverse divergence together.",
+    source="arXiv 1702.07983, arXiv 2302.08215",
+    unit="ratio and nats",
+    config=BothDivergencesConfig,
+)
