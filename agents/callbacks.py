@@ -15,7 +15,7 @@ from agents.sb3.features import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
 from agents.schedules import EveryEpisodes, GameStatus, Schedule
-from seqgan_env.checks import build_config
+from seqgan_env.checks import build_config, check_choice
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.tokens import Tokens
 
@@ -52,7 +52,9 @@ class DiscriminatorCallback(BaseCallback):
         **round_settings: Any,
     ) -> None:
         super().__init__(verbose)
-        self.schedule = EveryEpisodes(every_n_episodes) if isinstance(every_n_episodes, int) else every_n_episodes
+        self.schedule: Schedule = (
+            every_n_episodes if isinstance(every_n_episodes, Schedule) else EveryEpisodes(every_n_episodes)
+        )
         if config is not None and round_settings:
             raise ValueError(f"the settings must be in config or by name, got both: {', '.join(round_settings)}")
         self.config = config or build_config(RoundConfig, round_settings, "DiscriminatorCallback")
@@ -111,6 +113,7 @@ class DiscriminatorCallback(BaseCallback):
         """Train if the schedule says so."""
         game = GameStatus(self._n_episodes, self.num_timesteps, self._n_rounds, self.last_scores)
         decision = self.schedule.decide(game)
+        check_choice("a schedule's decision", decision, ("wait", "train", "stop"))
         if decision == "train":
             self.retrain()
             self._n_episodes = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from seqgan_env.checks import check_whole_number
 
@@ -26,6 +26,7 @@ class GameStatus:
     """The measurement after the last round; empty before the first."""
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """A rule for when the discriminator is trained."""
 

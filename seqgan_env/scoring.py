@@ -199,8 +199,9 @@ class Scoring:
         if self._reward is None:
             self._reward = self.entry.build(self._context)
         reward_B = self._reward(logit_real_B, tokens_BT)
-        if reward_B.shape != logit_real_B.shape:
-            expected, got = tuple(logit_real_B.shape), tuple(reward_B.shape)
+        if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape:
+            got = tuple(reward_B.shape) if isinstance(reward_B, Tensor) else type(reward_B).__name__
+            expected = tuple(logit_real_B.shape)
             raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
         return reward_B if self._clip is None else reward_B.clamp(*self._clip)
 

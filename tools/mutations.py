@@ -372,7 +372,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "last token: its reward is divided by N too",
         _MONTE_CARLO,
         "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])",
-        "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None] / n)",
+        "return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None] / n_completions)",
         ("agents/monte_carlo",),
     ),
     Mutation(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.adversary import RoundConfig
+from agents.checkpoint import atomic_write
 from agents.gradient import EstimatorConfig
 from agents.pretraining import LikelihoodConfig
 from seqgan_env.autoregressive import CORES
@@ -263,7 +264,8 @@ class RunConfig:
 
     def save(self, path: Path) -> None:
         """Write ``config.json``."""
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        with atomic_write(path) as file:
+            file.write((json.dumps(self.to_dict(), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> RunConfig:

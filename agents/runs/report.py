@@ -161,7 +161,7 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
             points = [(r["step"], r[field]) for r in own if r["phase"] == phase and field in r]
             if points:
                 label = column.label + (f", {name}" if len(records) > 1 else "")
-                style = ("-", "--", ":", "-.")[index % 4]
+                style = ("-", "--", ":", "-.")[index % 4] if len(points) > 1 else "o"
                 axes.plot(
                     *zip(*points, strict=True), style, color=f"C{run if len(records) > 1 else index}", label=label
                 )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from seqgan_env.checks import check_choice
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.registry import Registry
 from seqgan_env.sources import Source
@@ -69,6 +72,8 @@ class Metric(Protocol):
         """Measure; a field that does not apply to the batch is left out."""
 
 
+RESERVED = ("phase", "step", "temperature", "loss", "nll_validation", "reward_mean", "policy_entropy", "wall_time_s")
+"""Fields of an evaluation that are no metric's."""
 METRICS: Registry[Metric] = Registry("metric")
 """The metrics by name, in the order of their columns in a table."""
 
@@ -81,13 +86,23 @@ def register_metric(name: str, metric: Metric) -> None:
         metric: the metric.
 
     Raises:
-        ValueError: the name is taken or no identifier, a column is another metric's, or a column lacks label, unit or
-            help.
+        ValueError: the name is taken or no identifier, a column is another metric's or reserved, it lacks label, unit
+            or help, or it has a role that another one has.
     """
+    if isinstance(metric, type) or not callable(metric) or not isinstance(getattr(metric, "columns", None), Mapping):
+        raise ValueError(f"a metric must be an object with columns that can be called, got {metric!r}")
     taken = columns()
+    roles = {(column.role, column.subject) for column in taken.values() if column.role}
     for field_name, column in metric.columns.items():
         if field_name in taken:
             raise ValueError(f"metric {name!r} has the column {field_name!r} of another metric")
+        if field_name in RESERVED:
+            raise ValueError(f"metric {name!r} has the column {field_name!r}, which is reserved")
+        check_choice("better", column.better, ("lower", "higher", "neither"))
+        check_choice("subject", column.subject, ("generator", "discriminator"))
+        check_choice("role", column.role, ("", "quality", "diversity", "overall"))
+        if (column.role, column.subject) in roles:
+            raise ValueError(f"column {field_name!r} has the role {column.role!r}, which is taken")
         if not (column.label.strip() and column.unit.strip() and column.help.strip()):
             raise ValueError(f"column {field_name!r} of metric {name!r} must declare label, unit and help")
     METRICS.register(name, metric)
@@ -112,7 +127,11 @@ def measure(batch: EvaluationBatch) -> dict[str, float]:
     measured: dict[str, float] = {}
     for name, metric in METRICS.items():
         values = metric(batch)
+        if not isinstance(values, Mapping):
+            raise ValueError(f"metric {name!r} must give its fields by name, got {values!r}")
         if unknown := sorted(set(values) - set(metric.columns)):
             raise ValueError(f"metric {name!r} must declare its columns, got {', '.join(unknown)}")
-        measured |= values
+        if not all(isinstance(value, (Real, np.generic, Tensor)) for value in values.values()):
+            raise ValueError(f"metric {name!r} must give numbers, got {values!r}")
+        measured |= {field_name: float(value) for field_name, value in values.items()}
     return measured

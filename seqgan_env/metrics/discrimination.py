@@ -37,7 +37,7 @@ class Discrimination:
                 f"of {help} on held-out sequences",
                 subject="discriminator",
                 panel="log-loss on held-out sequences",
-                role="overall",
+                role="overall" if name == "trained" else "",
                 narrow=f"{label}\nloss",
             ),
         }

@@ -107,6 +107,8 @@ def register_reward(
         ValueError: the name is taken or no identifier, a text is empty, or ``low`` is above ``high``.
     """
     check_choice("discriminator", discriminator, NEEDS)
+    if not callable(build):
+        raise ValueError(f"build must make the reward of a task, got {build!r}")
     if not all((label.strip(), summary.strip(), source.strip(), unit.strip())):
         raise ValueError(f"reward {name!r} must declare label, summary, source and unit")
     if not low <= high:

@@ -100,6 +100,10 @@ def register_shaping(
     Raises:
         ValueError: the name is taken or no identifier, or a text is empty.
     """
+    if name == "none":
+        raise ValueError("a shaping can't be called 'none', which stands for no shaping")
+    if not callable(build):
+        raise ValueError(f"build must make the shaping of a task, got {build!r}")
     if not summary.strip() or not source.strip():
         raise ValueError(f"shaping {name!r} must declare summary and source")
     SHAPINGS.register(name, ShapingEntry(build, summary, source, keeps_optimal_policy))

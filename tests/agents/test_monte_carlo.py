@@ -369,10 +369,18 @@ def test_the_discriminator_scores_completions_without_dropout() -> None:
     assert (dropped_M - quiet(scored[0])).abs().max() > 1e-2  # dropout would have been seen
 
 
-@pytest.mark.parametrize("n_completions", [0, -1])
-def test_refuses_fewer_than_one_completion(n_completions: int) -> None:
-    spec = SequenceSpec(3, 3)
-    with pytest.raises(ValueError, match=f"n_completions must be at least 1, got {n_completions}"):
+def test_without_completions_every_token_has_the_reward_of_its_sequence() -> None:
+    spec = SequenceSpec(3, 3, 0)
+    tokens_BT = torch.tensor([[1, 2, 1], [2, 0, 3], [0, 3, 3]])
+    reward_B = torch.tensor([0.5, -2.0, 3.0])
+    q_BT = action_values(lstm(spec), tokens_BT, reward_B, torch.ones_like, n_completions=0)
+    assert q_BT.dtype == torch.float64
+    assert q_BT.tolist() == [[0.5, 0.5, 0.5], [-2.0, -2.0, 0.0], [3.0, 0.0, 0.0]]
+
+
+def test_refuses_fewer_than_no_completions() -> None:
+    spec, n_completions = SequenceSpec(3, 3), -1
+    with pytest.raises(ValueError, match=f"n_completions must be at least 0, got {n_completions}"):
         action_values(
             lstm(spec),
             torch.zeros(1, 3, dtype=torch.int64),

@@ -50,7 +50,7 @@ class TestConstructor:
             ({"env": "CartPole-v1"}, "env_id must be the id of a task of seqgan_env, got 'CartPole-v1'"),
             ({"baseline": "mean"}, "baseline must be one of none, batch, step, prefix, learned; got 'mean'"),
             ({"n_episodes": 0}, "n_episodes must be a whole number of at least 1, not 0"),
-            ({"n_completions": 0}, "n_completions must be a whole number of at least 1, not 0"),
+            ({"n_completions": -1}, "n_completions must be a whole number of at least 0, not -1"),
             ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
             ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0, got nan"),
             ({"max_grad_norm": -1.0}, "max_grad_norm must be a finite number above 0, got -1.0"),

@@ -62,9 +62,14 @@ def flags_of(config: RunConfig) -> list[str]:
     plain = config.to_dict()
     task, runtime, generator = (plain.pop(name) for name in ("task", "runtime", "generator"))
     flat = {"seed": plain.pop("seed"), **task, **runtime}
-    discriminator = flat.pop("discriminator_kwargs")
+    discriminator, reward = flat.pop("discriminator_kwargs"), flat.pop("reward_kwargs")
     del flat["discriminator_seed"]
-    parts = {"generator": {"core": generator["core"], **generator["kwargs"]}, "discriminator": discriminator, **plain}
+    parts = {
+        "generator": {"core": generator["core"], **generator["kwargs"]},
+        "discriminator": discriminator,
+        "reward": reward,
+        **plain,
+    }
     flat |= {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
     return [text for name, value in flat.items() for text in _flag(name, value)]
 

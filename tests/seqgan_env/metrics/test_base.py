@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from seqgan_env.metrics import (
     METRICS,
@@ -80,7 +81,7 @@ def test_columns_are_found_by_their_role() -> None:
     assert columns_of_role("quality") == ["nll_oracle"]
     assert columns_of_role("diversity") == ["nll_test"]
     assert columns_of_role("overall") == ["kl_reverse"]
-    assert columns_of_role("overall", "discriminator") == ["discriminator_log_loss", "optimal_log_loss"]
+    assert columns_of_role("overall", "discriminator") == ["discriminator_log_loss"]
 
 
 class TestMeasure:
@@ -131,3 +132,57 @@ class TestRegister:
         with pytest.raises(ValueError, match="column 'length' of metric 'length' must declare label, unit and help"):
             register_metric("length", Length(length=replace(LENGTH, **missing)))
         assert "length" not in METRICS
+
+
+class Giving:
+    """A metric with one column that gives what it is told to."""
+
+    def __init__(self, values: Any, field: str = "own", **column: Any) -> None:
+        self.values = values
+        settings: dict[str, Any] = {"label": "own", "unit": "tokens", "better": "neither", "help": "a number", **column}
+        self.columns = {field: Column(**settings)}
+
+    def __call__(self, batch: EvaluationBatch) -> Any:
+        return self.values
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (Giving({}, "phase"), "column 'phase', which is reserved"),
+        (Giving({}, "loss"), "column 'loss', which is reserved"),
+        (Giving({}, better="up"), "better must be one of lower, higher, neither; got 'up'"),
+        (Giving({}, subject="nobody"), "subject must be one of generator, discriminator; got 'nobody'"),
+        (Giving({}, role="best"), "role must be one of"),
+        (Giving({}, role="overall"), "has the role 'overall', which is taken"),
+        (Giving, "must be an object with columns"),
+        (lambda batch: {}, "must be an object with columns"),
+    ],
+)
+def test_a_metric_that_would_spoil_an_evaluation_is_refused(metric: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        register_metric("own", metric)
+    assert "own" not in METRICS
+
+
+@pytest.mark.parametrize("value", [3, np.float32(3), np.float64(3), torch.tensor(3.0)])
+def test_numbers_of_every_library_become_floats(batch: EvaluationBatch, value: Any) -> None:
+    register_metric("own", Giving({"own": value}))
+    try:
+        assert measure(batch)["own"] == 3.0
+        assert type(measure(batch)["own"]) is float
+    finally:
+        METRICS.unregister("own")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [(3.0, "must give its fields by name"), ({"own": "3"}, "must give numbers"), ({"own": None}, "must give numbers")],
+)
+def test_what_is_no_number_is_refused_by_the_metrics_name(batch: EvaluationBatch, values: Any, message: str) -> None:
+    register_metric("own", Giving(values))
+    try:
+        with pytest.raises(ValueError, match=f"metric 'own' {message}"):
+            measure(batch)
+    finally:
+        METRICS.unregister("own")
