@@ -7,6 +7,7 @@ from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNConfig, CNNDiscrimin
 from seqgan_env.discriminators.log_ratio import LogRatioConfig, LogRatioDiscriminator
 from seqgan_env.discriminators.losses import discriminator_loss, discriminator_scores
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
+from seqgan_env.discriminators.recurrent import RecurrentConfig, RecurrentDiscriminator
 from seqgan_env.discriminators.registry import (
     DISCRIMINATORS,
     build_discriminator,
@@ -28,6 +29,8 @@ __all__ = [
     "LogRatioConfig",
     "LogRatioDiscriminator",
     "OptimalDiscriminator",
+    "RecurrentConfig",
+    "RecurrentDiscriminator",
     "TabularConfig",
     "TabularDiscriminator",
     "build_discriminator",

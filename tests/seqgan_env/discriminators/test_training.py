@@ -19,8 +19,7 @@ from seqgan_env.discriminators import (
     discriminator_loss,
     discriminator_scores,
 )
-from seqgan_env.tokens import SequenceSpec
-from tests.support.discriminators import sequences, small
+from tests.support.discriminators import counting, sequences, small
 from tests.support.reference_env import log_loss
 
 
@@ -156,12 +155,7 @@ class TestTraining:
         On 2,000 held-out sequences a discriminator that knows nothing has an accuracy of 0.5 with a standard deviation
         of 0.011: one of the three seeds passes 0.9 with a probability below 1e-200.
         """
-        spec, rng = SequenceSpec(6, 5), np.random.default_rng(0)
-        start_B1, steps_T = rng.integers(0, 6, (2400, 1)), np.arange(5)
-        real_BT, generated_BT = (start_B1 + steps_T) % 6, (start_B1 - steps_T) % 6
-        noise_BT = rng.random(real_BT.shape) < 0.05
-        real_BT = np.where(noise_BT, rng.integers(0, 6, real_BT.shape), real_BT)
-        generated_BT = np.where(noise_BT, rng.integers(0, 6, real_BT.shape), generated_BT)
+        spec, real_BT, generated_BT = counting(2400)
         for seed in range(3):
             kwargs = {"embedding_dim": 8, "filters": [[1, 8], [2, 16]]}
             trainer = DiscriminatorTrainer(build_discriminator("cnn", spec, seed=seed, kwargs=kwargs), 1e-2, seed=seed)
