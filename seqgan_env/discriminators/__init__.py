@@ -18,6 +18,7 @@ from seqgan_env.discriminators.registry import (
 )
 from seqgan_env.discriminators.tabular import TabularConfig, TabularDiscriminator
 from seqgan_env.discriminators.training import DiscriminatorTrainer
+from seqgan_env.discriminators.transformer import TransformerConfig, TransformerDiscriminator
 
 __all__ = [
     "DISCRIMINATORS",
@@ -33,6 +34,8 @@ __all__ = [
     "RecurrentDiscriminator",
     "TabularConfig",
     "TabularDiscriminator",
+    "TransformerConfig",
+    "TransformerDiscriminator",
     "build_discriminator",
     "check_discriminator",
     "discriminator_loss",
