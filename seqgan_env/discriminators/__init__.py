@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNConfig, CNNDiscriminator
+from seqgan_env.discriminators.ensemble import EnsembleConfig, EnsembleDiscriminator
 from seqgan_env.discriminators.log_ratio import LogRatioConfig, LogRatioDiscriminator
 from seqgan_env.discriminators.losses import discriminator_loss, discriminator_scores
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
@@ -27,6 +28,8 @@ __all__ = [
     "CNNDiscriminator",
     "Discriminator",
     "DiscriminatorTrainer",
+    "EnsembleConfig",
+    "EnsembleDiscriminator",
     "LogRatioConfig",
     "LogRatioDiscriminator",
     "OptimalDiscriminator",
