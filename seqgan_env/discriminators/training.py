@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqgan_env.checks import check_whole_number
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import discriminator_scores
@@ -24,16 +26,36 @@ class DiscriminatorTrainer:
         learning_rate: step size of Adam.
         max_grad_norm: the gradient is scaled down to this norm.
         seed: shuffling and dropout follow it and the number of updates made, and nothing else.
+        weight_decay: each update also shrinks every weight by ``learning_rate * weight_decay`` of it, apart from the
+            gradient (AdamW, arXiv 1711.05101).
+
+    Raises:
+        ValueError: ``weight_decay`` is out of range.
     """
 
     def __init__(
-        self, discriminator: Discriminator, learning_rate: float = 1e-4, max_grad_norm: float = 5.0, seed: int = 0
+        self,
+        discriminator: Discriminator,
+        learning_rate: float = 1e-4,
+        max_grad_norm: float = 5.0,
+        seed: int = 0,
+        *,
+        weight_decay: float = 0.0,
     ) -> None:
+        if not 0 <= weight_decay < float("inf"):
+            raise ValueError(f"weight_decay must be a finite number of at least 0, got {weight_decay}")
         self.discriminator = discriminator
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, fused=True)
+        self.optimizer: torch.optim.Optimizer
+        if weight_decay:
+            self.optimizer = torch.optim.AdamW(
+                discriminator.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+            )
+        else:
+            self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, fused=True)
         self.max_grad_norm = max_grad_norm
         self.seed = seed
         self.n_updates = 0
+        self._unfinished: dict[str, Any] | None = None  # of fit_until_stale: the history, and the best state so far
 
     def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
         """One gradient step on eq. 13.32 plus the network's own penalty.
@@ -107,20 +129,92 @@ class DiscriminatorTrainer:
                     on_update()
         return float(torch.stack(losses).double().mean())
 
+    def fit_until_stale(
+        self,
+        real: Tokens,
+        generated: Tokens,
+        held_out_real: Tokens,
+        held_out_generated: Tokens,
+        *,
+        max_epochs: int = 100,
+        patience: int = 3,
+        batch_size: int = 64,
+        on_epoch: Callable[[], None] | None = None,
+    ) -> list[dict[str, float]]:
+        """``fit`` for as long as the held-out log-loss falls, then go back to the best epoch.
+
+        Weights and optimiser are afterwards as they were after the best epoch, which may be none at all. ``n_updates``
+        counts what was undone too, so that a later training draws other numbers.
+
+        A call that is interrupted, by an error or between two processes by way of ``state_dict``, is taken up by the
+        next call, which must be given the same sequences.
+
+        Args:
+            real: real sequences, shape ``(n_real, T)``.
+            generated: generated ones, shape ``(n_generated, T)``.
+            held_out_real: real sequences to measure on.
+            held_out_generated: generated ones to measure on.
+            max_epochs: the most passes over ``generated``.
+            patience: epochs without a lower log-loss than the lowest before it stops.
+            batch_size: sequences of each kind in an update.
+            on_epoch: called after each epoch.
+
+        Returns:
+            The history: ``evaluate`` on the held-out sequences before the first epoch, and after each.
+
+        Raises:
+            ValueError: there is nothing to learn from or to measure on, or a size is below 1.
+        """
+        held_out = held_out_real, held_out_generated
+        if not all(map(len, held_out)):
+            raise ValueError(
+                f"the held-out sequences must be some of each kind, got {len(held_out[0])} and {len(held_out[1])}"
+            )
+        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
+            check_whole_number(name, value, 1)
+        if self._unfinished is None:
+            self._unfinished = {"history": [self.evaluate(*held_out)], "best": self._snapshot()}
+        history = self._unfinished["history"]
+        best_epoch = int(np.argmin([scores["log_loss"] for scores in history]))
+        while len(history) <= max_epochs and len(history) - 1 - best_epoch < patience:
+            self.fit(real, generated, batch_size=batch_size)
+            history.append(self.evaluate(*held_out))
+            if history[-1]["log_loss"] < history[best_epoch]["log_loss"]:
+                best_epoch, self._unfinished["best"] = len(history) - 1, self._snapshot()
+            if on_epoch is not None:
+                on_epoch()
+        self._restore(self._unfinished["best"])
+        self._unfinished = None
+        return list(history)
+
     def evaluate(self, real: Tokens, generated: Tokens) -> dict[str, float]:
         """``discriminator_scores`` of the current network on held-out sequences."""
         return discriminator_scores(self.discriminator.logits(real), self.discriminator.logits(generated))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``load_state_dict`` needs to go on as if nothing had happened."""
-        return {
+        state: dict[str, Any] = {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "n_updates": self.n_updates,
         }
+        if self._unfinished is not None:
+            state["unfinished"] = {**self._unfinished, "history": list(self._unfinished["history"])}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
+        self._restore(state)
+        self.n_updates = int(state["n_updates"])
+        unfinished = state.get("unfinished")
+        self._unfinished = None if unfinished is None else {**unfinished, "history": list(unfinished["history"])}
+
+    def _snapshot(self) -> dict[str, Any]:
+        """A copy of the weights and of the optimiser's state."""
+        return copy.deepcopy(
+            {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.n_updates = int(state["n_updates"])

@@ -19,7 +19,8 @@ from seqgan_env.discriminators import (
     discriminator_loss,
     discriminator_scores,
 )
-from tests.support.discriminators import counting, sequences, small
+from seqgan_env.tokens import Tokens
+from tests.support.discriminators import SPEC, counting, sequences, small
 from tests.support.reference_env import log_loss
 
 
@@ -161,3 +162,133 @@ class TestTraining:
             trainer = DiscriminatorTrainer(build_discriminator("cnn", spec, seed=seed, kwargs=kwargs), 1e-2, seed=seed)
             trainer.fit(real_BT[:1400], generated_BT[:1400], n_epochs=4, batch_size=64)
             assert trainer.evaluate(real_BT[1400:], generated_BT[1400:])["accuracy"] > 0.9
+
+
+class TestWeightDecay:
+    def test_each_weight_shrinks_by_its_share_apart_from_the_gradient(self) -> None:
+        """arXiv 1711.05101, algorithm 2: one update differs by ``learning_rate * weight_decay * w``, no more."""
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        before = dict(small().named_parameters())
+        with_decay, without = small(), small()
+        DiscriminatorTrainer(with_decay, 1e-2, weight_decay=0.5).update(real_BT, generated_BT)
+        DiscriminatorTrainer(without, 1e-2).update(real_BT, generated_BT)
+        for name, weight in with_decay.named_parameters():
+            difference = weight - without.get_parameter(name)
+            torch.testing.assert_close(difference, -1e-2 * 0.5 * before[name], rtol=1e-3, atol=1e-7)
+
+    def test_none_is_adam_bit_for_bit(self) -> None:
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        ours, plain = small(dropout=0.0), small(dropout=0.0).train()
+        trainer = DiscriminatorTrainer(ours, 1e-2, max_grad_norm=1e9, weight_decay=0.0)
+        optimizer = torch.optim.Adam(plain.parameters(), lr=1e-2, fused=True)
+        for _ in range(3):
+            trainer.update(real_BT, generated_BT)
+            optimizer.zero_grad()
+            (plain.loss(real_BT, generated_BT) + plain.penalty()).backward()
+            optimizer.step()
+        assert all(map(torch.equal, ours.parameters(), plain.parameters()))
+
+    @pytest.mark.parametrize("weight_decay", [-0.1, float("nan"), float("inf")])
+    def test_it_refuses(self, weight_decay: float) -> None:
+        with pytest.raises(ValueError, match="weight_decay must be a finite number of at least 0"):
+            DiscriminatorTrainer(small(), weight_decay=weight_decay)
+
+
+def often_a_one(n: int, seed: int) -> Tokens:
+    """Sequences that begin with 1 more often than ``sequences`` do."""
+    tokens_BT = sequences(n, seed)
+    tokens_BT[: 2 * n // 5, 0] = np.where(tokens_BT[: 2 * n // 5, 0] == 0, 0, 1)
+    return tokens_BT
+
+
+class TestFitUntilStale:
+    """On few sequences with little truth in them, so that what is learned is soon noise."""
+
+    TRAIN = often_a_one(60, seed=0), sequences(60, seed=1)
+    HELD_OUT = often_a_one(400, seed=2), sequences(400, seed=3)
+
+    def trainer(self, seed: int = 0, learning_rate: float = 1e-2) -> DiscriminatorTrainer:
+        kwargs = {"embedding_dim": 8, "filters": [[1, 16], [2, 32]], "l2": 0.0, "dropout": 0.5}
+        network = build_discriminator("cnn", SPEC, seed=seed, kwargs=kwargs)
+        return DiscriminatorTrainer(network, learning_rate, seed=3, weight_decay=0.1)
+
+    def fit(self, trainer: DiscriminatorTrainer, **kwargs: Any) -> list[dict[str, float]]:
+        arguments: dict[str, Any] = {"max_epochs": 12, "patience": 3, "batch_size": 16, **kwargs}
+        return trainer.fit_until_stale(*self.TRAIN, *self.HELD_OUT, **arguments)
+
+    def test_the_history_is_that_of_fit_and_the_best_epoch_is_restored(self) -> None:
+        trainer, plain = self.trainer(), self.trainer()
+        history = self.fit(trainer)
+        log_losses, states = [plain.evaluate(*self.HELD_OUT)["log_loss"]], [copy.deepcopy(plain.state_dict())]
+        for _ in history[1:]:
+            plain.fit(*self.TRAIN, batch_size=16)
+            log_losses.append(plain.evaluate(*self.HELD_OUT)["log_loss"])
+            states.append(copy.deepcopy(plain.state_dict()))
+        assert [scores["log_loss"] for scores in history] == log_losses
+        best = int(np.argmin(log_losses))
+        assert 0 < best == len(history) - 1 - 3  # it learned something, and then nothing for three epochs
+        assert trainer.evaluate(*self.HELD_OUT) == history[best]
+        found, expected = trainer.state_dict(), states[best]
+        assert all(torch.equal(found["discriminator"][name], w) for name, w in expected["discriminator"].items())
+        for i, moments in expected["optimizer"]["state"].items():
+            assert all(torch.equal(found["optimizer"]["state"][i][name], value) for name, value in moments.items())
+        assert found["n_updates"] == plain.n_updates
+        assert "unfinished" not in found
+
+    def test_what_only_does_harm_is_undone(self) -> None:
+        trainer = self.trainer(learning_rate=1.0)
+        before = copy.deepcopy(trainer.state_dict())
+        history = self.fit(trainer, patience=2)
+        assert len(history) == 3
+        assert min(scores["log_loss"] for scores in history[1:]) > history[0]["log_loss"]
+        assert all(torch.equal(before["discriminator"][k], v) for k, v in trainer.discriminator.state_dict().items())
+        assert not trainer.optimizer.state_dict()["state"]
+        assert trainer.n_updates == 8  # two epochs of four
+
+    def test_there_is_a_last_epoch(self) -> None:
+        n_calls: list[None] = []
+        assert len(self.fit(self.trainer(), max_epochs=2, on_epoch=lambda: n_calls.append(None))) == 3
+        assert len(n_calls) == 2
+
+    @pytest.mark.parametrize("n_epochs", [1, 5, 7])
+    def test_resuming_equals_going_on(self, n_epochs: int) -> None:
+        """Interrupted after some epochs, before or after the best one, and taken up by another trainer."""
+        whole, part = self.trainer(), self.trainer()
+        expected = self.fit(whole)
+        states: list[Any] = []
+
+        class KilledError(Exception):
+            pass
+
+        def interrupt() -> None:
+            states.append(copy.deepcopy(part.state_dict()))
+            if len(states) == n_epochs:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            self.fit(part, on_epoch=interrupt)
+        resumed = self.trainer(seed=9)
+        resumed.load_state_dict(states[-1])
+        assert self.fit(resumed) == expected
+        assert self.fit(part) == expected  # the interrupted one itself goes on too
+        for other in (resumed, part):
+            weights = other.discriminator.state_dict()
+            assert all(torch.equal(weights[k], v) for k, v in whole.discriminator.state_dict().items())
+            assert other.n_updates == whole.n_updates
+            assert other.fit(*self.TRAIN) == copy.deepcopy(whole).fit(*self.TRAIN)
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1, not 0"),
+            ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
+            ({"batch_size": 0}, "n_epochs and batch_size must be at least 1, got 1 and 0"),
+        ],
+    )
+    def test_it_refuses(self, kwargs: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            self.fit(self.trainer(), **kwargs)
+
+    def test_there_must_be_something_to_measure_on(self) -> None:
+        with pytest.raises(ValueError, match="the held-out sequences must be some of each kind, got 2 and 0"):
+            self.trainer().fit_until_stale(*self.TRAIN, sequences(2), sequences(0))
