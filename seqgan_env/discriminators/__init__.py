@@ -6,7 +6,7 @@ from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNConfig, CNNDiscriminator
 from seqgan_env.discriminators.ensemble import EnsembleConfig, EnsembleDiscriminator
 from seqgan_env.discriminators.log_ratio import LogRatioConfig, LogRatioDiscriminator
-from seqgan_env.discriminators.losses import discriminator_loss, discriminator_scores
+from seqgan_env.discriminators.losses import LOSSES, Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
 from seqgan_env.discriminators.recurrent import RecurrentConfig, RecurrentDiscriminator
 from seqgan_env.discriminators.registry import (
@@ -23,6 +23,7 @@ from seqgan_env.discriminators.transformer import TransformerConfig, Transformer
 
 __all__ = [
     "DISCRIMINATORS",
+    "LOSSES",
     "PAPER_FILTERS",
     "CNNConfig",
     "CNNDiscriminator",
@@ -32,6 +33,7 @@ __all__ = [
     "EnsembleDiscriminator",
     "LogRatioConfig",
     "LogRatioDiscriminator",
+    "Objective",
     "OptimalDiscriminator",
     "RecurrentConfig",
     "RecurrentDiscriminator",
@@ -43,6 +45,7 @@ __all__ = [
     "check_discriminator",
     "discriminator_loss",
     "discriminator_scores",
+    "get_objective",
     "load_discriminator",
     "register_discriminator",
     "save_discriminator",

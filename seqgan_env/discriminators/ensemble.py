@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seqgan_env.checks import build_config, check_choice, check_whole_number
 from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.registry import DISCRIMINATORS, register_discriminator
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -89,13 +90,20 @@ class EnsembleDiscriminator(Discriminator):
         """The members' logits, combined; see ``Discriminator.forward``."""
         return self._combined([member(tokens_BT, rng) for member in self._members])
 
-    def loss(self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+    def loss(
+        self,
+        real_BT: Tensor,
+        generated_BT: Tensor,
+        rng: torch.Generator | None = None,
+        objective: Objective = discriminator_loss,
+    ) -> Tensor:
         """The mean of the members' losses, each on rows of its own, drawn with replacement; see ``Discriminator.loss``.
 
         The combination plays no part in it: no member learns to make up for another one.
         """
+        more = () if objective is discriminator_loss else (objective,)  # which a member need not take
         losses = [
-            member.loss(self._bootstrap(real_BT, rng), self._bootstrap(generated_BT, rng), rng)
+            member.loss(self._bootstrap(real_BT, rng), self._bootstrap(generated_BT, rng), rng, *more)
             for member in self._members
         ]
         return torch.stack(losses).mean()

@@ -1,9 +1,10 @@
-"""Training a discriminator on eq. 13.32, and measuring it on sequences it has not seen."""
+"""Training a discriminator on eq. 13.32 or another loss, and measuring it on sequences it has not seen."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from seqgan_env.checks import check_whole_number
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.losses import discriminator_scores
+from seqgan_env.discriminators.losses import Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 
@@ -28,9 +29,11 @@ class DiscriminatorTrainer:
         seed: shuffling and dropout follow it and the number of updates made, and nothing else.
         weight_decay: each update also shrinks every weight by ``learning_rate * weight_decay`` of it, apart from the
             gradient (AdamW, arXiv 1711.05101).
+        loss: a key of ``LOSSES``; ``"logistic"`` is eq. 13.32.
+        label_smoothing: the label of real sequences is 1 less this, at least 0 and below 1/2.
 
     Raises:
-        ValueError: ``weight_decay`` is out of range.
+        ValueError: an unknown loss, a value out of range, or a network whose own loss takes no other.
     """
 
     def __init__(
@@ -41,9 +44,18 @@ class DiscriminatorTrainer:
         seed: int = 0,
         *,
         weight_decay: float = 0.0,
+        loss: str = "logistic",
+        label_smoothing: float = 0.0,
     ) -> None:
         if not 0 <= weight_decay < float("inf"):
             raise ValueError(f"weight_decay must be a finite number of at least 0, got {weight_decay}")
+        self.loss, self.label_smoothing = loss, label_smoothing
+        self._objective: Objective = get_objective(loss, label_smoothing)
+        if self._objective is not discriminator_loss and "objective" not in signature(discriminator.loss).parameters:
+            raise ValueError(
+                f"the loss of a {type(discriminator).__name__} is its own, got loss {loss!r} and label_smoothing "
+                f"{label_smoothing}"
+            )
         self.discriminator = discriminator
         self.optimizer: torch.optim.Optimizer
         if weight_decay:
@@ -58,7 +70,7 @@ class DiscriminatorTrainer:
         self._unfinished: dict[str, Any] | None = None  # of fit_until_stale: the history, and the best state so far
 
     def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
-        """One gradient step on eq. 13.32 plus the network's own penalty.
+        """One gradient step on the loss plus the network's own penalty.
 
         Args:
             real_BT: real sequences.
@@ -71,7 +83,8 @@ class DiscriminatorTrainer:
         d = self.discriminator
         d.train()
         rng = torch_rng(self.seed, "dropout", self.n_updates, device=d.device)
-        loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng)
+        more = () if self._objective is discriminator_loss else (self._objective,)  # which a network need not take
+        loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng, *more)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + d.penalty()).backward()
         norm = torch.nn.utils.get_total_norm([p.grad for p in d.parameters() if p.grad is not None])
@@ -101,7 +114,7 @@ class DiscriminatorTrainer:
             on_update: called after each update.
 
         Returns:
-            The mean log-loss over the updates, nats per sequence.
+            The mean loss over the updates; with eq. 13.32 the log-loss, nats per sequence.
 
         Raises:
             ValueError: there is nothing to learn from, or a size is below 1.

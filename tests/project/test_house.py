@@ -57,7 +57,6 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "seqgan_env/autoregressive/recurrent.py": "tests/seqgan_env/autoregressive/test_cores.py",
     "seqgan_env/autoregressive/softmax.py": "tests/seqgan_env/autoregressive/test_likelihood.py",
     "seqgan_env/autoregressive/transformer.py": "tests/seqgan_env/autoregressive/test_cores.py",
-    "seqgan_env/discriminators/losses.py": "tests/seqgan_env/discriminators/test_training.py",
     "seqgan_env/functions.py": "tests/seqgan_env/test_constraints.py",
     "seqgan_env/sources/automaton.py": "tests/seqgan_env/sources/test_grammar.py",
     "seqgan_env/sources/base.py": "tests/seqgan_env/sources/test_oracle.py",

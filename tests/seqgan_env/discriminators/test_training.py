@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from seqgan_env.discriminators import (
+    LOSSES,
+    CNNDiscriminator,
+    Discriminator,
     DiscriminatorTrainer,
+    EnsembleDiscriminator,
     build_discriminator,
-    discriminator_loss,
     discriminator_scores,
 )
 from seqgan_env.tokens import Tokens
 from tests.support.discriminators import SPEC, counting, sequences, small
-from tests.support.reference_env import log_loss
-
-
-class TestLoss:
-    @pytest.mark.theory
-    @given(
-        real=st.lists(st.floats(-15, 15), min_size=1, max_size=6),
-        generated=st.lists(st.floats(-15, 15), min_size=1, max_size=6),
-    )
-    def test_it_is_half_of_minus_eq_13_32_and_so_is_its_gradient(
-        self, real: list[float], generated: list[float]
-    ) -> None:
-        logit_real_B = torch.tensor(real, dtype=torch.float64, requires_grad=True)
-        logit_generated_B = torch.tensor(generated, dtype=torch.float64, requires_grad=True)
-        loss = discriminator_loss(logit_real_B, logit_generated_B)
-        assert loss.item() == pytest.approx(log_loss(real, generated), rel=1e-6)
-        loss.backward()
-        # d/dx of -log D is D - 1, of -log(1 - D) it is D
-        d_real, d_generated = torch.sigmoid(logit_real_B.detach()), torch.sigmoid(logit_generated_B.detach())
-        torch.testing.assert_close(logit_real_B.grad, 0.5 * (d_real - 1) / len(real))
-        torch.testing.assert_close(logit_generated_B.grad, 0.5 * d_generated / len(generated))
-
-    def test_knowing_nothing_costs_log_2(self) -> None:
-        assert float(discriminator_loss(torch.zeros(3), torch.zeros(5))) == pytest.approx(math.log(2))
-
-    def test_it_stays_finite(self) -> None:
-        far = torch.tensor([1e4, -1e4])
-        assert float(discriminator_loss(far, far)) == pytest.approx(5e3)
-
-    @given(
-        real=st.lists(st.integers(-3, 3), min_size=1, max_size=6),
-        generated=st.lists(st.integers(-3, 3), min_size=1, max_size=6),
-    )
-    def test_scores_are_counted_one_by_one(self, real: list[int], generated: list[int]) -> None:
-        def right(logit_for: int) -> float:
-            return 0.5 if logit_for == 0 else float(logit_for > 0)
-
-        accuracy = 0.5 * sum(map(right, real)) / len(real)
-        accuracy += 0.5 * sum(right(-logit) for logit in generated) / len(generated)
-        scores = discriminator_scores(np.array(real, dtype=float), np.array(generated, dtype=float))
-        assert scores == pytest.approx({"accuracy": accuracy, "log_loss": log_loss(real, generated)})
-        assert all(type(value) is float for value in scores.values())
 
 
 class TestTraining:
@@ -292,3 +250,67 @@ class TestFitUntilStale:
     def test_there_must_be_something_to_measure_on(self) -> None:
         with pytest.raises(ValueError, match="the held-out sequences must be some of each kind, got 2 and 0"):
             self.trainer().fit_until_stale(*self.TRAIN, sequences(2), sequences(0))
+
+
+class TestLossByName:
+    @pytest.mark.parametrize("name", LOSSES)
+    @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+    def test_an_update_reports_it_and_lowers_it(self, name: str, label_smoothing: float) -> None:
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        discriminator = small(dropout=0.0)
+        trainer = DiscriminatorTrainer(discriminator, 1e-3, loss=name, label_smoothing=label_smoothing)
+        losses = []
+        for _ in range(2):
+            logit_real_B, logit_generated_B = (
+                discriminator.tensor_logits(real_BT),
+                discriminator.tensor_logits(generated_BT),
+            )
+            losses.append(float(LOSSES[name](logit_real_B, logit_generated_B, label_smoothing)))
+            assert trainer.update(real_BT, generated_BT).item() == pytest.approx(losses[-1], rel=1e-5)
+        assert losses[1] < losses[0]
+
+    def test_the_members_of_an_ensemble_learn_it_too(self) -> None:
+        kwargs = {"kwargs": {"embedding_dim": 4, "filters": [[1, 2]], "dropout": 0.0}}
+        real_1T, generated_1T = torch.from_numpy(sequences(1)), torch.from_numpy(sequences(1, seed=1))  # no bootstrap
+        ensemble = build_discriminator("ensemble", SPEC, kwargs=kwargs)
+        assert isinstance(ensemble, EnsembleDiscriminator)
+        expected = [
+            float(
+                LOSSES["hinge"](
+                    torch.from_numpy(member.logits(real_1T)), torch.from_numpy(member.logits(generated_1T)), 0
+                )
+            )
+            for member in ensemble.members
+            if isinstance(member, Discriminator)
+        ]
+        loss = DiscriminatorTrainer(ensemble, loss="hinge").update(real_1T, generated_1T)
+        assert loss.item() == pytest.approx(sum(expected) / 3, rel=1e-5)
+
+    def test_a_loss_of_the_network_s_own_takes_no_other(self) -> None:
+        class Own(CNNDiscriminator):
+            def loss(  # type: ignore[override]
+                self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None
+            ) -> Tensor:
+                loss: Tensor = (self(generated_BT, rng) - self(real_BT, rng)).mean()
+                return loss
+
+        network = Own(SPEC)
+        assert (
+            DiscriminatorTrainer(network).update(*(torch.from_numpy(sequences(4, seed)) for seed in (0, 1))).isfinite()
+        )
+        with pytest.raises(
+            ValueError, match=r"the loss of a Own is its own, got loss 'hinge' and label_smoothing 0\.0"
+        ):
+            DiscriminatorTrainer(network, loss="hinge")
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"loss": "wasserstein"}, "loss must be one of logistic, least_squares, hinge; got 'wasserstein'"),
+            ({"label_smoothing": 0.5}, "label_smoothing must be at least 0 and below 0.5, got 0.5"),
+            ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 0.5, got -0.1"),
+        ],
+    )
+    def test_it_refuses(self, kwargs: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            DiscriminatorTrainer(small(), **kwargs)
