@@ -42,7 +42,8 @@ class EnsembleConfig:
     n_members: int = 3
     """Number of members, M."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """The members' settings, fields of their own ``Config``; the others have their defaults."""
+    """The members' settings, fields of their own ``Config``; the others have their defaults. The command line has
+    no flags for them."""
     combine: str = "mean"
     """The ensemble's logit from its members': ``"mean"``, ``"minimum"``, or ``"pessimistic"``, which is the mean less
     ``k`` standard deviations."""

@@ -57,7 +57,7 @@ def least_squares_loss(logit_real_B: Tensor, logit_generated_B: Tensor, label_sm
 
 
 def hinge_loss(logit_real_B: Tensor, logit_generated_B: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Half of ``E_data[max(0, 1 - x)] + E_G[max(0, 1 + x)]`` of the logit x (arXiv 1705.02894, eq. 11).
+    """Half of ``E_data[max(0, 1 - x)] + E_G[max(0, 1 + x)]`` of the logit x (arXiv 1705.02894).
 
     Its optimum is ±1, the sign of ``p - G``: the logit is a margin then and no log-odds, and the log-loss measures it
     only roughly.

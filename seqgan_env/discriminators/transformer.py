@@ -116,6 +116,5 @@ register_discriminator(
     summary="A transformer encoder with learned positions, and the mean over the tokens.",
     source="Vaswani et al., arXiv 1706.03762; normalised before each layer, arXiv 2002.04745",
     formula="logit(Y) = w · mean over t of norm(encoder(E(Y) + P))_t + b",
-    when="Long sequences and a GPU: all tokens are read side by side, and any two of them meet in one layer. It needs "
-    "more data than the others before it generalises.",
+    when="Long sequences and a GPU: all tokens are read side by side, and any two of them meet in one layer.",
 )

@@ -171,6 +171,8 @@ def test_every_registered_thing_declares_itself() -> None:
     for discriminator in DISCRIMINATORS.values():
         assert discriminator.summary
         assert discriminator.source
+        assert discriminator.formula
+        assert discriminator.when
         assert discriminator.kind.__doc__
     for shaping in SHAPINGS.values():
         assert shaping.summary
