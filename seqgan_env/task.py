@@ -36,7 +36,8 @@ class TaskConfig(SourceConfig):
     The fields of ``SourceConfig`` come first.
 
     Args:
-        discriminator: ``"cnn"``, ``"tabular"`` (for a task small enough to enumerate), or the path of a saved one.
+        discriminator: a key of ``seqgan_env.discriminators.DISCRIMINATORS``, such as ``"cnn"``, or the path of a saved
+            one; ``docs/discriminators.md`` describes each.
         discriminator_kwargs: fields of its ``Config``, such as ``{"filters": [[2, 64], [3, 64]]}``.
         discriminator_seed: its initial weights.
         reward: a key of ``seqgan_env.rewards.REWARDS``.

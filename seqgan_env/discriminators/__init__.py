@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNConfig, CNNDiscriminator
-from seqgan_env.discriminators.losses import discriminator_loss, discriminator_scores
+from seqgan_env.discriminators.ensemble import EnsembleConfig, EnsembleDiscriminator
+from seqgan_env.discriminators.log_ratio import LogRatioConfig, LogRatioDiscriminator
+from seqgan_env.discriminators.losses import LOSSES, Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
+from seqgan_env.discriminators.recurrent import RecurrentConfig, RecurrentDiscriminator
 from seqgan_env.discriminators.registry import (
     DISCRIMINATORS,
     build_discriminator,
@@ -16,21 +19,33 @@ from seqgan_env.discriminators.registry import (
 )
 from seqgan_env.discriminators.tabular import TabularConfig, TabularDiscriminator
 from seqgan_env.discriminators.training import DiscriminatorTrainer
+from seqgan_env.discriminators.transformer import TransformerConfig, TransformerDiscriminator
 
 __all__ = [
     "DISCRIMINATORS",
+    "LOSSES",
     "PAPER_FILTERS",
     "CNNConfig",
     "CNNDiscriminator",
     "Discriminator",
     "DiscriminatorTrainer",
+    "EnsembleConfig",
+    "EnsembleDiscriminator",
+    "LogRatioConfig",
+    "LogRatioDiscriminator",
+    "Objective",
     "OptimalDiscriminator",
+    "RecurrentConfig",
+    "RecurrentDiscriminator",
     "TabularConfig",
     "TabularDiscriminator",
+    "TransformerConfig",
+    "TransformerDiscriminator",
     "build_discriminator",
     "check_discriminator",
     "discriminator_loss",
     "discriminator_scores",
+    "get_objective",
     "load_discriminator",
     "register_discriminator",
     "save_discriminator",

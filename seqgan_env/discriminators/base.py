@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from seqgan_env.checks import NoConfig
 from seqgan_env.device import may_look
-from seqgan_env.discriminators.losses import discriminator_loss
+from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.parallel import parallel_map
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -75,16 +75,25 @@ class Discriminator(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
-    def loss(self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+    def loss(
+        self,
+        real_BT: Tensor,
+        generated_BT: Tensor,
+        rng: torch.Generator | None = None,
+        objective: Objective = discriminator_loss,
+    ) -> Tensor:
         """The training loss without the penalty, a scalar: by default half the negative of eq. 13.32.
+
+        A subclass with an objective of its own may leave the last argument out: training then takes no other loss.
 
         Args:
             real_BT: real sequences.
             generated_BT: generated ones.
             rng: where dropout takes its noise from.
+            objective: the loss as a function of the logits.
         """
         logit_real_B = self(torch.cat([real_BT, generated_BT]), rng)
-        return discriminator_loss(logit_real_B[: len(real_BT)], logit_real_B[len(real_BT) :])
+        return objective(logit_real_B[: len(real_BT)], logit_real_B[len(real_BT) :])
 
     def penalty(self) -> Tensor:
         """The regularisation term that training adds to the loss; 0 unless a subclass has one."""

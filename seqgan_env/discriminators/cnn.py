@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from seqgan_env.autoregressive.dropout import dropout
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.parts import check_regularisation, dropout
+from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.tokens import SequenceSpec
 
 PAPER_FILTERS: tuple[tuple[int, int], ...] = (
@@ -56,8 +58,7 @@ class CNNConfig:
         object.__setattr__(self, "filters", filters)  # JSON has lists
         if index(self.embedding_dim) < 1 or any(min(pair) < 1 for pair in filters):
             raise ValueError(f"embedding_dim and filters must be at least 1, got {self.embedding_dim} and {filters}")
-        if not 0 <= self.dropout < 1 or not 0 <= self.l2 < float("inf"):
-            raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {self.dropout} and {self.l2}")
+        check_regularisation(self.dropout, self.l2)
 
     def fitting(self, spec: SequenceSpec) -> list[tuple[int, int]]:
         """The filters that are not wider than T.
@@ -179,3 +180,14 @@ class CNNDiscriminator(Discriminator):
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included, as in the paper's code."""
         return 0.5 * self.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
+
+
+register_discriminator(
+    "cnn",
+    CNNDiscriminator,
+    summary="Convolutions of several widths over the tokens' embeddings, maximum over time, a highway layer.",
+    source="arXiv 1609.05473, section 3.2",
+    formula="logit(Y) = w · highway(max over t of relu(K_k * E(Y))_t, for each filter k) + b",
+    when="The paper's choice, to compare with its results: it sees groups of neighbouring tokens wherever they stand. "
+    "While it scores many sequences its convolutions become sums of table rows, which makes Monte Carlo fast on a CPU.",
+)

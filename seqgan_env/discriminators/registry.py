@@ -14,8 +14,6 @@ from safetensors.torch import save_file
 
 from seqgan_env.checks import build_config
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.cnn import CNNDiscriminator
-from seqgan_env.discriminators.tabular import TabularDiscriminator
 from seqgan_env.registry import Registry
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec
@@ -31,13 +29,19 @@ class DiscriminatorEntry:
     """A sentence on what it is."""
     source: str
     """The paper, or where it comes from."""
+    formula: str = ""
+    """Its logit as a function of the sequence Y, in a line of plain text."""
+    when: str = ""
+    """Advice on when to choose it."""
 
 
 DISCRIMINATORS: Registry[DiscriminatorEntry] = Registry("discriminator")
 """The discriminators by name."""
 
 
-def register_discriminator(name: str, kind: type[Discriminator], *, summary: str, source: str) -> None:
+def register_discriminator(
+    name: str, kind: type[Discriminator], *, summary: str, source: str, formula: str = "", when: str = ""
+) -> None:
     """Make a discriminator available by name: to ``gymnasium.make(..., discriminator=name)`` and to the command line.
 
     Args:
@@ -45,6 +49,8 @@ def register_discriminator(name: str, kind: type[Discriminator], *, summary: str
         kind: its class, constructed with the sequences' specification and its ``Config``.
         summary: a sentence on what it is.
         source: the paper, or where it comes from.
+        formula: its logit as a function of the sequence Y, in a line of plain text; may be left out.
+        when: advice on when to choose it; may be left out.
 
     Raises:
         ValueError: the name is taken or no identifier, the class is no discriminator, or a text is empty.
@@ -53,21 +59,7 @@ def register_discriminator(name: str, kind: type[Discriminator], *, summary: str
         raise ValueError(f"a discriminator must be a subclass of Discriminator, got {kind!r}")
     if not summary.strip() or not source.strip():
         raise ValueError(f"discriminator {name!r} must declare summary and source")
-    DISCRIMINATORS.register(name, DiscriminatorEntry(kind, summary, source))
-
-
-register_discriminator(
-    "cnn",
-    CNNDiscriminator,
-    summary="Convolutions of several widths over the tokens' embeddings, maximum over time, a highway layer.",
-    source="arXiv 1609.05473, section 3.2",
-)
-register_discriminator(
-    "tabular",
-    TabularDiscriminator,
-    summary="A free logit for each sequence, for a task small enough to enumerate.",
-    source="this project",
-)
+    DISCRIMINATORS.register(name, DiscriminatorEntry(kind, summary, source, formula, when))
 
 
 def build_discriminator(

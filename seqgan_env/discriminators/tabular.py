@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.enumeration import index_weights, n_completions, n_sequences
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -79,3 +80,14 @@ class TabularDiscriminator(Discriminator):
     def _index(self, tokens_BT: Tensor) -> Tensor:
         step_T = torch.arange(self.spec.max_length, device=tokens_BT.device)
         return self.weight_TU[step_T, tokens_BT].sum(dim=1)
+
+
+register_discriminator(
+    "tabular",
+    TabularDiscriminator,
+    summary="A free logit for each sequence, for a task small enough to enumerate.",
+    source="this project",
+    formula="logit(Y) = table[Y]",
+    when="A task that can be enumerated, to see what the game does with a discriminator that can be the optimum "
+    "itself. It learns nothing about a sequence from any other one.",
+)

@@ -1,17 +1,20 @@
-"""Training a discriminator on eq. 13.32, and measuring it on sequences it has not seen."""
+"""Training a discriminator on eq. 13.32 or another loss, and measuring it on sequences it has not seen."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqgan_env.checks import check_whole_number
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.losses import discriminator_scores
+from seqgan_env.discriminators.losses import Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 
@@ -24,19 +27,50 @@ class DiscriminatorTrainer:
         learning_rate: step size of Adam.
         max_grad_norm: the gradient is scaled down to this norm.
         seed: shuffling and dropout follow it and the number of updates made, and nothing else.
+        weight_decay: each update also shrinks every weight by ``learning_rate * weight_decay`` of it, apart from the
+            gradient (AdamW, arXiv 1711.05101).
+        loss: a key of ``LOSSES``; ``"logistic"`` is eq. 13.32.
+        label_smoothing: the label of real sequences is 1 less this, at least 0 and below 1/2.
+
+    Raises:
+        ValueError: an unknown loss, a value out of range, or a network whose own loss takes no other.
     """
 
     def __init__(
-        self, discriminator: Discriminator, learning_rate: float = 1e-4, max_grad_norm: float = 5.0, seed: int = 0
+        self,
+        discriminator: Discriminator,
+        learning_rate: float = 1e-4,
+        max_grad_norm: float = 5.0,
+        seed: int = 0,
+        *,
+        weight_decay: float = 0.0,
+        loss: str = "logistic",
+        label_smoothing: float = 0.0,
     ) -> None:
+        if not 0 <= weight_decay < float("inf"):
+            raise ValueError(f"weight_decay must be a finite number of at least 0, got {weight_decay}")
+        self.loss, self.label_smoothing = loss, label_smoothing
+        self._objective: Objective = get_objective(loss, label_smoothing)
+        if self._objective is not discriminator_loss and "objective" not in signature(discriminator.loss).parameters:
+            raise ValueError(
+                f"the loss of a {type(discriminator).__name__} is its own, got loss {loss!r} and label_smoothing "
+                f"{label_smoothing}"
+            )
         self.discriminator = discriminator
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, fused=True)
+        self.optimizer: torch.optim.Optimizer
+        if weight_decay:
+            self.optimizer = torch.optim.AdamW(
+                discriminator.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+            )
+        else:
+            self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, fused=True)
         self.max_grad_norm = max_grad_norm
         self.seed = seed
         self.n_updates = 0
+        self._unfinished: dict[str, Any] | None = None  # of fit_until_stale: the history, and the best state so far
 
     def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
-        """One gradient step on eq. 13.32 plus the network's own penalty.
+        """One gradient step on the loss plus the network's own penalty.
 
         Args:
             real_BT: real sequences.
@@ -49,7 +83,8 @@ class DiscriminatorTrainer:
         d = self.discriminator
         d.train()
         rng = torch_rng(self.seed, "dropout", self.n_updates, device=d.device)
-        loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng)
+        more = () if self._objective is discriminator_loss else (self._objective,)  # which a network need not take
+        loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng, *more)
         self.optimizer.zero_grad(set_to_none=True)
         (loss + d.penalty()).backward()
         norm = torch.nn.utils.get_total_norm([p.grad for p in d.parameters() if p.grad is not None])
@@ -79,7 +114,7 @@ class DiscriminatorTrainer:
             on_update: called after each update.
 
         Returns:
-            The mean log-loss over the updates, nats per sequence.
+            The mean loss over the updates; with eq. 13.32 the log-loss, nats per sequence.
 
         Raises:
             ValueError: there is nothing to learn from, or a size is below 1.
@@ -107,20 +142,92 @@ class DiscriminatorTrainer:
                     on_update()
         return float(torch.stack(losses).double().mean())
 
+    def fit_until_stale(
+        self,
+        real: Tokens,
+        generated: Tokens,
+        held_out_real: Tokens,
+        held_out_generated: Tokens,
+        *,
+        max_epochs: int = 100,
+        patience: int = 3,
+        batch_size: int = 64,
+        on_epoch: Callable[[], None] | None = None,
+    ) -> list[dict[str, float]]:
+        """``fit`` for as long as the held-out log-loss falls, then go back to the best epoch.
+
+        Weights and optimiser are afterwards as they were after the best epoch, which may be none at all. ``n_updates``
+        counts what was undone too, so that a later training draws other numbers.
+
+        A call that is interrupted, by an error or between two processes by way of ``state_dict``, is taken up by the
+        next call, which must be given the same sequences.
+
+        Args:
+            real: real sequences, shape ``(n_real, T)``.
+            generated: generated ones, shape ``(n_generated, T)``.
+            held_out_real: real sequences to measure on.
+            held_out_generated: generated ones to measure on.
+            max_epochs: the most passes over ``generated``.
+            patience: epochs without a lower log-loss than the lowest before it stops.
+            batch_size: sequences of each kind in an update.
+            on_epoch: called after each epoch.
+
+        Returns:
+            The history: ``evaluate`` on the held-out sequences before the first epoch, and after each.
+
+        Raises:
+            ValueError: there is nothing to learn from or to measure on, or a size is below 1.
+        """
+        held_out = held_out_real, held_out_generated
+        if not all(map(len, held_out)):
+            raise ValueError(
+                f"the held-out sequences must be some of each kind, got {len(held_out[0])} and {len(held_out[1])}"
+            )
+        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
+            check_whole_number(name, value, 1)
+        if self._unfinished is None:
+            self._unfinished = {"history": [self.evaluate(*held_out)], "best": self._snapshot()}
+        history = self._unfinished["history"]
+        best_epoch = int(np.argmin([scores["log_loss"] for scores in history]))
+        while len(history) <= max_epochs and len(history) - 1 - best_epoch < patience:
+            self.fit(real, generated, batch_size=batch_size)
+            history.append(self.evaluate(*held_out))
+            if history[-1]["log_loss"] < history[best_epoch]["log_loss"]:
+                best_epoch, self._unfinished["best"] = len(history) - 1, self._snapshot()
+            if on_epoch is not None:
+                on_epoch()
+        self._restore(self._unfinished["best"])
+        self._unfinished = None
+        return list(history)
+
     def evaluate(self, real: Tokens, generated: Tokens) -> dict[str, float]:
         """``discriminator_scores`` of the current network on held-out sequences."""
         return discriminator_scores(self.discriminator.logits(real), self.discriminator.logits(generated))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``load_state_dict`` needs to go on as if nothing had happened."""
-        return {
+        state: dict[str, Any] = {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "n_updates": self.n_updates,
         }
+        if self._unfinished is not None:
+            state["unfinished"] = {**self._unfinished, "history": list(self._unfinished["history"])}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
+        self._restore(state)
+        self.n_updates = int(state["n_updates"])
+        unfinished = state.get("unfinished")
+        self._unfinished = None if unfinished is None else {**unfinished, "history": list(unfinished["history"])}
+
+    def _snapshot(self) -> dict[str, Any]:
+        """A copy of the weights and of the optimiser's state."""
+        return copy.deepcopy(
+            {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.n_updates = int(state["n_updates"])

@@ -14,6 +14,7 @@ PAGES = [
     "docs/theory.md",
     "docs/architecture.md",
     "docs/tasks.md",
+    "docs/discriminators.md",
     "docs/use_it_with.md",
     "docs/performance.md",
     "README.md",

@@ -58,7 +58,6 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "seqgan_env/autoregressive/recurrent.py": "tests/seqgan_env/autoregressive/test_cores.py",
     "seqgan_env/autoregressive/softmax.py": "tests/seqgan_env/autoregressive/test_likelihood.py",
     "seqgan_env/autoregressive/transformer.py": "tests/seqgan_env/autoregressive/test_cores.py",
-    "seqgan_env/discriminators/losses.py": "tests/seqgan_env/discriminators/test_training.py",
     "seqgan_env/functions.py": "tests/seqgan_env/test_constraints.py",
     "seqgan_env/sources/automaton.py": "tests/seqgan_env/sources/test_grammar.py",
     "seqgan_env/sources/base.py": "tests/seqgan_env/sources/test_oracle.py",
@@ -173,6 +172,8 @@ def test_every_registered_thing_declares_itself() -> None:
     for discriminator in DISCRIMINATORS.values():
         assert discriminator.summary
         assert discriminator.source
+        assert discriminator.formula
+        assert discriminator.when
         assert discriminator.kind.__doc__
     for shaping in SHAPINGS.values():
         assert shaping.summary

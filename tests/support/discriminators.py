@@ -28,6 +28,19 @@ def sequences(n: int, seed: int = 0) -> Tokens:
     return SPEC.validate(tokens_BT, complete=True)
 
 
+def counting(n: int) -> tuple[SequenceSpec, Tokens, Tokens]:
+    """Sequences that count upwards (real) and downwards (generated); one token in twenty is another.
+
+    Every token is as frequent in both, so that only the order tells them apart.
+    """
+    spec, rng = SequenceSpec(6, 5), np.random.default_rng(0)
+    start_B1, steps_T = rng.integers(0, 6, (n, 1)), np.arange(5)
+    real_BT, generated_BT = (start_B1 + steps_T) % 6, (start_B1 - steps_T) % 6
+    noise_BT = rng.random(real_BT.shape) < 0.05
+    real_BT = np.where(noise_BT, rng.integers(0, 6, real_BT.shape), real_BT)
+    return spec, real_BT, np.where(noise_BT, rng.integers(0, 6, real_BT.shape), generated_BT)
+
+
 def optimal(spec: SequenceSpec, seed: int = 0) -> OptimalDiscriminator:
     """The optimum where every sequence has a probability of its own, beside a generator that knows nothing."""
     n = n_sequences(spec)

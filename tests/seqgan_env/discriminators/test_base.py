@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
-from seqgan_env.discriminators import Discriminator
+from seqgan_env import SeqGANEnv
+from seqgan_env.discriminators import (
+    DISCRIMINATORS,
+    Discriminator,
+    DiscriminatorTrainer,
+    build_discriminator,
+    load_discriminator,
+    save_discriminator,
+)
+from seqgan_env.enumeration import all_sequences, open_prefixes
+from seqgan_env.tokens import SequenceSpec, Tokens
 from tests.support.discriminators import SPEC, sequences, small
 
 
@@ -40,3 +54,91 @@ class TestLogits:
 def test_a_subclass_must_say_how_it_scores() -> None:
     with pytest.raises(NotImplementedError, match="Discriminator must implement forward"):
         Discriminator(SPEC).logits(sequences(1))
+
+
+ENUMERABLE = SequenceSpec(4, 4, eos_id=0)
+
+
+def data() -> tuple[Tokens, Tokens]:
+    """Real and generated sequences that can be told apart."""
+    rows_KT = all_sequences(ENUMERABLE)
+    return rows_KT[np.random.default_rng(0).integers(len(rows_KT) // 2, size=64)], rows_KT[-64:]
+
+
+def trained(name: str, **kwargs: Any) -> Discriminator:
+    """One after some updates, since a kind may begin with the same answer for every sequence."""
+    discriminator = build_discriminator(name, ENUMERABLE, kwargs=kwargs)
+    DiscriminatorTrainer(discriminator, 0.01).fit(*data(), batch_size=16)
+    return discriminator
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+class TestEveryKind:
+    """The interface, for every registered one with its defaults, on a task with end-of-sequence."""
+
+    def test_a_sequence_s_logit_does_not_depend_on_the_batch(self, name: str) -> None:
+        discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)
+        together_K = discriminator.exact_logits(rows_KT)
+        assert together_K.shape == (len(rows_KT),)
+        assert together_K.std() > 1e-3
+        alone_K = np.concatenate([discriminator.exact_logits(row_T[None]) for row_T in rows_KT])
+        np.testing.assert_allclose(alone_K, together_K, rtol=0, atol=1e-12)
+
+    def test_fast_scores_are_exact_ones_rounded(self, name: str) -> None:
+        discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)
+        exact_K = discriminator.exact_logits(rows_KT)
+        np.testing.assert_allclose(discriminator.logits(rows_KT), exact_K, atol=1e-5)
+        np.testing.assert_allclose(discriminator.logits(rows_KT, batch_size=7), exact_K, atol=1e-5)
+
+    def test_a_prefix_that_has_ended_is_a_sequence_and_any_other_is_finite(self, name: str) -> None:
+        discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)
+        np.testing.assert_allclose(
+            discriminator.prefix_logits(rows_KT), discriminator.exact_logits(rows_KT), rtol=0, atol=1e-12
+        )
+        prefix_ST = open_prefixes(ENUMERABLE)  # the empty one first
+        assert np.isfinite(discriminator.prefix_logits(prefix_ST)).all()
+
+    def test_training_lowers_the_loss_and_repeats_bit_for_bit(self, name: str) -> None:
+        before = DiscriminatorTrainer(build_discriminator(name, ENUMERABLE)).evaluate(*data())["log_loss"]
+        first = trained(name)
+        assert DiscriminatorTrainer(first).evaluate(*data())["log_loss"] < before
+        torch.rand(3)
+        weights, again = first.state_dict(), trained(name).state_dict()
+        assert all(torch.equal(weights[key], again[key]) for key in weights)
+        assert all(parameter.isfinite().all() for parameter in first.parameters())
+
+    def test_it_goes_through_a_file(self, name: str, tmp_path: Path) -> None:
+        original = trained(name)
+        save_discriminator(original, tmp_path / "file")
+        loaded = load_discriminator(tmp_path / "file")
+        assert type(loaded) is type(original)
+        assert (loaded.spec, loaded.config) == (original.spec, original.config)
+        rows_KT = all_sequences(ENUMERABLE)
+        np.testing.assert_array_equal(loaded.logits(rows_KT), original.logits(rows_KT))
+
+    def test_an_environment_is_made_with_it_by_name(self, name: str) -> None:
+        env = gym.make("SeqGANTiny-v0", discriminator=name, discriminator_kwargs={}, discriminator_seed=5).unwrapped
+        assert isinstance(env, SeqGANEnv)
+        built = build_discriminator(name, env.task.spec, seed=5)
+        env.reset(seed=0)
+        paid = [env.step(np.int64(token % env.task.spec.vocab_size))[1] for token in range(env.task.spec.max_length)]
+        sequence_1T = np.arange(env.task.spec.max_length)[None] % env.task.spec.vocab_size
+        expected = torch.nn.functional.logsigmoid(torch.from_numpy(built.exact_logits(sequence_1T)))
+        assert paid[-1] == pytest.approx(expected.item(), abs=1e-6)
+
+
+WITH_DROPOUT = [name for name, entry in DISCRIMINATORS.items() if hasattr(entry.kind.Config(), "dropout")]
+
+
+@pytest.mark.parametrize("name", WITH_DROPOUT)
+def test_the_mode_decides_on_dropout_and_the_generator_on_its_noise(name: str) -> None:
+    discriminator = trained(name, dropout=0.5)
+    tokens_BT = torch.from_numpy(all_sequences(ENUMERABLE))
+    before = torch.get_rng_state()
+    discriminator.train()
+    with torch.no_grad():
+        one, same, other = (discriminator(tokens_BT, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(discriminator.logits(tokens_BT), discriminator.eval().logits(tokens_BT))

@@ -72,8 +72,8 @@ class TestBuild:
     @pytest.mark.parametrize(
         ("name", "kwargs", "message"),
         [
-            ("rnn", {}, "discriminator must be one of cnn, tabular or a file; got 'rnn'"),
-            (".", {}, "discriminator must be one of cnn, tabular or a file; got '.'"),
+            ("rnn", {}, r"discriminator must be one of cnn, .*tabular.* or a file; got 'rnn'"),
+            (".", {}, r"discriminator must be one of cnn, .*tabular.* or a file; got '.'"),
             ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
             ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
             ("cnn", {"filters": 3}, "discriminator 'cnn' cannot be made with {'filters': 3}: "),
@@ -240,6 +240,7 @@ class TestRegister:
         ],
     )
     def test_what_is_no_discriminator_is_not_registered(self, name: str, kind: Any, summary: str, message: str) -> None:
+        before = dict(DISCRIMINATORS)
         with pytest.raises(ValueError, match=message):
             register_discriminator(name, kind, summary=summary, source="a test")
-        assert list(DISCRIMINATORS) == ["cnn", "tabular"]
+        assert dict(DISCRIMINATORS) == before

@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from seqgan_env.discriminators import (
+    LOSSES,
+    CNNDiscriminator,
+    Discriminator,
     DiscriminatorTrainer,
+    EnsembleDiscriminator,
     build_discriminator,
-    discriminator_loss,
     discriminator_scores,
 )
-from seqgan_env.tokens import SequenceSpec
-from tests.support.discriminators import sequences, small
-from tests.support.reference_env import log_loss
-
-
-class TestLoss:
-    @pytest.mark.theory
-    @given(
-        real=st.lists(st.floats(-15, 15), min_size=1, max_size=6),
-        generated=st.lists(st.floats(-15, 15), min_size=1, max_size=6),
-    )
-    def test_it_is_half_of_minus_eq_13_32_and_so_is_its_gradient(
-        self, real: list[float], generated: list[float]
-    ) -> None:
-        logit_real_B = torch.tensor(real, dtype=torch.float64, requires_grad=True)
-        logit_generated_B = torch.tensor(generated, dtype=torch.float64, requires_grad=True)
-        loss = discriminator_loss(logit_real_B, logit_generated_B)
-        assert loss.item() == pytest.approx(log_loss(real, generated), rel=1e-6)
-        loss.backward()
-        # d/dx of -log D is D - 1, of -log(1 - D) it is D
-        d_real, d_generated = torch.sigmoid(logit_real_B.detach()), torch.sigmoid(logit_generated_B.detach())
-        torch.testing.assert_close(logit_real_B.grad, 0.5 * (d_real - 1) / len(real))
-        torch.testing.assert_close(logit_generated_B.grad, 0.5 * d_generated / len(generated))
-
-    def test_knowing_nothing_costs_log_2(self) -> None:
-        assert float(discriminator_loss(torch.zeros(3), torch.zeros(5))) == pytest.approx(math.log(2))
-
-    def test_it_stays_finite(self) -> None:
-        far = torch.tensor([1e4, -1e4])
-        assert float(discriminator_loss(far, far)) == pytest.approx(5e3)
-
-    @given(
-        real=st.lists(st.integers(-3, 3), min_size=1, max_size=6),
-        generated=st.lists(st.integers(-3, 3), min_size=1, max_size=6),
-    )
-    def test_scores_are_counted_one_by_one(self, real: list[int], generated: list[int]) -> None:
-        def right(logit_for: int) -> float:
-            return 0.5 if logit_for == 0 else float(logit_for > 0)
-
-        accuracy = 0.5 * sum(map(right, real)) / len(real)
-        accuracy += 0.5 * sum(right(-logit) for logit in generated) / len(generated)
-        scores = discriminator_scores(np.array(real, dtype=float), np.array(generated, dtype=float))
-        assert scores == pytest.approx({"accuracy": accuracy, "log_loss": log_loss(real, generated)})
-        assert all(type(value) is float for value in scores.values())
+from seqgan_env.tokens import Tokens
+from tests.support.discriminators import SPEC, counting, sequences, small
 
 
 class TestTraining:
@@ -156,14 +114,203 @@ class TestTraining:
         On 2,000 held-out sequences a discriminator that knows nothing has an accuracy of 0.5 with a standard deviation
         of 0.011: one of the three seeds passes 0.9 with a probability below 1e-200.
         """
-        spec, rng = SequenceSpec(6, 5), np.random.default_rng(0)
-        start_B1, steps_T = rng.integers(0, 6, (2400, 1)), np.arange(5)
-        real_BT, generated_BT = (start_B1 + steps_T) % 6, (start_B1 - steps_T) % 6
-        noise_BT = rng.random(real_BT.shape) < 0.05
-        real_BT = np.where(noise_BT, rng.integers(0, 6, real_BT.shape), real_BT)
-        generated_BT = np.where(noise_BT, rng.integers(0, 6, real_BT.shape), generated_BT)
+        spec, real_BT, generated_BT = counting(2400)
         for seed in range(3):
             kwargs = {"embedding_dim": 8, "filters": [[1, 8], [2, 16]]}
             trainer = DiscriminatorTrainer(build_discriminator("cnn", spec, seed=seed, kwargs=kwargs), 1e-2, seed=seed)
             trainer.fit(real_BT[:1400], generated_BT[:1400], n_epochs=4, batch_size=64)
             assert trainer.evaluate(real_BT[1400:], generated_BT[1400:])["accuracy"] > 0.9
+
+
+class TestWeightDecay:
+    def test_each_weight_shrinks_by_its_share_apart_from_the_gradient(self) -> None:
+        """arXiv 1711.05101, algorithm 2: one update differs by ``learning_rate * weight_decay * w``, no more."""
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        before = dict(small().named_parameters())
+        with_decay, without = small(), small()
+        DiscriminatorTrainer(with_decay, 1e-2, weight_decay=0.5).update(real_BT, generated_BT)
+        DiscriminatorTrainer(without, 1e-2).update(real_BT, generated_BT)
+        for name, weight in with_decay.named_parameters():
+            difference = weight - without.get_parameter(name)
+            torch.testing.assert_close(difference, -1e-2 * 0.5 * before[name], rtol=1e-3, atol=1e-7)
+
+    def test_none_is_adam_bit_for_bit(self) -> None:
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        ours, plain = small(dropout=0.0), small(dropout=0.0).train()
+        trainer = DiscriminatorTrainer(ours, 1e-2, max_grad_norm=1e9, weight_decay=0.0)
+        optimizer = torch.optim.Adam(plain.parameters(), lr=1e-2, fused=True)
+        for _ in range(3):
+            trainer.update(real_BT, generated_BT)
+            optimizer.zero_grad()
+            (plain.loss(real_BT, generated_BT) + plain.penalty()).backward()
+            optimizer.step()
+        assert all(map(torch.equal, ours.parameters(), plain.parameters()))
+
+    @pytest.mark.parametrize("weight_decay", [-0.1, float("nan"), float("inf")])
+    def test_it_refuses(self, weight_decay: float) -> None:
+        with pytest.raises(ValueError, match="weight_decay must be a finite number of at least 0"):
+            DiscriminatorTrainer(small(), weight_decay=weight_decay)
+
+
+def often_a_one(n: int, seed: int) -> Tokens:
+    """Sequences that begin with 1 more often than ``sequences`` do."""
+    tokens_BT = sequences(n, seed)
+    tokens_BT[: 2 * n // 5, 0] = np.where(tokens_BT[: 2 * n // 5, 0] == 0, 0, 1)
+    return tokens_BT
+
+
+class TestFitUntilStale:
+    """On few sequences with little truth in them, so that what is learned is soon noise."""
+
+    TRAIN = often_a_one(60, seed=0), sequences(60, seed=1)
+    HELD_OUT = often_a_one(400, seed=2), sequences(400, seed=3)
+
+    def trainer(self, seed: int = 0, learning_rate: float = 1e-2) -> DiscriminatorTrainer:
+        kwargs = {"embedding_dim": 8, "filters": [[1, 16], [2, 32]], "l2": 0.0, "dropout": 0.5}
+        network = build_discriminator("cnn", SPEC, seed=seed, kwargs=kwargs)
+        return DiscriminatorTrainer(network, learning_rate, seed=3, weight_decay=0.1)
+
+    def fit(self, trainer: DiscriminatorTrainer, **kwargs: Any) -> list[dict[str, float]]:
+        arguments: dict[str, Any] = {"max_epochs": 12, "patience": 3, "batch_size": 16, **kwargs}
+        return trainer.fit_until_stale(*self.TRAIN, *self.HELD_OUT, **arguments)
+
+    def test_the_history_is_that_of_fit_and_the_best_epoch_is_restored(self) -> None:
+        trainer, plain = self.trainer(), self.trainer()
+        history = self.fit(trainer)
+        log_losses, states = [plain.evaluate(*self.HELD_OUT)["log_loss"]], [copy.deepcopy(plain.state_dict())]
+        for _ in history[1:]:
+            plain.fit(*self.TRAIN, batch_size=16)
+            log_losses.append(plain.evaluate(*self.HELD_OUT)["log_loss"])
+            states.append(copy.deepcopy(plain.state_dict()))
+        assert [scores["log_loss"] for scores in history] == log_losses
+        best = int(np.argmin(log_losses))
+        assert 0 < best == len(history) - 1 - 3  # it learned something, and then nothing for three epochs
+        assert trainer.evaluate(*self.HELD_OUT) == history[best]
+        found, expected = trainer.state_dict(), states[best]
+        assert all(torch.equal(found["discriminator"][name], w) for name, w in expected["discriminator"].items())
+        for i, moments in expected["optimizer"]["state"].items():
+            assert all(torch.equal(found["optimizer"]["state"][i][name], value) for name, value in moments.items())
+        assert found["n_updates"] == plain.n_updates
+        assert "unfinished" not in found
+
+    def test_what_only_does_harm_is_undone(self) -> None:
+        trainer = self.trainer(learning_rate=1.0)
+        before = copy.deepcopy(trainer.state_dict())
+        history = self.fit(trainer, patience=2)
+        assert len(history) == 3
+        assert min(scores["log_loss"] for scores in history[1:]) > history[0]["log_loss"]
+        assert all(torch.equal(before["discriminator"][k], v) for k, v in trainer.discriminator.state_dict().items())
+        assert not trainer.optimizer.state_dict()["state"]
+        assert trainer.n_updates == 8  # two epochs of four
+
+    def test_there_is_a_last_epoch(self) -> None:
+        n_calls: list[None] = []
+        assert len(self.fit(self.trainer(), max_epochs=2, on_epoch=lambda: n_calls.append(None))) == 3
+        assert len(n_calls) == 2
+
+    @pytest.mark.parametrize("n_epochs", [1, 5, 7])
+    def test_resuming_equals_going_on(self, n_epochs: int) -> None:
+        """Interrupted after some epochs, before or after the best one, and taken up by another trainer."""
+        whole, part = self.trainer(), self.trainer()
+        expected = self.fit(whole)
+        states: list[Any] = []
+
+        class KilledError(Exception):
+            pass
+
+        def interrupt() -> None:
+            states.append(copy.deepcopy(part.state_dict()))
+            if len(states) == n_epochs:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            self.fit(part, on_epoch=interrupt)
+        resumed = self.trainer(seed=9)
+        resumed.load_state_dict(states[-1])
+        assert self.fit(resumed) == expected
+        assert self.fit(part) == expected  # the interrupted one itself goes on too
+        for other in (resumed, part):
+            weights = other.discriminator.state_dict()
+            assert all(torch.equal(weights[k], v) for k, v in whole.discriminator.state_dict().items())
+            assert other.n_updates == whole.n_updates
+            assert other.fit(*self.TRAIN) == copy.deepcopy(whole).fit(*self.TRAIN)
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1, not 0"),
+            ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
+            ({"batch_size": 0}, "n_epochs and batch_size must be at least 1, got 1 and 0"),
+        ],
+    )
+    def test_it_refuses(self, kwargs: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            self.fit(self.trainer(), **kwargs)
+
+    def test_there_must_be_something_to_measure_on(self) -> None:
+        with pytest.raises(ValueError, match="the held-out sequences must be some of each kind, got 2 and 0"):
+            self.trainer().fit_until_stale(*self.TRAIN, sequences(2), sequences(0))
+
+
+class TestLossByName:
+    @pytest.mark.parametrize("name", LOSSES)
+    @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+    def test_an_update_reports_it_and_lowers_it(self, name: str, label_smoothing: float) -> None:
+        real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
+        discriminator = small(dropout=0.0)
+        trainer = DiscriminatorTrainer(discriminator, 1e-3, loss=name, label_smoothing=label_smoothing)
+        losses = []
+        for _ in range(2):
+            logit_real_B, logit_generated_B = (
+                discriminator.tensor_logits(real_BT),
+                discriminator.tensor_logits(generated_BT),
+            )
+            losses.append(float(LOSSES[name](logit_real_B, logit_generated_B, label_smoothing)))
+            assert trainer.update(real_BT, generated_BT).item() == pytest.approx(losses[-1], rel=1e-5)
+        assert losses[1] < losses[0]
+
+    def test_the_members_of_an_ensemble_learn_it_too(self) -> None:
+        kwargs = {"kwargs": {"embedding_dim": 4, "filters": [[1, 2]], "dropout": 0.0}}
+        real_1T, generated_1T = torch.from_numpy(sequences(1)), torch.from_numpy(sequences(1, seed=1))  # no bootstrap
+        ensemble = build_discriminator("ensemble", SPEC, kwargs=kwargs)
+        assert isinstance(ensemble, EnsembleDiscriminator)
+        expected = [
+            float(
+                LOSSES["hinge"](
+                    torch.from_numpy(member.logits(real_1T)), torch.from_numpy(member.logits(generated_1T)), 0
+                )
+            )
+            for member in ensemble.members
+            if isinstance(member, Discriminator)
+        ]
+        loss = DiscriminatorTrainer(ensemble, loss="hinge").update(real_1T, generated_1T)
+        assert loss.item() == pytest.approx(sum(expected) / 3, rel=1e-5)
+
+    def test_a_loss_of_the_network_s_own_takes_no_other(self) -> None:
+        class Own(CNNDiscriminator):
+            def loss(  # type: ignore[override]
+                self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None
+            ) -> Tensor:
+                loss: Tensor = (self(generated_BT, rng) - self(real_BT, rng)).mean()
+                return loss
+
+        network = Own(SPEC)
+        assert (
+            DiscriminatorTrainer(network).update(*(torch.from_numpy(sequences(4, seed)) for seed in (0, 1))).isfinite()
+        )
+        with pytest.raises(
+            ValueError, match=r"the loss of a Own is its own, got loss 'hinge' and label_smoothing 0\.0"
+        ):
+            DiscriminatorTrainer(network, loss="hinge")
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"loss": "wasserstein"}, "loss must be one of logistic, least_squares, hinge; got 'wasserstein'"),
+            ({"label_smoothing": 0.5}, "label_smoothing must be at least 0 and below 0.5, got 0.5"),
+            ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 0.5, got -0.1"),
+        ],
+    )
+    def test_it_refuses(self, kwargs: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            DiscriminatorTrainer(small(), **kwargs)

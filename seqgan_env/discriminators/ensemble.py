@@ -1,0 +1,149 @@
+"""Several discriminators of one kind that answer as one.
+
+Dimensions: those of ``tokens``; M members.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from seqgan_env.checks import build_config, check_choice, check_whole_number
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.losses import Objective, discriminator_loss
+from seqgan_env.discriminators.registry import DISCRIMINATORS, register_discriminator
+from seqgan_env.tokens import SequenceSpec, Tokens
+
+COMBINATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "mean": lambda logit_real_MB, k: logit_real_MB.mean(dim=0),
+    "minimum": lambda logit_real_MB, k: logit_real_MB.amin(dim=0),
+    "pessimistic": lambda logit_real_MB, k: logit_real_MB.mean(dim=0) - k * logit_real_MB.std(dim=0, correction=0),
+}
+"""The logit of an ensemble as a function of its members' and of ``k``, by name."""
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """The settings of ``EnsembleDiscriminator``.
+
+    Raises:
+        ValueError: an unknown kind or combination, or a value out of range.
+    """
+
+    kind: str = "cnn"
+    """The members' kind, a registered name."""
+    n_members: int = 3
+    """Number of members, M."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """The members' settings, fields of their own ``Config``; the others have their defaults. The command line has
+    no flags for them."""
+    combine: str = "mean"
+    """The ensemble's logit from its members': ``"mean"``, ``"minimum"``, or ``"pessimistic"``, which is the mean less
+    ``k`` standard deviations."""
+    k: float = 1.0
+    """Number of standard deviations of ``"pessimistic"``."""
+
+    def __post_init__(self) -> None:
+        check_whole_number("n_members", self.n_members, 1)
+        check_choice("combine", self.combine, COMBINATIONS)
+        if not 0 <= self.k < float("inf"):
+            raise ValueError(f"k must be a finite number of at least 0, got {self.k}")
+        object.__setattr__(self, "kwargs", json.loads(json.dumps(dict(self.kwargs))))  # equal to what a file holds
+        self.member()
+
+    def member(self) -> Any:
+        """The settings of a member, an instance of its class's ``Config``."""
+        return build_config(DISCRIMINATORS.lookup(self.kind).kind.Config, self.kwargs, f"discriminator {self.kind!r}")
+
+
+class EnsembleDiscriminator(Discriminator):
+    """M discriminators of one kind with initial weights of their own, each trained on a bootstrap of each batch.
+
+    Where the members disagree they have seen too little to know; the combinations ``"minimum"`` and ``"pessimistic"``
+    don't pay for such sequences. The first member begins as a discriminator of its kind by itself would with the same
+    seed, and an ensemble of one is trained on the batch itself: it is its member.
+
+    Args:
+        spec: the task's sequences.
+        config: the settings; None is three CNNs whose logits are averaged.
+    """
+
+    Config = EnsembleConfig
+
+    def __init__(self, spec: SequenceSpec, config: EnsembleConfig | None = None) -> None:
+        super().__init__(spec, config)
+        kind, settings = DISCRIMINATORS[self.config.kind].kind, self.config.member()
+        self.members = nn.ModuleList(kind(spec, settings) for _ in range(self.config.n_members))
+
+    @classmethod
+    def check(cls, spec: SequenceSpec, config: EnsembleConfig) -> None:
+        """See ``Discriminator.check``."""
+        DISCRIMINATORS.lookup(config.kind).kind.check(spec, config.member())
+
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The members' logits, combined; see ``Discriminator.forward``."""
+        return self._combined([member(tokens_BT, rng) for member in self._members])
+
+    def loss(
+        self,
+        real_BT: Tensor,
+        generated_BT: Tensor,
+        rng: torch.Generator | None = None,
+        objective: Objective = discriminator_loss,
+    ) -> Tensor:
+        """The mean of the members' losses, each on rows of its own, drawn with replacement; see ``Discriminator.loss``.
+
+        The combination plays no part in it: no member learns to make up for another one.
+        """
+        more = () if objective is discriminator_loss else (objective,)  # which a member need not take
+        losses = [
+            member.loss(self._bootstrap(real_BT, rng), self._bootstrap(generated_BT, rng), rng, *more)
+            for member in self._members
+        ]
+        return torch.stack(losses).mean()
+
+    def penalty(self) -> Tensor:
+        """The mean of the members' penalties."""
+        return torch.stack([member.penalty() for member in self._members]).mean()
+
+    def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
+        """The members' scorers, combined; see ``Discriminator.scorer``."""
+        scorers = [member.scorer(n) for member in self._members]
+        return lambda tokens_BT: self._combined([score(tokens_BT) for score in scorers])
+
+    def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+        """The members' logits of the prefixes, combined; see ``Discriminator.prefix_logits``."""
+        parts = [torch.from_numpy(member.prefix_logits(tokens_BT)) for member in self._members]
+        return self._combined(parts).numpy()
+
+    @property
+    def _members(self) -> list[Discriminator]:
+        return [member for member in self.members if isinstance(member, Discriminator)]
+
+    def _combined(self, parts: list[Tensor]) -> Tensor:
+        return COMBINATIONS[self.config.combine](torch.stack(parts), self.config.k)
+
+    def _bootstrap(self, tokens_BT: Tensor, rng: torch.Generator | None) -> Tensor:
+        """As many rows, drawn with replacement; for a single member the rows themselves."""
+        n = len(tokens_BT)
+        if len(self.members) == 1:
+            return tokens_BT
+        return tokens_BT[torch.randint(n, (n,), generator=rng, device=tokens_BT.device)]
+
+
+register_discriminator(
+    "ensemble",
+    EnsembleDiscriminator,
+    summary="Several discriminators of one kind, each on bootstraps of its own; their logits are combined.",
+    source="Lakshminarayanan et al., arXiv 1612.01474; Osband et al., arXiv 1602.04621",
+    formula="logit(Y) = mean, minimum, or mean - k std over m of logit_m(Y)",
+    when="A generator that finds sequences which a single discriminator overrates by accident. It costs as many times "
+    "a member as there are members.",
+)

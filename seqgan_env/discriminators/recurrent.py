@@ -1,0 +1,101 @@
+"""A bidirectional recurrent discriminator.
+
+Dimensions: those of ``tokens``; S time as far as any sequence goes, E embedding, F features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.parts import check_regularisation, check_sizes, dropout, without_empty_columns
+from seqgan_env.discriminators.registry import register_discriminator
+from seqgan_env.tokens import SequenceSpec
+
+
+@dataclass(frozen=True)
+class RecurrentConfig:
+    """The settings of ``RecurrentDiscriminator``.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    embedding_dim: int = 32
+    """Size of a token's embedding."""
+    hidden_dim: int = 64
+    """Size of the state of the GRU in either direction."""
+    dropout: float = 0.25
+    """Share of the pooled features that training drops."""
+    l2: float = 0.0
+    """Weight of the L2 term on the output layer."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "embedding_dim", "hidden_dim")
+        check_regularisation(self.dropout, self.l2)
+
+
+class RecurrentDiscriminator(Discriminator):
+    """A GRU in either direction, the mean and the maximum of its states over the tokens, dropout, one logit.
+
+    The backward GRU reads each sequence from its own last token, so that padding comes after all tokens in both
+    directions and changes no state that is pooled.
+
+    Args:
+        spec: the task's sequences.
+        config: the settings; None is the defaults.
+    """
+
+    Config = RecurrentConfig
+
+    def __init__(self, spec: SequenceSpec, config: RecurrentConfig | None = None) -> None:
+        super().__init__(spec, config)
+        config = self.config
+        self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim, padding_idx=spec.pad_id)
+        self.forwards = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.backwards = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.output = nn.Linear(4 * config.hidden_dim, 1)
+
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Score a batch; see ``Discriminator.forward``."""
+        tokens_BS = without_empty_columns(self.spec, tokens_BT)
+        is_token_BS1 = self.spec.is_token(tokens_BS)[..., None]
+        hidden_BSF = torch.cat(
+            [self.forwards(self.embedding(tokens_BS))[0], self.backwards(self.embedding(self._reversed(tokens_BS)))[0]],
+            dim=-1,
+        )
+        # the states of both directions stand at different tokens, which makes no difference to the mean or the maximum
+        n_tokens_B1 = is_token_BS1.sum(dim=1)
+        mean_BF = hidden_BSF.masked_fill(~is_token_BS1, 0).sum(dim=1) / n_tokens_B1.clamp(min=1)
+        # `max`, not `amax`, whose gradient looks for the largest a second time
+        max_BF = hidden_BSF.masked_fill(~is_token_BS1, -1).max(dim=1).values  # no state of a GRU is below -1
+        max_BF = max_BF.masked_fill(n_tokens_B1 == 0, 0)
+        features_BF = torch.cat([mean_BF, max_BF], dim=-1)
+        if self.training and self.config.dropout > 0:
+            features_BF = dropout(features_BF, self.config.dropout, rng)
+        logit_real_B: Tensor = self.output(features_BF).squeeze(1)
+        return logit_real_B
+
+    def penalty(self) -> Tensor:
+        """``l2 / 2`` times the squared norm of the output layer, bias included."""
+        penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
+        return penalty
+
+    def _reversed(self, tokens_BS: Tensor) -> Tensor:
+        """The tokens of each sequence from the last to the first, then its padding."""
+        place_BS = self.spec.lengths(tokens_BS)[:, None] - 1 - torch.arange(tokens_BS.shape[1], device=tokens_BS.device)
+        return tokens_BS.gather(1, place_BS.clamp(min=0)).masked_fill(place_BS < 0, self.spec.pad_id)
+
+
+register_discriminator(
+    "gru",
+    RecurrentDiscriminator,
+    summary="A bidirectional GRU, the mean and the maximum of its states over the tokens.",
+    source="Cho et al., arXiv 1406.1078; Schuster and Paliwal (1997)",
+    formula="logit(Y) = w · [mean over t of h_t; max over t of h_t] + b, h = [forward GRU(Y); backward GRU(Y)]",
+    when="Sequences in which tokens far from each other belong together, with few parameters: each state has read all "
+    "tokens on one side of it. The steps come one after the other, so long sequences take long.",
+)

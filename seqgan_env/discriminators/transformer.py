@@ -1,0 +1,120 @@
+"""A transformer encoder as a discriminator.
+
+Dimensions: those of ``tokens``; S time as far as any sequence goes, A attention heads, D features of a head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.parts import check_regularisation, check_sizes, dropout, without_empty_columns
+from seqgan_env.discriminators.registry import register_discriminator
+from seqgan_env.tokens import SequenceSpec
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """The settings of ``TransformerDiscriminator``.
+
+    Raises:
+        ValueError: a value is out of range, or ``n_heads`` does not divide ``hidden_dim``.
+    """
+
+    hidden_dim: int = 64
+    """Size of the embeddings and of the state at each token."""
+    n_layers: int = 2
+    """Number of layers."""
+    n_heads: int = 4
+    """Attention heads; a divisor of ``hidden_dim``."""
+    dropout: float = 0.1
+    """Share of the features that training drops, of the embeddings and of what each layer adds."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "hidden_dim", "n_layers", "n_heads")
+        if self.hidden_dim % self.n_heads:
+            raise ValueError(
+                f"n_heads must divide hidden_dim, got n_heads {self.n_heads} and hidden_dim {self.hidden_dim}"
+            )
+        check_regularisation(self.dropout)
+
+
+class TransformerDiscriminator(Discriminator):
+    """A transformer in which each token sees all others, each layer normalised before it is added; the mean, one logit.
+
+    Positions are learned. Padding is seen by no token and is no part of the mean.
+
+    Args:
+        spec: the task's sequences.
+        config: the settings; None is the defaults.
+    """
+
+    Config = TransformerConfig
+
+    def __init__(self, spec: SequenceSpec, config: TransformerConfig | None = None) -> None:
+        super().__init__(spec, config)
+        config = self.config
+        self.embedding = nn.Embedding(spec.vocab_size + 1, config.hidden_dim, padding_idx=spec.pad_id)
+        self.position = nn.Embedding(spec.max_length, config.hidden_dim)
+        self.layers = nn.ModuleList(
+            _Layer(config.hidden_dim, config.n_heads, config.dropout) for _ in range(config.n_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden_dim)
+        self.output = nn.Linear(config.hidden_dim, 1)
+
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Score a batch; see ``Discriminator.forward``."""
+        tokens_BS = without_empty_columns(self.spec, tokens_BT)
+        is_token_BS, position_S = self.spec.is_token(tokens_BS), torch.arange(tokens_BS.shape[1], device=self.device)
+        # of an empty prefix the first place is seen, since an average over nothing is no number
+        seen_B11S = (is_token_BS | (position_S == 0))[:, None, None]
+        x_BSH = self.embedding(tokens_BS) + self.position(position_S)
+        if self.training and self.config.dropout > 0:
+            x_BSH = dropout(x_BSH, self.config.dropout, rng)
+        for layer in self.layers:
+            x_BSH = layer(x_BSH, seen_B11S, rng)
+        sum_BH = self.norm(x_BSH).masked_fill(~is_token_BS[..., None], 0).sum(dim=1)
+        mean_BH = sum_BH / is_token_BS.sum(dim=1, keepdim=True).clamp(min=1)
+        logit_real_B: Tensor = self.output(mean_BH).squeeze(1)
+        return logit_real_B
+
+
+class _Layer(nn.Module):
+    """Self-attention, then a feed-forward network, each added to its input."""
+
+    def __init__(self, hidden_dim: int, n_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.dropout = dropout
+        self.attention_in = nn.Sequential(nn.LayerNorm(hidden_dim), nn.Linear(hidden_dim, 3 * hidden_dim))
+        self.attention_out = nn.Linear(hidden_dim, hidden_dim)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(hidden_dim),
+            nn.Linear(hidden_dim, 4 * hidden_dim),
+            nn.GELU(),
+            nn.Linear(4 * hidden_dim, hidden_dim),
+        )
+
+    def forward(self, x_BSH: Tensor, seen_B11S: Tensor, rng: torch.Generator | None) -> Tensor:
+        heads = self.attention_in(x_BSH).unflatten(-1, (3, self.n_heads, -1)).unbind(2)
+        query_BASD, key_BASD, value_BASD = (part_BSAD.transpose(1, 2) for part_BSAD in heads)
+        read_BASD = F.scaled_dot_product_attention(query_BASD, key_BASD, value_BASD, attn_mask=seen_B11S)
+        x_BSH = x_BSH + self._dropped(self.attention_out(read_BASD.transpose(1, 2).flatten(2)), rng)
+        return x_BSH + self._dropped(self.feed_forward(x_BSH), rng)
+
+    def _dropped(self, x_BSH: Tensor, rng: torch.Generator | None) -> Tensor:
+        return dropout(x_BSH, self.dropout, rng) if self.training and self.dropout > 0 else x_BSH
+
+
+register_discriminator(
+    "transformer",
+    TransformerDiscriminator,
+    summary="A transformer encoder with learned positions, and the mean over the tokens.",
+    source="Vaswani et al., arXiv 1706.03762; normalised before each layer, arXiv 2002.04745",
+    formula="logit(Y) = w · mean over t of norm(encoder(E(Y) + P))_t + b",
+    when="Long sequences and a GPU: all tokens are read side by side, and any two of them meet in one layer.",
+)

@@ -1,0 +1,108 @@
+"""The losses of a discriminator against their formulas, and its scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqgan_env.discriminators import LOSSES, discriminator_loss, discriminator_scores, get_objective
+from tests.support.reference_env import log_loss
+
+logits = st.lists(st.floats(-15, 15), min_size=1, max_size=6)
+
+
+class TestLoss:
+    @pytest.mark.theory
+    @given(
+        real=st.lists(st.floats(-15, 15), min_size=1, max_size=6),
+        generated=st.lists(st.floats(-15, 15), min_size=1, max_size=6),
+    )
+    def test_it_is_half_of_minus_eq_13_32_and_so_is_its_gradient(
+        self, real: list[float], generated: list[float]
+    ) -> None:
+        logit_real_B = torch.tensor(real, dtype=torch.float64, requires_grad=True)
+        logit_generated_B = torch.tensor(generated, dtype=torch.float64, requires_grad=True)
+        loss = discriminator_loss(logit_real_B, logit_generated_B)
+        assert loss.item() == pytest.approx(log_loss(real, generated), rel=1e-6)
+        loss.backward()
+        # d/dx of -log D is D - 1, of -log(1 - D) it is D
+        d_real, d_generated = torch.sigmoid(logit_real_B.detach()), torch.sigmoid(logit_generated_B.detach())
+        torch.testing.assert_close(logit_real_B.grad, 0.5 * (d_real - 1) / len(real))
+        torch.testing.assert_close(logit_generated_B.grad, 0.5 * d_generated / len(generated))
+
+    def test_knowing_nothing_costs_log_2(self) -> None:
+        assert float(discriminator_loss(torch.zeros(3), torch.zeros(5))) == pytest.approx(math.log(2))
+
+    def test_it_stays_finite(self) -> None:
+        far = torch.tensor([1e4, -1e4])
+        assert float(discriminator_loss(far, far)) == pytest.approx(5e3)
+
+    @given(
+        real=st.lists(st.integers(-3, 3), min_size=1, max_size=6),
+        generated=st.lists(st.integers(-3, 3), min_size=1, max_size=6),
+    )
+    def test_scores_are_counted_one_by_one(self, real: list[int], generated: list[int]) -> None:
+        def right(logit_for: int) -> float:
+            return 0.5 if logit_for == 0 else float(logit_for > 0)
+
+        accuracy = 0.5 * sum(map(right, real)) / len(real)
+        accuracy += 0.5 * sum(right(-logit) for logit in generated) / len(generated)
+        scores = discriminator_scores(np.array(real, dtype=float), np.array(generated, dtype=float))
+        assert scores == pytest.approx({"accuracy": accuracy, "log_loss": log_loss(real, generated)})
+        assert all(type(value) is float for value in scores.values())
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+FORMULAS: dict[str, Callable[[float, float], float]] = {
+    "logistic": lambda x, label: -label * math.log(sigmoid(x)) - (1 - label) * math.log(1 - sigmoid(x)),
+    "least_squares": lambda x, label: (sigmoid(x) - label) ** 2,
+    "hinge": lambda x, label: label * max(0, 1 - x) + (1 - label) * max(0, 1 + x),
+}
+"""The loss of one logit whose label is a number from 0 (generated) to 1 (real)."""
+OPTIMA: dict[str, Callable[[float, float, float], float]] = {
+    "logistic": lambda p, g, s: math.log((1 - s) * p / (s * p + g)),
+    "least_squares": lambda p, g, s: math.log((1 - s) * p / (s * p + g)),
+    "hinge": lambda p, g, s: math.copysign(1, (1 - s) * p - (s * p + g)),
+}
+"""The logit that is best for a sequence with the probabilities p and g, at the label smoothing s."""
+
+
+@pytest.mark.parametrize("name", LOSSES)
+class TestByName:
+    @given(real=logits, generated=logits, label_smoothing=st.floats(0, 0.49))
+    def test_it_is_half_the_sum_of_both_means(
+        self, name: str, real: list[float], generated: list[float], label_smoothing: float
+    ) -> None:
+        expected = 0.5 * fmean(FORMULAS[name](x, 1 - label_smoothing) for x in real)
+        expected += 0.5 * fmean(FORMULAS[name](x, 0) for x in generated)
+        real_B, generated_B = (torch.tensor(x, dtype=torch.float64) for x in (real, generated))
+        assert float(LOSSES[name](real_B, generated_B, label_smoothing)) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        found = float(get_objective(name, label_smoothing)(real_B, generated_B))
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+    def test_ignorance_costs(self, name: str) -> None:
+        expected = {"logistic": math.log(2), "least_squares": 0.25, "hinge": 1.0}[name]
+        assert float(get_objective(name)(torch.zeros(3), torch.zeros(5))) == pytest.approx(expected)
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("s", [0.0, 0.1])
+    def test_its_optimum(self, name: str, s: float) -> None:
+        """Of eq. 13.32 and the squares it is the log-odds, of the hinge only their sign; found by trying."""
+        other_1 = torch.zeros(1, dtype=torch.float64)
+        for p, g in ((0.5, 0.2), (0.1, 0.3), (0.4, 0.3)):
+            x_K = torch.linspace(-3, 3, 6001, dtype=torch.float64)
+            # the other half of each loss is a constant
+            loss_K = torch.stack(
+                [p * LOSSES[name](x_1, other_1, s) + g * LOSSES[name](other_1, x_1, s) for x_1 in x_K.split(1)]
+            )
+            assert x_K[loss_K.argmin()].item() == pytest.approx(OPTIMA[name](p, g, s), abs=1e-3)
