@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +11,7 @@ import numpy as np
 
 from seqgan_env.checks import check_positive, check_whole_number
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
+from seqgan_env.discriminators.losses import get_objective
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import Tokens
 
@@ -41,6 +43,12 @@ class RoundConfig:
     """Sequences of each kind in an update."""
     learning_rate: float = 1e-4
     """Step size of Adam."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+    loss: str = "logistic"
+    """The training loss: a key of ``seqgan_env.discriminators.losses.LOSSES``."""
+    label_smoothing: float = 0.0
+    """Share by which the label of real sequences falls short of 1."""
     n_held_out: int = 512
     """Held-out real sequences, and fresh negatives where the model is a ``Sampler``, on which the discriminator is
     measured after each training; 0 measures nothing."""
@@ -50,6 +58,25 @@ class RoundConfig:
             check_whole_number(name, getattr(self, name), 1)
         check_whole_number("n_held_out", self.n_held_out, 0)
         check_positive("learning_rate", self.learning_rate)
+        get_objective(self.loss, self.label_smoothing)
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}")
+
+
+def trainer_of(discriminator: Discriminator, config: RoundConfig, seed: int) -> DiscriminatorTrainer:
+    """A trainer with the settings of a round.
+
+    Raises:
+        ValueError: an unknown loss, a value out of range, or a loss that the discriminator can't be trained on.
+    """
+    return DiscriminatorTrainer(
+        discriminator,
+        config.learning_rate,
+        seed=seed,
+        weight_decay=config.weight_decay,
+        loss=config.loss,
+        label_smoothing=config.label_smoothing,
+    )
 
 
 class Adversary:

@@ -10,7 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.adversary import Adversary, RoundConfig, Sampler
+from agents.adversary import Adversary, RoundConfig, Sampler, trainer_of
 from agents.sb3.features import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
@@ -34,7 +34,7 @@ class DiscriminatorCallback(BaseCallback):
         verbose: 1 prints a line at each training.
         config: the settings of a round as one object, in place of ``round_settings``.
         **round_settings: fields of ``agents.adversary.RoundConfig``: ``n_generated``, ``n_epochs``, ``batch_size``,
-            ``learning_rate``, ``n_held_out``.
+            ``learning_rate``, ``n_held_out``, …
 
     Raises:
         ValueError: a value is out of range; or, when learning begins, the algorithm does not tell its callbacks which
@@ -80,8 +80,7 @@ class DiscriminatorCallback(BaseCallback):
         self._handle = handle = TaskHandle(self.training_env)
         self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
-            discriminator = handle.copy_discriminator()
-            self.trainer = DiscriminatorTrainer(discriminator, self.config.learning_rate, seed=self.seed)
+            self.trainer = trainer_of(handle.copy_discriminator(), self.config, self.seed)
         elif self._served is not self.training_env and not handle.has(self.trainer.discriminator):
             self.push()  # these environments are to pay with its weights from the first episode on
         self._served = self.training_env

@@ -6,7 +6,7 @@ from typing import Any
 
 from stable_baselines3.common.logger import Logger
 
-from agents.adversary import Adversary
+from agents.adversary import Adversary, trainer_of
 from agents.callbacks import DiscriminatorCallback
 from agents.policy import AutoregressivePolicy
 from agents.pretraining import MaximumLikelihoodTrainer
@@ -14,7 +14,6 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.sb3.vec_env import SeqGANVecEnv
 from agents.seqgan import SeqGAN
-from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 
@@ -44,9 +43,7 @@ class Game:
             **config.agent.estimator,
         )
         self.agent.set_logger(Logger(folder=None, output_formats=[]))
-        trainer = DiscriminatorTrainer(
-            self.task.scoring.discriminator, config.adversary.learning_rate, seed=config.seed
-        )
+        trainer = trainer_of(self.task.scoring.discriminator, config.adversary, config.seed)
         self.evaluator = Evaluator(
             self.task,
             self.agent.generator,

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqgan_env.autoregressive.dropout import dropout
 from seqgan_env.checks import build_config, check_whole_number
+from seqgan_env.dropout import dropout
 from seqgan_env.registry import Registry
 from seqgan_env.tokens import SequenceSpec
 

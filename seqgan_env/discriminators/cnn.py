@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqgan_env.autoregressive.dropout import dropout
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.parts import check_regularisation, dropout
+from seqgan_env.discriminators.parts import check_regularisation
 from seqgan_env.discriminators.registry import register_discriminator
+from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 PAPER_FILTERS: tuple[tuple[int, int], ...] = (

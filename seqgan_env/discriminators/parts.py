@@ -1,21 +1,14 @@
-"""Parts that several networks share: dropout by generator, the columns worth reading, and checks of settings."""
+"""Parts that several networks share: the columns worth reading, and checks of settings."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from seqgan_env.checks import check_whole_number
 from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
-
-
-def dropout(x: Tensor, p: float, rng: torch.Generator | None) -> Tensor:
-    """Inverted dropout whose noise comes from ``rng`` (``torch.nn.functional.dropout`` takes no generator)."""
-    keep = torch.rand(x.shape, device=x.device, dtype=x.dtype, generator=rng) >= p
-    return x * (keep.to(x.dtype) / (1.0 - p))
 
 
 def without_empty_columns(spec: SequenceSpec, tokens_BT: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.parts import check_regularisation, check_sizes, dropout, without_empty_columns
+from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
+from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 

@@ -24,7 +24,7 @@ PACKAGES = ("seqgan_env", "agents")
 
 LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
     "seqgan_env": (
-        ("checks", "registry", "functions", "seeding", "device", "progress", "parallel", "tokenizing"),
+        ("checks", "registry", "functions", "dropout", "seeding", "device", "progress", "parallel", "tokenizing"),
         ("tokens", "vocabulary"),
         ("mdp", "enumeration"),
         ("autoregressive",),
@@ -54,10 +54,10 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "agents/runs/game.py": "tests/agents/runs/test_phases.py",
     "agents/runs/presets.py": "tests/agents/runs/test_config.py",
     "agents/sb3/maskable.py": "tests/agents/sb3/test_actor_critic.py",
-    "seqgan_env/autoregressive/dropout.py": "tests/agents/test_pretraining.py",
     "seqgan_env/autoregressive/recurrent.py": "tests/seqgan_env/autoregressive/test_cores.py",
     "seqgan_env/autoregressive/softmax.py": "tests/seqgan_env/autoregressive/test_likelihood.py",
     "seqgan_env/autoregressive/transformer.py": "tests/seqgan_env/autoregressive/test_cores.py",
+    "seqgan_env/dropout.py": "tests/seqgan_env/discriminators/test_parts.py",
     "seqgan_env/functions.py": "tests/seqgan_env/test_constraints.py",
     "seqgan_env/sources/automaton.py": "tests/seqgan_env/sources/test_grammar.py",
     "seqgan_env/sources/base.py": "tests/seqgan_env/sources/test_oracle.py",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from scipy import stats
 
-from seqgan_env.discriminators.parts import dropout, without_empty_columns
+from seqgan_env.discriminators.parts import without_empty_columns
+from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 
