@@ -103,7 +103,7 @@ class TestInTheAlgorithm:
         env = make_seqgan_vec_env("SeqGANGrammar-v0", n_envs=2, **GRAMMAR)
         model = SeqGAN(policy_name(kind), env, n_episodes=2, seed=0, device="cpu")
         losses: list[float] = []
-        model.pretrain(env.get_attr("task")[0].real_sequences, 3, on_epoch=losses.append)
+        model.pretrain(env.get_attr("task")[0].real_sequences, 3, schedule="constant", on_epoch=losses.append)
         assert losses[-1] < losses[0] - 0.5
 
     def test_episodes_of_different_lengths_are_read_side_by_side(

@@ -77,6 +77,7 @@ def rewards_of(logit: float) -> dict[str, float]:
         context.prec = 60
         d = 1 / (1 + (-Decimal(logit)).exp())
         log_d, log_one_minus_d = d.ln(), (1 - d).ln()
+        ratio, log_ratio = d / (1 - d), log_d - log_one_minus_d
         return {
             "log_d": float(log_d),  # eq. 13.37
             "neg_log_one_minus_d": float(-log_one_minus_d),  # eq. 13.36
@@ -84,6 +85,7 @@ def rewards_of(logit: float) -> dict[str, float]:
             "d": float(d),
             "constant": 1.0,
             "exact_log_ratio": float(log_d - log_one_minus_d),  # of the optimal D
+            "both_divergences": float(min(ratio, Decimal(1000)) + max(min(log_ratio, Decimal(10)), Decimal(-10)) / 2),
         }
 
 

@@ -224,7 +224,7 @@ class TestStart:
         task = env.get_attr("task")[0]
         agent = SeqGAN("GruPolicy", env, policy_kwargs={"embedding_dim": 8, "hidden_dim": 8}, seed=0, device="cpu")
         ignorant = -agent.generator.sequence_log_prob(task.held_out_sequences).mean()
-        agent.pretrain(task.real_sequences, 20)
+        agent.pretrain(task.real_sequences, 20, schedule="constant")
         agent.save(tmp_path / "agent")
         pretrained = -agent.generator.sequence_log_prob(task.held_out_sequences).mean()
         assert pretrained < 0.8 * ignorant
