@@ -530,8 +530,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "generator: inputs are not shifted, each token is predicted from itself",
         _MODEL,
-        "self.core(self.spec.with_start(tokens_BT[:, :-1]))",
-        "self.core(tokens_BT)",
+        "self.core(self.spec.with_start(tokens_BT[:, :-1]), rng)",
+        "self.core(tokens_BT, rng)",
         ("seqgan_env/autoregressive/model",),
     ),
     Mutation(
@@ -671,8 +671,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "pretraining: the likelihood is made least",
         "agents/pretraining.py",
-        "loss = -generator.weighted_log_prob",
-        "loss = generator.weighted_log_prob",
+        "(-total).backward()",
+        "total.backward()",
         ("agents/pretraining",),
     ),
     Mutation(
