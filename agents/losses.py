@@ -5,16 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def maximum_likelihood_factors(mask_BT: Tensor) -> Tensor:
-    """Weight of each log-probability of a real token in eq. 13.34, as a mean over tokens: they sum to 1."""
-    return mask_BT.double() / mask_BT.sum()
-
-
-def maximum_likelihood_loss(log_prob_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """The negative of eq. 13.34: the mean negative log-likelihood of a real token, nats per token."""
-    return -(log_prob_BT * maximum_likelihood_factors(mask_BT).to(log_prob_BT.dtype)).sum()
-
-
 def policy_gradient_factors(advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """Weight of each log-probability in the surrogate whose gradient is the estimate of ``grad J`` (eq. 13.44).
 

@@ -26,10 +26,9 @@ from agents.agent_file import AgentFile
 from agents.collection import Episodes, collect_episodes
 from agents.gradient import Estimate, EstimatorConfig, estimate_gradient
 from agents.policy import AutoregressivePolicy, policy_names
-from agents.pretraining import LikelihoodConfig, MaximumLikelihoodTrainer
 from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
-from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
 from seqgan_env.seeding import torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -182,7 +181,7 @@ class SeqGAN(BaseAlgorithm):
             real: sequences, shape ``(n, T)``.
             n_epochs: passes over them, in which the step size falls to 0 unless ``schedule`` says otherwise.
             on_epoch: called after each epoch with its mean loss, nats per token.
-            **settings: fields of ``agents.pretraining.LikelihoodConfig``: ``learning_rate``, ``batch_size``, …
+            **settings: fields of ``LikelihoodConfig`` of ``seqgan_env.autoregressive``: ``learning_rate``, …
 
         Returns:
             The trainer, for a caller who wants to go on.

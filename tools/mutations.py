@@ -571,17 +571,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "likelihood: padding is counted as tokens in the mean",
-        _LOSSES,
+        "seqgan_env/autoregressive/maximum_likelihood.py",
         "return mask_BT.double() / mask_BT.sum()",
         "return mask_BT.double() / mask_BT.numel()",
-        ("agents/losses",),
+        ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
     Mutation(
         "pretraining: padding is counted as tokens in the mean",
-        "agents/pretraining.py",
+        "seqgan_env/autoregressive/maximum_likelihood.py",
         "maximum_likelihood_factors(generator.spec.is_token(tokens_BT))",
         "maximum_likelihood_factors(tokens_BT >= 0)",
-        ("agents/pretraining",),
+        ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
     Mutation(
         "LSTM: the cell starts anew at each step",
@@ -670,10 +670,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "pretraining: the likelihood is made least",
-        "agents/pretraining.py",
+        "seqgan_env/autoregressive/maximum_likelihood.py",
         "(-total).backward()",
         "total.backward()",
-        ("agents/pretraining",),
+        ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
     Mutation(
         "sampling: top-p leaves out the token that reaches p",

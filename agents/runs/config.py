@@ -12,8 +12,7 @@ from typing import Any
 from agents.adversary import RoundConfig
 from agents.checkpoint import atomic_write
 from agents.gradient import EstimatorConfig
-from agents.pretraining import LikelihoodConfig
-from seqgan_env.autoregressive import CORES
+from seqgan_env.autoregressive import CORES, LikelihoodConfig
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import DISCRIMINATORS

@@ -9,11 +9,11 @@ from stable_baselines3.common.logger import Logger
 from agents.adversary import Adversary, trainer_of
 from agents.callbacks import DiscriminatorCallback
 from agents.policy import AutoregressivePolicy
-from agents.pretraining import MaximumLikelihoodTrainer
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.sb3.vec_env import SeqGANVecEnv
 from agents.seqgan import SeqGAN
+from seqgan_env.autoregressive import MaximumLikelihoodTrainer
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 

@@ -13,7 +13,6 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from agents.pretraining import MaximumLikelihoodTrainer
 from benchmarks.harness import DOCS, RESULTS, replace_section, write_results
 from benchmarks.speed.measuring import (
     environments,
@@ -27,6 +26,7 @@ from benchmarks.speed.measuring import (
 )
 from benchmarks.speed.paths import Setting, Size, paths
 from benchmarks.speed.report import draw, tables
+from seqgan_env.autoregressive import MaximumLikelihoodTrainer
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.metrics import likelihood_metrics
 

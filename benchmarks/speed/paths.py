@@ -17,8 +17,8 @@ from agents import SeqGAN, make_seqgan_vec_env
 from agents.collection import Episodes
 from agents.gradient import policy_loss
 from agents.monte_carlo import action_values
-from agents.pretraining import MaximumLikelihoodTrainer
 from benchmarks import plain
+from seqgan_env.autoregressive import MaximumLikelihoodTrainer
 from seqgan_env.discriminators import CNNDiscriminator, DiscriminatorTrainer
 from seqgan_env.metrics import likelihood_metrics
 from seqgan_env.sources import LSTMOracle

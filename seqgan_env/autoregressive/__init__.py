@@ -6,6 +6,16 @@ from seqgan_env.autoregressive import recurrent as recurrent  # these modules re
 
 from seqgan_env.autoregressive import transformer as transformer  # isort: skip
 from seqgan_env.autoregressive.cores import CORES, Core, CoreConfig, CoreState, register_core
+from seqgan_env.autoregressive.maximum_likelihood import LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.autoregressive.model import AutoregressiveModel
 
-__all__ = ["CORES", "AutoregressiveModel", "Core", "CoreConfig", "CoreState", "register_core"]
+__all__ = [
+    "CORES",
+    "AutoregressiveModel",
+    "Core",
+    "CoreConfig",
+    "CoreState",
+    "LikelihoodConfig",
+    "MaximumLikelihoodTrainer",
+    "register_core",
+]

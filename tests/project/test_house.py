@@ -38,7 +38,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("registration", "task_docs"),
     ),
     "agents": (
-        ("checkpoint", "losses", "baselines", "schedules", "collection", "monte_carlo", "policy", "pretraining"),
+        ("checkpoint", "losses", "baselines", "schedules", "collection", "monte_carlo", "policy"),
         ("agent_file", "adversary", "gradient"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),

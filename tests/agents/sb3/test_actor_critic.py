@@ -25,11 +25,10 @@ from agents import (
     with_generator,
 )
 from agents.checkpoint import save_checkpoint
-from agents.pretraining import MaximumLikelihoodTrainer
 from agents.sb3.actor_critic import SharesGenerator
 from agents.sb3.maskable import MaskableGeneratorActorCritic
 from seqgan_env import enumeration
-from seqgan_env.autoregressive import CORES, register_core
+from seqgan_env.autoregressive import CORES, MaximumLikelihoodTrainer, register_core
 from seqgan_env.autoregressive.recurrent import GruCore
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference

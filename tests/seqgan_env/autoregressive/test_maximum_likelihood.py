@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.losses import maximum_likelihood_loss
-from agents.pretraining import LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive.maximum_likelihood import (
+    LikelihoodConfig,
+    MaximumLikelihoodTrainer,
+    maximum_likelihood_loss,
+)
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests.support import reference
-from tests.support.builders import every_kind, lstm, make_generator, show
+from tests.support.builders import batches, every_kind, lstm, make_generator, show
 
 SPEC = SequenceSpec(4, 4, 0)
 
@@ -297,3 +300,32 @@ def test_weight_decay_pulls_the_weights_towards_0() -> None:
             trainer.epoch(tokens_BT)
         norms.append(sum(float(p.detach().norm()) for p in generator.parameters()))
     assert norms[1] < 0.7 * norms[0]
+
+
+class TestMaximumLikelihood:
+    @pytest.mark.theory
+    @given(batches)
+    def test_is_the_mean_over_the_tokens(self, batch: tuple[Tensor, Tensor]) -> None:
+        """Eq. 13.33-13.34: minus the sum of the tokens' log-probabilities over their number."""
+        log_prob_BT, mask_BT = batch
+        values = [log_prob_BT[b, t].item() for b, t in mask_BT.nonzero().tolist()]
+        assert maximum_likelihood_loss(log_prob_BT, mask_BT).item() == pytest.approx(-sum(values) / len(values))
+
+    @pytest.mark.theory
+    @every_kind
+    def test_is_least_at_the_law_of_the_data(self, kind: str) -> None:
+        """Eq. 13.33: at the law of the data the gradient is 0 and the loss is the entropy.
+
+        The tokens are weighted by their sequence's probability, which makes the mean an expectation.
+        """
+        spec = SequenceSpec(3, 3, 0)
+        policy = make_generator(kind, spec)
+        tokens_BT = torch.from_numpy(reference.all_sequences(spec))
+        log_prob_BT = policy.log_prob(tokens_BT)
+        p_B = torch.exp(log_prob_BT.sum(dim=1)).detach()
+        mask_BT = (tokens_BT != spec.pad_id) * p_B[:, None]
+        loss = maximum_likelihood_loss(log_prob_BT, mask_BT)
+        entropy = -(p_B * p_B.log()).sum() / (p_B * (tokens_BT != spec.pad_id).sum(dim=1)).sum()
+        assert loss.item() == pytest.approx(entropy.item(), abs=1e-12)
+        gradient = reference.gradient_of(loss, list(policy.parameters()))
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)

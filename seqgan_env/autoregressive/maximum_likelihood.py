@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from agents.losses import maximum_likelihood_factors
-from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive.model import AutoregressiveModel
 from seqgan_env.checks import check_choice, check_positive, check_whole_number
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 
 SCHEDULES = ("cosine", "constant", "plateau")
 """The ways of the step size: to 0 by half a cosine over all epochs; as it is; halved when validation gets no better."""
+
+
+def maximum_likelihood_factors(mask_BT: Tensor) -> Tensor:
+    """Weight of each log-probability of a real token in eq. 13.34, as a mean over tokens: they sum to 1."""
+    return mask_BT.double() / mask_BT.sum()
+
+
+def maximum_likelihood_loss(log_prob_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """The negative of eq. 13.34: the mean negative log-likelihood of a real token, nats per token."""
+    return -(log_prob_BT * maximum_likelihood_factors(mask_BT).to(log_prob_BT.dtype)).sum()
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class LikelihoodConfig:
 
 
 class MaximumLikelihoodTrainer:
-    """A generator with the optimiser of its pretraining.
+    """A model with the optimiser of its maximum likelihood.
 
     Args:
         generator: the model to train.
