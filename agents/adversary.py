@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import check_positive, check_whole_number
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.discriminators.losses import get_objective
@@ -52,11 +53,18 @@ class RoundConfig:
     n_held_out: int = 512
     """Held-out real sequences, and fresh negatives where the model is a ``Sampler``, on which the discriminator is
     measured after each training; 0 measures nothing."""
+    patience: int | None = None
+    """Passes without a lower log-loss on the held-out sequences before a training stops; the best pass is kept. None
+    makes all passes and keeps the last."""
 
     def __post_init__(self) -> None:
         for name in ("n_generated", "n_epochs", "batch_size"):
             check_whole_number(name, getattr(self, name), 1)
         check_whole_number("n_held_out", self.n_held_out, 0)
+        if self.patience is not None:
+            check_whole_number("patience", self.patience, 1)
+            if not self.n_held_out:
+                raise ValueError("patience needs held-out sequences, got n_held_out 0")
         check_positive("learning_rate", self.learning_rate)
         get_objective(self.loss, self.label_smoothing)
         if not 0 <= self.weight_decay < math.inf:
@@ -108,6 +116,14 @@ class Adversary:
         self.seed = seed
         self.push = push
 
+    def prepare(self, on_part: Callable[[], None] = lambda: None) -> None:
+        """Let the discriminator learn what takes real sequences alone, if that has not been done.
+
+        Args:
+            on_part: called after each part that would not be done again.
+        """
+        self.trainer.discriminator.fit_real(self.real, derived_seed(self.seed, "real"), on_part)
+
     def round(self, negatives: Sampler | Tokens) -> dict[str, float]:
         """Train once, and give the weights away.
 
@@ -115,11 +131,16 @@ class Adversary:
             negatives: a model to draw fresh ones from, or sequences, the newest last.
 
         Returns:
-            ``loss`` and, with held-out sequences, ``accuracy`` and ``log_loss`` on those.
+            ``loss``, of the training or, with ``patience``, of the best pass on held-out sequences; and, with held-out
+            sequences, ``accuracy`` and ``log_loss`` on those.
 
         Raises:
-            ValueError: there are no negatives.
+            ValueError: there are no negatives, or too few to hold some out, or the discriminator needs a generator
+                whose likelihood is known.
         """
+        self.prepare()
+        generator = getattr(negatives, "generator", None)
+        self.trainer.discriminator.follow(generator if isinstance(generator, AutoregressiveModel) else None)
         n_held_out = self.config.n_held_out
         if isinstance(negatives, np.ndarray):
             if not len(negatives):
@@ -130,10 +151,18 @@ class Adversary:
             generated = negatives.sample(self.config.n_generated + n_held_out, seed=seed)
         # hold out the newest: earlier rounds cannot have seen them
         generated, fresh = np.split(generated, [len(generated) - n_held_out])
-        loss = self.trainer.fit(self.real, generated, n_epochs=self.config.n_epochs, batch_size=self.config.batch_size)
-        scores = {"loss": loss}
-        if n_held_out:
-            scores |= self.trainer.evaluate(self.held_out[:n_held_out], fresh)
+        sets, held_out = (self.real, generated), (self.held_out[:n_held_out], fresh)
+        n_epochs, batch_size = self.config.n_epochs, self.config.batch_size
+        if self.config.patience is None:
+            scores = {"loss": self.trainer.fit(*sets, n_epochs=n_epochs, batch_size=batch_size)}
+            if n_held_out:
+                scores |= self.trainer.evaluate(*held_out)
+        else:
+            history = self.trainer.fit_until_stale(
+                *sets, *held_out, max_epochs=n_epochs, patience=self.config.patience, batch_size=batch_size
+            )
+            best = min(history, key=lambda each: each["log_loss"])
+            scores = {"loss": best["log_loss"], **best}
         self.push(self.trainer.discriminator)
         return scores
 

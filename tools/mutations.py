@@ -758,14 +758,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         _DISCRIMINATOR_LOSSES,
         "F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean()",
         "F.softplus(logit_real_B).mean() + F.softplus(-logit_generated_B).mean()",
-        ("seqgan_env/discriminators/training",),
+        ("seqgan_env/discriminators/losses",),
     ),
     Mutation(
         "discriminator: the more frequent kind weighs more in the loss",
         _DISCRIMINATOR_LOSSES,
         "0.5 * (F.softplus(-logit_real_B).mean() + F.softplus(logit_generated_B).mean())",
         "F.softplus(torch.cat([-logit_real_B, logit_generated_B])).mean()",
-        ("seqgan_env/discriminators/training",),
+        ("seqgan_env/discriminators/losses",),
     ),
     Mutation(
         "discriminator: real and generated change places in the batch",

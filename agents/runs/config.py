@@ -156,12 +156,10 @@ class RuntimeConfig:
     device: str = "auto"
     """auto, cpu, cuda, ..."""
     n_threads: int | None = None
-    """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several, and on a machine
-    that others use too they are far slower."""
+    """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several."""
     matmul_precision: str | None = None
-    """highest, high or medium: what torch.set_float32_matmul_precision allows matrix products. "high" is TF32 on a GPU
-    that has it, "medium" also lets the cnn score in bfloat16 on a CPU, which is faster on one with instructions for it.
-    None leaves it to torch: single precision everywhere."""
+    """highest, high or medium, of torch.set_float32_matmul_precision: "high" is TF32 on a GPU that has it, "medium" also
+    lets the cnn score in bfloat16 on a CPU. None leaves it to torch: single precision everywhere."""
 
     def __post_init__(self) -> None:
         if self.n_threads is not None:
@@ -211,7 +209,7 @@ class RunConfig:
         for name in ("shaping", "allowed_next"):
             if callable(getattr(self.task, name)):
                 raise ValueError(f"a run's {name} must be given by its name, 'module:function'")
-        object.__setattr__(self, "task", _with_all_settings(self.task))
+        object.__setattr__(self, "task", _with_all_settings(self.task, self.generator))
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -282,15 +280,18 @@ class RunConfig:
             raise ValueError(f"{path} is not a readable configuration: {error}") from error
 
 
-def _with_all_settings(task: TaskConfig) -> TaskConfig:
+def _with_all_settings(task: TaskConfig, generator: GeneratorConfig) -> TaskConfig:
     """The task with every setting of its reward and discriminator written out, so that equal tasks are equal."""
     task = dataclasses.replace(task, reward_kwargs=dataclasses.asdict(task.build_reward_config()))
     if task.discriminator not in DISCRIMINATORS:
         return task
     kind = DISCRIMINATORS[task.discriminator].kind
-    settings = build_config(kind.Config, task.discriminator_kwargs, f"discriminator {task.discriminator!r}")
-    plain = json.loads(json.dumps(dataclasses.asdict(settings)))
-    return dataclasses.replace(task, discriminator_kwargs=plain)
+    followed = (
+        {"generator_core": generator.core, "generator_kwargs": generator.kwargs} if kind.follows_generator else {}
+    )
+    given = {**task.discriminator_kwargs, **followed}
+    settings = build_config(kind.Config, given, f"discriminator {task.discriminator!r}")
+    return dataclasses.replace(task, discriminator_kwargs=json.loads(json.dumps(dataclasses.asdict(settings))))
 
 
 def _check_names(what: str, values: Any, fields: Mapping[str, Any]) -> None:

@@ -112,6 +112,8 @@ class DiscriminatorPretraining:
     def run(self, game: Game, journal: Journal) -> None:
         """Train, if the reward needs a trained discriminator."""
         n_rounds = game.config.adversary.n_rounds if game.config.is_adversarial else 0
+        if n_rounds:
+            game.adversary.prepare(journal.keep)
         with journal.bar("discriminator", n_rounds, self._n_rounds) as bar:
             while self._n_rounds < n_rounds:
                 loss = game.adversary.round(game.agent)["loss"]

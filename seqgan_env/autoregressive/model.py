@@ -63,20 +63,20 @@ class AutoregressiveModel(nn.Module):
         hidden_BTH: Tensor = self.core(self.spec.with_start(tokens_BT[:, :-1]), rng)
         return hidden_BTH
 
-    def log_prob(self, tokens_BT: Tensor, temperature: float = 1.0) -> Tensor:
+    def log_prob(self, tokens_BT: Tensor, temperature: float = 1.0, *, rng: torch.Generator | None = None) -> Tensor:
         """The log-probability of each token given those before it (the factors of eq. 13.31), with gradient.
 
-        It is that of the whole softmax at this temperature, also for tokens that were drawn with top-k or top-p: those
-        cut the softmax off and scale up the rest, in which most sequences have no probability at all.
+        It is that of the whole softmax at this temperature, also for tokens that were drawn with top-k or top-p.
 
         Args:
             tokens_BT: sequences, padded with V.
             temperature: the logits are divided by it.
+            rng: where dropout takes its noise from; None drops nothing.
 
         Returns:
             ``log_prob_BT`` in nats; exactly 0 at padding.
         """
-        row_M, arguments = self._output_arguments(tokens_BT, temperature)
+        row_M, arguments = self._output_arguments(tokens_BT, temperature, rng)
         return self._in_place(tokens_BT, row_M, token_log_prob(*arguments))
 
     def weighted_log_prob(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNConfig, CNNDiscriminator
 from seqgan_env.discriminators.ensemble import EnsembleConfig, EnsembleDiscriminator
+from seqgan_env.discriminators.generative import GenerativeConfig, GenerativeDiscriminator
 from seqgan_env.discriminators.log_ratio import LogRatioConfig, LogRatioDiscriminator
 from seqgan_env.discriminators.losses import LOSSES, Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
@@ -31,6 +32,8 @@ __all__ = [
     "DiscriminatorTrainer",
     "EnsembleConfig",
     "EnsembleDiscriminator",
+    "GenerativeConfig",
+    "GenerativeDiscriminator",
     "LogRatioConfig",
     "LogRatioDiscriminator",
     "Objective",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NoConfig
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
@@ -37,6 +38,9 @@ class Discriminator(nn.Module):
 
     Config: type[Any] = NoConfig
     """The settings of the class: a frozen dataclass, with defaults and checks."""
+    follows_generator = False
+    """Whether the logit contains the generator's likelihood; the settings then say ``generator_core`` and
+    ``generator_kwargs``."""
 
     def __init__(self, spec: SequenceSpec, config: Any = None) -> None:
         super().__init__()
@@ -94,6 +98,27 @@ class Discriminator(nn.Module):
         """
         logit_real_B = self(torch.cat([real_BT, generated_BT]), rng)
         return objective(logit_real_B[: len(real_BT)], logit_real_B[len(real_BT) :])
+
+    def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
+        """Learn what takes real sequences alone; called before each round. Nothing, unless a subclass has such a part.
+
+        What is learned is among the weights, and so is that it has been: a second call does only what is left.
+
+        Args:
+            real: real sequences, shape ``(n, T)``.
+            seed: of what is random in it.
+            on_part: called after each part that would not be done again.
+        """
+
+    def follow(self, generator: AutoregressiveModel | None) -> None:
+        """Take up the generator as it is; called before each round. Nothing, unless the logit contains its likelihood.
+
+        Args:
+            generator: the model that draws the negatives; None where there are but sequences.
+
+        Raises:
+            ValueError: it is needed and not there, or of another form.
+        """
 
     def penalty(self) -> Tensor:
         """The regularisation term that training adds to the loss; 0 unless a subclass has one."""

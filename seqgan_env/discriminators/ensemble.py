@@ -15,10 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import build_config, check_choice, check_whole_number
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.registry import DISCRIMINATORS, register_discriminator
+from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 COMBINATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -108,6 +110,16 @@ class EnsembleDiscriminator(Discriminator):
             for member in self._members
         ]
         return torch.stack(losses).mean()
+
+    def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
+        """Let each member learn what takes real sequences alone; see ``Discriminator.fit_real``."""
+        for k, member in enumerate(self._members):
+            member.fit_real(real, derived_seed(seed, "member", k), on_part)
+
+    def follow(self, generator: AutoregressiveModel | None) -> None:
+        """Let each member follow the generator; see ``Discriminator.follow``."""
+        for member in self._members:
+            member.follow(generator)
 
     def penalty(self) -> Tensor:
         """The mean of the members' penalties."""

@@ -70,7 +70,7 @@ class DiscriminatorTrainer:
         self._unfinished: dict[str, Any] | None = None  # of fit_until_stale: the history, and the best state so far
 
     def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
-        """One gradient step on the loss plus the network's own penalty.
+        """One gradient step on the loss plus the network's own penalty; none where all weights are fixed.
 
         Args:
             real_BT: real sequences.
@@ -81,10 +81,14 @@ class DiscriminatorTrainer:
             nats per sequence. It stays on the network's device; reading it synchronises.
         """
         d = self.discriminator
-        d.train()
+        learns = any(parameter.requires_grad for parameter in d.parameters())  # not where real sequences were enough
+        d.train(learns)
         rng = torch_rng(self.seed, "dropout", self.n_updates, device=d.device)
         more = () if self._objective is discriminator_loss else (self._objective,)  # which a network need not take
         loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng, *more)
+        if not learns:
+            self.n_updates += 1
+            return loss
         self.optimizer.zero_grad(set_to_none=True)
         (loss + d.penalty()).backward()
         norm = torch.nn.utils.get_total_norm([p.grad for p in d.parameters() if p.grad is not None])

@@ -68,6 +68,7 @@ def data() -> tuple[Tokens, Tokens]:
 def trained(name: str, **kwargs: Any) -> Discriminator:
     """One after some updates, since a kind may begin with the same answer for every sequence."""
     discriminator = build_discriminator(name, ENUMERABLE, kwargs=kwargs)
+    discriminator.fit_real(data()[0], seed=0)
     DiscriminatorTrainer(discriminator, 0.01).fit(*data(), batch_size=16)
     return discriminator
 
