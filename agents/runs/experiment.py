@@ -67,7 +67,7 @@ class Experiment:
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
         if state is not None:
-            self._load_state_dict(state)
+            self._load_state_dict(state, shared=not resume)
 
     def run(self) -> list[Record]:
         """Do what is left to do.
@@ -152,13 +152,14 @@ class Experiment:
             **self.game.state_dict(),
         }
 
-    def _load_state_dict(self, state: dict[str, Any]) -> None:
+    def _load_state_dict(self, state: dict[str, Any], *, shared: bool) -> None:
+        """Restore ``_state_dict``, or only what maximum likelihood has made, to be shared by several runs."""
         check_corpus(self.game.task, state, self.config)
         try:
             self._phase = state["phase"]
             for phase in self._phases:
                 phase.load_state_dict(state["phases"][phase.name])
-            self.game.load_state_dict(state)
+            (self.game.load_pretraining if shared else self.game.load_state_dict)(state)
             self.records = list(state["records"])
             self._seconds_before = float(state["seconds"])
         except (KeyError, RuntimeError, TypeError) as error:

@@ -80,10 +80,14 @@ class Game:
             "callback": self.callback.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore ``state_dict``."""
+    def load_pretraining(self, state: dict[str, Any]) -> None:
+        """Restore what maximum likelihood has made, also of a game with another discriminator."""
         self.agent.load_state_dict({**state["agent"], "seed": self.config.seed})
         self.likelihood_trainer.load_state_dict(state["likelihood_trainer"])
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``."""
+        self.load_pretraining(state)
         self.adversary.load_state_dict(state["adversary"])
         self.callback.load_state_dict(state["callback"])
         self.task.scoring.version = self.callback.version

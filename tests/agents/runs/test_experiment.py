@@ -154,6 +154,22 @@ def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) 
     assert again == records  # nothing was done twice: not even the times differ
 
 
+@pytest.mark.parametrize("task", [{"discriminator": "gru"}, {"discriminator": "generative"}, {"reward": "constant"}])
+def test_maximum_likelihood_is_shared_by_games_with_other_discriminators(
+    finished: Path, tmp_path: Path, task: dict[str, str]
+) -> None:
+    """The discriminator of the game is fresh, as without a shared phase, and the generator is the pretrained one."""
+    more = {"discriminator_kwargs": {"n_epochs": 1}} if task == {"discriminator": "generative"} else {}
+    config = changed(TINY, task={**task, **({"discriminator_kwargs": {}} if "discriminator" in task else {}), **more})
+    shared, alone = (
+        without_time(Experiment(config, tmp_path / name, start_from=start_from, progress=False).run())
+        for name, start_from in (("shared", finished), ("alone", None))
+    )
+    of_the_game = [[r for r in run if r["phase"] in ("discriminator", "adversarial")] for run in (shared, alone)]
+    assert of_the_game[0] == of_the_game[1]
+    assert len(of_the_game[0]) > 3
+
+
 @pytest.mark.parametrize("precision", [None, "highest", "high"])
 def test_the_precision_of_torch_is_what_the_run_asks_for(
     precision: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
