@@ -38,10 +38,15 @@ class EstimatorConfig:
     exact_last_step: bool = False
     """Take the sums over the last token exactly, at the cost of V scores an episode."""
 
+    dense: bool = False
+    """Take the value of each token from the terms of a reward that is a sum over tokens; needs ``n_completions`` 0."""
+
     def __post_init__(self) -> None:
         check_whole_number("n_completions", self.n_completions, 0)
         if self.exact_last_step and not self.n_completions:
             raise ValueError("exact_last_step needs completions, got n_completions 0")
+        if self.dense and self.n_completions:
+            raise ValueError(f"dense values need no completions, got n_completions {self.n_completions}")
         check_choice("baseline", self.baseline, BASELINES)
 
 
@@ -62,6 +67,7 @@ def estimate_gradient(
     score: Score,
     config: EstimatorConfig,
     rng: torch.Generator | None = None,
+    dense_values: Score | None = None,
 ) -> Estimate:
     """Estimate the gradient of J from the episodes of a collection; nothing changes.
 
@@ -71,8 +77,13 @@ def estimate_gradient(
         score: gives the rewards of complete sequences.
         config: how.
         rng: where the completions' randomness comes from; None is torch's global generator.
+        dense_values: gives the value of each token of complete sequences, where ``config`` asks for these.
     """
     tokens_BT, _, reward_B = episodes
+    if config.dense:
+        assert dense_values is not None
+        q_BT = dense_values(tokens_BT) * generator.spec.is_token(tokens_BT)
+        return policy_loss(generator, episodes, q_BT, config)
     last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
     q_BT = action_values(
         generator,

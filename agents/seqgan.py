@@ -73,7 +73,7 @@ class SeqGAN(BaseAlgorithm):
         device: where the policy computes.
         _init_setup_model: build the networks now.
         **estimator: fields of ``agents.gradient.EstimatorConfig``: ``n_completions``, ``baseline``,
-            ``normalize_advantage``, ``stratified``, ``exact_last_step``.
+            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``.
 
     Raises:
         ValueError: an unknown policy or argument, an environment of something else, or a value out of range.
@@ -279,7 +279,8 @@ class SeqGAN(BaseAlgorithm):
 
     def estimate(self, episodes: Episodes, rng: torch.Generator | None = None) -> Estimate:
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
-        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng)
+        assert self._handle is not None
+        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng, self._handle.action_values)
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
         """Take the step of an estimate.

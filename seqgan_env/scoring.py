@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
-from seqgan_env.rewards import REWARDS, Reward, RewardContext, RewardEntry
+from seqgan_env.rewards import REWARDS, DenseReward, Reward, RewardContext, RewardEntry
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Floats = npt.NDArray[np.float64]
@@ -60,6 +60,12 @@ class Scoring:
     def entry(self) -> RewardEntry:
         """The reward's declaration."""
         return REWARDS.lookup(self._name)
+
+    @property
+    def _built(self) -> Reward:
+        if self._reward is None:
+            self._reward = self.entry.build(self._context)
+        return self._reward
 
     # The discriminator
 
@@ -143,6 +149,23 @@ class Scoring:
             logit_real_B = self._needed().tensor_logits(tokens_BT).double()
         return self._clipped(logit_real_B, tokens_BT)
 
+    def action_values(self, tokens_BT: Tensor) -> Tensor:
+        """The values of tokens that the terms of a logit give, ``q_BT``, float64; see ``DenseReward``.
+
+        Args:
+            tokens_BT: complete sequences.
+
+        Raises:
+            ValueError: the reward is not of that kind, or is clipped, or the discriminator's logit is no sum.
+        """
+        if not isinstance(self._built, DenseReward) or self._clip is not None:
+            what = "a clipped reward" if self._clip is not None else f"the reward {self.entry.label!r}"
+            raise ValueError(f"{what} does not give each token a value of its own")
+        discriminator = self._needed()
+        with torch.no_grad():
+            logit_real_BT = discriminator.token_logits(tokens_BT.to(self._device)).double()
+        return self._built.action_values(logit_real_BT)
+
     def step_reward(self, tokens_BT: Tokens) -> Floats:
         """The reward that a step pays for sequences that are known to be complete.
 
@@ -196,9 +219,7 @@ class Scoring:
         return np.asarray(reward_B, dtype=np.float64)
 
     def _clipped(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
-        if self._reward is None:
-            self._reward = self.entry.build(self._context)
-        reward_B = self._reward(logit_real_B, tokens_BT)
+        reward_B = self._built(logit_real_B, tokens_BT)
         if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape:
             got = tuple(reward_B.shape) if isinstance(reward_B, Tensor) else type(reward_B).__name__
             expected = tuple(logit_real_B.shape)

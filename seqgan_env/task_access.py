@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.scoring import Weights
@@ -52,6 +53,10 @@ class TaskAccess:
     def score(self, sequences: Any) -> npt.NDArray[np.float64]:
         """The terminal reward of complete sequences; see ``Scoring.score``."""
         return self.task.scoring.score(sequences)
+
+    def action_values(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The value of each token of complete sequences, shape ``(B, T)``; see ``Scoring.action_values``."""
+        return self.task.scoring.action_values(torch.from_numpy(tokens_BT)).cpu().numpy()
 
     def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
         """Score with this object from now on; see ``Scoring.set_discriminator``."""

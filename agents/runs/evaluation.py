@@ -29,6 +29,16 @@ def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
     return task.held_out_sequences[: max(1, half)][:n], task.held_out_sequences[half:]
 
 
+def optimal_discriminator(source: KnownSource, generator: AutoregressiveModel) -> OptimalDiscriminator:
+    """The best possible discriminator for a generator as it is, at any time."""
+    return OptimalDiscriminator(
+        source.spec,
+        source.log_prob,
+        generator.sequence_log_prob,
+        lambda tokens_BT: source.token_log_prob(tokens_BT) - generator.token_log_prob(tokens_BT),
+    )
+
+
 class Evaluator:
     """Measures one generator.
 
@@ -48,11 +58,7 @@ class Evaluator:
         self.n = n
         self.seed = seed
         self.validation, self.test = split_held_out(task, n)
-        self.optimal = (
-            OptimalDiscriminator(task.spec, task.source.log_prob, generator.sequence_log_prob)
-            if isinstance(task.source, KnownSource)
-            else None
-        )
+        self.optimal = optimal_discriminator(task.source, generator) if isinstance(task.source, KnownSource) else None
         """The best possible discriminator for the generator as it is, where the source's likelihood is known."""
         found = {"trained": trained, "optimal": self.optimal}
         self._discriminators: Mapping[str, Discriminator] = {k: d for k, d in found.items() if d is not None}

@@ -10,6 +10,8 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
 from agents.runs.folder import Record, RunFolder
 from agents.runs.game import Game
-from agents.runs.phases import RANDOM, Phase, phases
+from agents.runs.phases import FINAL_TEMPERATURE, RANDOM, TEMPERATURE, Phase, phases
 from agents.runs.report import write_report
 from agents.runs.sample import TextGenerator
 
@@ -56,6 +58,8 @@ class Experiment:
         self.config = config
         self.folder = RunFolder(out)
         self.records: list[Record] = []
+        self.row: int | None = None
+        """The terminal's row for progress bars, where several runs share it."""
         self._shows_progress = progress
         self._phases = phases()
         self._phase = self._phases[0].name
@@ -69,8 +73,11 @@ class Experiment:
         if state is not None:
             self._load_state_dict(state, shared=not resume)
 
-    def run(self) -> list[Record]:
+    def run(self, *, pretraining_only: bool = False) -> list[Record]:
         """Do what is left to do.
+
+        Args:
+            pretraining_only: of maximum likelihood alone, which other runs can then start from.
 
         Returns:
             Every evaluation of the run, as in ``metrics.jsonl``.
@@ -82,13 +89,14 @@ class Experiment:
             if not self.records:
                 self.measure(RANDOM, 0)
                 self.keep()
-            for phase in self._phases:
+            for phase in self._phases[:1] if pretraining_only else self._phases:
                 if self._phase == phase.name:
                     phase.run(self.game, self)
                     self._end(phase)
         finally:
             self._tensorboard.close()
-        self.write_report()
+        if self._phase == DONE:
+            self.write_report()
         return self.records
 
     def _end(self, phase: Phase) -> None:
@@ -110,7 +118,7 @@ class Experiment:
     def measure(self, phase: str, step: int, temperature: float = 1.0, **more: float | None) -> Record:
         """See ``Journal``."""
         record: Record = {"phase": phase, "step": step}
-        if temperature != 1.0 or phase == "temperature":
+        if temperature != 1.0 or phase in (TEMPERATURE, FINAL_TEMPERATURE):
             record["temperature"] = temperature
         record |= {name: value for name, value in more.items() if value is not None}
         # the same random numbers each time, so that a difference between two records is the generator's
@@ -133,7 +141,14 @@ class Experiment:
 
     def bar(self, what: str, total: int, done: int) -> tqdm[Any]:
         """See ``Journal``."""
-        return tqdm(desc=what, total=total, initial=min(done, total), disable=not self._shows_progress, file=sys.stderr)
+        return tqdm(
+            desc=what,
+            total=total,
+            initial=min(done, total),
+            disable=not self._shows_progress,
+            file=sys.stderr,
+            position=self.row,
+        )
 
     # Keeping
 
@@ -204,12 +219,15 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def compare(runs: Mapping[str, RunConfig], out: str | Path, *, progress: bool = True) -> dict[str, list[Record]]:
+def compare(
+    runs: Mapping[str, RunConfig], out: str | Path, *, n_workers: int = 1, progress: bool = True
+) -> dict[str, list[Record]]:
     """Runs that share one maximum-likelihood phase; what is done already is not done again.
 
     Args:
         runs: the settings of each by name; the first one does the maximum likelihood.
         out: each run has a folder of its own in here.
+        n_workers: processes that play side by side; the results are the same.
         progress: show progress bars.
 
     Returns:
@@ -219,11 +237,30 @@ def compare(runs: Mapping[str, RunConfig], out: str | Path, *, progress: bool = 
         ValueError: see ``Experiment``.
     """
     out, first = Path(out), next(iter(runs))
-    records = {}
-    for name, config in runs.items():
-        folder = RunFolder(out / name)
-        start_from = None if name == first else out / first
-        records[name] = Experiment(
-            config, folder.path, resume=folder.config.exists(), start_from=start_from, progress=progress
-        ).run()
-    return records
+    jobs = [(config, out / name, None if name == first else out / first) for name, config in runs.items()]
+    if n_workers == 1:
+        return {name: _play(*job, progress=progress) for name, job in zip(runs, jobs, strict=True)}
+    _play(*jobs[0], progress=progress, pretraining_only=True)
+    with ProcessPoolExecutor(min(n_workers, len(jobs)), get_context("spawn")) as pool:
+        futures = [pool.submit(_play, *job, progress=progress, row=row) for row, job in enumerate(jobs)]
+        try:
+            return {name: future.result() for name, future in zip(runs, futures, strict=True)}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _play(
+    config: RunConfig,
+    out: Path,
+    start_from: Path | None,
+    *,
+    progress: bool,
+    pretraining_only: bool = False,
+    row: int | None = None,
+) -> list[Record]:
+    """Do a run, or what is left of it, and return its records."""
+    resume = RunFolder(out).config.exists()
+    run = Experiment(config, out, resume=resume, start_from=None if resume else start_from, progress=progress)
+    run.row = row
+    return run.run(pretraining_only=pretraining_only)

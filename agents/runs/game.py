@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from stable_baselines3.common.logger import Logger
 
 from agents.adversary import Adversary, trainer_of
@@ -24,7 +25,7 @@ class Game:
         config: the settings.
 
     Raises:
-        ValueError: a setting does not fit the source.
+        ValueError: a setting does not fit the source, or the reward gives no values to tokens where they are wanted.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -66,6 +67,8 @@ class Game:
                     f"an exact discriminator needs a source of known likelihood, got {config.task.source!r}"
                 )
             self.task.scoring.set_discriminator(self.evaluator.optimal)
+        if config.agent.dense:  # refused now, if at all, before anything is learned
+            self.task.scoring.action_values(torch.from_numpy(self.task.real_sequences[:1]))
 
     def set_version(self, version: int) -> None:
         """Name the discriminator's version, of which the environment has the very object."""

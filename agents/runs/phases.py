@@ -15,14 +15,16 @@ from agents.runs.folder import Record
 from agents.runs.game import Game
 from seqgan_env.metrics import columns_of_role
 
-RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL = (
+RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL, FINAL_TEMPERATURE = (
     "random",
     "maximum_likelihood",
     "temperature",
     "discriminator",
     "adversarial",
+    "final_temperature",
 )
-"""The measurements: before training, of epochs, of the best epoch at several temperatures, of rounds, of updates."""
+"""The measurements: before training, of epochs, of the best epoch at several temperatures, of rounds, of updates, and
+of the last update at several temperatures."""
 
 TEMPERATURES = (1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
@@ -84,9 +86,7 @@ class MaximumLikelihood:
         if self._best_weights:
             generator.load_state_dict(self._best_weights)
             self._best_weights = {}
-        if game.evaluator.optimal is not None:
-            for temperature in TEMPERATURES:
-                journal.measure(TEMPERATURE, trainer.n_epochs, temperature)
+        _measure_temperatures(game, journal, TEMPERATURE, trainer.n_epochs)
 
     def _is_stale(self, epoch: int, patience: int | None) -> bool:
         return patience is not None and self._best_epoch >= 0 and epoch - self._best_epoch > patience
@@ -150,6 +150,8 @@ class AdversarialGame:
             if config.is_adversarial:
                 game.callback.retrain_if_due()
             measuring.measure_if_due()
+        if config.agent.n_updates:
+            _measure_temperatures(game, journal, FINAL_TEMPERATURE, agent.n_updates)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the agent counts its updates."""
@@ -185,6 +187,13 @@ class _Measuring(BaseCallback):
         record = self._journal.measure(ADVERSARIAL, n_updates, **more)
         self._journal.keep()
         self._bar.set_postfix(headline(record))
+
+
+def _measure_temperatures(game: Game, journal: Journal, phase: str, step: int) -> None:
+    """Measure the generator at every temperature: a curve of quality against diversity."""
+    if game.evaluator.optimal is not None:
+        for temperature in TEMPERATURES:
+            journal.measure(phase, step, temperature)
 
 
 def headline(record: Record, subject: str = "generator") -> dict[str, str]:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from agents.runs.config import RunConfig
 from agents.runs.folder import Record
-from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, LIKELIHOOD, RANDOM, TEMPERATURE
+from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE
 from seqgan_env.metrics import Column, columns, columns_of_role
 
 Records = Mapping[str, Sequence[Record]]
@@ -35,7 +35,7 @@ _PANELS = (
 
 
 def summary(records: Records) -> dict[str, Record]:
-    """The rows of a table of results: the generator at each stage.
+    """The rows of a table of results: the generator at each stage, and each at the temperature that suits it best.
 
     Args:
         records: the first run's stand for what comes before the adversarial game.
@@ -48,18 +48,27 @@ def summary(records: Records) -> dict[str, Record]:
     if rows["max. likelihood"] is None:
         likelihood = [r for r in first if r["phase"] == LIKELIHOOD]
         rows["max. likelihood"] = min(likelihood, key=lambda r: r["nll_validation"], default=None)
-    if tempered := [r for r in first if r["phase"] == TEMPERATURE]:
-        (overall,) = columns_of_role("overall")
-        best = min(tempered, key=lambda r: r[overall])
-        rows[f"  temperature {best['temperature']:g}"] = best
+    rows |= _best_temperature("max. likelihood", first, TEMPERATURE)
     start = next((r for r in first if r["phase"] == ADVERSARIAL and r["step"] == 0), None)
     if start is not None and rows["max. likelihood"] is not None:
         # the same generator, after the pretraining of the discriminator
         of_discriminator = {name for name, column in columns().items() if column.subject == "discriminator"}
         scores = {name: value for name, value in start.items() if name in of_discriminator}
         rows["max. likelihood"] = {**rows["max. likelihood"], **scores}
-    rows |= {f"SeqGAN {name}": _last(own, ADVERSARIAL) for name, own in records.items()}
+    for name, own in records.items():
+        rows[f"SeqGAN {name}"] = _last(own, ADVERSARIAL)
+        rows |= _best_temperature(f"SeqGAN {name}", own, FINAL_TEMPERATURE)
     return {name: row for name, row in rows.items() if row is not None}
+
+
+def _best_temperature(name: str, records: Sequence[Record], phase: str) -> dict[str, Record | None]:
+    """The row of the temperature with the best overall column, if several were measured."""
+    tempered = [r for r in records if r["phase"] == phase]
+    if not tempered:
+        return {}
+    (overall,) = columns_of_role("overall")
+    best = min(tempered, key=lambda r: r[overall])
+    return {f"{name}, T = {best['temperature']:g}": best}
 
 
 def shown_columns(rows: Mapping[str, Record]) -> dict[str, Column]:
@@ -174,23 +183,30 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
 
 
 def _trade_off(records: Records) -> str | None:
-    """Quality against diversity: maximum likelihood at several temperatures, and the way of each adversarial run."""
+    """Quality against diversity: a curve over temperatures for maximum likelihood and for the end of each game."""
     from matplotlib.figure import Figure
 
     (quality,), (diversity,) = columns_of_role("quality"), columns_of_role("diversity")
-    sweep = [(r[quality], r[diversity]) for r in next(iter(records.values())) if r["phase"] == TEMPERATURE]
-    if not sweep:
-        return None
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    curves = {"maximum likelihood": (next(iter(records.values())), TEMPERATURE)}
+    curves |= {f"SeqGAN, {name}": (own, FINAL_TEMPERATURE) for name, own in records.items()}
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot(*zip(*sweep, strict=True), "o-", color="0.5", label="maximum likelihood, by temperature", markersize=4)
-    for name, own in records.items():
-        way = [(r[quality], r[diversity]) for r in own if r["phase"] == ADVERSARIAL]
-        if way:
-            (line,) = axes.plot(*zip(*way, strict=True), "-", alpha=0.6, label=f"SeqGAN, {name}")
-            axes.plot(*way[-1], "s", color=line.get_color())
+    for index, (label, (own, phase)) in enumerate(curves.items()):
+        points = [(r[quality], r[diversity], r["temperature"]) for r in own if r["phase"] == phase and quality in r]
+        if not points:
+            continue
+        color = "0.4" if phase == TEMPERATURE else f"C{index - 1}"
+        x, y, temperatures = zip(*points, strict=True)
+        axes.plot(x, y, "o-", color=color, label=label, markersize=3)
+        axes.plot(*[(value,) for value in points[temperatures.index(1.0)][:2]], "s", color=color, markersize=8)
+    if not axes.lines:
+        return None
     labels = (f"{columns()[field].label} ({columns()[field].unit})" for field in (quality, diversity))
-    axes.set(title="Quality against diversity: down and left is better", xlabel=next(labels), ylabel=next(labels))
+    axes.set(
+        title="Quality against diversity by temperature: down and left is better\n(a square is temperature 1)",
+        xlabel=next(labels),
+        ylabel=next(labels),
+    )
     axes.legend(fontsize=7)
     axes.grid(alpha=0.3)
     return _png(figure)

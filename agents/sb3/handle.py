@@ -73,6 +73,12 @@ class TaskHandle:
             return task.scoring.score_tensor(tokens_BT)
         return torch.from_numpy(self.score(tokens_BT.cpu().numpy()))
 
+    def action_values(self, tokens_BT: Tensor) -> Tensor:
+        """The values that the terms of the discriminator's logit give each token, ``q_BT``, float64."""
+        if tokens_BT.device.type != "cpu" and (task := self.local_task) is not None:
+            return task.scoring.action_values(tokens_BT)
+        return torch.from_numpy(self._call("action_values", tokens_BT.cpu().numpy()))
+
     def copy_discriminator(self) -> Discriminator:
         """A discriminator with the settings of the task and the weights that the first environment has."""
         config = self.config

@@ -66,11 +66,9 @@ class AutoregressiveModel(nn.Module):
     def log_prob(self, tokens_BT: Tensor, temperature: float = 1.0, *, rng: torch.Generator | None = None) -> Tensor:
         """The log-probability of each token given those before it (the factors of eq. 13.31), with gradient.
 
-        It is that of the whole softmax at this temperature, also for tokens that were drawn with top-k or top-p.
-
         Args:
             tokens_BT: sequences, padded with V.
-            temperature: the logits are divided by it.
+            temperature: the logits are divided by it; nothing is cut off as by top-k or top-p.
             rng: where dropout takes its noise from; None drops nothing.
 
         Returns:
@@ -88,8 +86,6 @@ class AutoregressiveModel(nn.Module):
         smoothing: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """The sum of ``factor * log_prob`` over all tokens, a scalar with gradient. Every objective has this form.
-
-        It is faster than ``log_prob``, whose gradient has to wait for what becomes of the log-probabilities.
 
         Args:
             tokens_BT: sequences, padded with V.
@@ -128,21 +124,24 @@ class AutoregressiveModel(nn.Module):
 
     @torch.no_grad()
     def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
-        """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, in bounded memory.
+        """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, summed in double precision."""
+        log_prob_B: npt.NDArray[np.float64] = self.token_log_prob(tokens_BT, temperature).sum(axis=1)
+        return log_prob_B
 
-        Each token's is computed in the model's precision, and their sum in double precision.
-        """
+    @torch.no_grad()
+    def token_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+        """``log_prob`` without gradient, in bounded memory, as an array of shape ``(B, T)``."""
         order_B = self.spec.lengths(tokens_BT).argsort(kind="stable")  # a chunk is read as far as its longest goes
         size = max(1, _CHUNK_TOKENS // self.spec.max_length)
-        log_prob_B = np.zeros(len(tokens_BT))
+        log_prob_BT = np.zeros(tokens_BT.shape)
 
         def evaluate(index: npt.NDArray[np.int64]) -> None:
             chunk = torch.from_numpy(tokens_BT[index]).to(self.device)
-            log_prob_B[index] = self.log_prob(chunk, temperature).double().sum(dim=1).cpu().numpy()
+            log_prob_BT[index] = self.log_prob(chunk, temperature).double().cpu().numpy()
 
         chunks = [order_B[start : start + size] for start in range(0, len(tokens_BT), size)]
         parallel_map(evaluate, chunks, self.device)
-        return log_prob_B
+        return log_prob_BT
 
     # Generation
 

@@ -79,6 +79,26 @@ class Discriminator(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement forward")
 
+    def token_logits(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The terms of a logit that is a sum over tokens, each a log-ratio given the tokens before, with gradient.
+
+        Args:
+            tokens_BT: sequences or prefixes, padded with V.
+            rng: where dropout takes its noise from in training mode.
+
+        Returns:
+            ``logit_real_BT``, nats; 0 at padding.
+
+        Raises:
+            ValueError: the logit is no such sum.
+        """
+        raise ValueError(f"the logit of a {type(self).__name__} is no sum over tokens")
+
+    @classmethod
+    def is_sum(cls) -> bool:
+        """Whether the logit is a sum over tokens, so that ``token_logits`` gives its terms."""
+        return cls.token_logits is not Discriminator.token_logits
+
     def loss(
         self,
         real_BT: Tensor,

@@ -26,10 +26,18 @@ class OptimalDiscriminator(Discriminator):
         spec: the task's sequences.
         log_prob_real: log-probability of a sequence under the data's distribution, such as ``KnownSource.log_prob``.
         log_prob_generated: the same under the generator.
+        token_log_ratio: the terms of their difference, one for each token, shape ``(B, T)``; may be left out.
     """
 
-    def __init__(self, spec: SequenceSpec, log_prob_real: LogProb, log_prob_generated: LogProb) -> None:
+    def __init__(
+        self,
+        spec: SequenceSpec,
+        log_prob_real: LogProb,
+        log_prob_generated: LogProb,
+        token_log_ratio: LogProb | None = None,
+    ) -> None:
         super().__init__(spec)
+        self._token_log_ratio = token_log_ratio
         self._log_prob_real = log_prob_real
         self._log_prob_generated = log_prob_generated
 
@@ -37,3 +45,9 @@ class OptimalDiscriminator(Discriminator):
         """The exact log-ratio; see ``Discriminator.forward``."""
         tokens = tokens_BT.cpu().numpy()
         return torch.as_tensor(self._log_prob_real(tokens) - self._log_prob_generated(tokens))
+
+    def token_logits(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The exact log-ratio of each token; see ``Discriminator.token_logits``."""
+        if self._token_log_ratio is None:
+            raise ValueError("the optimal discriminator was made without token_log_ratio")
+        return torch.as_tensor(self._token_log_ratio(tokens_BT.cpu().numpy()))

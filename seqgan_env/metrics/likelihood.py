@@ -35,7 +35,8 @@ def likelihood_metrics(
         ``nll_test``: real sequences under the generator. ``entropy``: generated ones under the generator. Where the
         source's likelihood is known also ``nll_oracle``: generated ones under the source; ``kl_forward``:
         KL(source || generator), 0 at best and large where the generator misses what is real; ``kl_reverse``:
-        KL(generator || source), 0 at best and large where the generator makes what is not real. Both divergences are
+        KL(generator || source), 0 at best and large where the generator makes what is not real; ``kl_sum``: their sum,
+        the divergence of Jeffreys. Both divergences are
         estimated on the same sequences as the likelihoods they are differences of. Each is a total over all sequences,
         divided by their tokens; as an expectation, that of a sequence over the expected length.
     """
@@ -54,6 +55,7 @@ def likelihood_metrics(
             "kl_forward": (source_test_B - generator_test_B).sum() / n_test,
             "kl_reverse": (generator_generated_B - source_generated_B).sum() / n_generated,
         }
+        metrics["kl_sum"] = metrics["kl_forward"] + metrics["kl_reverse"]
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -101,8 +103,16 @@ class Likelihood:
             "lower",
             "KL(generator || true), which grows where the generator makes what is not real",
             panel="divergences",
-            role="overall",
             narrow="KL\nrev",
+        ),
+        "kl_sum": Column(
+            "KL sum",
+            "nats per token",
+            "lower",
+            "the sum of both divergences (Jeffreys), which neither kind of fault can hide from",
+            panel="divergences",
+            role="overall",
+            narrow="KL\nsum",
         ),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -31,6 +31,22 @@ class Reward(Protocol):
 
         Returns:
             ``reward_B``, finite, of the shape of ``logit_real_B``.
+        """
+
+
+@runtime_checkable
+class DenseReward(Protocol):
+    """A reward that gives each token a value of its own where the logit is a sum over tokens."""
+
+    def action_values(self, logit_real_BT: Tensor) -> Tensor:
+        """Unbiased estimates of ``Q(Y_{1:t-1}, y_t)`` (eq. 13.40), up to what does not depend on ``y_t``.
+
+        Args:
+            logit_real_BT: the terms of the logit, each the log-ratio of a token given those before it under two
+                distributions, of which the second drew the sequences; float64, 0 at padding.
+
+        Returns:
+            ``q_BT``.
         """
 
 

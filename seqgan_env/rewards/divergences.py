@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seqgan_env.checks import check_positive
 from seqgan_env.rewards.base import Reward, RewardContext, register_reward
+from seqgan_env.rewards.of_logit import to_go
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class BothDivergences:
         c = self.config
         ratio_B = logit_real_B.clamp(max=math.log(c.ratio_limit)).exp()
         return ratio_B + c.log_weight * logit_real_B.clamp(-c.log_clip, c.log_clip)
+
+    def action_values(self, logit_real_BT: Tensor) -> Tensor:
+        """The ratio of each beginning, and the clipped log-ratio of what follows it; see ``DenseReward``.
+
+        The mean of ``p(Y) / G(Y)`` over the completions of ``Y_{1:t}`` by G is ``p(Y_{1:t}) / G(Y_{1:t})`` exactly, so
+        no completion is needed, and what chance adds later is left out.
+        """
+        c = self.config
+        ratio_BT = logit_real_BT.cumsum(dim=1).clamp(max=math.log(c.ratio_limit)).exp()
+        return ratio_BT + c.log_weight * to_go(logit_real_BT).clamp(-c.log_clip, c.log_clip)
 
 
 def _build(context: RewardContext) -> Reward:

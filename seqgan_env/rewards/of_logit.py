@@ -35,6 +35,11 @@ def log_ratio(logit_real_B: Tensor) -> Tensor:
     return logit_real_B
 
 
+def to_go(logit_real_BT: Tensor) -> Tensor:
+    """The sum of each term and those after it: those before do not depend on the token."""
+    return logit_real_BT.flip(1).cumsum(dim=1).flip(1)
+
+
 def probability(logit_real_B: Tensor) -> Tensor:
     """``D(Y)`` itself, in [0, 1], the reward of the SeqGAN paper's experiments."""
     return torch.sigmoid(logit_real_B)
@@ -61,6 +66,17 @@ class OfLogit:
         return self
 
 
+class LogRatio(OfLogit):
+    """The logit itself as a reward."""
+
+    def __init__(self) -> None:
+        super().__init__(log_ratio)
+
+    def action_values(self, logit_real_BT: Tensor) -> Tensor:
+        """``to_go``; see ``DenseReward``."""
+        return to_go(logit_real_BT)
+
+
 register_reward(
     "log_d",
     OfLogit(log_d).build,
@@ -79,7 +95,7 @@ register_reward(
 )
 register_reward(
     "log_ratio",
-    OfLogit(log_ratio).build,
+    LogRatio().build,
     label="log D − log(1 − D)",
     summary="The discriminator's logit, an estimate of log p(Y) − log G(Y).",
     source="AIRL, arXiv 1710.11248",
@@ -107,7 +123,7 @@ register_reward(
 )
 register_reward(
     "exact_log_ratio",
-    OfLogit(log_ratio).build,
+    LogRatio().build,
     label="exact",
     summary="log p(Y) − log G(Y) of the optimal discriminator, where the likelihood of the source is known.",
     source="the maximiser of eq. 13.32",

@@ -71,6 +71,28 @@ class Grammar:
         mixed_B = np.logaddexp(np.log1p(-self.noise) + sentence_B, np.log(self.noise) + salad_B)
         return np.asarray(mixed_B, dtype=np.float64)
 
+    def token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The exact log-probability of each token given those before it, nats, shape ``(B, T)``; 0 at padding.
+
+        It is the ratio of the probabilities of two beginnings, each that of a sentence's or of a salad's. Without
+        noise a token that makes a sentence impossible has minus infinity, and so has every token after it.
+
+        Raises:
+            ValueError: a batch that is not of sequences.
+        """
+        tokens_BT = self.spec.validate(tokens_BT)
+        is_token_BT, is_end_BT = self.spec.is_token(tokens_BT), tokens_BT == self.vocabulary.eos_id
+        word, end = np.log((1 - SALAD_END) / (self.spec.vocab_size - 1)), np.log(SALAD_END)
+        salad_BT = np.where(is_end_BT, end, word * is_token_BT).cumsum(axis=1)
+        with np.errstate(divide="ignore"):
+            noise = np.log(self.noise)
+        sentence_BT = np.where(is_token_BT, self._sentence_terms(tokens_BT), 0.0).cumsum(axis=1)
+        begun_BT = np.logaddexp(np.log1p(-self.noise) + sentence_BT, noise + salad_BT)
+        before_BT = np.pad(begun_BT, ((0, 0), (1, 0)))[:, :-1]
+        possible_BT = np.isfinite(before_BT)
+        term_BT = np.where(possible_BT, begun_BT - np.where(possible_BT, before_BT, 0.0), -np.inf)
+        return np.where(is_token_BT, term_BT, 0.0)
+
     def is_grammatical(self, tokens_BT: Tokens) -> npt.NDArray[np.bool_]:
         """Whether each sequence is a whole sentence of the grammar, shape ``(B,)``.
 
@@ -88,15 +110,20 @@ class Grammar:
 
     def _sentence_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The log-probability under the grammar alone."""
+        log_prob_B: npt.NDArray[np.float64] = self._sentence_terms(tokens_BT).sum(axis=1)
+        return log_prob_B
+
+    def _sentence_terms(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The log-probability of each token under the grammar alone; minus infinity for padding before the end."""
         n_columns = self.spec.vocab_size + 1
         next_state, log_prob = self.automaton.next_state_SP.ravel(), self.automaton.log_prob_SP.ravel()
         state_B = np.zeros(len(tokens_BT), dtype=np.int64)
-        log_prob_B = np.zeros(len(tokens_BT))
-        for token_B in tokens_BT.T:
+        terms_BT = np.empty(tokens_BT.shape)
+        for t, token_B in enumerate(tokens_BT.T):
             entry_B = state_B * n_columns + token_B
-            log_prob_B += log_prob[entry_B]
+            terms_BT[:, t] = log_prob[entry_B]
             state_B = next_state[entry_B]
-        return log_prob_B
+        return terms_BT
 
     def _sentences(self, uniform_BT: npt.NDArray[np.float64]) -> Tokens:
         """Sentences by inverting each state's cumulated probabilities.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import SubprocVecEnv
 
+from agents import make_seqgan_vec_env
 from agents.collection import Episodes
+from agents.runs.game import Game
 from seqgan_env.seeding import torch_rng
 from tests.support import reference
-from tests.support.agents import SGD, TableDiscriminator, agent, collect, tiny_agent
-from tests.support.builders import POLICY
+from tests.support.agents import SGD, TableDiscriminator, agent, collect, env_of, tiny_agent
+from tests.support.builders import ORACLE, POLICY
+from tests.support.runs import TINY, changed
 from tests.support.significance import assert_mean, assert_not_mean
 
 
@@ -94,3 +99,40 @@ def test_values_are_those_of_the_policy_as_it_is_now() -> None:
         exact.append(reference.action_values(spec, next_token, reference.reward_of(table), rows)[0].numpy())
         assert_mean(q_BT, exact[-1])
     assert_not_mean(q_BT, exact[0])
+
+
+class TestDense:
+    """Values from the terms of a reward, in place of completions."""
+
+    ARGUMENTS: ClassVar[dict[str, Any]] = {"n_completions": 0, "dense": True, "normalize_advantage": False}
+
+    def test_are_what_the_environment_says_whatever_its_kind(self) -> None:
+        """Also where the environments live in other processes, and nothing is drawn or scored."""
+        task = {
+            **ORACLE,
+            "reward": "log_ratio",
+            "discriminator": "log_ratio",
+            "discriminator_kwargs": {"embedding_dim": 3, "hidden_dim": 4},
+        }
+        found = []
+        for make in (
+            lambda: make_seqgan_vec_env("SeqGAN-v0", 4, **task),
+            lambda: make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=task, vec_env_cls=SubprocVecEnv),
+        ):
+            model = agent(make(), **self.ARGUMENTS, baseline="none")
+            tokens_BT = torch.from_numpy(model.sample(8, seed=1))
+            episodes = Episodes(tokens_BT, torch.ones_like(tokens_BT, dtype=torch.bool), torch.zeros(8).double())
+            found.append(model.estimate(episodes))
+            (q_BT,) = env_of(model).env_method("action_values", tokens_BT.numpy(), indices=[0])
+            np.testing.assert_array_equal(found[-1].q_BT, q_BT)
+            env_of(model).close()
+        assert found[0].loss.item() == pytest.approx(found[1].loss.item(), abs=1e-9)
+
+    def test_need_no_completions_and_a_reward_that_has_them(self) -> None:
+        with pytest.raises(ValueError, match="dense values need no completions, got n_completions 2"):
+            agent(dense=True, n_completions=2)
+        model = agent(**self.ARGUMENTS)
+        with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
+            model.learn(1)
+        with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
+            Game(changed(TINY, agent={"n_completions": 0, "dense": True}))

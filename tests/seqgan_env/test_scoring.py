@@ -6,8 +6,9 @@ import copy
 import itertools
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -198,6 +199,42 @@ def test_the_reward_is_cut_off_at_the_clip(clip: Any, low: float, high: float) -
     reward_B = free.scoring.score(sequences_BT)
     assert (reward_B < low).any() or (reward_B > high).any()
     np.testing.assert_array_equal(clipped.scoring.score(sequences_BT), np.clip(reward_B, low, high))
+
+
+class TestActionValues:
+    """The values that the terms of a logit give to tokens."""
+
+    GENERATIVE: ClassVar[dict[str, Any]] = {
+        "discriminator": "generative",
+        "discriminator_kwargs": {"embedding_dim": 3, "hidden_dim": 4, "n_members": 1},
+    }
+
+    @pytest.mark.parametrize("make", [gym.make, lambda *a, **k: gym.make_vec(*a, num_envs=2, **k)])
+    def test_are_those_of_the_reward_and_the_discriminator(self, make: Any) -> None:
+        env = make("SeqGANTiny-v0", reward="log_ratio", **self.GENERATIVE).unwrapped
+        tokens_BT = env.task.source.sample(6, np.random.default_rng(0))
+        q_BT = env.action_values(tokens_BT)
+        with torch.no_grad():
+            term_BT = env.task.scoring.discriminator.token_logits(torch.from_numpy(tokens_BT)).double().numpy()
+        for t in range(tokens_BT.shape[1]):
+            np.testing.assert_allclose(q_BT[:, t], term_BT[:, t:].sum(axis=1), rtol=1e-6)
+        assert q_BT.dtype == np.float64
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"reward": "log_d", **GENERATIVE}, "the reward 'log D' does not give each token a value of its own"),
+            (
+                {"reward": "log_ratio", "reward_clip": [-1, 1], **GENERATIVE},
+                "a clipped reward does not give each token",
+            ),
+            ({"reward": "log_ratio"}, "the logit of a TabularDiscriminator is no sum over tokens"),
+        ],
+    )
+    def test_that_there_are_none_is_said(self, arguments: dict[str, Any], message: str) -> None:
+        env: Any = gym.make("SeqGANTiny-v0", **arguments).unwrapped
+        with pytest.raises(ValueError, match=message):
+            env.action_values(env.task.source.sample(2, np.random.default_rng(0)))
 
 
 class TestPrecision:

@@ -53,6 +53,15 @@ class TestGrammar:
         assert np.isfinite(log_prob_B).all()
         assert np.exp(log_prob_B).sum() == pytest.approx(1, abs=1e-12)
 
+    def test_without_noise_all_tokens_after_an_impossible_one_are_impossible(self) -> None:
+        source = tiny_grammar(0.0)
+        outcomes_BT = all_sequences(source.spec)
+        term_BT, log_prob_B = source.token_log_prob(outcomes_BT), source.log_prob(outcomes_BT)
+        assert not np.isnan(term_BT).any()
+        possible_B = np.isfinite(log_prob_B)
+        np.testing.assert_allclose(term_BT[possible_B].sum(axis=1), log_prob_B[possible_B], atol=1e-12)
+        assert (term_BT[~possible_B].sum(axis=1) == -np.inf).all()
+
     @pytest.mark.theory
     def test_log_prob_is_that_of_the_rules(self) -> None:
         source = tiny_grammar(0.2)

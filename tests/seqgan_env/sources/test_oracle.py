@@ -46,6 +46,29 @@ class TestKnownSource:
         np.testing.assert_allclose([source.log_prob(row_T[None])[0] for row_T in rows_BT], log_prob_B, rtol=1e-5)
         assert source.log_prob(rows_BT[:0]).shape == (0,)
 
+    def test_log_prob_is_the_sum_of_those_of_the_tokens(self, make: Callable[[], KnownSource]) -> None:
+        source = make()
+        rng = np.random.default_rng(0)
+        rows_BT = source.sample(30, rng)
+        shuffled_BT = rows_BT.copy()
+        shuffled_BT[:, 0] = rng.permutation(shuffled_BT[:, 0])  # some that are unlikely
+        rows_BT = source.spec.validate(np.concatenate([rows_BT, shuffled_BT]))
+        term_BT = source.token_log_prob(rows_BT)
+        np.testing.assert_allclose(term_BT.sum(axis=1), source.log_prob(rows_BT), rtol=1e-6)
+        assert (term_BT[~source.spec.is_token(rows_BT)] == 0).all()
+        beginning_BT = rows_BT.copy()  # a term knows nothing of what comes after it
+        beginning_BT[:, 2:] = source.spec.pad_id
+        np.testing.assert_allclose(source.token_log_prob(beginning_BT)[:, :2], term_BT[:, :2], rtol=1e-6)
+
+    def test_the_next_token_has_a_distribution(self, make: Callable[[], KnownSource]) -> None:
+        source = make()
+        row_T = source.sample(1, np.random.default_rng(1))[0]
+        n, size = int(source.spec.lengths(row_T)), source.spec.vocab_size
+        for t in range(n):
+            next_VT = np.tile(np.where(np.arange(len(row_T)) < t, row_T, source.spec.pad_id), (size, 1))
+            next_VT[:, t] = np.arange(size)
+            assert np.exp(source.token_log_prob(next_VT)[:, t]).sum() == pytest.approx(1, abs=1e-5)
+
     def test_log_prob_needs_complete_sequences(self, make: Callable[[], KnownSource]) -> None:
         source = make()
         with pytest.raises(ValueError, match="tokens must be complete"):
