@@ -17,29 +17,40 @@ from agents.runs.config import RunConfig
 from agents.runs.flags import default_config, run_flags, to_config
 from agents.runs.presets import PRESETS
 
+_LARGE_BATCHES: dict[str, Any] = {
+    "n_episodes": 1024,
+    "n_completions": 0,
+    "baseline": "batch",
+    "normalize_advantage": False,
+    "learning_rate": 0.03,
+    "final_learning_rate": 3e-4,
+}
 DEMO: dict[str, dict[str, dict[str, Any]]] = {
     "log_d": {},
-    "constant": {"task": {"reward": "constant"}},
-    "exact": {
-        "task": {"reward": "both_divergences"},
-        "adversary": {"exact": True},
-        "agent": {
-            "n_episodes": 1024,
-            "n_completions": 0,
-            "baseline": "batch",
-            "normalize_advantage": False,
-            "learning_rate": 0.03,
-            "final_learning_rate": 3e-4,
+    "generative": {
+        "task": {
+            "reward": "both_divergences",
+            "discriminator": "generative",
+            "discriminator_kwargs": {"embedding_dim": 32, "n_epochs": 15},
         },
+        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
+        "agent": _LARGE_BATCHES,
     },
+    "constant": {"task": {"reward": "constant"}},
+    "exact": {"task": {"reward": "both_divergences"}, "adversary": {"exact": True}, "agent": _LARGE_BATCHES},
 }
-"""The demo's games: the parts in which each differs from the preset. The best possible discriminator says enough for
-large batches without completions, and tolerates a learning rate at which log D would follow the errors of its own."""
+"""The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood says enough
+for large batches without completions, and tolerates a step size at which log D would follow the errors of its own."""
+
+_LARGE_GENERATOR = (
+    "A generator large enough for the grammar (seqgan train --preset grammar) learns it by maximum likelihood alone; "
+    "docs/results.md has the figures."
+)
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
-def demo_runs(seed: int = 0, base: RunConfig = PRESETS["grammar"]) -> dict[str, RunConfig]:
+def demo_runs(seed: int = 0, base: RunConfig = PRESETS["demo"]) -> dict[str, RunConfig]:
     """The runs of the demo by name.
 
     Args:
@@ -61,7 +72,7 @@ class Train:
     """Train a generator and a discriminator, and write a report."""
 
     preset: str | None = None
-    """The settings that no flag gives: grammar, small, paper or text; by default those that suit the source."""
+    """The settings that no flag gives: grammar, demo, small, paper or text; by default those that suit the source."""
     out: Path | None = None
     """The run's folder; by default runs/SOURCE-REWARD-SEED."""
     resume: bool = False
@@ -84,15 +95,18 @@ class Train:
 
 @dataclass(frozen=True)
 class Demo:
-    """Train on the embedded grammar with three rewards: log D, a constant, and the best possible one.
+    """Train a generator that is too small for the embedded grammar, with four rewards.
 
-    The first is SeqGAN. The other two say what a reward is worth: one that says nothing, and one that says everything.
+    The first is SeqGAN's log D, the second comes from language models of the same sentences. The other two say what a
+    reward is worth: one that says nothing, and one that says everything.
     """
 
     out: Path = Path("runs/demo")
     """The folder; a demo that was interrupted, or finished, is taken up from there."""
     seed: int = 0
     """Everything random follows it."""
+    workers: int = 2
+    """Processes that play side by side."""
 
     def run(self) -> None:
         """Train, print a table and some sentences, say where the report is."""
@@ -102,7 +116,8 @@ class Demo:
 
         runs = demo_runs(self.seed)
         labels = {name: config.label for name, config in runs.items()}
-        records = {labels[name]: own for name, own in compare(runs, self.out).items()}
+        played = compare(runs, self.out, n_workers=min(len(runs), self.workers))
+        records = {labels[name]: own for name, own in played.items()}
         samples = {
             label: RunFolder(self.out / name).samples.read_text(encoding="utf-8").splitlines()[:20]
             for name, label in labels.items()
@@ -111,9 +126,11 @@ class Demo:
         write_comparison(report, runs["log_d"], records, samples)
         console = _console()
         console.print(rich_table(summary(records), "SeqGAN on the embedded grammar"))
-        console.print("\nSentences after training with log D:")
-        for line in samples[labels["log_d"]][:8]:
-            console.print(f"  {line}", highlight=False, markup=False)
+        for label in labels.values():
+            console.print(f"\nSentences after training with {label}:", markup=False)
+            for line in samples[label][:4]:
+                console.print(f"  {line}", highlight=False, markup=False)
+        print(f"\n{_LARGE_GENERATOR}")
         print(f"\nreport: {report}")
 
 

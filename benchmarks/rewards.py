@@ -1,20 +1,25 @@
-"""The worth of a reward: the same run with log D, with a constant, and with the exact log-ratio, over several seeds.
+"""The worth of a reward: the games of the demo over several seeds, with a small generator and with a large one.
 
 ``python -m benchmarks.rewards run`` does the runs (it resumes) and writes ``benchmarks/results/rewards.json``;
-``python -m benchmarks.rewards report`` writes the tables of ``docs/results.md`` from that file and trains nothing.
+``python -m benchmarks.rewards report`` writes the tables and pictures of ``docs/results.md`` from that file and trains
+nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 
 from agents.cli import demo_runs
 from agents.runs.config import RunConfig
 from agents.runs.experiment import compare
+from agents.runs.folder import Record
+from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table, summary
 from benchmarks.harness import DOCS, RESULTS, interval, measured_with, metric_table, write_results, write_section
@@ -23,54 +28,80 @@ from seqgan_env.metrics import columns
 FILE = RESULTS / "rewards.json"
 PAGE = DOCS / "results.md"
 
-SCENARIOS: dict[str, RunConfig] = {"grammar": PRESETS["grammar"]}
-"""The embedded grammar, as in ``make demo``."""
+SCENARIOS: dict[str, RunConfig] = {"small generator": PRESETS["demo"], "large generator": PRESETS["grammar"]}
+"""The embedded grammar, with the generator of ``seqgan demo`` and with one that is large enough for it."""
 
-DIFFERENCES = ("kl_reverse", "kl_forward", "nll_test")
+BASELINE = "max. likelihood"
+LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
+"""The temperatures of maximum likelihood whose ``nll_test`` the curves are compared at."""
+
+Curve = Sequence[tuple[float, float, float]]
+"""Temperature, ``nll_oracle`` and ``nll_test``."""
 
 
-def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE) -> None:
+def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE, workers: int = 2) -> None:
     """Do the runs and write the results.
 
     Args:
         out: where the runs are kept; those that are done are not done again.
         seeds: how many, from 0.
         results: the JSON file.
+        workers: processes side by side.
     """
     scenarios = {}
     for scenario, config in SCENARIOS.items():
         rows: dict[str, list[dict[str, Any]]] = {}
+        curves: dict[str, list[Curve]] = {}
         for seed in range(seeds):
             runs = demo_runs(seed, config)
-            done = compare(runs, out / scenario / str(seed))
+            done = compare(runs, out / scenario.replace(" ", "-") / str(seed), n_workers=workers)
             records = {runs[name].label: own for name, own in done.items()}
             for row, record in summary(records).items():
                 # the best temperature differs from seed to seed
-                key = "best temperature" if row.strip().startswith("temperature") else row
-                rows.setdefault(key, []).append(dict(record))
-        scenarios[scenario] = {"config": config.to_dict(), "rows": rows}
+                rows.setdefault(re.sub(r", T = .*", ", best T", row), []).append(dict(record))
+            curves.setdefault(BASELINE, []).append(curve_of(next(iter(records.values())), TEMPERATURE))
+            for label, own in records.items():
+                curves.setdefault(f"SeqGAN {label}", []).append(curve_of(own, FINAL_TEMPERATURE))
+        scenarios[scenario] = {"config": config.to_dict(), "rows": rows, "curves": curves}
     write_results(results, {"seeds": list(range(seeds)), "scenarios": scenarios})
 
 
+def curve_of(records: Sequence[Record], phase: str) -> Curve:
+    """The generator of a phase by temperature."""
+    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in records if r["phase"] == phase]
+
+
 def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables into the docs.
+    """Write the tables and the pictures into the docs.
 
     Args:
         results: the JSON file.
         page: the Markdown file.
     """
-    write_section(page, "rewards", results, tables)
+    write_section(page, "rewards", results, lambda document: tables(document, page.parent))
 
 
-def tables(document: Mapping[str, Any]) -> str:
-    """The tables of the docs, in Markdown."""
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The tables of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the pictures are drawn; None draws none.
+    """
     seeds = document["seeds"]
     parts = [
         f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t). Measured with "
         f"{measured_with(document['environment'])}.\n"
     ]
     for name, scenario in document["scenarios"].items():
-        parts.append(f"### {name}\n\n{table(scenario['rows'])}\n{differences(scenario['rows'])}")
+        picture = f"rewards-{name.replace(' ', '-')}.svg"
+        if pictures is not None:
+            draw(scenario["curves"], pictures / picture, name)
+        parts.append(
+            f"### {name}\n\n{table(scenario['rows'])}\n"
+            "`nll oracle` less that of maximum likelihood at the `nll test` of each of its temperatures:\n\n"
+            f"{differences(scenario['curves'])}\n![Quality against diversity by temperature.]({picture})\n"
+        )
     return "\n".join(parts)
 
 
@@ -82,24 +113,67 @@ def table(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     )
 
 
-def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Differences within a seed, which share the generator they start from and the held-out sequences."""
-    pairs = {
-        "log D − max. likelihood": ("SeqGAN log D", "max. likelihood"),
-        "constant − max. likelihood": ("SeqGAN constant", "max. likelihood"),
-        "exact − max. likelihood": ("SeqGAN exact both KL", "max. likelihood"),
-        "exact − best temperature": ("SeqGAN exact both KL", "best temperature"),
-        "log D − best temperature": ("SeqGAN log D", "best temperature"),
-    }
-    cells = {
-        name: {
-            columns()[c].label: _cell([a[c] - b[c] for a, b in zip(rows[left], rows[right], strict=True)], sign=True)
-            for c in DIFFERENCES
-        }
-        for name, (left, right) in pairs.items()
-        if left in rows and right in rows
-    }
-    return markdown_table(cells, [columns()[c].label for c in DIFFERENCES], first="difference")
+def differences(curves: Mapping[str, Sequence[Curve]]) -> str:
+    """The distance of each curve from that of maximum likelihood with the same seed, one column a temperature."""
+    cells: dict[str, dict[str, str]] = {}
+    for name, own in curves.items():
+        if name == BASELINE:
+            continue
+        cells[name] = {}
+        for level in LEVELS:
+            found = [
+                value - quality
+                for curve, baseline in zip(own, curves[BASELINE], strict=True)
+                for t, quality, diversity in baseline
+                if t == level and (value := quality_at(curve, diversity)) is not None
+            ]
+            cells[name][f"T = {level:g}"] = _cell(found, sign=True) if len(found) == len(own) else "not reached"
+    return markdown_table(cells, [f"T = {level:g}" for level in LEVELS], first="curve")
+
+
+def quality_at(curve: Curve, diversity: float) -> float | None:
+    """``nll_oracle`` where the curve has this ``nll_test``, by linear interpolation on its branch of low temperatures.
+
+    Returns:
+        None where the curve doesn't come down, or up, to this ``nll_test``.
+    """
+    falling = sorted(curve, reverse=True)  # by temperature
+    best = int(np.argmin([point[2] for point in falling]))
+    _, quality, diversities = (np.array(values) for values in zip(*falling[best:], strict=True))
+    if not diversities[0] <= diversity <= diversities.max():
+        return None
+    last = int(np.argmax(diversities >= diversity))
+    upto = slice(0, last + 1)
+    return float(np.interp(diversity, diversities[upto], quality[upto]))
+
+
+def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
+    """Draw every seed's curve, and write the picture.
+
+    Args:
+        curves: by the name of the generator.
+        file: an SVG file.
+        title: of the picture.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
+        figure = Figure(figsize=(7, 4.6), layout="constrained")
+        axes = figure.subplots()
+        for index, (name, own) in enumerate(curves.items()):
+            color = "0.4" if name == BASELINE else f"C{index - 1}"
+            for seed, curve in enumerate(own):
+                points = [(quality, diversity) for t, quality, diversity in curve if t <= 1]
+                axes.plot(*zip(*points, strict=True), "o-", ms=2, lw=1, color=color, label="" if seed else name)
+        axes.set(
+            title=f"{title}: down and left is better; temperatures from 1 down, a line a seed",
+            xlabel="nll oracle (nats per token)",
+            ylabel="nll test (nats per token)",
+        )
+        axes.legend()
+        axes.grid(alpha=0.3)
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _cell(values: Sequence[float], *, sign: bool = False) -> str:

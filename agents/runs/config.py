@@ -218,9 +218,10 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """The reward's name in tables and pictures."""
-        label = REWARDS.lookup(self.task.reward).label
-        return f"exact {label}" if self.adversary.exact else label
+        """The name of the reward, and of a discriminator that isn't the usual one, in tables and pictures."""
+        label, discriminator = REWARDS.lookup(self.task.reward).label, Path(self.task.discriminator).stem
+        named = f"{label}, {discriminator}" if discriminator != TaskConfig.discriminator else label
+        return named if self.is_adversarial else f"exact {label}" if self.adversary.exact else label
 
     @property
     def is_adversarial(self) -> bool:

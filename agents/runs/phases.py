@@ -102,37 +102,56 @@ class MaximumLikelihood:
 
 
 class DiscriminatorPretraining:
-    """The discriminator's pretraining (eq. 13.32), each round on fresh negatives."""
+    """The discriminator's pretraining (eq. 13.32), each round on fresh negatives.
+
+    With a ``patience`` it stops when so many rounds have brought no lower log-loss on held-out sequences, and goes back
+    to the best round.
+    """
 
     name = DISCRIMINATOR
 
     def __init__(self) -> None:
         self._n_rounds = 0
+        self._best_round, self._least_loss = 0, float("inf")
+        self._best_state: dict[str, Any] = {}
 
     def run(self, game: Game, journal: Journal) -> None:
         """Train, if the reward needs a trained discriminator."""
         n_rounds = game.config.adversary.n_rounds if game.config.is_adversarial else 0
+        patience = game.config.adversary.patience
         if n_rounds:
             game.adversary.prepare(journal.keep)
         with journal.bar("discriminator", n_rounds, self._n_rounds) as bar:
-            while self._n_rounds < n_rounds:
-                loss = game.adversary.round(game.agent)["loss"]
+            while self._n_rounds < n_rounds and not self._is_stale(patience):
+                scores = game.adversary.round(game.agent)
                 self._n_rounds += 1
+                if patience is not None and scores["log_loss"] < self._least_loss:
+                    self._best_round, self._least_loss = self._n_rounds, scores["log_loss"]
+                    self._best_state = game.adversary.trainer.snapshot()
                 bar.update()
                 if self._n_rounds % max(1, n_rounds // 10) == 0 or self._n_rounds == n_rounds:
-                    record = journal.measure(DISCRIMINATOR, self._n_rounds, loss=loss)
+                    record = journal.measure(DISCRIMINATOR, self._n_rounds, loss=scores["loss"])
                     journal.keep()
                     bar.set_postfix(headline(record, "discriminator"))
+        if self._best_state:
+            game.adversary.trainer.restore(self._best_state)
+            self._best_state = {}
         if n_rounds:
             game.set_version(1)
 
+    def _is_stale(self, patience: int | None) -> bool:
+        return patience is not None and self._n_rounds - self._best_round >= patience
+
     def state_dict(self) -> dict[str, Any]:
-        """The rounds so far."""
-        return {"n_rounds": self._n_rounds}
+        """The rounds so far, and the best of them."""
+        best = {"round": self._best_round, "loss": self._least_loss, "state": self._best_state}
+        return {"n_rounds": self._n_rounds, "best": best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
-        self._n_rounds = int(state["n_rounds"])
+        self._n_rounds, best = int(state["n_rounds"]), state["best"]
+        self._best_round, self._least_loss = int(best["round"]), float(best["loss"])
+        self._best_state = dict(best["state"])
 
 
 class AdversarialGame:

@@ -26,6 +26,16 @@ PRESETS: dict[str, RunConfig] = {
         evaluation=EvaluationConfig(every=20, n=5_000),
         runtime=RuntimeConfig(n_threads=1),
     ),
+    # The same with a generator too small for it: what a temperature cannot buy, a discriminator can teach.
+    "demo": RunConfig(
+        task=TaskConfig(source="grammar", n_held_out=10_000, discriminator_kwargs=_SMALL_CNN),
+        generator=GeneratorConfig(kwargs={"embedding_dim": 8, "hidden_dim": 8, "dropout": 0.0}),
+        pretraining=PretrainingConfig(learning_rate=0.02),
+        adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=128),
+        agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
+        evaluation=EvaluationConfig(every=50, n=5_000),
+        runtime=RuntimeConfig(n_threads=1),
+    ),
     # The synthetic task of the SeqGAN paper, V = 5000 and T = 20, with its sizes.
     "paper": RunConfig(
         task=TaskConfig(source="oracle"),

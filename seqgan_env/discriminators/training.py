@@ -190,17 +190,17 @@ class DiscriminatorTrainer:
         for name, value in (("max_epochs", max_epochs), ("patience", patience)):
             check_whole_number(name, value, 1)
         if self._unfinished is None:
-            self._unfinished = {"history": [self.evaluate(*held_out)], "best": self._snapshot()}
+            self._unfinished = {"history": [self.evaluate(*held_out)], "best": self.snapshot()}
         history = self._unfinished["history"]
         best_epoch = int(np.argmin([scores["log_loss"] for scores in history]))
         while len(history) <= max_epochs and len(history) - 1 - best_epoch < patience:
             self.fit(real, generated, batch_size=batch_size)
             history.append(self.evaluate(*held_out))
             if history[-1]["log_loss"] < history[best_epoch]["log_loss"]:
-                best_epoch, self._unfinished["best"] = len(history) - 1, self._snapshot()
+                best_epoch, self._unfinished["best"] = len(history) - 1, self.snapshot()
             if on_epoch is not None:
                 on_epoch()
-        self._restore(self._unfinished["best"])
+        self.restore(self._unfinished["best"])
         self._unfinished = None
         return list(history)
 
@@ -221,17 +221,18 @@ class DiscriminatorTrainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
-        self._restore(state)
+        self.restore(state)
         self.n_updates = int(state["n_updates"])
         unfinished = state.get("unfinished")
         self._unfinished = None if unfinished is None else {**unfinished, "history": list(unfinished["history"])}
 
-    def _snapshot(self) -> dict[str, Any]:
-        """A copy of the weights and of the optimiser's state."""
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of the weights and of the optimiser's state, for ``restore``."""
         return copy.deepcopy(
             {"discriminator": self.discriminator.state_dict(), "optimizer": self.optimizer.state_dict()}
         )
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a ``snapshot``; the number of updates made stays, so that what follows draws other numbers."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])

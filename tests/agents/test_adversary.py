@@ -11,7 +11,7 @@ from stable_baselines3 import PPO
 
 from agents import make_seqgan_vec_env
 from agents.adversary import Adversary, RoundConfig, Sampler
-from seqgan_env.discriminators import Discriminator
+from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.tokens import Tokens
 from tests.support.agents import agent
 from tests.support.builders import ORACLE
@@ -130,3 +130,22 @@ def test_a_sampler_is_what_can_draw_sequences() -> None:
 def test_settings_out_of_range_are_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RoundConfig(**{name: value})  # type: ignore[arg-type]
+
+
+class TestPatience:
+    """A training that stops when the held-out log-loss no longer falls."""
+
+    def test_keeps_the_best_pass_and_reports_it(self) -> None:
+        ours, spy = adversary(n_epochs=50, patience=2, learning_rate=0.05, n_generated=32, n_held_out=32)
+        scores = ours.round(Drawn())
+        assert len(spy.fitted) < 50
+        history = [DiscriminatorTrainer.evaluate(spy, *sets)["log_loss"] for sets in spy.evaluated[-1:]]
+        assert scores["log_loss"] == pytest.approx(history[0])  # of the network as it is left
+        assert scores["loss"] == scores["log_loss"]
+        assert len(spy.evaluated) == len(spy.fitted) + 1  # before the first pass, and after each
+
+    def test_needs_something_to_measure_on(self) -> None:
+        with pytest.raises(ValueError, match="patience needs held-out sequences, got n_held_out 0"):
+            RoundConfig(patience=1, n_held_out=0)
+        with pytest.raises(ValueError, match="patience must be a whole number of at least 1, not 0"):
+            RoundConfig(patience=0)

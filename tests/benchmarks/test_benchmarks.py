@@ -27,15 +27,25 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
 
 
 def test_differences_are_taken_within_a_seed() -> None:
-    def record(value: float) -> dict[str, float]:
-        return dict.fromkeys(rewards.DIFFERENCES, value)
+    def curve(shift: float) -> rewards.Curve:
+        return [(t, 3.0 + t + shift, 3.0 - t) for t in rewards.LEVELS]
 
-    rows = {
-        "max. likelihood": [record(1.0), record(9.0)],
-        "best temperature": [record(2.0), record(4.0)],
-        "SeqGAN exact both KL": [record(0.5), record(8.5)],
-    }
-    assert "| exact − max. likelihood | -0.500 ± 0.000 |" in rewards.differences(rows)
+    curves = {"max. likelihood": [curve(0.0), curve(8.0)], "SeqGAN log D": [curve(-0.5), curve(7.5)]}
+    cells = " | ".join(["-0.500 ± 0.000"] * len(rewards.LEVELS))
+    assert f"| SeqGAN log D | {cells} |" in rewards.differences(curves)
+
+
+def test_curves_are_compared_at_equal_diversity() -> None:
+    """On the branch that a falling temperature takes: quality gets better there, and diversity worse."""
+    curve = [(1.2, 4.0, 2.2), (1.0, 3.0, 2.0), (0.8, 2.0, 2.1), (0.6, 1.0, 2.5)]
+    assert rewards.quality_at(curve, 2.0) == pytest.approx(3.0)
+    assert rewards.quality_at(curve, 2.2) == pytest.approx(1.75)  # a quarter of the way, not the 4.0 on the other side
+    assert rewards.quality_at(curve, 2.5) == pytest.approx(1.0)
+    assert rewards.quality_at(curve, 1.9) is None
+    assert rewards.quality_at(curve, 2.6) is None
+    assert rewards.quality_at(curve[::-1], 2.3) == pytest.approx(1.5)
+    worse = {"max. likelihood": [curve], "SeqGAN log D": [[(t, q, d + 1) for t, q, d in curve]]}
+    assert "| SeqGAN log D | not reached |" in rewards.differences(worse)
 
 
 @pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
@@ -60,11 +70,11 @@ def test_the_table_of_stable_baselines_is_made_from_the_committed_results() -> N
 
 @pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
 def test_with_the_exact_reward_the_agent_passes_maximum_likelihood_at_any_temperature() -> None:
-    """In each committed scenario the 95 % interval of the difference in reverse divergence lies below 0."""
+    """In each committed scenario the 95 % interval of the difference in the sum of divergences lies below 0."""
     for scenario in json.loads(rewards.FILE.read_text())["scenarios"].values():
         rows = scenario["rows"]
-        pairs = zip(rows["SeqGAN exact both KL"], rows["best temperature"], strict=True)
-        mean, half = interval([a["kl_reverse"] - b["kl_reverse"] for a, b in pairs])
+        pairs = zip(rows["SeqGAN exact both KL"], rows["max. likelihood, best T"], strict=True)
+        mean, half = interval([a["kl_sum"] - b["kl_sum"] for a, b in pairs])
         assert mean + half < 0
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from agents.runs.experiment import Experiment
-from tests.support.runs import TINY, changed
+from tests.support.runs import TINY, changed, without_time
 
 
 def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
@@ -23,3 +26,51 @@ def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
     assert best["step"] < likelihood[-1]["step"] == best["step"] + 4 < 60
     kept = next(r for r in records if (r["phase"], r["step"]) == ("adversarial", 0))
     assert kept["nll_test"] == pytest.approx(best["nll_test"], rel=1e-6)
+
+
+OVERFITS = changed(
+    TINY,
+    task={"n_real": 20},
+    pretraining={"n_epochs": 1},
+    adversary={"n_rounds": 60, "n_held_out": 100, "learning_rate": 0.05, "patience": 3, "n_epochs": 2},
+    agent={"n_updates": 0},
+)
+"""A discriminator that learns twenty sequences by heart."""
+
+
+def test_the_discriminator_s_pretraining_goes_back_to_its_best_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment(OVERFITS, tmp_path / "run", progress=False)
+    adversary, losses, states = experiment.game.adversary, [], []
+    play = adversary.round
+
+    def spy(negatives: Any) -> dict[str, float]:
+        scores = play(negatives)
+        losses.append(scores["log_loss"])
+        states.append(adversary.trainer.snapshot())
+        return scores
+
+    monkeypatch.setattr(adversary, "round", spy)
+    experiment.run()
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3 < 60
+    kept = adversary.trainer.discriminator.state_dict()
+    assert all(torch.equal(kept[name], weight) for name, weight in states[best]["discriminator"].items())
+    assert any(not torch.equal(kept[name], weight) for name, weight in states[-1]["discriminator"].items())
+
+
+def test_an_interrupted_pretraining_of_the_discriminator_remembers_its_best_round(tmp_path: Path) -> None:
+    config = changed(OVERFITS, adversary={"n_rounds": 20})
+    whole = Experiment(config, tmp_path / "whole", progress=False).run()
+
+    class Interrupted(Experiment):
+        def keep(self) -> None:
+            super().keep()
+            if [r["phase"] for r in self.records].count("discriminator") == 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(config, tmp_path / "stopped", progress=False).run()
+    resumed = Experiment(config, tmp_path / "stopped", resume=True, progress=False).run()
+    assert without_time(resumed) == without_time(whole)

@@ -136,3 +136,32 @@ def test_the_rows_are_the_stages_of_the_generator() -> None:
     assert rows["max. likelihood"]["nll_test"] == 1.0
     assert rows["max. likelihood"]["discriminator_accuracy"] == 0.6
     assert rows["SeqGAN log D"] == last
+
+
+def test_each_generator_has_a_row_at_the_temperature_that_suits_it_best(tmp_path: Path) -> None:
+    """The least sum of both divergences decides, of maximum likelihood and of each game by itself."""
+
+    def at(phase: str, sums: dict[float, float]) -> list[dict[str, Any]]:
+        return [
+            {"phase": phase, "step": 2, "temperature": t, "kl_sum": s, "nll_oracle": s + 2, "nll_test": 3 - s, **MORE}
+            for t, s in sums.items()
+        ]
+
+    likelihood, game = at("temperature", {1.2: 0.9, 1.0: 0.5, 0.8: 0.4}), at("final_temperature", {1.0: 0.2, 0.8: 0.3})
+    records = {
+        "log D": [*of_text(), *likelihood, *game],
+        "constant": [*of_text(), *at("final_temperature", {0.5: 0.7})],
+    }
+    rows = summary(records)
+    assert [name for name in rows if "T =" in name] == [
+        "max. likelihood, T = 0.8",
+        "SeqGAN log D, T = 1",
+        "SeqGAN constant, T = 0.5",
+    ]
+    assert rows["max. likelihood"] == {**likelihood[1], **rows["max. likelihood"]}
+    assert rows["SeqGAN log D, T = 1"] == game[0]
+    page = page_of(records["log D"], tmp_path)
+    assert plots(page)[-1] == "Quality against diversity"
+
+
+MORE = {"entropy": 2.0, "distinct": 0.5}
