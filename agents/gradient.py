@@ -5,6 +5,7 @@ Dimensions: B sequences, T time, H hidden.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from agents.losses import last_step_loss, policy_gradient_factors
 from agents.monte_carlo import LastStep, Score, action_values, last_step
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import check_choice, check_whole_number
+from seqgan_env.rewards.of_logit import to_go
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,15 @@ class EstimatorConfig:
     dense: bool = False
     """Take the value of each token from the terms of a reward that is a sum over tokens; needs ``n_completions`` 0."""
 
+    entropy_bonus: float = 0.0
+    """Weight of the generator's entropy, nats per sequence, in the objective."""
+    teacher_forcing: float = 0.0
+    """Weight of the log-likelihood (eq. 13.34) of as many real sequences as episodes in each update."""
+
     def __post_init__(self) -> None:
+        for name in ("entropy_bonus", "teacher_forcing"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}")
         check_whole_number("n_completions", self.n_completions, 0)
         if self.exact_last_step and not self.n_completions:
             raise ValueError("exact_last_step needs completions, got n_completions 0")
@@ -80,22 +90,34 @@ def estimate_gradient(
         dense_values: gives the value of each token of complete sequences, where ``config`` asks for these.
     """
     tokens_BT, _, reward_B = episodes
+    last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
     if config.dense:
         assert dense_values is not None
         q_BT = dense_values(tokens_BT) * generator.spec.is_token(tokens_BT)
-        return policy_loss(generator, episodes, q_BT, config)
-    last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
-    q_BT = action_values(
-        generator,
-        tokens_BT,
-        reward_B,
-        score,
-        n_completions=config.n_completions,
-        rng=rng,
-        stratified=config.stratified,
-        last=last,
-    )
+    else:
+        q_BT = action_values(
+            generator,
+            tokens_BT,
+            reward_B,
+            score,
+            n_completions=config.n_completions,
+            rng=rng,
+            stratified=config.stratified,
+            last=last,
+        )
+    if config.entropy_bonus:
+        # grad H = -E[grad log G(Y) log G(Y)]; what lies before a token does not depend on it
+        q_BT = q_BT - config.entropy_bonus * to_go(generator.log_prob(tokens_BT).detach().double())
+        if last is not None:
+            q_MV = last.q_MV - config.entropy_bonus * last.log_prob_MV.detach().to(last.q_MV)
+            last = last._replace(q_MV=q_MV)
     return policy_loss(generator, episodes, q_BT, config, last)
+
+
+def likelihood_loss(generator: AutoregressiveModel, real_BT: Tensor, weight: float) -> Tensor:
+    """``weight`` times the negative of eq. 13.34, nats per sequence: what teacher forcing adds to the loss."""
+    factor_BT = generator.spec.is_token(real_BT) * (weight / len(real_BT))
+    return -generator.weighted_log_prob(real_BT, factor_BT)[0]
 
 
 def policy_loss(

@@ -24,13 +24,13 @@ from torch import Tensor
 
 from agents.agent_file import AgentFile
 from agents.collection import Episodes, collect_episodes
-from agents.gradient import Estimate, EstimatorConfig, estimate_gradient
+from agents.gradient import Estimate, EstimatorConfig, estimate_gradient, likelihood_loss
 from agents.policy import AutoregressivePolicy, policy_names
 from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
-from seqgan_env.seeding import torch_rng
+from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Self = TypeVar("Self", bound="SeqGAN")
@@ -73,7 +73,7 @@ class SeqGAN(BaseAlgorithm):
         device: where the policy computes.
         _init_setup_model: build the networks now.
         **estimator: fields of ``agents.gradient.EstimatorConfig``: ``n_completions``, ``baseline``,
-            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``.
+            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``, …
 
     Raises:
         ValueError: an unknown policy or argument, an environment of something else, or a value out of range.
@@ -275,7 +275,14 @@ class SeqGAN(BaseAlgorithm):
         """One policy-gradient step (eq. 13.44) on the episodes of a collection."""
         assert self.seed is not None
         rng = torch_rng(self.seed, "completions", self._n_updates, device=self.device)
-        self.update(episodes, self.estimate(episodes, rng))
+        estimate = self.estimate(episodes, rng)
+        if weight := self.estimator.teacher_forcing:
+            assert self._handle is not None
+            real = self._handle.real_sequences
+            rows_B = numpy_rng(self.seed, "teacher forcing", self._n_updates).integers(len(real), size=self.n_episodes)
+            loss = likelihood_loss(self.generator, torch.from_numpy(real[rows_B]).to(self.device), weight)
+            estimate = estimate._replace(loss=estimate.loss + loss)
+        self.update(episodes, estimate)
 
     def estimate(self, episodes: Episodes, rng: torch.Generator | None = None) -> Estimate:
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""

@@ -775,6 +775,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("seqgan_env/discriminators/tabular",),
     ),
     Mutation(
+        "generative discriminator: the members' log-probabilities are averaged",
+        "seqgan_env/discriminators/generative.py",
+        "log_prob_KBT.logsumexp(dim=0) - math.log(len(self.members))",
+        "log_prob_KBT.mean(dim=0)",
+        ("seqgan_env/discriminators/generative",),
+    ),
+    Mutation(
+        "dense values: the ratio of a beginning leaves its last token out",
+        "seqgan_env/rewards/divergences.py",
+        "logit_real_BT.cumsum(dim=1).clamp",
+        "(logit_real_BT.cumsum(dim=1) - logit_real_BT).clamp",
+        ("seqgan_env/rewards/divergences",),
+    ),
+    Mutation(
+        "dense values: the log-ratio of what follows leaves the token out",
+        "seqgan_env/rewards/of_logit.py",
+        "return logit_real_BT.flip(1).cumsum(dim=1).flip(1)",
+        "return logit_real_BT.flip(1).cumsum(dim=1).flip(1) - logit_real_BT",
+        ("seqgan_env/rewards/divergences",),
+    ),
+    Mutation(
         "discriminator: the optimum's ratio is upside down",
         "seqgan_env/discriminators/optimal.py",
         "self._log_prob_real(tokens) - self._log_prob_generated(tokens)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class TaskHandle:
         """The highest version that an environment carries."""
         return max(map(int, self._env.get_attr("discriminator_version")))
 
-    @property
+    @cached_property
     def real_sequences(self) -> Tokens:
         """The training set of real sequences, shape ``(n_real, T)``."""
         tokens_BT: Tokens = self._get("real_sequences")

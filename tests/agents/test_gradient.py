@@ -13,11 +13,14 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from agents import make_seqgan_vec_env
 from agents.collection import Episodes
+from agents.gradient import EstimatorConfig, estimate_gradient
+from agents.losses import policy_gradient_loss
 from agents.runs.game import Game
-from seqgan_env.seeding import torch_rng
+from seqgan_env.seeding import numpy_rng, torch_rng
+from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.agents import SGD, TableDiscriminator, agent, collect, env_of, tiny_agent
-from tests.support.builders import ORACLE, POLICY
+from tests.support.builders import ORACLE, POLICY, lstm
 from tests.support.runs import TINY, changed
 from tests.support.significance import assert_mean, assert_not_mean
 
@@ -136,3 +139,57 @@ class TestDense:
             model.learn(1)
         with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
             Game(changed(TINY, agent={"n_completions": 0, "dense": True}))
+
+
+class TestTerms:
+    """What else the objective can hold; without a weight it is the plain estimate, bit for bit."""
+
+    SPEC = SequenceSpec(3, 3, 0)
+
+    def estimate(self, score: Any, **config: Any) -> torch.Tensor:
+        """The gradient of J, estimated from every sequence as often as it is likely."""
+        generator = lstm(self.SPEC, 1)
+        tokens_BT = torch.from_numpy(reference.all_sequences(self.SPEC))
+        g_B = generator.log_prob(tokens_BT).detach().sum(dim=1).exp()
+        episodes = Episodes(tokens_BT, self.SPEC.is_token(tokens_BT), score(tokens_BT))
+        settings = EstimatorConfig(baseline="none", normalize_advantage=False, n_completions=0, **config)
+        estimate = estimate_gradient(generator, episodes, score, settings)
+        # the loss is a mean over rows: weigh each by its probability
+        q_BT = estimate.q_BT * g_B[:, None] * len(g_B)
+        loss = policy_gradient_loss(generator.log_prob(tokens_BT), q_BT, episodes.chosen_BT)
+        return -reference.gradient_of(loss, list(generator.parameters()))
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("bonus", [0.0, 0.3])
+    def test_the_entropy_s_gradient_is_that_of_the_enumerated_one(self, bonus: float) -> None:
+        def score(tokens_BT: torch.Tensor) -> torch.Tensor:
+            return (tokens_BT == 1).double().sum(dim=1)
+
+        generator = lstm(self.SPEC, 1)
+        tokens_BT = torch.from_numpy(reference.all_sequences(self.SPEC))
+        log_g_B = generator.log_prob(tokens_BT).sum(dim=1)
+        objective = (log_g_B.exp() * (score(tokens_BT) - bonus * log_g_B)).sum()
+        exact = reference.gradient_of(objective, list(generator.parameters()))
+        torch.testing.assert_close(self.estimate(score, entropy_bonus=bonus), exact, rtol=1e-8, atol=1e-10)
+
+    def test_teacher_forcing_adds_the_likelihood_of_real_sequences(self) -> None:
+        """The step of SGD differs by its rate times the gradient of eq. 13.34, a sum over tokens, on real sequences."""
+        plain: dict[str, Any] = {"max_grad_norm": 1e9, "policy_kwargs": {**POLICY, **SGD}, "learning_rate": 0.01}
+        weight, found = 0.5, {}
+        for forcing in (0.0, weight):
+            model = agent(**plain, teacher_forcing=forcing)
+            model.set_logger(configure(None, []))
+            episodes, real = collect(model), env_of(model).get_attr("real_sequences")[0]
+            rows_B = numpy_rng(5, "teacher forcing", model.n_updates).integers(len(real), size=model.n_episodes)
+            parameters = list(model.policy.parameters())
+            likelihood = model.generator.log_prob(torch.from_numpy(real[rows_B])).sum() / model.n_episodes
+            gradient = reference.gradient_of(likelihood, parameters)
+            model.train(episodes)
+            found[forcing] = torch.nn.utils.parameters_to_vector(parameters).detach()
+        torch.testing.assert_close(found[weight] - found[0.0], 0.01 * weight * gradient, rtol=1e-3, atol=1e-7)
+
+    @pytest.mark.parametrize("name", ["entropy_bonus", "teacher_forcing"])
+    @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
+    def test_a_weight_out_of_range_is_refused(self, name: str, value: float) -> None:
+        with pytest.raises(ValueError, match=f"{name} must be a finite number of at least 0"):
+            EstimatorConfig(**{name: value})
