@@ -17,10 +17,12 @@ from agents.runs.config import RunConfig
 from agents.runs.flags import default_config, run_flags, to_config
 from agents.runs.presets import PRESETS
 
-_LARGE_BATCHES: dict[str, Any] = {
+_BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
+_DENSE: dict[str, Any] = {
     "n_episodes": 1024,
     "n_completions": 0,
-    "baseline": "batch",
+    "dense": True,
+    "baseline": "step",
     "normalize_advantage": False,
     "learning_rate": 0.03,
     "final_learning_rate": 3e-4,
@@ -29,22 +31,23 @@ DEMO: dict[str, dict[str, dict[str, Any]]] = {
     "log_d": {},
     "generative": {
         "task": {
-            "reward": "both_divergences",
+            **_BOTH,
             "discriminator": "generative",
-            "discriminator_kwargs": {"embedding_dim": 32, "n_epochs": 15},
+            "discriminator_kwargs": {"embedding_dim": 32, "hidden_dim": 64, "n_epochs": 15},
         },
         "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
-        "agent": _LARGE_BATCHES,
+        "agent": _DENSE,
     },
     "constant": {"task": {"reward": "constant"}},
-    "exact": {"task": {"reward": "both_divergences"}, "adversary": {"exact": True}, "agent": _LARGE_BATCHES},
+    "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
 }
-"""The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood says enough
-for large batches without completions, and tolerates a step size at which log D would follow the errors of its own."""
+"""The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood gives each
+token a value of its own, which takes no completions, and tolerates a step size at which log D would follow the errors
+of its discriminator."""
 
 _LARGE_GENERATOR = (
-    "A generator large enough for the grammar (seqgan train --preset grammar) learns it by maximum likelihood alone; "
-    "docs/results.md has the figures."
+    "This generator is too small for the grammar. One that is large enough (seqgan train --preset grammar) learns it "
+    "by maximum likelihood alone: docs/results.md."
 )
 
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]

@@ -29,8 +29,8 @@ PRESETS: dict[str, RunConfig] = {
     # The same with a generator too small for it: what a temperature cannot buy, a discriminator can teach.
     "demo": RunConfig(
         task=TaskConfig(source="grammar", n_held_out=10_000, discriminator_kwargs=_SMALL_CNN),
-        generator=GeneratorConfig(kwargs={"embedding_dim": 8, "hidden_dim": 8, "dropout": 0.0}),
-        pretraining=PretrainingConfig(learning_rate=0.02),
+        generator=GeneratorConfig(kwargs={"embedding_dim": 4, "hidden_dim": 4, "dropout": 0.0}),
+        pretraining=PretrainingConfig(learning_rate=0.04, n_epochs=60),
         adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=128),
         agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
         evaluation=EvaluationConfig(every=50, n=5_000),
