@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seqgan_env.discriminators import discriminator_scores
+from seqgan_env.discriminators.losses import N_BINS
 from seqgan_env.metrics.base import Column, EvaluationBatch, register_metric
 
 
 class Discrimination:
-    """Accuracy and log-loss of one of the batch's discriminators.
+    """``discriminator_scores`` of one of the batch's discriminators.
 
     Args:
         name: its key in ``EvaluationBatch.discriminators``.
@@ -39,6 +40,15 @@ class Discrimination:
                 panel="log-loss on held-out sequences",
                 role="overall" if name == "trained" else "",
                 narrow=f"{label}\nloss",
+            ),
+            f"{prefix}_calibration_error": Column(
+                f"{label} calibration error",
+                "probability",
+                "lower",
+                f"mean distance of {help} from the share of real sequences in {N_BINS} bins of held-out ones",
+                subject="discriminator",
+                panel="calibration error on held-out sequences",
+                in_tables=False,
             ),
         }
 

@@ -33,8 +33,10 @@ SHIPPED = [
     "distinct",
     "discriminator_accuracy",
     "discriminator_log_loss",
+    "discriminator_calibration_error",
     "optimal_accuracy",
     "optimal_log_loss",
+    "optimal_calibration_error",
 ]
 
 

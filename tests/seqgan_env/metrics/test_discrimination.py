@@ -36,4 +36,4 @@ def test_each_discriminator_has_columns_of_its_own() -> None:
 def test_a_discriminator_that_is_not_there_is_not_measured(name: str, prefix: str) -> None:
     without = set(measure(batch()))
     with_it = set(measure(batch(**{name: optimal(tiny_oracle().spec)})))
-    assert with_it - without == {f"{prefix}_accuracy", f"{prefix}_log_loss"}
+    assert with_it - without == {f"{prefix}_accuracy", f"{prefix}_log_loss", f"{prefix}_calibration_error"}
