@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Real
 from typing import Literal, Protocol
 
@@ -19,6 +20,8 @@ from seqgan_env.tokens import Tokens
 
 LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
 """Maps complete sequences ``(B, T)`` to their log-probabilities ``(B,)``, nats."""
+Logits = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""A discriminator's logits of real and of generated sequences, shapes ``(B,)``."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class EvaluationBatch:
     """Those there are, by the names ``trained`` and ``optimal``."""
     source_test_B: npt.NDArray[np.float64] | None = None
     """The source's log-probability of ``test_BT``; pass it to avoid recomputing."""
+
+    @cached_property
+    def logits(self) -> Mapping[str, Logits]:
+        """The logits of ``test_BT`` and of ``generated_BT`` under each of the discriminators."""
+        return {name: (d.logits(self.test_BT), d.logits(self.generated_BT)) for name, d in self.discriminators.items()}
 
 
 class Metric(Protocol):

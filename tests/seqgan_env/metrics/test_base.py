@@ -37,6 +37,8 @@ SHIPPED = [
     "optimal_accuracy",
     "optimal_log_loss",
     "optimal_calibration_error",
+    "discriminator_share_of_optimum",
+    "discriminator_correlation",
 ]
 
 
