@@ -132,7 +132,7 @@ class Adversary:
 
         Returns:
             ``loss``, of the training or, with ``patience``, of the best pass on held-out sequences; and, with held-out
-            sequences, ``accuracy`` and ``log_loss`` on those.
+            sequences, ``discriminator_scores`` on those.
 
         Raises:
             ValueError: there are no negatives, or too few to hold some out, or the discriminator needs a generator

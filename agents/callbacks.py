@@ -63,7 +63,7 @@ class DiscriminatorCallback(BaseCallback):
         self.version = 0
         """The version that the environments carry."""
         self.last_scores: dict[str, float] = {}
-        """The measurement after the last training: ``loss``, ``accuracy``, ``log_loss``."""
+        """The measurement after the last training: ``loss``, and ``discriminator_scores`` on held-out sequences."""
         self._n_episodes = 0
         self._finished: deque[Tokens] = deque(maxlen=self.config.n_generated)
         self._goes_on = True

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from agents.runs.report import markdown_table
-from seqgan_env.metrics import columns
+from agents.runs.report import markdown_table, shown_columns
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
@@ -59,13 +58,13 @@ def measured_with(environment: Mapping[str, Any]) -> str:
 
 
 def metric_table(rows: Mapping[str, Mapping[str, Any]], cell: Callable[[Any], str] = "{:.3f}".format) -> str:
-    """A table of the metrics that at least one row has, in Markdown.
+    """A table of the ``shown_columns`` of some rows, in Markdown.
 
     Args:
         rows: the value of each metric, or whatever ``cell`` takes, by the name of the row.
         cell: makes the text of a cell.
     """
-    shown = {name: c.label for name, c in columns().items() if any(name in row for row in rows.values())}
+    shown = {name: column.label for name, column in shown_columns(rows).items()}
     cells = {row: {shown[c]: cell(values[c]) for c in shown if c in values} for row, values in rows.items()}
     return markdown_table(cells, list(shown.values()))
 

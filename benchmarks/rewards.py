@@ -106,9 +106,12 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
 
 
 def table(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Means and intervals of every column, one line a generator."""
+    """Means and intervals of the columns that each seed has, one line a generator."""
     return metric_table(
-        {name: {c: [r[c] for r in records] for c in columns() if c in records[0]} for name, records in rows.items()},
+        {
+            name: {c: [r[c] for r in records] for c in columns() if all(c in r for r in records)}
+            for name, records in rows.items()
+        },
         _cell,
     )
 

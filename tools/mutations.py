@@ -802,6 +802,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "self._log_prob_generated(tokens) - self._log_prob_real(tokens)",
         ("seqgan_env/discriminators/optimal",),
     ),
+    Mutation(
+        "discriminator: its share of the optimum is a quotient of log-losses",
+        "seqgan_env/metrics/discrimination.py",
+        "return _reduction(logits)[0] / best if",
+        "return (math.log(2) - best) / (math.log(2) - _reduction(logits)[0]) if",
+        ("seqgan_env/metrics/discrimination",),
+    ),
+    Mutation(
+        "discriminator: equal answers to real and generated sequences fall into different bins",
+        _DISCRIMINATOR_LOSSES,
+        "return_inverse=True)",
+        'return_inverse=True)[0], d_M.argsort(kind="stable").argsort()',
+        ("seqgan_env/metrics/discrimination",),
+    ),
     # the exact forms and the measurements
     Mutation(
         "recursion: the value of a state is the mean over tokens, whatever their probability",

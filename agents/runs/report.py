@@ -71,9 +71,9 @@ def _best_temperature(name: str, records: Sequence[Record], phase: str) -> dict[
     return {f"{name}, T = {best['temperature']:g}": best}
 
 
-def shown_columns(rows: Mapping[str, Record]) -> dict[str, Column]:
-    """The columns that at least one row has, by field."""
-    return {name: column for name, column in columns().items() if any(name in row for row in rows.values())}
+def shown_columns(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Column]:
+    """The columns of a table: those that belong in tables and that at least one row has, by field."""
+    return {name: c for name, c in columns().items() if c.in_tables and any(name in row for row in rows.values())}
 
 
 def legend(shown: Mapping[str, Column]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from numbers import Real
 from typing import Literal, Protocol
 
@@ -19,6 +20,8 @@ from seqgan_env.tokens import Tokens
 
 LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
 """Maps complete sequences ``(B, T)`` to their log-probabilities ``(B,)``, nats."""
+Logits = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""A discriminator's logits of real and of generated sequences, shapes ``(B,)``."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Column:
     """The plot that shows it, together with all others of that panel; empty is none."""
     role: Literal["", "quality", "diversity", "overall"] = ""
     """Its part in a comparison: the axes of quality against diversity, and the number that sums both up."""
+    in_tables: bool = True
+    """Whether tables have it; if not, it is in the records, in TensorBoard and in the plot of its panel alone."""
     narrow: str = ""
     """Its name over two short lines, for the table of a terminal; empty leaves it to the report."""
 
@@ -59,6 +64,11 @@ class EvaluationBatch:
     """Those there are, by the names ``trained`` and ``optimal``."""
     source_test_B: npt.NDArray[np.float64] | None = None
     """The source's log-probability of ``test_BT``; pass it to avoid recomputing."""
+
+    @cached_property
+    def logits(self) -> Mapping[str, Logits]:
+        """The logits of ``test_BT`` and of ``generated_BT`` under each of the discriminators."""
+        return {name: (d.logits(self.test_BT), d.logits(self.generated_BT)) for name, d in self.discriminators.items()}
 
 
 class Metric(Protocol):
@@ -87,7 +97,7 @@ def register_metric(name: str, metric: Metric) -> None:
 
     Raises:
         ValueError: the name is taken or no identifier, a column is another metric's or reserved, it lacks label, unit
-            or help, or it has a role that another one has.
+            or help, it has a role that another one has, or a name for a table that it is not in.
     """
     if isinstance(metric, type) or not callable(metric) or not isinstance(getattr(metric, "columns", None), Mapping):
         raise ValueError(f"a metric must be an object with columns that can be called, got {metric!r}")
@@ -105,6 +115,8 @@ def register_metric(name: str, metric: Metric) -> None:
             raise ValueError(f"column {field_name!r} has the role {column.role!r}, which is taken")
         if not (column.label.strip() and column.unit.strip() and column.help.strip()):
             raise ValueError(f"column {field_name!r} of metric {name!r} must declare label, unit and help")
+        if column.narrow and not column.in_tables:
+            raise ValueError(f"column {field_name!r} is in no table, so narrow must be empty, got {column.narrow!r}")
     METRICS.register(name, metric)
 
 

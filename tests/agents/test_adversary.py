@@ -52,7 +52,7 @@ class TestNegatives:
         np.testing.assert_array_equal(held_out, HELD_OUT[:8])
         np.testing.assert_array_equal(fresh, rows[16:])
         assert len(rows) == 24
-        assert set(scores) == {"loss", "accuracy", "log_loss"}
+        assert set(scores) == {"loss", "accuracy", "log_loss", "calibration_error"}
 
     def test_of_every_round_have_a_seed_of_their_own(self) -> None:
         def seeds(seed: int) -> list[int]:

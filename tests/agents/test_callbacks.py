@@ -128,7 +128,7 @@ def test_every_environment_gets_the_same_new_version_between_rollouts(
         for parameter, array in weights.items():
             np.testing.assert_array_equal(array, trained[parameter].numpy())
     assert any((before[parameter] != trained[parameter].numpy()).any() for parameter in before)
-    assert set(callback.last_scores) == {"loss", "accuracy", "log_loss"}
+    assert set(callback.last_scores) == {"loss", "accuracy", "log_loss", "calibration_error"}
     assert 0 <= callback.last_scores["accuracy"] <= 1
 
 
@@ -151,7 +151,7 @@ class TestWhen:
         model.learn(3 * 48, callback, log_interval=None)
         record = model.logger.name_to_value
         assert record["discriminator/version"] == callback.version == 2
-        for name in ("loss", "accuracy", "log_loss"):
+        for name in ("loss", "accuracy", "log_loss", "calibration_error"):
             assert record[f"discriminator/{name}"] == callback.last_scores[name]
 
     def test_prints_a_line_where_it_is_asked_to(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,16 @@ def test_curves_are_compared_at_equal_diversity() -> None:
     assert "| SeqGAN log D | not reached |" in rewards.differences(worse)
 
 
+def test_a_mean_over_seeds_is_that_of_a_column_which_each_seed_has() -> None:
+    """A measure is left out of a record where it is not defined; and what is in no table is not in these."""
+    whole = {"nll_test": 1.0, "discriminator_share_of_optimum": 0.5, "discriminator_calibration_error": 0.1}
+    lines = rewards.table({"all": [whole, whole], "some": [whole, {"nll_test": 3.0}]}).splitlines()
+    assert lines[0] == "| generator | nll test | D share of optimum |"
+    assert lines[2] == "| all | 1.000 ± 0.000 | 0.500 ± 0.000 |"
+    assert lines[3].startswith("| some | 2.000 ±")
+    assert lines[3].endswith("|  |")
+
+
 @pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
 def test_the_tables_of_rewards_are_made_from_the_committed_results() -> None:
     assert rewards.tables(json.loads(rewards.FILE.read_text())) == section(rewards.PAGE, "rewards")

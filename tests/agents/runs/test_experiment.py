@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.checkpoint import load_checkpoint
 from agents.runs.config import RunConfig
+from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment, compare
 from agents.runs.report import summary
 from agents.seqgan import SeqGAN
+from seqgan_env.metrics import columns
 from tests.support.runs import TINY, changed, flags_of, stored, without_time
 
 
@@ -41,6 +44,19 @@ def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
     assert len((finished / "samples.txt").read_text().splitlines()) == 200
     assert list((finished / "tensorboard").glob("events*"))
     assert SeqGAN.load(finished / "agent.zip").sample(3).shape == (3, 5)
+
+
+def test_the_measures_of_a_discriminator_are_wherever_metrics_are(finished: Path) -> None:
+    names = {name for name, column in columns().items() if column.subject == "discriminator"}
+    assert names <= next(r for r in reversed(stored(finished)) if r["phase"] == "adversarial").keys()
+    assert names <= evaluate_run(finished).keys()
+    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    assert {f"adversarial/{name}" for name in names} <= set(events.Tags()["scalars"])
+    page = (finished / "report.html").read_text()
+    for name in names:
+        column = columns()[name]
+        assert (f"<th>{column.label}</th>" in page) == column.in_tables
+        assert column.in_tables or f'alt="Adversarial game: {column.panel}"' in page
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(finished: Path, tmp_path: Path) -> None:

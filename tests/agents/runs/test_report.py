@@ -45,7 +45,12 @@ def _with_lengths() -> Iterator[None]:
 def of_text() -> list[dict[str, Any]]:
     """Records of a run on text, whose true distribution is not known."""
     measured = {"nll_test": 3.0, "entropy": 2.0, "distinct": 0.5}
-    judged = {"discriminator_accuracy": 0.6, "discriminator_log_loss": 0.5, "discriminator_version": 1}
+    judged = {
+        "discriminator_accuracy": 0.6,
+        "discriminator_log_loss": 0.5,
+        "discriminator_calibration_error": 0.1,
+        "discriminator_version": 1,
+    }
     return [
         {"phase": "random", "step": 0, **measured},
         {"phase": "maximum_likelihood", "step": 1, "nll_validation": 2.5, **measured},
@@ -91,6 +96,12 @@ def test_a_metric_that_is_not_registered_is_not_shown(tmp_path: Path) -> None:
     assert "mean length" not in printed(records) + page_of(records, tmp_path)
 
 
+def test_a_column_that_is_in_no_table_is_drawn_and_no_more(tmp_path: Path) -> None:
+    assert "calibration" not in printed(of_text())
+    page = page_of(of_text(), tmp_path)
+    assert page.count("calibration") == sum("calibration" in plot for plot in plots(page)) == 2
+
+
 def test_the_legend_explains_the_columns_that_are_shown_and_no_others(tmp_path: Path) -> None:
     rows = summary({"log D": of_text()})
     shown = shown_columns(rows)
@@ -121,8 +132,10 @@ def test_a_plot_is_drawn_of_what_was_measured_and_of_nothing_else(tmp_path: Path
     assert plots(page_of(of_text(), tmp_path)) == [
         "Maximum likelihood: likelihoods",
         "Discriminator&#x27;s pretraining: log-loss on held-out sequences",
+        "Discriminator&#x27;s pretraining: calibration error on held-out sequences",
         "Adversarial game: likelihoods",
         "Adversarial game: log-loss on held-out sequences",
+        "Adversarial game: calibration error on held-out sequences",
     ]
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqgan_env.discriminators import LOSSES, discriminator_loss, discriminator_scores, get_objective
+from seqgan_env.discriminators.losses import calibration_error
 from tests.support.reference_env import log_loss
 
 logits = st.lists(st.floats(-15, 15), min_size=1, max_size=6)
@@ -55,8 +56,57 @@ class TestLoss:
         accuracy = 0.5 * sum(map(right, real)) / len(real)
         accuracy += 0.5 * sum(right(-logit) for logit in generated) / len(generated)
         scores = discriminator_scores(np.array(real, dtype=float), np.array(generated, dtype=float))
-        assert scores == pytest.approx({"accuracy": accuracy, "log_loss": log_loss(real, generated)})
+        error = calibration_error(np.array(real, dtype=float), np.array(generated, dtype=float))
+        expected = {"accuracy": accuracy, "log_loss": log_loss(real, generated), "calibration_error": error}
+        assert scores == pytest.approx(expected)
         assert all(type(value) is float for value in scores.values())
+
+
+def logit(probability: float) -> float:
+    return math.log(probability / (1 - probability))
+
+
+@pytest.mark.theory
+class TestCalibration:
+    @pytest.mark.parametrize(("n_real", "n_generated"), [(50, 50), (30, 70), (1, 1)])
+    @pytest.mark.parametrize("jitter", [0.0, 1e-8])
+    def test_of_a_constant_on_coin_flips_is_its_distance_from_a_half(
+        self, n_real: int, n_generated: int, jitter: float
+    ) -> None:
+        """However many there are of each kind, and where rounding alone tells the one kind from the other."""
+        real_B, generated_B = np.full(n_real, logit(0.9)), np.full(n_generated, logit(0.9) + jitter)
+        assert calibration_error(real_B, generated_B) == pytest.approx(0.4, abs=1e-7)
+
+    @pytest.mark.parametrize("n_values", [10, 20])
+    def test_is_counted_in_ten_bins_of_equal_weight(self, n_values: int) -> None:
+        """Ten sequences have each of the values; of two values that share a bin the errors may cancel."""
+        rng = np.random.default_rng(n_values)
+        n_real_K = np.append(lower := rng.integers(0, 11, n_values // 2), 10 - lower)  # as many of each kind
+        d_K = rng.uniform(0.02, 0.98, n_values)
+        gap_K = 10 * d_K - n_real_K  # expected less counted
+        bins = np.split(gap_K[d_K.argsort()], 10)
+        assert calibration_error(
+            np.repeat([*map(logit, d_K)], n_real_K), np.repeat([*map(logit, d_K)], 10 - n_real_K)
+        ) == pytest.approx(sum(abs(gap.sum()) for gap in bins) / (10 * n_values))
+
+    def test_of_a_calibrated_answer_is_0_within_the_sampling_error(self) -> None:
+        """Real sequences have D with density 2 D, generated ones 2 (1 - D). The mean of a bin of 800 has a standard
+        error of at most 0.018, so that the ten have a mean distance of at most 0.014 with a standard deviation of at
+        most 0.0034: 0.03 is an error rate below 1e-5. With logits three times as large the distance is that of the two
+        answers.
+        """
+        rng = np.random.default_rng(0)
+        real_B, generated_B = (np.log(d_B / (1 - d_B)) for d_B in (rng.beta(2, 1, 4000), rng.beta(1, 2, 4000)))
+        assert calibration_error(real_B, generated_B) < 0.03
+        x_M = np.append(real_B, generated_B)
+        distance = np.abs(1 / (1 + np.exp(-3 * x_M)) - 1 / (1 + np.exp(-x_M))).mean()
+        assert distance > 0.1
+        assert calibration_error(3 * real_B, 3 * generated_B) == pytest.approx(distance, abs=0.03)
+
+    def test_of_certainty_is_its_share_of_wrong_answers(self) -> None:
+        far_B = np.array([1e4] * 3 + [-1e4])
+        assert calibration_error(far_B, -far_B) == pytest.approx(0.25)
+        assert calibration_error(far_B[:3], -far_B[:3]) == 0
 
 
 def sigmoid(x: float) -> float:

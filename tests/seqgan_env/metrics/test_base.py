@@ -33,8 +33,12 @@ SHIPPED = [
     "distinct",
     "discriminator_accuracy",
     "discriminator_log_loss",
+    "discriminator_calibration_error",
     "optimal_accuracy",
     "optimal_log_loss",
+    "optimal_calibration_error",
+    "discriminator_share_of_optimum",
+    "discriminator_correlation",
 ]
 
 
@@ -155,6 +159,7 @@ class Giving:
         (Giving({}, subject="nobody"), "subject must be one of generator, discriminator; got 'nobody'"),
         (Giving({}, role="best"), "role must be one of"),
         (Giving({}, role="overall"), "has the role 'overall', which is taken"),
+        (Giving({}, in_tables=False, narrow="own"), "column 'own' is in no table, so narrow must be empty, got 'own'"),
         (Giving, "must be an object with columns"),
         (lambda batch: {}, "must be an object with columns"),
     ],
