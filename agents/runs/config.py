@@ -72,7 +72,7 @@ class AdversaryConfig(RoundConfig):
     n_generated: int = 2048
     """Negatives of one training."""
     n_held_out: int = 0
-    """Held-out sequences that each round measures on; a run's evaluations measure the discriminator anyway."""
+    """Held-out sequences of each round's own measurement; a run's evaluations measure the discriminator anyway."""
     n_rounds: int = 10
     """Rounds of the discriminator's pretraining, each on fresh negatives."""
     every_n_episodes: int = 64

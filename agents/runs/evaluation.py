@@ -18,7 +18,7 @@ from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.metrics import EvaluationBatch, measure
 from seqgan_env.seeding import derived_seed
-from seqgan_env.sources import KnownSource
+from seqgan_env.sources import FactoredSource, KnownSource
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import Tokens
 
@@ -31,12 +31,13 @@ def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
 
 def optimal_discriminator(source: KnownSource, generator: AutoregressiveModel) -> OptimalDiscriminator:
     """The best possible discriminator for a generator as it is, at any time."""
-    return OptimalDiscriminator(
-        source.spec,
-        source.log_prob,
-        generator.sequence_log_prob,
-        lambda tokens_BT: source.token_log_prob(tokens_BT) - generator.token_log_prob(tokens_BT),
-    )
+
+    def token_log_ratio(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        assert isinstance(source, FactoredSource)
+        return source.token_log_prob(tokens_BT) - generator.token_log_prob(tokens_BT)
+
+    terms = token_log_ratio if isinstance(source, FactoredSource) else None
+    return OptimalDiscriminator(source.spec, source.log_prob, generator.sequence_log_prob, terms)
 
 
 class Evaluator:

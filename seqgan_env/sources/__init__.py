@@ -7,13 +7,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from seqgan_env.checks import check_whole_number
-from seqgan_env.sources.base import KnownSource, Source
+from seqgan_env.sources.base import FactoredSource, KnownSource, Source
 from seqgan_env.sources.corpus import Corpus
 from seqgan_env.sources.grammar import Grammar
 from seqgan_env.sources.oracle import LSTMOracle
 from seqgan_env.vocabulary import Vocabulary
 
-__all__ = ["Corpus", "Grammar", "KnownSource", "LSTMOracle", "Source", "SourceConfig", "build_source"]
+__all__ = ["Corpus", "FactoredSource", "Grammar", "KnownSource", "LSTMOracle", "Source", "SourceConfig", "build_source"]
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class KnownSource(Source, Protocol):
     def log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each complete sequence (eq. 13.31), nats, shape ``(B,)``."""
 
+
+@runtime_checkable
+class FactoredSource(KnownSource, Protocol):
+    """A known source whose likelihood is also known token by token (eq. 13.31)."""
+
     def token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each token given those before it, nats, shape ``(B, T)``; 0 at padding."""
 

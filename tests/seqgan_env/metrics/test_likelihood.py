@@ -71,7 +71,8 @@ def test_every_metric_is_a_total_per_token() -> None:
     )
     n_tokens = {"nll_test": n_test, "kl_forward": n_test}
     metrics = likelihood_metrics(REAL, test_BT, generated_BT, GENERATOR.log_prob)
-    assert metrics == pytest.approx({name: total / n_tokens.get(name, n_generated) for name, total in totals.items()})
+    expected = {name: total / n_tokens.get(name, n_generated) for name, total in totals.items()}
+    assert metrics == pytest.approx({**expected, "kl_sum": expected["kl_forward"] + expected["kl_reverse"]})
     assert all(type(value) is float for value in metrics.values())
 
 

@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 
 from seqgan_env.autoregressive import model, softmax
-from seqgan_env.sources import Grammar, KnownSource, LSTMOracle
+from seqgan_env.sources import FactoredSource, Grammar, KnownSource, LSTMOracle
 from seqgan_env.sources.oracle import parameter_shapes
 from tests.support.reference import all_sequences
 from tests.support.reference_sources import oracle_log_prob
@@ -25,6 +25,7 @@ from tests.support.sources import tiny_grammar, tiny_oracle
 @pytest.mark.parametrize("make", [tiny_oracle, tiny_grammar, Grammar], ids=["oracle", "tiny-grammar", "grammar"])
 class TestKnownSource:
     def test_is_one(self, make: Callable[[], KnownSource]) -> None:
+        assert isinstance(make(), FactoredSource)
         assert isinstance(make(), KnownSource)
 
     def test_sample_is_valid_and_decided_by_the_generator(self, make: Callable[[], KnownSource]) -> None:
@@ -46,7 +47,7 @@ class TestKnownSource:
         np.testing.assert_allclose([source.log_prob(row_T[None])[0] for row_T in rows_BT], log_prob_B, rtol=1e-5)
         assert source.log_prob(rows_BT[:0]).shape == (0,)
 
-    def test_log_prob_is_the_sum_of_those_of_the_tokens(self, make: Callable[[], KnownSource]) -> None:
+    def test_log_prob_is_the_sum_of_those_of_the_tokens(self, make: Callable[[], FactoredSource]) -> None:
         source = make()
         rng = np.random.default_rng(0)
         rows_BT = source.sample(30, rng)
@@ -60,7 +61,7 @@ class TestKnownSource:
         beginning_BT[:, 2:] = source.spec.pad_id
         np.testing.assert_allclose(source.token_log_prob(beginning_BT)[:, :2], term_BT[:, :2], rtol=1e-6)
 
-    def test_the_next_token_has_a_distribution(self, make: Callable[[], KnownSource]) -> None:
+    def test_the_next_token_has_a_distribution(self, make: Callable[[], FactoredSource]) -> None:
         source = make()
         row_T = source.sample(1, np.random.default_rng(1))[0]
         n, size = int(source.spec.lengths(row_T)), source.spec.vocab_size
