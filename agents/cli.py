@@ -33,7 +33,7 @@ DEMO: dict[str, dict[str, dict[str, Any]]] = {
         "task": {
             **_BOTH,
             "discriminator": "generative",
-            "discriminator_kwargs": {"embedding_dim": 32, "hidden_dim": 64, "n_epochs": 15},
+            "discriminator_kwargs": {"n_members": 2, "dropout": 0.2, "n_epochs": 15, "learning_rate": 0.01},
         },
         "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
         "agent": _DENSE,

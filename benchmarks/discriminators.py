@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "transformer": ("transformer", {"dropout": 0.3}),
     "log_ratio": ("log_ratio", {"dropout": 0.3}),
     "ensemble of three cnn": ("ensemble", {"kwargs": dict(CNN)}),
-    "generative": ("generative", {"embedding_dim": 32, "n_epochs": 15}),
+    "generative": ("generative", {}),
 }
 """The kinds and their settings by the name of their row."""
 N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000}

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import tyro
 
 from agents.cli import demo_runs
-from agents.runs.config import RunConfig
+from agents.runs.config import PretrainingConfig, RunConfig
 from agents.runs.experiment import compare
 from agents.runs.folder import Record
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
@@ -28,8 +29,14 @@ from seqgan_env.metrics import columns
 FILE = RESULTS / "rewards.json"
 PAGE = DOCS / "results.md"
 
-SCENARIOS: dict[str, RunConfig] = {"small generator": PRESETS["demo"], "large generator": PRESETS["grammar"]}
-"""The embedded grammar, with the generator of ``seqgan demo`` and with one that is large enough for it."""
+SCENARIOS: dict[str, RunConfig] = {
+    "small generator": dataclasses.replace(
+        PRESETS["demo"], pretraining=PretrainingConfig(learning_rate=0.02, n_epochs=200)
+    ),
+    "large generator": PRESETS["grammar"],
+}
+"""The embedded grammar, with the generator of ``seqgan demo``, here trained by maximum likelihood until more epochs
+bring little, and with one that is large enough for the grammar."""
 
 BASELINE = "max. likelihood"
 LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
@@ -53,7 +60,7 @@ def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE, 
         rows: dict[str, list[dict[str, Any]]] = {}
         curves: dict[str, list[Curve]] = {}
         for seed in range(seeds):
-            runs = demo_runs(seed, config)
+            runs = games(seed, config)
             done = compare(runs, out / scenario.replace(" ", "-") / str(seed), n_workers=workers)
             records = {runs[name].label: own for name, own in done.items()}
             for row, record in summary(records).items():
@@ -64,6 +71,13 @@ def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE, 
                 curves.setdefault(f"SeqGAN {label}", []).append(curve_of(own, FINAL_TEMPERATURE))
         scenarios[scenario] = {"config": config.to_dict(), "rows": rows, "curves": curves}
     write_results(results, {"seeds": list(range(seeds)), "scenarios": scenarios})
+
+
+def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
+    """The games of the demo, in which the language models of the generative discriminator are as good as by default."""
+    runs = demo_runs(seed, config)
+    task = dataclasses.replace(runs["generative"].task, discriminator_kwargs={})
+    return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}
 
 
 def curve_of(records: Sequence[Record], phase: str) -> Curve:

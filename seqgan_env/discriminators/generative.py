@@ -29,19 +29,19 @@ class GenerativeConfig:
         ValueError: a value is out of range, or a core is unknown or doesn't take its settings.
     """
 
-    n_members: int = 2
+    n_members: int = 4
     """K, the language models that are mixed."""
     core: str = "lstm"
     """The network of a member: a key of ``seqgan_env.autoregressive.CORES``."""
-    embedding_dim: int = 64
+    embedding_dim: int = 32
     """Size of a token's embedding in a member."""
     hidden_dim: int = 64
     """Size of the state of a member."""
-    dropout: float = 0.2
+    dropout: float = 0.3
     """Share of the features of embedding and state that the fit of a member drops."""
-    n_epochs: int = 25
+    n_epochs: int = 40
     """Passes over the real sequences that fit a member, in which the step size falls to 0 by a cosine."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     """Step size of that fit, the largest."""
     tune: bool = False
     """Go on training the members on eq. 13.32, as other discriminators are; off, the fit is all they learn."""
