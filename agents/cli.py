@@ -38,7 +38,7 @@ DEMO: dict[str, dict[str, dict[str, Any]]] = {
         "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
         "agent": _DENSE,
     },
-    "constant": {"task": {"reward": "constant"}},
+    "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
     "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
 }
 """The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood gives each
