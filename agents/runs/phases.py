@@ -26,6 +26,8 @@ RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL, FINAL_TEMPERATURE =
 """The measurements: before training, of epochs, of the best epoch at several temperatures, of rounds, of updates, and
 of the last update at several temperatures."""
 
+MEASURED_EPOCHS = 25
+"""About so many epochs of maximum likelihood are measured and kept, evenly spaced, and the best one."""
 TEMPERATURES = (1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 
@@ -79,13 +81,17 @@ class MaximumLikelihood:
                 if nll < self._best_nll:
                     self._best_epoch, self._best_nll = trainer.n_epochs, nll
                     self._best_weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-                record = journal.measure(LIKELIHOOD, trainer.n_epochs, loss=loss, nll_validation=nll)
-                journal.keep()
                 bar.update()
-                bar.set_postfix(headline(record))
+                bar.set_postfix(nll_validation=f"{nll:.3f}")
+                is_last = trainer.n_epochs == config.n_epochs or self._is_stale(trainer.n_epochs, config.patience)
+                if is_last or trainer.n_epochs % max(1, config.n_epochs // MEASURED_EPOCHS) == 0:
+                    journal.measure(LIKELIHOOD, trainer.n_epochs, loss=loss, nll_validation=nll)
+                    journal.keep()
         if self._best_weights:
             generator.load_state_dict(self._best_weights)
             self._best_weights = {}
+            if not any((r["phase"], r["step"]) == (LIKELIHOOD, self._best_epoch) for r in journal.records):
+                journal.measure(LIKELIHOOD, self._best_epoch, nll_validation=self._best_nll)
         _measure_temperatures(game, journal, TEMPERATURE, trainer.n_epochs)
 
     def _is_stale(self, epoch: int, patience: int | None) -> bool:

@@ -28,6 +28,21 @@ def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
     assert kept["nll_test"] == pytest.approx(best["nll_test"], rel=1e-6)
 
 
+def test_of_many_epochs_some_are_measured_and_the_best_one(tmp_path: Path) -> None:
+    config = changed(
+        TINY, task={"n_real": 20}, pretraining={"n_epochs": 80, "learning_rate": 0.05}, agent={"n_updates": 0}
+    )
+    experiment = Experiment(config, tmp_path / "run", progress=False)
+    measured = [r for r in experiment.run() if r["phase"] == "maximum_likelihood"]
+    steps = [r["step"] for r in measured]
+    assert steps[:-1] == [*list(range(3, 80, 3)), 80]
+    assert steps[-1] not in steps[:-1]  # so this test's best epoch is one that is measured for being that
+    best = min(measured, key=lambda r: r["nll_validation"])
+    assert best is measured[-1]
+    kept = experiment.game.evaluator.validation_nll()
+    assert kept == pytest.approx(best["nll_validation"], rel=1e-6)
+
+
 OVERFITS = changed(
     TINY,
     task={"n_real": 20},
