@@ -74,8 +74,10 @@ def run(out: Path = Path("runs/rewards"), seeds: int = 5, results: Path = FILE, 
 
 
 def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
-    """The games of the demo, in which the language models of the generative discriminator are as good as by default."""
+    """The games of the demo; a large generator needs the better language models that are the default."""
     runs = demo_runs(seed, config)
+    if config.generator == PRESETS["demo"].generator:
+        return runs
     task = dataclasses.replace(runs["generative"].task, discriminator_kwargs={})
     return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}
 
