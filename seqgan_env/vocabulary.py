@@ -130,6 +130,10 @@ class Vocabulary:
         """V, the number of ids."""
         return len(self._tokens)
 
+    def __contains__(self, token: object) -> bool:
+        """Whether a token has an id of its own."""
+        return token in self._ids
+
     def __eq__(self, other: object) -> bool:
         """Whether the other is a vocabulary of the same level and tokens."""
         if not isinstance(other, Vocabulary):
