@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary, RoundConfig, Sampler, trainer_of
+from agents.collection import ended_sequences
 from agents.sb3.features import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
@@ -37,8 +38,8 @@ class DiscriminatorCallback(BaseCallback):
             ``learning_rate``, ``n_held_out``, …
 
     Raises:
-        ValueError: a value is out of range; or, when learning begins, the algorithm does not tell its callbacks which
-            episodes have ended (``ARS`` of sb3-contrib doesn't).
+        ValueError: a value is out of range; or, in learning, the algorithm does not tell its callbacks which episodes
+            have ended (``ARS`` of sb3-contrib doesn't), or an episode was cut short before its sequence was complete.
     """
 
     def __init__(
@@ -101,8 +102,9 @@ class DiscriminatorCallback(BaseCallback):
             raise ValueError(f"{type(self.model).__name__} does not tell its callbacks which episodes have ended")
         dones, infos = self.locals["dones"], self.locals["infos"]
         self._n_episodes += int(np.sum(dones))
-        if not isinstance(self.model, Sampler):
-            self._finished.extend(tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones))
+        if not isinstance(self.model, Sampler) and np.any(dones):
+            rows = [tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones)]
+            self._finished.extend(ended_sequences(self._handle.spec, rows))
         return self._goes_on
 
     def _on_rollout_start(self) -> None:

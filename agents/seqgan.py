@@ -30,6 +30,7 @@ from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
+from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -251,8 +252,12 @@ class SeqGAN(BaseAlgorithm):
 
         Returns:
             The episodes, or None if a callback asked to stop.
+
+        Raises:
+            ValueError: an episode was cut short, or what it was paid is not the task's own score of its sequence.
         """
         assert self.env is not None
+        assert self._handle is not None
         assert self.seed is not None
         n_envs = self.env.num_envs
 
@@ -268,6 +273,10 @@ class SeqGAN(BaseAlgorithm):
         rng = torch_rng(self.seed, "episodes", self._n_updates, device=self.device)
         episodes = collect_episodes(self.env, self.generator, self.n_episodes, rng, on_step)
         if episodes is not None:
+            # completions are paid the task's own score; of many episodes some are compared, others in the next update
+            step = -(-self.n_episodes // MAX_EXACT_SCORES)
+            some = slice(self._n_updates % step, None, step)
+            self._handle.check_rewards(episodes.tokens_BT[some].cpu().numpy(), episodes.reward_B[some].cpu().numpy())
             callback.on_rollout_end()
         return episodes
 

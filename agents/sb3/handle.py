@@ -80,6 +80,23 @@ class TaskHandle:
             return task.scoring.action_values(tokens_BT)
         return torch.from_numpy(self._call("action_values", tokens_BT.cpu().numpy()))
 
+    def check_rewards(self, tokens_BT: Tokens, reward_B: np.ndarray) -> None:
+        """Refuse rewards of complete sequences that differ from the task's own scores by more than rounding.
+
+        Raises:
+            ValueError: one does, as where a wrapper changes rewards, or one environment has another discriminator.
+        """
+        score_B = self.score(tokens_BT)
+        # the optimal discriminator computes in single precision, which may be that of another kind of product
+        tolerance = 1e-4 if torch.get_float32_matmul_precision() == "highest" else 0.1
+        wrong_B = ~np.isclose(reward_B, score_B, rtol=tolerance, atol=tolerance)
+        if wrong_B.any():
+            b = int(wrong_B.argmax())
+            raise ValueError(
+                f"rewards must be the task's own, got {reward_B[b]:.6g} for {tokens_BT[b].tolist()}, whose score is "
+                f"{score_B[b]:.6g}; does a wrapper change rewards, or one environment have another discriminator?"
+            )
+
     def copy_discriminator(self) -> Discriminator:
         """A discriminator with the settings of the task and the weights that the first environment has."""
         config = self.config

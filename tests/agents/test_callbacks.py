@@ -254,6 +254,15 @@ class TestOnWhat:
         with pytest.raises(ValueError, match="a training needs negatives, and no episode has finished yet"):
             callback.retrain()
 
+    @pytest.mark.parametrize("name", ["PPO", "A2C"])
+    def test_an_episode_that_is_cut_short_is_refused(self, name: str) -> None:
+        """The discriminator must not learn that "unfinished" is "generated"."""
+        model = ALGORITHMS[name](gym.make("SeqGAN-v0", **ORACLE, max_episode_steps=3))
+        with pytest.raises(
+            ValueError, match="sequences of ended episodes, which no wrapper may cut short, must be compl"
+        ):
+            model.learn(100, DiscriminatorCallback(8, **SETTINGS))
+
     def test_tells_real_from_generated(self) -> None:
         """On 200 held-out sequences of each kind, an ignorant discriminator's accuracy is 1/2 with a standard deviation
         of at most 1/sqrt(4 * 400) = 0.025; four of them above it are an error rate below 1e-4.
