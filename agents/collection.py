@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.descent import check_weights
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
@@ -51,8 +52,10 @@ def collect_episodes(
         The episodes, or None if ``on_step`` asked to stop.
 
     Raises:
-        ValueError: an episode was cut short before its sequence was complete, or a step before its last was paid.
+        ValueError: the generator's weights are not finite, an episode was cut short before its sequence was complete,
+            or a step before its last was paid.
     """
+    check_weights(generator, "generator")
     spec, device = generator.spec, generator.device
     observations = env.reset()
     assert isinstance(observations, np.ndarray)

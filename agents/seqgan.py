@@ -30,6 +30,7 @@ from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
+from seqgan_env.descent import check_step_size, gradient_step
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -146,6 +147,7 @@ class SeqGAN(BaseAlgorithm):
         if self._spec is None:
             raise ValueError("env must be given: the policy is made for its sequences")
         self._setup_lr_schedule()
+        check_step_size(self.lr_schedule(1.0))
         self.set_random_seed(self.seed)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
@@ -302,16 +304,18 @@ class SeqGAN(BaseAlgorithm):
         """Take the step of an estimate.
 
         Raises:
-            ValueError: the action values are not finite.
+            ValueError: the step size, the action values, the loss or the gradient is not finite.
         """
         loss, q_BT, log_prob_BT = estimate
         self._update_learning_rate(self.policy.optimizer)
-        self.policy.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-        if not bool(q_BT.isfinite().all()):  # on a GPU nothing has been read yet
-            raise ValueError("the action values must be finite; the discriminator's logits are not")
-        self.policy.optimizer.step()
+        grad_norm = gradient_step(
+            self.policy.optimizer,
+            loss,
+            self.max_grad_norm,
+            "generator",
+            also={"the action values": q_BT},
+            waits=True,  # on a GPU nothing has been read yet
+        )
         self._n_updates += 1
 
         chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())

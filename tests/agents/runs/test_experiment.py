@@ -24,6 +24,7 @@ from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment, compare
 from agents.runs.report import summary
 from agents.seqgan import SeqGAN
+from seqgan_env.descent import check_weights
 from seqgan_env.metrics import columns
 from seqgan_env.sources import Corpus
 from tests.support.runs import TINY, changed, flags_of, stored, without_time
@@ -163,6 +164,18 @@ def test_edited_settings_are_not_taken_up(finished: Path, tmp_path: Path, capsys
     assert message in capsys.readouterr().err
     assert evaluate_run(folder) == evaluate_run(finished)
     assert stored(folder) == stored(finished)
+
+
+@pytest.mark.parametrize("part", ["pretraining", "adversary", "agent"])
+@pytest.mark.parametrize("vocab_size", [12, 128])
+def test_a_run_that_diverges_stops_and_keeps_what_was_finite(part: str, vocab_size: int, tmp_path: Path) -> None:
+    """Where the vocabulary fills whole blocks of the sampler, a generator of NaN drew tokens all the same."""
+    config = changed(TINY, task={"vocab_size": vocab_size}, evaluation={"every": 1}, **{part: {"learning_rate": 3e37}})
+    for resume in (False, True):
+        with pytest.raises(ValueError, match="must be finite, got"):
+            Experiment(config, tmp_path / "run", resume=resume, progress=False).run()
+        check_weights(SeqGAN.load(tmp_path / "run" / "agent.zip").policy, "generator")
+        load_checkpoint(tmp_path / "run" / "checkpoint.zip")
 
 
 def test_the_real_sequences_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
