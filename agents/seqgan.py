@@ -154,6 +154,7 @@ class SeqGAN(BaseAlgorithm):
             self.action_space,
             self.lr_schedule,
             eos_id=self._spec.eos_id,
+            vocabulary=self._spec.vocabulary,
             **self.policy_kwargs,
         ).to(self.device)
         self.policy.set_training_mode(False)

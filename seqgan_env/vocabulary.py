@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgan_env.tokenizing import UNK, UNK_CHAR, check_level, tokenize
+from seqgan_env.tokens import SequenceSpec
 
 EOS = "<eos>"
 FORMAT = 1
@@ -125,6 +126,14 @@ class Vocabulary:
     def hash(self) -> str:
         """The SHA-256 of the level and the tokens, in hexadecimal."""
         return hashlib.sha256(json.dumps([FORMAT, self._level, self._tokens]).encode()).hexdigest()
+
+    def spec(self, max_length: int) -> SequenceSpec:
+        """The form of sequences of these tokens.
+
+        Args:
+            max_length: T, end-of-sequence included.
+        """
+        return SequenceSpec(len(self), max_length, self.eos_id, self.hash[:16])
 
     def __len__(self) -> int:
         """V, the number of ids."""

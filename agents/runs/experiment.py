@@ -6,6 +6,7 @@ A run is measured as it goes, kept, and can be resumed. Randomness is keyed by t
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -159,6 +160,7 @@ class Experiment:
     def _state_dict(self) -> dict[str, Any]:
         return {
             "config": json.dumps(self.config.to_dict()),
+            "spec": dataclasses.asdict(self.game.task.spec),
             "sha256": getattr(self.game.task.source, "sha256", None),
             "phase": self._phase,
             "phases": {phase.name: phase.state_dict() for phase in self._phases},

@@ -25,16 +25,24 @@ class TaskHandle:
         env: the environment.
 
     Raises:
-        ValueError: it is not a task of seqgan_env.
+        ValueError: it is not a task of seqgan_env, or its environments have other sequences than each other.
     """
 
     def __init__(self, env: VecEnv) -> None:
         self._env = env
         try:
-            self.spec: SequenceSpec = self._get("sequence_spec")
-            self.config: TaskConfig = self._get("task_config")
+            specs: list[SequenceSpec] = env.get_attr("sequence_spec")
+            self.configs: list[TaskConfig] = env.get_attr("task_config")
         except AttributeError as error:
             raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
+        self.spec = specs[0]
+        if other := next((spec for spec in specs if spec != self.spec), None):
+            raise ValueError(f"the environments must have the same sequences, got {self.spec} and {other}")
+
+    @property
+    def config(self) -> TaskConfig:
+        """The task of the first environment in plain values."""
+        return self.configs[0]
 
     @property
     def local_task(self) -> Task | None:
@@ -112,7 +120,13 @@ class TaskHandle:
         return task is not None and task.scoring.discriminator is discriminator
 
     def push(self, discriminator: Discriminator, version: int) -> None:
-        """Give a discriminator's weights to every environment, under a version."""
+        """Give a discriminator's weights to every environment, under a version.
+
+        Raises:
+            ValueError: it is made for other sequences, or the weights do not fit.
+        """
+        if discriminator.spec != self.spec:
+            raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
         state = discriminator.state_dict()
         weights: Weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         self._env.env_method("load_discriminator", weights, version)
@@ -135,13 +149,13 @@ def handle_for_planning(env: VecEnv) -> TaskHandle:
     if normalizer is not None and (normalizer.norm_obs or normalizer.norm_reward):
         # the completions are scored by the task itself, and tokens are names
         raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
-    config = handle.config
     # the completions of its estimate are drawn from the whole softmax, and paid at the end
-    for what, is_so in (
-        ("observations as tokens", config.observation != "tokens"),
-        ("a task without shaping", config.is_shaped),
-        ("a task without constraints", config.is_constrained),
-    ):
-        if is_so:
-            raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")
+    for config in handle.configs:
+        for what, is_so in (
+            ("observations as tokens", config.observation != "tokens"),
+            ("a task without shaping", config.is_shaped),
+            ("a task without constraints", config.is_constrained),
+        ):
+            if is_so:
+                raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")
     return handle
