@@ -216,7 +216,7 @@ class SeqGAN(BaseAlgorithm):
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        callback.on_training_start({"self": self, "total_timesteps": total_timesteps}, {})
+        callback.on_training_start({"self": self, "callback": callback, "total_timesteps": total_timesteps}, {})
         iteration = 0
         while self.num_timesteps < total_timesteps and self._iterate(
             callback, lambda: self.num_timesteps / total_timesteps
@@ -235,7 +235,7 @@ class SeqGAN(BaseAlgorithm):
             callback: as for ``learn``.
         """
         _, callback = self._setup_learn(0, callback, reset_num_timesteps=False)
-        callback.on_training_start({"self": self, "n_updates": n_updates}, {})
+        callback.on_training_start({"self": self, "callback": callback, "n_updates": n_updates}, {})
         while self._n_updates < n_updates and self._iterate(callback, lambda: self._n_updates / n_updates):
             pass
         callback.on_training_end()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
+from seqgan_env.rewards import REWARDS
 from seqgan_env.scoring import Weights
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -118,6 +119,14 @@ class TaskHandle:
         """Whether the first environment pays with this very object."""
         task = self.local_task
         return task is not None and task.scoring.discriminator is discriminator
+
+    def has_discriminator_of(self, other: TaskHandle) -> bool:
+        """Whether the rewards of both are those of a trained discriminator with the same settings."""
+        settings = [
+            (REWARDS.lookup(config.reward).discriminator, config.discriminator, dict(config.discriminator_kwargs))
+            for config in (self.config, other.config)
+        ]
+        return settings[0] == settings[1]
 
     def push(self, discriminator: Discriminator, version: int) -> None:
         """Give a discriminator's weights to every environment, under a version.
