@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary, RoundConfig, Sampler, trainer_of
+from agents.collection import ended_sequences
 from agents.sb3.features import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
 from agents.schedules import EveryEpisodes, GameStatus, Schedule
 from seqgan_env.checks import build_config, check_choice
-from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
+from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.tokens import Tokens
 
 
@@ -24,8 +26,10 @@ class DiscriminatorCallback(BaseCallback):
     """Retrain the discriminator every few episodes and give its weights to every environment.
 
     The discriminator changes only between a policy update and the next collection, so that no return is computed from
-    two versions. The negatives are fresh sequences from the policy where the model is a ``Sampler``, else the episodes
-    that the environments finished last.
+    two versions. Where another callback of the same learning evaluates in an environment of its own, as
+    ``EvalCallback`` does, with a discriminator of the same kind, that environment is given the weights too. The
+    negatives are fresh sequences from the policy where the model is a ``Sampler``, else the episodes that the
+    environments finished last.
 
     Args:
         every_n_episodes: episodes between two trainings, or a ``Schedule``.
@@ -37,8 +41,8 @@ class DiscriminatorCallback(BaseCallback):
             ``learning_rate``, ``n_held_out``, …
 
     Raises:
-        ValueError: a value is out of range; or, when learning begins, the algorithm does not tell its callbacks which
-            episodes have ended (``ARS`` of sb3-contrib doesn't).
+        ValueError: a value is out of range; or, in learning, the algorithm does not tell its callbacks which episodes
+            have ended (``ARS`` of sb3-contrib doesn't), or an episode was cut short before its sequence was complete.
     """
 
     def __init__(
@@ -82,7 +86,9 @@ class DiscriminatorCallback(BaseCallback):
         if self.trainer is None:
             self.trainer = trainer_of(handle.copy_discriminator(), self.config, self.seed)
         elif self._served is not self.training_env and not handle.has(self.trainer.discriminator):
-            self.push()  # these environments are to pay with its weights from the first episode on
+            self.version += 1
+        self._handles = [handle]
+        self._give(handle)  # all of these environments are to pay with its weights from the first episode on
         self._served = self.training_env
         self._adversary = Adversary(
             self.trainer,
@@ -90,19 +96,27 @@ class DiscriminatorCallback(BaseCallback):
             handle.held_out_sequences,
             self.config,
             seed=self.seed,
-            push=self._push,
+            push=lambda discriminator: self.push(),
         )
         buffer = getattr(self.model, "replay_buffer", None)
         if isinstance(buffer, Relabelling):
             buffer.set_env(self.training_env)
+
+    def _on_training_start(self) -> None:
+        for env in _evaluated_in(self.locals.get("callback")):
+            handle = TaskHandle(env)
+            if handle.has_discriminator_of(self._handle):
+                self._handles.append(handle)
+                self._give(handle)
 
     def _on_step(self) -> bool:
         if "dones" not in self.locals or "infos" not in self.locals:
             raise ValueError(f"{type(self.model).__name__} does not tell its callbacks which episodes have ended")
         dones, infos = self.locals["dones"], self.locals["infos"]
         self._n_episodes += int(np.sum(dones))
-        if not isinstance(self.model, Sampler):
-            self._finished.extend(tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones))
+        if not isinstance(self.model, Sampler) and np.any(dones):
+            rows = [tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones)]
+            self._finished.extend(ended_sequences(self._handle.spec, rows))
         return self._goes_on
 
     def _on_rollout_start(self) -> None:
@@ -135,12 +149,13 @@ class DiscriminatorCallback(BaseCallback):
 
     def push(self) -> None:
         """Give the current weights to every environment under the next version."""
-        assert self.trainer is not None
-        self._push(self.trainer.discriminator)
-
-    def _push(self, discriminator: Discriminator) -> None:
         self.version += 1
-        self._handle.push(discriminator, self.version)
+        for handle in self._handles:
+            self._give(handle)
+
+    def _give(self, handle: TaskHandle) -> None:
+        assert self.trainer is not None
+        handle.push(self.trainer.discriminator, self.version)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the callback; the trainer keeps one of its own."""
@@ -157,3 +172,12 @@ class DiscriminatorCallback(BaseCallback):
         self._n_episodes = int(state["n_episodes"])
         self._n_rounds = int(state["n_rounds"])
         self.last_scores = dict(state["last_scores"])
+
+
+def _evaluated_in(callback: Any) -> Iterator[VecEnv]:
+    """The environments that some callbacks evaluate in."""
+    if isinstance(env := getattr(callback, "eval_env", None), VecEnv):
+        yield env
+    for child in (*getattr(callback, "callbacks", ()), getattr(callback, "callback", None)):
+        if isinstance(child, BaseCallback):
+            yield from _evaluated_in(child)

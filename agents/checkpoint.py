@@ -42,6 +42,7 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
 
     Raises:
         TypeError: the state holds something that is neither plain data nor a tensor.
+        ValueError: a tensor is not finite; the file that was there before is left as it was.
     """
     tensors: dict[str, torch.Tensor] = {}
     tree = json.dumps({"format": FORMAT, "version": VERSION, "state": _flatten(state, tensors)}, allow_nan=True)
@@ -91,6 +92,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 def _flatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Plain data for JSON; tensors go into ``tensors`` and leave their name. Keys are listed: integers survive."""
     if isinstance(node, torch.Tensor):
+        if not node.isfinite().all():
+            raise ValueError("the tensors of a checkpoint must be finite, got NaN or infinity")
         name = str(len(tensors))
         tensors[name] = node.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
@@ -110,6 +113,8 @@ def _unflatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
         return node
     ((kind, value),) = node.items()
     if kind == "tensor":
+        if not tensors[value].isfinite().all():
+            raise ValueError("it holds NaN or infinity")
         return tensors[value]
     if kind == "dict":
         return {key: _unflatten(child, tensors) for key, child in value}

@@ -5,7 +5,7 @@ Dimensions: B episodes or environments, T time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.descent import check_weights
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 
 class Episodes(NamedTuple):
@@ -48,7 +50,12 @@ def collect_episodes(
 
     Returns:
         The episodes, or None if ``on_step`` asked to stop.
+
+    Raises:
+        ValueError: the generator's weights are not finite, an episode was cut short before its sequence was complete,
+            or a step before its last was paid.
     """
+    check_weights(generator, "generator")
     spec, device = generator.spec, generator.device
     observations = env.reset()
     assert isinstance(observations, np.ndarray)
@@ -68,6 +75,9 @@ def collect_episodes(
         new_observations, reward_B, done_B, infos = env.step(action_B)
         if not on_step({"actions": action_B, "rewards": reward_B, "dones": done_B, "infos": infos}):
             return None
+        early_B = np.where(done_B, 0, reward_B)
+        if early_B.any():
+            raise ValueError(f"a step that ends no sequence must be paid 0, got {early_B[early_B != 0][0]:.6g}")
         for b in np.flatnonzero(done_B & (quota_B > 0)):
             tokens.append(infos[b]["terminal_observation"])
             starts.append(start_B[b])
@@ -82,8 +92,19 @@ def collect_episodes(
                 done = torch.from_numpy(done_B).to(device)
                 for part, new in zip(state, fresh, strict=True):
                     part[done] = new
-    tokens_BT = torch.from_numpy(np.stack(tokens)).to(device)
+    tokens_BT = torch.from_numpy(ended_sequences(spec, tokens)).to(device)
     start_B1 = torch.from_numpy(np.stack(starts)).to(device)[:, None]
     position_T = torch.arange(spec.max_length, device=device)
     chosen_BT = spec.is_token(tokens_BT) & (position_T >= start_B1)
     return Episodes(tokens_BT, chosen_BT, torch.tensor(rewards, dtype=torch.float64, device=device))
+
+
+def ended_sequences(spec: SequenceSpec, rows: Sequence[Tokens]) -> Tokens:
+    """The sequences of episodes that have ended, shape ``(B, T)``.
+
+    Raises:
+        ValueError: one is not complete, as where a wrapper limits an episode to fewer than T steps.
+    """
+    return spec.validate(
+        np.stack(rows), complete=True, name="sequences of ended episodes, which no wrapper may cut short,"
+    )

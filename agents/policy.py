@@ -22,6 +22,7 @@ class AutoregressivePolicy(BasePolicy):
         action_space: ``Discrete(V)``.
         lr_schedule: step size of the policy gradient's optimiser, by remaining progress.
         eos_id: the end-of-sequence token, or None.
+        vocabulary: the hash of the vocabulary in the task's ``SequenceSpec``, or None.
         core: a key of ``seqgan_env.autoregressive.CORES``.
         optimizer_class: the policy gradient's optimiser.
         optimizer_kwargs: its further arguments.
@@ -38,6 +39,7 @@ class AutoregressivePolicy(BasePolicy):
         lr_schedule: Schedule,
         *,
         eos_id: int | None = None,
+        vocabulary: str | None = None,
         core: str = "lstm",
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
@@ -52,10 +54,10 @@ class AutoregressivePolicy(BasePolicy):
             raise ValueError(
                 f"the spaces must be Box(0, V, (T,)) and Discrete(V), got {observation_space} and {action_space}"
             )
-        spec = SequenceSpec(int(action_space.n), observation_space.shape[0], eos_id)
+        spec = SequenceSpec(int(action_space.n), observation_space.shape[0], eos_id, vocabulary)
         self.generator = AutoregressiveModel(spec, core, **core_arguments)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
-        self._own_arguments = {"eos_id": eos_id, "core": core, **core_arguments}
+        self._own_arguments = {"eos_id": eos_id, "vocabulary": vocabulary, "core": core, **core_arguments}
 
     @property
     def spec(self) -> SequenceSpec:

@@ -30,6 +30,8 @@ from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
+from seqgan_env.descent import check_step_size, gradient_step
+from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -145,12 +147,14 @@ class SeqGAN(BaseAlgorithm):
         if self._spec is None:
             raise ValueError("env must be given: the policy is made for its sequences")
         self._setup_lr_schedule()
+        check_step_size(self.lr_schedule(1.0))
         self.set_random_seed(self.seed)
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space,
             self.action_space,
             self.lr_schedule,
             eos_id=self._spec.eos_id,
+            vocabulary=self._spec.vocabulary,
             **self.policy_kwargs,
         ).to(self.device)
         self.policy.set_training_mode(False)
@@ -212,7 +216,7 @@ class SeqGAN(BaseAlgorithm):
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        callback.on_training_start({"self": self, "total_timesteps": total_timesteps}, {})
+        callback.on_training_start({"self": self, "callback": callback, "total_timesteps": total_timesteps}, {})
         iteration = 0
         while self.num_timesteps < total_timesteps and self._iterate(
             callback, lambda: self.num_timesteps / total_timesteps
@@ -231,7 +235,7 @@ class SeqGAN(BaseAlgorithm):
             callback: as for ``learn``.
         """
         _, callback = self._setup_learn(0, callback, reset_num_timesteps=False)
-        callback.on_training_start({"self": self, "n_updates": n_updates}, {})
+        callback.on_training_start({"self": self, "callback": callback, "n_updates": n_updates}, {})
         while self._n_updates < n_updates and self._iterate(callback, lambda: self._n_updates / n_updates):
             pass
         callback.on_training_end()
@@ -251,8 +255,12 @@ class SeqGAN(BaseAlgorithm):
 
         Returns:
             The episodes, or None if a callback asked to stop.
+
+        Raises:
+            ValueError: an episode was cut short, or what it was paid is not the task's own score of its sequence.
         """
         assert self.env is not None
+        assert self._handle is not None
         assert self.seed is not None
         n_envs = self.env.num_envs
 
@@ -268,6 +276,10 @@ class SeqGAN(BaseAlgorithm):
         rng = torch_rng(self.seed, "episodes", self._n_updates, device=self.device)
         episodes = collect_episodes(self.env, self.generator, self.n_episodes, rng, on_step)
         if episodes is not None:
+            # completions are paid the task's own score; of many episodes some are compared, others in the next update
+            step = -(-self.n_episodes // MAX_EXACT_SCORES)
+            some = slice(self._n_updates % step, None, step)
+            self._handle.check_rewards(episodes.tokens_BT[some].cpu().numpy(), episodes.reward_B[some].cpu().numpy())
             callback.on_rollout_end()
         return episodes
 
@@ -293,16 +305,18 @@ class SeqGAN(BaseAlgorithm):
         """Take the step of an estimate.
 
         Raises:
-            ValueError: the action values are not finite.
+            ValueError: the step size, the action values, the loss or the gradient is not finite.
         """
         loss, q_BT, log_prob_BT = estimate
         self._update_learning_rate(self.policy.optimizer)
-        self.policy.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-        if not bool(q_BT.isfinite().all()):  # on a GPU nothing has been read yet
-            raise ValueError("the action values must be finite; the discriminator's logits are not")
-        self.policy.optimizer.step()
+        grad_norm = gradient_step(
+            self.policy.optimizer,
+            loss,
+            self.max_grad_norm,
+            "generator",
+            also={"the action values": q_BT},
+            waits=True,  # on a GPU nothing has been read yet
+        )
         self._n_updates += 1
 
         chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())

@@ -21,6 +21,8 @@ Weights = Mapping[str, npt.NDArray[Any]]
 MAX_EXACT_SCORES = 256
 """Up to so many sequences ``Scoring.score`` scores as a step does; more are scored faster, equal up to rounding."""
 
+_ROUNDING = 1e-6
+
 
 class Scoring:
     """The rewards of one task under the discriminator of the moment.
@@ -147,7 +149,7 @@ class Scoring:
             logit_real_B = torch.zeros(len(tokens_BT), dtype=torch.float64, device=tokens_BT.device)
         else:
             logit_real_B = self._needed().tensor_logits(tokens_BT).double()
-        return self._clipped(logit_real_B, tokens_BT)
+        return self._clipped(self._paid(logit_real_B, tokens_BT))
 
     def action_values(self, tokens_BT: Tensor) -> Tensor:
         """The values of tokens that the terms of a logit give, ``q_BT``, float64; see ``DenseReward``.
@@ -173,7 +175,8 @@ class Scoring:
         together: the single and the vector environment pay the same number.
 
         Raises:
-            ValueError: a logit or a reward is NaN or infinite, or the reward needs another discriminator.
+            ValueError: a logit or a reward is NaN or infinite, a reward is outside the range that its kind declares,
+                or it needs another discriminator.
         """
         return _rounded(self._rewards(tokens_BT, lambda d: d.exact_logits(tokens_BT)))
 
@@ -214,16 +217,32 @@ class Scoring:
         else:
             logit_real_B = logits(self._needed())
             _check_finite("the discriminator's logits", logit_real_B)
-        reward_B = self._clipped(torch.from_numpy(logit_real_B), torch.from_numpy(tokens_BT)).numpy()
+        paid_B = self._paid(torch.from_numpy(logit_real_B), torch.from_numpy(tokens_BT))
+        self._check_range(paid_B)
+        reward_B = self._clipped(paid_B).numpy()
         _check_finite("rewards", reward_B)
         return np.asarray(reward_B, dtype=np.float64)
 
-    def _clipped(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
-        reward_B = self._built(logit_real_B, tokens_BT)
+    def _paid(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        """The rewards before they are clipped."""
+        reward_B = self._built(logit_real_B, tokens_BT.clone())  # which it may write to
         if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape:
             got = tuple(reward_B.shape) if isinstance(reward_B, Tensor) else type(reward_B).__name__
             expected = tuple(logit_real_B.shape)
             raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
+        return reward_B
+
+    def _check_range(self, reward_B: Tensor) -> None:
+        """Refuse rewards below ``low`` or above ``high`` of their kind by more than rounding."""
+        low, high = self.entry.low, self.entry.high
+        outside_B = (reward_B < low - _ROUNDING * max(1.0, abs(low))) | (
+            reward_B > high + _ROUNDING * max(1.0, abs(high))
+        )
+        if outside_B.any():
+            got = float(reward_B[outside_B][0])
+            raise ValueError(f"the reward {self._name!r} declares numbers in [{low}, {high}], got {got}")
+
+    def _clipped(self, reward_B: Tensor) -> Tensor:
         return reward_B if self._clip is None else reward_B.clamp(*self._clip)
 
 

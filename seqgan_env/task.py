@@ -57,7 +57,7 @@ class TaskConfig(SourceConfig):
         device: where the discriminator computes: ``"cpu"``, ``"cuda"``, ``"auto"``, …
 
     Raises:
-        ValueError: an unknown reward, observation or device, or a number out of range.
+        ValueError: an unknown reward, observation or device, a number out of range, or a text for ``allowed_tokens``.
     """
 
     discriminator: str = "cnn"
@@ -80,6 +80,8 @@ class TaskConfig(SourceConfig):
         resolve_device(self.device)
         if self.reward_clip is not None:
             check_clip(self.reward_clip)
+        if isinstance(self.allowed_tokens, str):
+            raise ValueError(f"allowed_tokens must be a list of tokens, got the text {self.allowed_tokens!r}")
         if not 0 <= self.shaping_gamma <= 1:
             raise ValueError(f"shaping_gamma must be in [0, 1], got {self.shaping_gamma!r}")
         check_choice("observation", self.observation, OBSERVATIONS)
@@ -231,7 +233,7 @@ class Task:
         if not isinstance(token, str):
             return token
         vocabulary = self.source.vocabulary
-        found = None if vocabulary is None else vocabulary.id_of(token)
+        found = vocabulary.id_of(token) if vocabulary is not None and token in vocabulary else None
         if found is None:
             has = "its tokens have no text" if vocabulary is None else "its vocabulary does not hold it"
             raise ValueError(f"allowed_tokens must hold tokens of source {self.config.source!r}, got {token!r}: {has}")

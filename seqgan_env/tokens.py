@@ -35,14 +35,17 @@ class SequenceSpec:
         vocab_size: V, the number of tokens that can be chosen, ids ``0 .. V - 1``.
         max_length: T, the horizon, in tokens.
         eos_id: the token that ends a sequence early, or None where every sequence has T tokens.
+        vocabulary: the beginning of the hash of the vocabulary, so that ids mean the same wherever specifications are
+            equal; None where tokens have no text.
 
     Raises:
-        ValueError: a size below 1, or an end-of-sequence id outside the vocabulary.
+        ValueError: a size below 1, an end-of-sequence id outside the vocabulary, or a hash that is no text.
     """
 
     vocab_size: int
     max_length: int
     eos_id: int | None = None
+    vocabulary: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "max_length"):
@@ -51,8 +54,10 @@ class SequenceSpec:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.eos_id is not None and not (is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
             raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), not {self.eos_id!r}")
+        if self.vocabulary is not None and not isinstance(self.vocabulary, str):
+            raise ValueError(f"vocabulary must be the hash of one, or None; got {self.vocabulary!r}")
         for name, value in list(vars(self).items()):  # NumPy's integers would not go into JSON
-            object.__setattr__(self, name, None if value is None else int(value))
+            object.__setattr__(self, name, int(value) if is_whole(value) else value)
 
     @property
     def pad_id(self) -> int:

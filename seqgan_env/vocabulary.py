@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgan_env.tokenizing import UNK, UNK_CHAR, check_level, tokenize
+from seqgan_env.tokens import SequenceSpec
 
 EOS = "<eos>"
 FORMAT = 1
@@ -126,9 +127,21 @@ class Vocabulary:
         """The SHA-256 of the level and the tokens, in hexadecimal."""
         return hashlib.sha256(json.dumps([FORMAT, self._level, self._tokens]).encode()).hexdigest()
 
+    def spec(self, max_length: int) -> SequenceSpec:
+        """The form of sequences of these tokens.
+
+        Args:
+            max_length: T, end-of-sequence included.
+        """
+        return SequenceSpec(len(self), max_length, self.eos_id, self.hash[:16])
+
     def __len__(self) -> int:
         """V, the number of ids."""
         return len(self._tokens)
+
+    def __contains__(self, token: object) -> bool:
+        """Whether a token has an id of its own."""
+        return token in self._ids
 
     def __eq__(self, other: object) -> bool:
         """Whether the other is a vocabulary of the same level and tokens."""

@@ -671,8 +671,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "pretraining: the likelihood is made least",
         "seqgan_env/autoregressive/maximum_likelihood.py",
-        "(-total).backward()",
-        "total.backward()",
+        "gradient_step(self.optimizer, -total,",
+        "gradient_step(self.optimizer, total,",
         ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
     Mutation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +113,7 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
     check_positive("temperature", temperature)
     if n is not None:
         check_whole_number("n", n, 1)
-    config = RunConfig.load(folder.config)
-    _, state = folder.load_state()
+    config, state = folder.load_state()
     task = Task(TaskConfig(**config.env_kwargs))
     check_corpus(task, state, config)
     trained = task.scoring.discriminator if config.is_adversarial else None
@@ -130,10 +130,11 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
 
 
 def check_corpus(task: Task, state: Record, config: RunConfig) -> None:
-    """Refuse a text file that is not the one of the run.
+    """Refuse a text file that is not the one of the run, or that is read in another way.
 
     Raises:
-        ValueError: it has changed.
+        ValueError: it has changed, or its tokens have.
     """
-    if state.get("sha256") != getattr(task.source, "sha256", None):
+    then = state.get("sha256"), state.get("spec")
+    if then != (getattr(task.source, "sha256", None), dataclasses.asdict(task.spec)):
         raise ValueError(f"{config.task.source} has changed since the run began")

@@ -6,6 +6,7 @@ A run is measured as it goes, kept, and can be resumed. Randomness is keyed by t
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -159,6 +160,7 @@ class Experiment:
     def _state_dict(self) -> dict[str, Any]:
         return {
             "config": json.dumps(self.config.to_dict()),
+            "spec": dataclasses.asdict(self.game.task.spec),
             "sha256": getattr(self.game.task.source, "sha256", None),
             "phase": self._phase,
             "phases": {phase.name: phase.state_dict() for phase in self._phases},
@@ -184,10 +186,12 @@ class Experiment:
         if resume:
             if not self.folder.holds_run:
                 raise ValueError(f"there is no run to resume in {self.folder.path}")
-            _check_same(RunConfig.load(self.folder.config), self.config, f"the run in {self.folder.path}")
-            if not self.folder.checkpoint.exists():
-                return None  # killed before the first evaluation: nothing to go on from, and nothing to lose
-            return self.folder.load_state()[1]
+            if not self.folder.checkpoint.exists():  # killed before the first evaluation: nothing to go on from
+                _check_same(RunConfig.load(self.folder.config), self.config, f"the run in {self.folder.path}")
+                return None
+            stored, state = self.folder.load_state()  # config.json can be edited
+            _check_same(stored, self.config, f"the run in {self.folder.path}")
+            return state
         self.folder.check_new()
         if start_from is None:
             return None

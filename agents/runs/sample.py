@@ -52,10 +52,16 @@ def load_generator(run: str | Path, device: str = "auto") -> TextGenerator:
     """Read the generator of a run.
 
     Raises:
-        ValueError: there is no run, or a file is damaged.
+        ValueError: there is no run, a file is damaged, or the vocabulary is not the generator's.
     """
     folder = RunFolder(run)
     folder.check_run(folder.agent)
     resolve_device(device)
     vocabulary = Vocabulary.load(folder.vocabulary) if folder.vocabulary.exists() else None
-    return TextGenerator(SeqGAN.load(folder.agent, device=device).generator, vocabulary)
+    model = SeqGAN.load(folder.agent, device=device).generator
+    found = None if vocabulary is None else vocabulary.spec(model.spec.max_length).vocabulary
+    if found != model.spec.vocabulary:
+        raise ValueError(
+            f"{folder.vocabulary} must hold the vocabulary {model.spec.vocabulary} of {folder.agent}, got {found}"
+        )
+    return TextGenerator(model, vocabulary)

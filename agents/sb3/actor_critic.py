@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from agents.agent_file import generator_weights
 from agents.checkpoint import load_checkpoint
 from agents.sb3.features import prefix_inputs, tokens_of, tokens_space
+from agents.sb3.handle import TaskHandle
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import invert
@@ -59,6 +60,7 @@ class SharesGenerator(BasePolicy):
         lr_schedule: step size of the one optimiser, by remaining progress.
         core: the generator's core, a key of ``seqgan_env.autoregressive.CORES``.
         eos_id: the end-of-sequence token, or None.
+        vocabulary: the hash of the vocabulary in the task's ``SequenceSpec``, or None.
         critic_layers: sizes of the critic's hidden layers.
         use_sde: accepted for the interface of Stable-Baselines3, whose algorithms refuse it for discrete actions.
         optimizer_class: of the one optimiser.
@@ -80,6 +82,7 @@ class SharesGenerator(BasePolicy):
         *,
         core: str = "lstm",
         eos_id: int | None = None,
+        vocabulary: str | None = None,
         critic_layers: Sequence[int] = (64,),
         use_sde: bool = False,
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
@@ -89,6 +92,7 @@ class SharesGenerator(BasePolicy):
         self._own_arguments = {
             "core": core,
             "eos_id": eos_id,
+            "vocabulary": vocabulary,
             "critic_layers": list(critic_layers),
             **core_arguments,
         }
@@ -102,6 +106,7 @@ class SharesGenerator(BasePolicy):
             features_extractor_kwargs={
                 "action_space": action_space,
                 "eos_id": eos_id,
+                "vocabulary": vocabulary,
                 "core": core,
                 "core_arguments": core_arguments,
             },
@@ -192,10 +197,15 @@ def with_generator(
     """
     agent = generator if isinstance(generator, SeqGAN) else SeqGAN.load(generator, device="cpu")
     own = {name: value for name, value in agent.policy_kwargs.items() if not name.startswith("optimizer_")}
-    own |= {"eos_id": agent.policy.spec.eos_id}
+    spec = agent.policy.spec
+    own |= {"eos_id": spec.eos_id, "vocabulary": spec.vocabulary}
     model = algorithm(
         cast("type[ActorCriticPolicy]", policy), env, policy_kwargs={**own, **(policy_kwargs or {})}, **arguments
     )
+    played = model.get_env()
+    assert played is not None
+    if (found := TaskHandle(played).spec) != spec:
+        raise ValueError(f"the agent was made for {spec}, the environment has {found}")
     cast(SharesGenerator, model.policy).load_generator(agent)
     return model
 
@@ -209,6 +219,8 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
     state = load_checkpoint(source)
     if state.get("kind") == "SeqGAN":
         return SeqGAN.load(source, device="cpu").generator
+    if (found := SequenceSpec(**state["spec"])) != like.spec:
+        raise ValueError(f"the generator must be made for {like.spec}, got one for {found}")
     other = copy.deepcopy(like)
     other.load_state_dict(generator_weights(state["agent"]))
     return other
@@ -222,12 +234,13 @@ class _Reader(BaseFeaturesExtractor):
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
         eos_id: int | None,
+        vocabulary: str | None,
         core: str,
         core_arguments: dict[str, Any],
     ) -> None:
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(f"the actions must be Discrete(V), got {action_space}")
-        spec = SequenceSpec(int(action_space.n), tokens_space(observation_space).shape[0], eos_id)
+        spec = SequenceSpec(int(action_space.n), tokens_space(observation_space).shape[0], eos_id, vocabulary)
         generator = AutoregressiveModel(spec, core, **core_arguments)
         self._has_mask = isinstance(observation_space, spaces.Dict)
         super().__init__(observation_space, generator.core.hidden_dim + generator.spec.vocab_size * self._has_mask)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
+from seqgan_env.rewards import REWARDS
 from seqgan_env.scoring import Weights
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -25,16 +26,24 @@ class TaskHandle:
         env: the environment.
 
     Raises:
-        ValueError: it is not a task of seqgan_env.
+        ValueError: it is not a task of seqgan_env, or its environments have other sequences than each other.
     """
 
     def __init__(self, env: VecEnv) -> None:
         self._env = env
         try:
-            self.spec: SequenceSpec = self._get("sequence_spec")
-            self.config: TaskConfig = self._get("task_config")
+            specs: list[SequenceSpec] = env.get_attr("sequence_spec")
+            self.configs: list[TaskConfig] = env.get_attr("task_config")
         except AttributeError as error:
             raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
+        self.spec = specs[0]
+        if other := next((spec for spec in specs if spec != self.spec), None):
+            raise ValueError(f"the environments must have the same sequences, got {self.spec} and {other}")
+
+    @property
+    def config(self) -> TaskConfig:
+        """The task of the first environment in plain values."""
+        return self.configs[0]
 
     @property
     def local_task(self) -> Task | None:
@@ -80,6 +89,23 @@ class TaskHandle:
             return task.scoring.action_values(tokens_BT)
         return torch.from_numpy(self._call("action_values", tokens_BT.cpu().numpy()))
 
+    def check_rewards(self, tokens_BT: Tokens, reward_B: np.ndarray) -> None:
+        """Refuse rewards of complete sequences that differ from the task's own scores by more than rounding.
+
+        Raises:
+            ValueError: one does, as where a wrapper changes rewards, or one environment has another discriminator.
+        """
+        score_B = self.score(tokens_BT)
+        # the optimal discriminator computes in single precision, which may be that of another kind of product
+        tolerance = 1e-4 if torch.get_float32_matmul_precision() == "highest" else 0.1
+        wrong_B = ~np.isclose(reward_B, score_B, rtol=tolerance, atol=tolerance)
+        if wrong_B.any():
+            b = int(wrong_B.argmax())
+            raise ValueError(
+                f"rewards must be the task's own, got {reward_B[b]:.6g} for {tokens_BT[b].tolist()}, whose score is "
+                f"{score_B[b]:.6g}; does a wrapper change rewards, or one environment have another discriminator?"
+            )
+
     def copy_discriminator(self) -> Discriminator:
         """A discriminator with the settings of the task and the weights that the first environment has."""
         config = self.config
@@ -94,8 +120,22 @@ class TaskHandle:
         task = self.local_task
         return task is not None and task.scoring.discriminator is discriminator
 
+    def has_discriminator_of(self, other: TaskHandle) -> bool:
+        """Whether the rewards of both are those of a trained discriminator with the same settings."""
+        settings = [
+            (REWARDS.lookup(config.reward).discriminator, config.discriminator, dict(config.discriminator_kwargs))
+            for config in (self.config, other.config)
+        ]
+        return settings[0] == settings[1]
+
     def push(self, discriminator: Discriminator, version: int) -> None:
-        """Give a discriminator's weights to every environment, under a version."""
+        """Give a discriminator's weights to every environment, under a version.
+
+        Raises:
+            ValueError: it is made for other sequences, or the weights do not fit.
+        """
+        if discriminator.spec != self.spec:
+            raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
         state = discriminator.state_dict()
         weights: Weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         self._env.env_method("load_discriminator", weights, version)
@@ -118,13 +158,13 @@ def handle_for_planning(env: VecEnv) -> TaskHandle:
     if normalizer is not None and (normalizer.norm_obs or normalizer.norm_reward):
         # the completions are scored by the task itself, and tokens are names
         raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
-    config = handle.config
     # the completions of its estimate are drawn from the whole softmax, and paid at the end
-    for what, is_so in (
-        ("observations as tokens", config.observation != "tokens"),
-        ("a task without shaping", config.is_shaped),
-        ("a task without constraints", config.is_constrained),
-    ):
-        if is_so:
-            raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")
+    for config in handle.configs:
+        for what, is_so in (
+            ("observations as tokens", config.observation != "tokens"),
+            ("a task without shaping", config.is_shaped),
+            ("a task without constraints", config.is_constrained),
+        ):
+            if is_so:
+                raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")
     return handle

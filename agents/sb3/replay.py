@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from agents.sb3.features import tokens_of, tokens_space
 from agents.sb3.handle import TaskHandle
 from seqgan_env.scoring import MAX_EXACT_SCORES
-from seqgan_env.tokens import Tokens
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 _BLOCK = 8  # sequences that cost not much more to score than one does
 
@@ -43,6 +43,7 @@ class Relabelling(ReplayBuffer):
             raise ValueError("optimize_memory_usage must be False: it does not keep the complete sequences")
         super().__init__(*args, **kwargs)
         self._handle: TaskHandle | None = None
+        self._spec: SequenceSpec | None = None  # known once there was an environment; a file keeps it
         self._version: int | None = None  # that of the scores
         self._score_of: dict[bytes, float] = {}
         self._unscored: list[int] = []  # places of the storage that had an end when the version came, the newest last
@@ -59,11 +60,13 @@ class Relabelling(ReplayBuffer):
         """
         handle = TaskHandle(env)
         spec = handle.spec
-        if handle.config.is_shaped:
-            raise ValueError(f"relabelling needs shaping 'none', the environment has {handle.config.shaping!r}")
+        for config in handle.configs:
+            if config.is_shaped:
+                raise ValueError(f"relabelling needs shaping 'none', the environment has {config.shaping!r}")
         space = tokens_space(self.observation_space)
-        if space.shape != (spec.max_length,) or space.high.max() != spec.pad_id:
-            raise ValueError(f"the buffer holds sequences of {space}, the environment has {spec}")
+        if space.shape != (spec.max_length,) or space.high.max() != spec.pad_id or self._spec not in (None, spec):
+            raise ValueError(f"the buffer holds sequences of {self._spec or space}, the environment has {spec}")
+        self._spec = spec
         # the version of another environment says nothing about this one's
         self._handle, self._version, self._score_of = handle, None, {}
 

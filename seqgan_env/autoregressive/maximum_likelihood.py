@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqgan_env.autoregressive.model import AutoregressiveModel
 from seqgan_env.checks import check_choice, check_positive, check_whole_number
+from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 
@@ -105,7 +106,7 @@ class MaximumLikelihoodTrainer:
             The mean loss over the updates, nats per token.
 
         Raises:
-            ValueError: there are no sequences.
+            ValueError: there are no sequences, or a loss, a gradient or the step size is not finite.
         """
         if not len(real):
             raise ValueError("real must hold sequences, got none")
@@ -114,20 +115,17 @@ class MaximumLikelihoodTrainer:
         rng = torch_rng(self.seed, "maximum likelihood", "dropout", self.n_epochs, device=generator.device)
         batches = torch.from_numpy(real[order]).to(generator.device).split(config.batch_size)
         losses = []
-        generator.train()
         for i, tokens_BT in enumerate(batches):
+            generator.train()
             for group in self.optimizer.param_groups:
                 group["lr"] = self._plateau * config.step_size((self.n_epochs + i / len(batches)) / self.total_epochs)
             factor_BT = maximum_likelihood_factors(generator.spec.is_token(tokens_BT))
             total, _ = generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=config.label_smoothing)
-            self.optimizer.zero_grad(set_to_none=True)
-            (-total).backward()
-            torch.nn.utils.clip_grad_norm_(generator.parameters(), config.max_grad_norm)
-            self.optimizer.step()
+            generator.eval()
+            gradient_step(self.optimizer, -total, config.max_grad_norm, "generator")
             losses.append(-total.detach())
-        generator.eval()
         self.n_epochs += 1
-        return float(torch.stack(losses).double().mean())
+        return mean_loss(losses, "generator")
 
     def observe(self, nll: float) -> None:
         """Note the validation likelihood after an epoch; under the schedule ``plateau`` a worse one halves the step.

@@ -17,6 +17,7 @@ from seqgan_env import mdp
 from seqgan_env.autoregressive.cores import CoreState, build_core, rows_of
 from seqgan_env.autoregressive.likelihood import token_log_prob, weighted_log_prob
 from seqgan_env.autoregressive.sampling import check_sampling, sample_tokens
+from seqgan_env.descent import check_weights
 from seqgan_env.device import may_look
 from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.seeding import torch_rng
@@ -254,10 +255,7 @@ class AutoregressiveModel(nn.Module):
         top_p: float | None = None,
         uniform_BT: Tensor | None = None,
     ) -> Tensor:
-        """Draw ``n`` complete sequences that begin with ``prefix`` (a row of token ids), shape ``(n, T)``.
-
-        The other arguments are those of ``complete``.
-        """
+        """Draw ``n`` complete sequences, ``(n, T)``, that begin with ``prefix``, a row of ids; see ``complete``."""
         tokens_BT = torch.full((n, self.spec.max_length), self.spec.pad_id, device=self.device)
         if len(prefix):
             tokens_BT[:, : len(prefix)] = torch.as_tensor(prefix, device=self.device)
@@ -287,13 +285,14 @@ class AutoregressiveModel(nn.Module):
             ``int64``, shape ``(n, T)``, padded with V.
 
         Raises:
-            ValueError: a value is out of range, or the prefix is too long, has ended or is out of vocabulary.
+            ValueError: a value is out of range, a weight is NaN, or the prefix is too long, ended or out of vocabulary.
         """
         if n < 1 or not temperature > 0:
             raise ValueError(f"n must be at least 1 and temperature above 0, got {n} and {temperature}")
+        check_weights(self, "generator")
         start = mdp.initial(self.spec, 1, prefix)
         prefix_T = start.tokens_BT[0, : start.length_B[0]]
         rng = torch_rng(seed, "sample", device=self.device)
         sizes = [min(_SAMPLE_ROWS, n - i) for i in range(0, n, _SAMPLE_ROWS)]
-        parts = (self.sample(size, rng, temperature, prefix_T, top_k=top_k, top_p=top_p) for size in sizes)
-        return torch.cat(list(parts)).cpu().numpy()
+        parts = [self.sample(size, rng, temperature, prefix_T, top_k=top_k, top_p=top_p) for size in sizes]
+        return torch.cat(parts).cpu().numpy()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqgan_env.autoregressive.softmax import LOG2_E, Logits2
+from seqgan_env.device import may_look
 
 _BLOCK = 64
 _BELOW_ONE = 1.0 - 2.0**-23
@@ -104,8 +105,13 @@ def invert(weights_K: Tensor, uniform_N: Tensor) -> tuple[Tensor, Tensor]:
 
     Both arguments have the same dimensions before the last. An index of weight 0 is never chosen: rounding is kept from
     carrying the target up to the total.
+
+    Raises:
+        ValueError: a weight is NaN or infinite, where seeing it forces no synchronisation.
     """
     cumulative_K = weights_K.cumsum(dim=-1)
+    if may_look(weights_K.device) and not cumulative_K[..., -1].isfinite().all():
+        raise ValueError("the probabilities of tokens must be finite, got NaN or infinity")
     target_N = uniform_N.clamp(0.0, _BELOW_ONE) * cumulative_K[..., -1:]
     index_N = torch.searchsorted(cumulative_K, target_N, right=True).clamp_(max=weights_K.shape[-1] - 1)
     below_N = cumulative_K.gather(-1, (index_N - 1).clamp(min=0)) * (index_N > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NoConfig
@@ -47,7 +47,7 @@ class Discriminator(nn.Module):
         self.spec = spec
         self.config = self.Config() if config is None else config
         self.check(spec, self.config)
-        self._doubled: tuple[_Fingerprint, dict[str, Tensor]] | None = None  # of exact_logits: of what, and the copy
+        self._doubled: tuple[_Fingerprint, Discriminator] | None = None  # of exact_logits: of what, and the copy
 
     @classmethod
     def check(cls, spec: SequenceSpec, config: Any) -> None:
@@ -213,24 +213,18 @@ class Discriminator(nn.Module):
         depends a little, by 1e-7, on how many others are scored beside it. These agree to about 1e-14. Complete or
         unfinished sequences are both read as they are.
 
-        The copy of the weights in double precision is kept until they change, which is seen by torch's count of
-        changes and, since fused optimisers and ``Tensor.data`` escape it, by a sample of every weight.
+        A copy of the network in double precision is kept until the weights change, which is seen by torch's count of
+        changes and, since fused optimisers and ``Tensor.data`` escape it, by a sample of every weight. The network
+        itself is only read, so several threads may score with it.
         """
-        if self.device.type == "mps":  # knows no double precision
-            return self.logits(tokens_BT)
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        if not tensors or self.device.type == "mps":  # which knows no double precision
+            return self.logits(tokens_BT, 256)
         fingerprint = _Fingerprint(tensors)
-        if self._doubled is None or self._doubled[0] != fingerprint:
-            doubled = {name: each.double() if each.is_floating_point() else each for name, each in tensors.items()}
-            self._doubled = (fingerprint, doubled)
-        doubled = self._doubled[1]
-
-        def score(tokens: Tensor) -> Tensor:
-            logit_real_B: Tensor = functional_call(self, doubled, (tokens,))
-            return logit_real_B
-
-        # one after the other: `functional_call` exchanges the module's own weights for as long as it lasts
-        return _array(self._evaluate(score, torch.as_tensor(tokens_BT, device=self.device), 256, in_turn=True))
+        doubled = self._doubled  # another thread may put its own copy there meanwhile
+        if doubled is None or doubled[0] != fingerprint:
+            self._doubled = doubled = (fingerprint, copy.deepcopy(self).double().eval())
+        return _array(doubled[1]._evaluate(doubled[1], torch.as_tensor(tokens_BT, device=self.device), 256))
 
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """``exact_logits`` of unfinished sequences, for shaping and for pictures.
@@ -240,16 +234,15 @@ class Discriminator(nn.Module):
         """
         return self.exact_logits(tokens_BT)
 
-    def _evaluate(
-        self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int, *, in_turn: bool = False
-    ) -> Tensor:
+    def _evaluate(self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int) -> Tensor:
         was_training = self.training
-        self.eval()
+        if was_training:
+            self.eval()
         try:
-            chunks = tokens_BT.split(batch_size)
-            parts = list(map(score, chunks)) if in_turn else parallel_map(score, chunks, tokens_BT.device, "scoring")
+            parts = parallel_map(score, tokens_BT.split(batch_size), tokens_BT.device, "scoring")
         finally:
-            self.train(was_training)
+            if was_training:
+                self.train()
         return torch.cat(parts) if parts else torch.zeros(0, device=tokens_BT.device)
 
 

@@ -109,7 +109,13 @@ def discriminator_scores(
     Returns:
         ``accuracy``, where a logit of 0 counts as half right; ``log_loss``, nats per sequence; and
         ``calibration_error``, see ``calibration_error``.
+
+    Raises:
+        ValueError: a logit is not finite.
     """
+    for logit_B in (logit_real_B, logit_generated_B):
+        if not np.isfinite(logit_B).all():
+            raise ValueError(f"the discriminator's logits must be finite, got {logit_B[~np.isfinite(logit_B)][0]}")
     right_real, right_generated = np.heaviside(logit_real_B, 0.5), np.heaviside(-logit_generated_B, 0.5)
     loss_real_B, loss_generated_B = log_losses(logit_real_B, logit_generated_B)
     return {

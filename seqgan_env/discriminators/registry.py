@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from seqgan_env.checks import build_config
+from seqgan_env.descent import check_weights
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.registry import Registry
 from seqgan_env.seeding import derived_seed
@@ -108,12 +109,13 @@ def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
     """Write the weights and the settings of a discriminator, as safetensors.
 
     Raises:
-        ValueError: its class is not registered, so that a reader could not rebuild it.
+        ValueError: its class is not registered, so that a reader could not rebuild it, or a weight is not finite.
     """
     kind = type(discriminator)
     name = next((name for name, entry in DISCRIMINATORS.items() if entry.kind is kind), None)
     if name is None:
         raise ValueError(f"only a registered discriminator can be saved, got {kind.__name__}")
+    check_weights(discriminator, "discriminator")
     recipe = {"name": name, "kwargs": asdict(discriminator.config), "spec": asdict(discriminator.spec)}
     tensors = {name: tensor.contiguous().cpu() for name, tensor in discriminator.state_dict().items()}
     save_file(tensors, path, metadata={"recipe": json.dumps(recipe)})

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqgan_env.checks import check_whole_number
-from seqgan_env.device import may_look
+from seqgan_env.checks import check_positive, check_whole_number
+from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.seeding import numpy_rng, torch_rng
@@ -47,6 +47,8 @@ class DiscriminatorTrainer:
         loss: str = "logistic",
         label_smoothing: float = 0.0,
     ) -> None:
+        check_positive("learning_rate", learning_rate)
+        check_positive("max_grad_norm", max_grad_norm)
         if not 0 <= weight_decay < float("inf"):
             raise ValueError(f"weight_decay must be a finite number of at least 0, got {weight_decay}")
         self.loss, self.label_smoothing = loss, label_smoothing
@@ -89,13 +91,8 @@ class DiscriminatorTrainer:
         if not learns:
             self.n_updates += 1
             return loss
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + d.penalty()).backward()
-        norm = torch.nn.utils.get_total_norm([p.grad for p in d.parameters() if p.grad is not None])
-        if not may_look(d.device) or norm > self.max_grad_norm:  # to scale by 1 is a pass over all of them
-            torch.nn.utils.clip_grads_with_norm_(d.parameters(), self.max_grad_norm, norm)
-        self.optimizer.step()
         d.eval()
+        gradient_step(self.optimizer, loss + d.penalty(), self.max_grad_norm, "discriminator")
         self.n_updates += 1
         return loss.detach()
 
@@ -144,7 +141,7 @@ class DiscriminatorTrainer:
                 losses.append(self.update(real_NT[real_B], generated_NT[generated_B]))
                 if on_update is not None:
                     on_update()
-        return float(torch.stack(losses).double().mean())
+        return mean_loss(losses, "discriminator")
 
     def fit_until_stale(
         self,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_env.checks import check_whole_number
 from seqgan_env.registry import Registry
 from seqgan_env.scoring import Scoring
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -46,6 +47,53 @@ class Shaping(Protocol):
         Returns:
             The payment, ``bonus_B``, and the new ``carry_BK``.
         """
+
+
+class CheckedShaping:
+    """A shaping whose answers are checked, and which can't write to the environment's arrays.
+
+    Args:
+        shaping: the shaping.
+        name: its name, for an error.
+
+    Raises:
+        ValueError: ``n_carried`` is no whole number of at least 0.
+    """
+
+    def __init__(self, shaping: Shaping, name: str) -> None:
+        self._shaping = shaping
+        self._name = name
+        self.n_carried = check_whole_number(f"n_carried of shaping {name!r}", shaping.n_carried, 0)
+
+    def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        """See ``Shaping.start``.
+
+        Raises:
+            ValueError: the answer is not K finite numbers for each episode.
+        """
+        carry_BK = self._shaping.start(tokens_BT.copy(), length_B.copy())
+        return self._checked("start", carry_BK, (len(length_B), self.n_carried))
+
+    def step(
+        self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats
+    ) -> tuple[Floats, Floats]:
+        """See ``Shaping.step``.
+
+        Raises:
+            ValueError: the answer is not one finite number, and K, for each episode.
+        """
+        bonus_B, carry_BK = self._shaping.step(tokens_BT.copy(), length_B.copy(), ended_B.copy(), carry_BK.copy())
+        return (
+            self._checked("step", bonus_B, (len(length_B),)),
+            self._checked("step", carry_BK, (len(length_B), self.n_carried)),
+        )
+
+    def _checked(self, method: str, answer: Any, shape: tuple[int, ...]) -> Floats:
+        numbers: Floats = np.array(answer, dtype=np.float64)  # a copy, which the shaping can't change later
+        if numbers.shape != shape or not np.isfinite(numbers).all():
+            got = f"shape {numbers.shape}" if numbers.shape != shape else f"{numbers[~np.isfinite(numbers)][0]}"
+            raise ValueError(f"{method} of shaping {self._name!r} must give finite numbers of shape {shape}, got {got}")
+        return numbers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_env.functions import load_function
-from seqgan_env.shaping.base import SHAPINGS, Floats, Shaping, ShapingContext, register_shaping
+from seqgan_env.shaping.base import SHAPINGS, CheckedShaping, Floats, Shaping, ShapingContext, register_shaping
 from seqgan_env.tokens import Tokens
 
 Potential = Callable[[Tokens, Tokens], npt.NDArray[Any]]
@@ -68,8 +68,8 @@ def build_shaping(shaping: str | Potential, context: ShapingContext) -> Shaping 
     if shaping == "none":
         return None
     if isinstance(shaping, str) and ":" not in shaping:
-        return SHAPINGS.lookup(shaping).build(context)
-    return PotentialShaping(load_function("shaping", shaping), context.gamma)
+        return CheckedShaping(SHAPINGS.lookup(shaping).build(context), shaping)
+    return CheckedShaping(PotentialShaping(load_function("shaping", shaping), context.gamma), "potential")
 
 
 def _of_discriminator(context: ShapingContext) -> Shaping:

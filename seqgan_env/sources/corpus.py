@@ -20,7 +20,7 @@ import numpy.typing as npt
 from seqgan_env.checks import check_whole_number
 from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokenizing import check_level, tokenize
-from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.tokens import Tokens
 from seqgan_env.vocabulary import Vocabulary
 
 HELD_OUT_SHARE = 5
@@ -89,7 +89,7 @@ class Corpus:
         if (self._token_F == vocabulary.unk_id).all():
             raise self._error(f"the vocabulary covers nothing of it: {reason}")
         self.vocabulary = vocabulary
-        self.spec = SequenceSpec(len(vocabulary), max_length or int(length_L.max()) + 1, eos_id=vocabulary.eos_id)
+        self.spec = vocabulary.spec(max_length or int(length_L.max()) + 1)
 
     def __len__(self) -> int:
         """The number of sequences, repeated ones included."""

@@ -16,7 +16,7 @@ from seqgan_env.checks import check_whole_number
 from seqgan_env.sources.automaton import Automaton
 from seqgan_env.sources.base import split_known
 from seqgan_env.sources.english import english
-from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.tokens import Tokens
 from seqgan_env.vocabulary import Vocabulary
 
 SALAD_END = 0.1
@@ -40,7 +40,7 @@ class Grammar:
         self.noise = noise
         self.automaton = english() if automaton is None else automaton
         self.vocabulary: Vocabulary = self.automaton.vocabulary
-        self.spec = SequenceSpec(len(self.vocabulary), self.automaton.max_length, eos_id=self.vocabulary.eos_id)
+        self.spec = self.vocabulary.spec(self.automaton.max_length)
 
     def sample(self, n: int, rng: np.random.Generator) -> Tokens:
         """Draw ``n`` independent sequences, shape ``(n, T)``.

@@ -12,7 +12,7 @@ import pytest
 import torch
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
@@ -254,6 +254,15 @@ class TestOnWhat:
         with pytest.raises(ValueError, match="a training needs negatives, and no episode has finished yet"):
             callback.retrain()
 
+    @pytest.mark.parametrize("name", ["PPO", "A2C"])
+    def test_an_episode_that_is_cut_short_is_refused(self, name: str) -> None:
+        """The discriminator must not learn that "unfinished" is "generated"."""
+        model = ALGORITHMS[name](gym.make("SeqGAN-v0", **ORACLE, max_episode_steps=3))
+        with pytest.raises(
+            ValueError, match="sequences of ended episodes, which no wrapper may cut short, must be compl"
+        ):
+            model.learn(100, DiscriminatorCallback(8, **SETTINGS))
+
     def test_tells_real_from_generated(self) -> None:
         """On 200 held-out sequences of each kind, an ignorant discriminator's accuracy is 1/2 with a standard deviation
         of at most 1/sqrt(4 * 400) = 0.025; four of them above it are an error rate below 1e-4.
@@ -299,6 +308,54 @@ class TestWhere:
         assert set(watch.versions[0]) == {version + 1}
         np.testing.assert_array_equal(watch.scores[0], trained.env_method("score", PROBE)[0])
         assert callback.version == version + 1
+
+    @pytest.mark.parametrize("nested", [False, True])
+    @pytest.mark.parametrize("kind", ["four", "native"])
+    @pytest.mark.parametrize("name", ALGORITHMS)
+    def test_an_evaluation_is_judged_by_the_same_discriminator(
+        self, name: str, kind: str, nested: bool, request: pytest.FixtureRequest, tmp_path: Path
+    ) -> None:
+        """From the first episode on, whatever the weights and the place of the environment before."""
+        model, callback = ALGORITHMS[name](environment(kind, request)), DiscriminatorCallback(8, **SETTINGS)
+        arguments = {**ORACLE, "discriminator_seed": 9}
+        if kind == "four":  # Stable-Baselines3 warns of an environment of another type
+            eval_env = make_vec_env("SeqGAN-v0", 2, env_kwargs=arguments)
+        else:
+            eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **arguments)
+        judged: list[np.ndarray] = []
+
+        class Judge(EvalCallback):
+            def _on_step(self) -> bool:
+                env = model.get_env()
+                assert env is not None
+                scores = [each.env_method("score", PROBE)[0] for each in (env, self.eval_env)]
+                np.testing.assert_array_equal(*scores)
+                judged.append(scores[0])
+                return super()._on_step()
+
+        evaluation: BaseCallback = Judge(eval_env, eval_freq=20, n_eval_episodes=2, verbose=0, warn=False)
+        evaluation = EveryNTimesteps(1, evaluation) if nested else evaluation
+        model.learn(300, [evaluation, callback])
+        assert len({scores.tobytes() for scores in judged}) > 2
+        assert eval_env.get_attr("discriminator_version")[0] == callback.version
+
+    def test_an_evaluation_with_another_discriminator_is_left_alone(self) -> None:
+        eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **{**ORACLE, "discriminator_kwargs": {"filters": [[2, 3]]}})
+        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        evaluation = EvalCallback(eval_env, eval_freq=20, n_eval_episodes=2, verbose=0)
+        model.learn(3 * 48, [DiscriminatorCallback(8, **SETTINGS), evaluation])
+        assert eval_env.get_attr("discriminator_version")[0] == 0
+
+    def test_environments_that_differ_are_given_the_same_weights(self) -> None:
+        env = make_vec_env("SeqGAN-v0", 3, env_kwargs=ORACLE)
+        weights = {name: array * 3 for name, array in weights_of(env)[0].items()}
+        env.env_method("load_discriminator", weights, indices=[1])
+        watch = Watch()
+        ppo(env).learn(48, [DiscriminatorCallback(1000, **SETTINGS), watch])
+        assert set(watch.versions[0]) == {1}
+        for other in weights_of(env)[1:]:
+            for name, array in weights_of(env)[0].items():
+                np.testing.assert_array_equal(other[name], array)
 
     @pytest.mark.parametrize("second", ["SeqGAN", "PPO"])
     @pytest.mark.parametrize("first", ["SeqGAN", "PPO"])

@@ -81,6 +81,24 @@ def assert_same(read: Any, saved: Any) -> None:
         assert read == saved or (math.isnan(read) and math.isnan(saved))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_tensors_that_are_not_finite_are_neither_written_nor_read(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "state.zip"
+    save_checkpoint(path, {"w": torch.tensor([1.0, 2.0])})
+    before = path.read_bytes()
+    spoilt = torch.tensor([1.0, value])
+    with pytest.raises(ValueError, match="the tensors of a checkpoint must be finite, got NaN or infinity"):
+        save_checkpoint(path, {"w": spoilt})
+    assert path.read_bytes() == before
+    with zipfile.ZipFile(path) as archive:
+        tree = archive.read("state.json")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("state.json", tree)
+        archive.writestr("tensors.safetensors", save({"0": spoilt}))
+    with pytest.raises(ValueError, match=r"state\.zip is not a readable checkpoint: it holds NaN or infinity"):
+        load_checkpoint(path)
+
+
 class TestRoundTrip:
     @given(st.dictionaries(keys, trees, max_size=4))
     @settings(max_examples=30)

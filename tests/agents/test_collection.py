@@ -102,3 +102,20 @@ class TestCollect:
         model.learn(10 * N_STEPS, Stop(at=5))
         assert model.num_timesteps == 5 * 4
         assert_same_policy(model, before)
+
+    @pytest.mark.parametrize("env_id", ["SeqGAN-v0", "SeqGANGrammar-v0"])
+    @pytest.mark.parametrize("limited", [True, False])
+    def test_an_episode_that_is_cut_short_is_refused(self, env_id: str, limited: bool) -> None:
+        """A time limit of T steps cuts nothing short."""
+        arguments = ORACLE if env_id == "SeqGAN-v0" else GRAMMAR
+        model = agent(gym.make(env_id, **arguments))
+        horizon = model.policy.spec.max_length
+        model = agent(gym.make(env_id, **arguments, max_episode_steps=3 if limited else horizon))
+        if not limited:
+            assert model.policy.spec.is_complete(collect(model).tokens_BT).all()
+            return
+        with pytest.raises(
+            ValueError, match="sequences of ended episodes, which no wrapper may cut short, must be compl"
+        ):
+            model.learn(1)
+        assert model.n_updates == 0

@@ -15,7 +15,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
 
 from agents import AutoregressivePolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
 from agents.checkpoint import load_checkpoint, save_checkpoint
@@ -309,6 +309,90 @@ class TestSetEnv:
         scores = other.env_method("score", episodes.tokens_BT.numpy())[0]
         np.testing.assert_allclose(episodes.reward_B, scores, rtol=1e-5)
         np.testing.assert_array_equal(model._score(episodes.tokens_BT), scores)
+
+
+class Pays(VecEnvWrapper):
+    """A wrapper of many environments that pays twice as much."""
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        observations, reward_B, done_B, infos = self.venv.step_wait()
+        return observations, 2 * reward_B, done_B, infos
+
+
+class PaysAStep(gym.RewardWrapper[Any, Any]):
+    """A wrapper that also pays a step which ends nothing."""
+
+    def reward(self, reward: Any) -> Any:
+        return reward or -0.01
+
+
+class TestRewards:
+    """The completions of the estimate are paid the task's own score, so the episodes must be too."""
+
+    @pytest.mark.parametrize(
+        ("wrap", "message"),
+        [
+            (
+                lambda env: gym.wrappers.TransformReward(env, lambda reward: 100 * reward),
+                "rewards must be the task's own",
+            ),
+            (
+                lambda env: gym.wrappers.TransformReward(env, lambda reward: 1.001 * reward),
+                "rewards must be the task's",
+            ),
+            (lambda env: gym.wrappers.ClipReward(env, -0.1, 0.1), "rewards must be the task's own, got -0.1 for .*"),
+            (gym.wrappers.NormalizeReward, "rewards must be the task's own"),
+            (PaysAStep, "a step that ends no sequence must be paid 0, got .*-0.01"),
+        ],
+        ids=["Transform", "a little", "Clip", "Normalize", "a step"],
+    )
+    @pytest.mark.parametrize("n_envs", [1, 2])
+    def test_a_wrapper_that_changes_them_is_refused(self, wrap: Any, message: str, n_envs: int) -> None:
+        """Also where it is one environment of two."""
+        plain = [lambda: gym.make("SeqGAN-v0", **ORACLE)] * (n_envs - 1)
+        model = agent(DummyVecEnv([*plain, lambda: wrap(gym.make("SeqGAN-v0", **ORACLE))]))
+        before = agent(ENVS["single"]())
+        with pytest.raises(ValueError, match=message):
+            model.learn(N_STEPS)
+        assert_same_policy(model, before)
+
+    @every_env
+    @pytest.mark.parametrize("set_later", [False, True])
+    def test_a_wrapper_of_many_environments_that_changes_them_is_refused(
+        self, make_env: Callable[[], Env], set_later: bool
+    ) -> None:
+        env = agent(make_env()).env
+        assert env is not None
+        model = agent() if set_later else agent(Pays(env))
+        if set_later:
+            model.set_env(Pays(env))
+        with pytest.raises(ValueError, match="rewards must be the task's own"):
+            model.learn(N_STEPS)
+        assert model.n_updates == 0
+
+    def test_of_many_episodes_others_are_compared_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("agents.seqgan.MAX_EXACT_SCORES", 3)
+        model = agent()
+        checked: list[Tokens] = []
+        monkeypatch.setattr(model._handle, "check_rewards", lambda tokens_BT, reward_B: checked.append(tokens_BT))
+        monkeypatch.setattr(model, "train", lambda episodes: setattr(model, "_n_updates", model._n_updates + 1))
+        model.learn(3 * N_STEPS)
+        assert [len(rows_BT) for rows_BT in checked] == [3, 3, 2]
+
+    def test_environments_with_other_discriminators_are_refused(self) -> None:
+        env = ENVS["four"]()
+        assert isinstance(env, VecEnv)
+        weights = {name: 3 * array for name, array in env.env_method("discriminator_weights")[0].items()}
+        env.env_method("load_discriminator", weights, indices=[2])
+        with pytest.raises(ValueError, match="or one environment have another discriminator"):
+            agent(env).learn(N_STEPS)
+
+    def test_a_wrapper_that_leaves_them_alone_is_taken(self) -> None:
+        env = gym.wrappers.RecordEpisodeStatistics(gym.make("SeqGAN-v0", **ORACLE, reward_clip=[-0.5, None]))
+        assert agent(env).learn(N_STEPS).n_updates == 1
 
 
 class TestPretraining:

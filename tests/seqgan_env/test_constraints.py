@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ def test_a_token_is_allowed_if_every_constraint_allows_it(data: st.DataObject) -
         ({"allowed_tokens": [1.5]}, "a token of allowed_tokens must be a whole number"),
         ({"allowed_tokens": ["bird", "dragon"]}, "got 'dragon': its vocabulary does not hold it"),
         ({**TINY, "source": "oracle", "allowed_tokens": ["a"]}, "got 'a': its tokens have no text"),
+        ({"allowed_tokens": "bird"}, "allowed_tokens must be a list of tokens, got the text 'bird'"),
         ({"allowed_tokens": [EOS], "min_length": 2}, "allowed_tokens must hold a token besides end-of-sequence"),
         ({"allowed_next": "no_colon"}, "allowed_next must be a function or 'module:function', got 'no_colon'"),
         ({"allowed_next": "tests.nowhere:f"}, "allowed_next must be .* got 'tests.nowhere:f': No module named"),
@@ -139,6 +141,21 @@ def test_a_masked_token_in_one_of_many_episodes_stops_all() -> None:
     with pytest.raises(ValueError, match=r"got 1 after \[1\]"):
         envs.step(np.array([1, 1, 1]))
     assert envs.step(np.array([1, 0, 1]))[0].tolist() == [[0, 1, 3], [1, 0, 3], [2, 1, 3]]
+
+
+@pytest.mark.parametrize(("level", "allowed", "typo"), [("word", ["red", "<unk>"], "rde"), ("char", ["r"], "x")])
+def test_a_token_that_a_text_does_not_hold_is_no_unknown_token(
+    level: str, allowed: list[str], typo: str, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("the red cat\nthe blue dog\n")
+    arguments = {**GRAMMAR, "source": str(corpus), "level": level}
+    env = SeqGANEnv(**arguments, allowed_tokens=allowed)
+    tokens = env.task.source.vocabulary.tokens
+    allowed_V = env.reset()[1]["action_mask"]
+    assert {tokens[i] for i in np.flatnonzero(allowed_V)} == {"<eos>", *allowed}
+    with pytest.raises(ValueError, match=f"got '{typo}': its vocabulary does not hold it"):
+        SeqGANEnv(**arguments, allowed_tokens=[*allowed, typo])
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"min_length": 4, "allowed_tokens": ["a", "bird"]}])

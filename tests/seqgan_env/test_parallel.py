@@ -201,23 +201,6 @@ def test_scores(both_ways: BothWays) -> None:
     np.testing.assert_allclose(*both_ways(lambda: discriminator.logits(tokens_BT, batch_size=7)), rtol=1e-12)
 
 
-def test_scores_in_double_precision_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their weights stand in for the network's own, which no other thread may see meanwhile."""
-    discriminator = CNNDiscriminator(SequenceSpec(30, 7), CNNConfig(8, ((1, 5), (3, 4))))
-    tokens_BT = torch.randint(0, 30, (600, 7), generator=torch.Generator().manual_seed(0))
-    callers = set()
-    original = discriminator.forward
-
-    def forward(*arguments: Any) -> torch.Tensor:
-        callers.add(threading.current_thread())
-        return original(*arguments)
-
-    monkeypatch.setattr(discriminator, "forward", forward)
-    torch.set_num_threads(3)
-    discriminator.exact_logits(tokens_BT)
-    assert callers == {threading.main_thread()}
-
-
 def test_the_oracle(both_ways: BothWays, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seqgan_env.autoregressive.model._CHUNK_TOKENS", 9 * 6)
     oracle = LSTMOracle(40, 6, 4, 4)

@@ -32,6 +32,7 @@ FIXED, ENDING = SequenceSpec(3, 4), SequenceSpec(3, 4, eos_id=1)
         ((3, 4, -1), "eos_id must be .* not -1"),
         ((3, 4, 1.0), "eos_id must be .* not 1.0"),
         ((3, 4, True), "eos_id must be .* not True"),
+        ((3, 4, 1, 7), "vocabulary must be the hash of one, or None; got 7"),
     ],
 )
 def test_a_spec_refuses(arguments: Any, message: str) -> None:
@@ -42,7 +43,8 @@ def test_a_spec_refuses(arguments: Any, message: str) -> None:
 def test_a_spec_is_plain_and_frozen() -> None:
     spec = SequenceSpec(np.int64(3), np.int32(4), np.uint8(1))
     assert spec == ENDING
-    assert json.loads(json.dumps(dataclasses.asdict(spec))) == {"vocab_size": 3, "max_length": 4, "eos_id": 1}
+    plain = {"vocab_size": 3, "max_length": 4, "eos_id": 1, "vocabulary": None}
+    assert json.loads(json.dumps(dataclasses.asdict(spec))) == plain
     assert spec.pad_id == 3
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec.vocab_size = 5  # type: ignore[misc]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.checkpoint import load_checkpoint
+from agents.cli import main
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment, compare
 from agents.runs.report import summary
 from agents.seqgan import SeqGAN
+from seqgan_env.descent import check_weights
 from seqgan_env.metrics import columns
+from seqgan_env.sources import Corpus
 from tests.support.runs import TINY, changed, flags_of, stored, without_time
 
 
@@ -146,6 +150,45 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_pa
     folder = shutil.copytree(finished, tmp_path / "copy")
     Experiment(TINY, folder, resume=True, progress=False).run()
     assert stored(folder) == stored(finished)
+
+
+def test_edited_settings_are_not_taken_up(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The checkpoint holds those that the run began with; neither the command line nor Python believes another file."""
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    edited = changed(TINY, agent={"n_updates": 9}, evaluation={"n": 7})
+    edited.save(folder / "config.json")
+    message = "agent.n_updates 9 instead of 6, evaluation.n 7 instead of 50"
+    with pytest.raises(ValueError, match=message):
+        Experiment(edited, folder, resume=True)
+    assert main(["train", "--resume", "--out", str(folder)]) == 2
+    assert message in capsys.readouterr().err
+    assert evaluate_run(folder) == evaluate_run(finished)
+    assert stored(folder) == stored(finished)
+
+
+@pytest.mark.parametrize("part", ["pretraining", "adversary", "agent"])
+@pytest.mark.parametrize("vocab_size", [12, 128])
+def test_a_run_that_diverges_stops_and_keeps_what_was_finite(part: str, vocab_size: int, tmp_path: Path) -> None:
+    """Where the vocabulary fills whole blocks of the sampler, a generator of NaN drew tokens all the same."""
+    config = changed(TINY, task={"vocab_size": vocab_size}, evaluation={"every": 1}, **{part: {"learning_rate": 3e37}})
+    for resume in (False, True):
+        with pytest.raises(ValueError, match="must be finite, got"):
+            Experiment(config, tmp_path / "run", resume=resume, progress=False).run()
+        check_weights(SeqGAN.load(tmp_path / "run" / "agent.zip").policy, "generator")
+        load_checkpoint(tmp_path / "run" / "checkpoint.zip")
+
+
+def test_the_real_sequences_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source such as a pipe has nothing to give a second time."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("".join(f"{a} {b}\n" for a in "abcde" for b in "vwxyz"))
+    read: list[str] = []
+    original = Corpus._read
+    monkeypatch.setattr(Corpus, "_read", lambda self: read.append(self.path) or original(self))
+    config = changed(TINY, task={"source": str(corpus), "vocab_size": None, "max_length": None}, agent={"n_updates": 2})
+    Experiment(config, tmp_path / "run", progress=False).run()
+    assert read == [str(corpus)]
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.zip")["sha256"] == sha256(corpus.read_bytes()).hexdigest()
 
 
 def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +281,7 @@ class TestLoadGenerator:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
         agent = SeqGAN("LstmPolicy", env, policy_kwargs=sizes("lstm"), seed=5, device="cpu")
         agent.save(tmp_path / "agent.zip")
-        save_checkpoint(tmp_path / "run.zip", {"phase": "adversarial", "agent": agent.state_dict()})
+        save_checkpoint(tmp_path / "run.zip", {"spec": asdict(agent.policy.spec), "agent": agent.state_dict()})
         for source in (agent.generator, agent, tmp_path / "agent.zip", str(tmp_path / "run.zip")):
             policy = actor_critic(agent.policy.spec)
             critic = [parameter.detach().clone() for parameter in policy.value_net.parameters()]

@@ -338,3 +338,19 @@ def test_learns_from_what_the_discriminator_thinks_now() -> None:
         value_V = model.q_net(torch.full((1, 1), 3.0))[0].numpy()
     np.testing.assert_allclose(value_V, after, atol=0.02)
     assert np.abs(after - before).max() > 0.1
+
+
+@pytest.mark.parametrize("knows_time_limits", [True, False])
+def test_an_episode_that_is_cut_short_ends_no_sequence(knows_time_limits: bool) -> None:
+    """It pays 0 and goes on; a buffer that takes it for an end says that the sequence is not complete."""
+    env = make_vec_env("SeqGAN-v0", 2, env_kwargs={**ORACLE, "max_episode_steps": 3})
+    buffer = filled(
+        env, RelabellingReplayBuffer, replay_buffer_kwargs={"handle_timeout_termination": knows_time_limits}
+    )
+    if not knows_time_limits:
+        with pytest.raises(ValueError, match="sequences must be complete: 6 tokens long; row 0 has 3"):
+            buffer.sample(100)
+        return
+    samples = buffer.sample(100)
+    assert not samples.rewards.any()
+    assert not samples.dones.any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,26 @@ class TestEveryKind:
         exact_K = discriminator.exact_logits(rows_KT)
         np.testing.assert_allclose(discriminator.logits(rows_KT), exact_K, atol=1e-5)
         np.testing.assert_allclose(discriminator.logits(rows_KT, batch_size=7), exact_K, atol=1e-5)
+
+    def test_threads_may_share_it(self, name: str) -> None:
+        """Scores in double precision read the weights alone: other threads' scores, fast or exact, are as ever."""
+        discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)[:40]
+        expected = discriminator.exact_logits(rows_KT), discriminator.logits(rows_KT)
+        discriminator.load_weights({key: tensor.clone() for key, tensor in discriminator.state_dict().items()})
+
+        def score(call: int) -> np.ndarray:
+            return (discriminator.exact_logits, discriminator.logits)[call % 2](rows_KT)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(4) as pool:
+                scored = list(pool.map(score, range(80)))
+        finally:
+            sys.setswitchinterval(interval)
+        for call, score_K in enumerate(scored):
+            np.testing.assert_array_equal(score_K, expected[call % 2])
+        assert {parameter.dtype for parameter in discriminator.parameters()} <= {torch.float32}
 
     def test_a_prefix_that_has_ended_is_a_sequence_and_any_other_is_finite(self, name: str) -> None:
         discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)

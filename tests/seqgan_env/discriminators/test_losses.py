@@ -156,3 +156,10 @@ class TestByName:
                 [p * LOSSES[name](x_1, other_1, s) + g * LOSSES[name](other_1, x_1, s) for x_1 in x_K.split(1)]
             )
             assert x_K[loss_K.argmin()].item() == pytest.approx(OPTIMA[name](p, g, s), abs=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_have_no_scores(value: float) -> None:
+    for logits in ((np.array([0.0, value]), np.zeros(2)), (np.zeros(2), np.array([value]))):
+        with pytest.raises(ValueError, match=f"the discriminator's logits must be finite, got {value}"):
+            discriminator_scores(*logits)

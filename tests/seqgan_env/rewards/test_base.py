@@ -174,3 +174,44 @@ def test_a_reward_that_is_none_is_refused(register: Callable[..., None], answer:
         task.scoring.score([[0, 1, 2], [0, 1, 1]])
     with pytest.raises(ValueError, match=message):
         task.scoring.step_reward(np.array([[0, 1, 2], [0, 1, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("limits", "paid", "message"),
+    [
+        ({"high": 0.0}, 1e-3, r"the reward 'own' declares numbers in \[-inf, 0.0\], got 0.001"),
+        ({"low": 0.0, "high": 1.0}, -1e-3, r"the reward 'own' declares numbers in \[0.0, 1.0\], got -0.001"),
+        ({"low": 0.0, "high": 1.0}, 1e-9, None),
+        ({"low": 0.0, "high": 1.0}, 1 + 1e-9, None),
+        ({"high": -1e6}, -1e6 + 0.1, None),
+    ],
+)
+def test_a_reward_stays_in_the_range_that_it_declares_up_to_rounding(
+    register: Callable[..., None], limits: dict[str, float], paid: float, message: str | None
+) -> None:
+    """What it is clipped to afterwards makes no difference."""
+    register(always(lambda x: torch.full_like(x, paid)), **limits)
+    task = tiny_task(reward="own", reward_clip=[-0.5, 0.5])
+    for score in (task.scoring.score, task.scoring.step_reward, task.scoring.prefix_reward):
+        if message is None:
+            assert score(np.array([[0, 1, 2]])) == np.float32(np.clip(paid, -0.5, 0.5))
+            continue
+        with pytest.raises(ValueError, match=message):
+            score(np.array([[0, 1, 2]]))
+
+
+def test_a_reward_cannot_write_to_the_sequences(register: Callable[..., None]) -> None:
+    class Overwrites:
+        def __call__(self, logit_real_B: torch.Tensor, tokens_BT: torch.Tensor) -> torch.Tensor:
+            tokens_BT[:] = 0
+            return logit_real_B
+
+    register(lambda context: Overwrites())
+    env = SeqGANEnv(**TINY, reward="own")
+    env.reset()
+    observations = [env.step(np.int64(token))[0] for token in (2, 1, 2)]
+    assert observations[-1].tolist() == [2, 1, 2]
+    rows_BT = torch.tensor([[2, 1, 2]])
+    env.task.scoring.score_tensor(rows_BT)
+    env.score(rows_BT.numpy())
+    assert rows_BT.tolist() == [[2, 1, 2]]

@@ -152,3 +152,81 @@ def test_a_state_of_another_shaping_is_refused(make: Any) -> None:
         other.reset()
         with pytest.raises(ValueError, match="the state"):
             env.restore_state(other.clone_state())
+
+
+BOTH = pytest.mark.parametrize("make", [SeqGANEnv, lambda **task: SeqGANVectorEnv(2, **task)], ids=["one", "many"])
+
+
+@pytest.fixture
+def altered(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """The arguments of a task whose shaping is ``Surprise`` with some attributes of the test's own."""
+    shaping = type("Altered", (Surprise,), request.param)
+    register_shaping(
+        "altered",
+        lambda context: shaping(context.spec, context.gamma),
+        summary="Surprise.",
+        source="a test",
+        keeps_optimal_policy=False,
+    )
+    yield {**GRAMMAR, "shaping": "altered"}
+    SHAPINGS.unregister("altered")
+
+
+def step_gives(bonus: Any = 0.0, n_carried: int = 2) -> dict[str, Any]:
+    """A ``step`` that pays the same in each episode and carries zeros; a list is the whole payment."""
+
+    def step(self: Any, tokens_BT: Tokens, length_B: Tokens, ended_B: Any, carry_BK: Floats) -> tuple[Any, Any]:
+        paid = bonus if isinstance(bonus, list) else np.full(len(length_B), bonus)
+        return paid, np.zeros((len(length_B), n_carried))
+
+    return {"step": step}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("altered", "message"),
+    [
+        (step_gives(np.nan), "step of shaping 'altered' must give finite numbers of shape .*, got nan"),
+        (step_gives(-np.inf), "step of shaping 'altered' must give finite numbers of shape .*, got -inf"),
+        (step_gives([0.0] * 3), r"step of shaping 'altered' must give finite numbers of shape .*, got shape \(3,\)"),
+        (step_gives(n_carried=1), r"step of shaping 'altered' must give finite numbers of shape \(., 2\), got shape"),
+        (
+            {"start": lambda self, tokens_BT, length_B: np.zeros(1)},
+            "start of shaping 'altered' must give finite numbers",
+        ),
+        (
+            {"start": lambda self, tokens_BT, length_B: np.full((len(length_B), 2), np.nan)},
+            "start of shaping 'altered' must give finite numbers of shape .*, got nan",
+        ),
+        ({"n_carried": -1}, "n_carried of shaping 'altered' must be a whole number of at least 0, not -1"),
+    ],
+    ids=["nan", "infinity", "too many", "carries too few", "starts with too few", "starts with nan", "n_carried"],
+    indirect=["altered"],
+)
+def test_an_answer_that_is_none_is_refused(make: Any, altered: dict[str, Any], message: str) -> None:
+    def play() -> None:
+        env = make(**altered)
+        env.reset()
+        env.step(np.int64(3) if isinstance(env, SeqGANEnv) else np.array([3, 4]))
+
+    with pytest.raises(ValueError, match=message):
+        play()
+
+
+def overwrites(self: Any, tokens_BT: Tokens, length_B: Tokens, *more: Any) -> Any:
+    """Answer as ``Surprise`` does, and write to everything that was given."""
+    answer = (Surprise.step if more else Surprise.start)(self, tokens_BT, length_B, *more)
+    for array in (tokens_BT, length_B, *more):
+        array[:] = 1
+    return answer
+
+
+@BOTH
+@pytest.mark.parametrize("altered", [{"start": overwrites, "step": overwrites}], indirect=True)
+def test_a_shaping_cannot_write_to_the_episode(make: Any, altered: dict[str, Any], surprise: dict[str, Any]) -> None:
+    answers = []
+    for arguments in (altered, {**surprise, "shaping_gamma": 1.0}):
+        env = make(**arguments)
+        action = np.int64 if isinstance(env, SeqGANEnv) else lambda token: np.array([token, token + 1])
+        answers.append([env.reset()[0], *(env.step(action(token))[:3] for token in (3, 10, 0))])
+    assert_same(tuple(answers[0]), tuple(answers[1]))
