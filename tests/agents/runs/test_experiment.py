@@ -238,7 +238,7 @@ def test_an_error_of_one_run_side_by_side_is_that_of_all(tmp_path: Path) -> None
     runs = {"first": changed(TINY, agent={"n_updates": 0}), "second": changed(TINY, agent={"n_updates": 1})}
     compare({"first": runs["first"]}, tmp_path, progress=False)
     (tmp_path / "second").mkdir()
-    changed(TINY, seed=1).save(tmp_path / "second" / "config.json")
+    changed(runs["second"], seed=1).save(tmp_path / "second" / "config.json")
     with pytest.raises(ValueError, match=r"the run in .*second has other settings: seed 0 instead of 1"):
         compare(runs, tmp_path, n_workers=2, progress=False)
 
