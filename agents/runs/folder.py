@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.checkpoint import atomic_write, load_checkpoint, save_checkpoint
+from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.runs.config import RunConfig
+from seqgan_env.files import atomic_write, parse_json, refusal
 from seqgan_env.vocabulary import Vocabulary
 
 Record = dict[str, Any]
@@ -87,7 +88,5 @@ class RunFolder:
         """
         path = self.pretrained if pretrained else self.checkpoint
         state = load_checkpoint(path)
-        try:
-            return RunConfig.from_dict(json.loads(state["config"])), state
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not of a run: {error}") from error
+        with refusal(path, "checkpoint of a run"):
+            return RunConfig.from_dict(parse_json(state["config"])), state

@@ -24,7 +24,18 @@ PACKAGES = ("seqgan_env", "agents")
 
 LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
     "seqgan_env": (
-        ("checks", "registry", "functions", "dropout", "seeding", "device", "progress", "parallel", "tokenizing"),
+        (
+            "checks",
+            "files",
+            "registry",
+            "functions",
+            "dropout",
+            "seeding",
+            "device",
+            "progress",
+            "parallel",
+            "tokenizing",
+        ),
         ("tokens", "vocabulary"),
         ("mdp", "enumeration"),
         ("autoregressive",),

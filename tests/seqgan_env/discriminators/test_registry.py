@@ -76,7 +76,7 @@ class TestBuild:
             (".", {}, r"discriminator must be one of cnn, .*tabular.* or a file; got '.'"),
             ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
             ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
-            ("cnn", {"filters": 3}, "discriminator 'cnn' cannot be made with {'filters': 3}: "),
+            ("cnn", {"filters": 3}, r"filters must be a list \(each \(a whole number, a whole number\)\), got 3"),
             ("cnn", {"filters": [[2.5, 3]]}, "discriminator 'cnn' cannot be made with .*: "),
             ("cnn", {"embedding_dim": "64"}, "discriminator 'cnn' cannot be made with .*: "),
             ("cnn", {"dropout": 2}, "dropout must be in"),
