@@ -112,7 +112,7 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
     check_positive("temperature", temperature)
     if n is not None:
         check_whole_number("n", n, 1)
-    config = RunConfig.load(folder.config)
+    config = folder.load_config()
     _, state = folder.load_state()
     task = Task(TaskConfig(**config.env_kwargs))
     check_corpus(task, state, config)

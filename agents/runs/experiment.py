@@ -26,6 +26,7 @@ from agents.runs.game import Game
 from agents.runs.phases import FINAL_TEMPERATURE, RANDOM, TEMPERATURE, Phase, phases
 from agents.runs.report import write_report
 from agents.runs.sample import TextGenerator
+from seqgan_env.files import atomic_write
 
 DONE = "done"
 """The phase of a run that is finished."""
@@ -68,6 +69,7 @@ class Experiment:
             torch.set_num_threads(config.runtime.n_threads)
         if config.runtime.matmul_precision is not None:
             torch.set_float32_matmul_precision(config.runtime.matmul_precision)
+        self._version = self.folder.version
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
         if state is not None:
@@ -81,8 +83,20 @@ class Experiment:
 
         Returns:
             Every evaluation of the run, as in ``metrics.jsonl``.
+
+        Raises:
+            ValueError: another process trains in the folder, or has since this run was read from it.
         """
-        self.folder.begin(self.config, self.game.task.source.vocabulary, self.records)
+        with self.folder.lock():
+            if self.folder.version != self._version:
+                raise ValueError(f"{self.folder.path} has changed since the run was read; resume it again")
+            self._run(pretraining_only)
+            self._version = self.folder.version
+        return self.records
+
+    def _run(self, pretraining_only: bool) -> None:
+        state = self._state_dict() if self.records else None
+        self.folder.begin(self.config, self.game.task.source.vocabulary, self.records, state)
         self._tensorboard = SummaryWriter(str(self.folder.tensorboard), purge_step=len(self.records))
         self._started = time.monotonic()
         try:
@@ -97,7 +111,6 @@ class Experiment:
             self._tensorboard.close()
         if self._phase == DONE:
             self.write_report()
-        return self.records
 
     def _end(self, phase: Phase) -> None:
         names = [each.name for each in self._phases] + [DONE]
@@ -110,7 +123,8 @@ class Experiment:
     def write_report(self) -> None:
         """Write ``samples.txt`` and ``report.html``."""
         texts = TextGenerator(self.game.agent.generator, self.game.task.source.vocabulary).texts(200)
-        self.folder.samples.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        with atomic_write(self.folder.samples) as file:
+            file.write(("\n".join(texts) + "\n").encode())
         write_report(self.folder.report, self.config, self.records, texts[:30])
 
     # The journal of the phases
@@ -184,7 +198,7 @@ class Experiment:
         if resume:
             if not self.folder.holds_run:
                 raise ValueError(f"there is no run to resume in {self.folder.path}")
-            _check_same(RunConfig.load(self.folder.config), self.config, f"the run in {self.folder.path}")
+            _check_same(self.folder.load_config(), self.config, f"the run in {self.folder.path}")
             if not self.folder.checkpoint.exists():
                 return None  # killed before the first evaluation: nothing to go on from, and nothing to lose
             return self.folder.load_state()[1]
@@ -234,9 +248,11 @@ def compare(
         The records of each run by name.
 
     Raises:
-        ValueError: see ``Experiment``.
+        ValueError: ``out`` holds a run of its own or something else, or see ``Experiment``.
     """
     out, first = Path(out), next(iter(runs))
+    if RunFolder(out).holds_run or not (out / first).exists():
+        RunFolder(out).check_new()
     jobs = [(config, out / name, None if name == first else out / first) for name, config in runs.items()]
     if n_workers == 1:
         return {name: _play(*job, progress=progress) for name, job in zip(runs, jobs, strict=True)}
@@ -260,7 +276,7 @@ def _play(
     row: int | None = None,
 ) -> list[Record]:
     """Do a run, or what is left of it, and return its records."""
-    resume = RunFolder(out).config.exists()
+    resume = RunFolder(out).holds_run
     run = Experiment(config, out, resume=resume, start_from=None if resume else start_from, progress=progress)
     run.row = row
     return run.run(pretraining_only=pretraining_only)

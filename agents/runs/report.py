@@ -20,6 +20,7 @@ from rich.table import Table
 from agents.runs.config import RunConfig
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE
+from seqgan_env.files import atomic_write
 from seqgan_env.metrics import Column, columns, columns_of_role
 
 Records = Mapping[str, Sequence[Record]]
@@ -142,7 +143,8 @@ def write_comparison(path: Path, config: RunConfig, records: Records, samples: M
         parts.append(f"<h2>Generated after training with the reward {html.escape(name)}</h2><ol>{items}</ol>")
     settings = html.escape(json.dumps(config.to_dict(), indent=2))
     parts.append(f"<details><summary>Settings</summary><pre>{settings}</pre></details>")
-    path.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
+    with atomic_write(path) as file:
+        file.write(_PAGE.format(body="\n".join(parts)).encode())
 
 
 def _plots(records: Records) -> Iterator[tuple[str, str]]:
