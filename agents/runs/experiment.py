@@ -21,12 +21,14 @@ from tqdm import tqdm
 
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
-from agents.runs.folder import Record, RunFolder
+from agents.runs.folder import Record, RunFolder, check_records
 from agents.runs.game import Game
-from agents.runs.phases import FINAL_TEMPERATURE, RANDOM, TEMPERATURE, Phase, phases
-from agents.runs.report import write_report
+from agents.runs.phases import FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
+from agents.runs.report import summary, write_report
 from agents.runs.sample import TextGenerator
-from seqgan_env.files import atomic_write
+from seqgan_env.checks import check_choice
+from seqgan_env.files import atomic_write, refusal
+from seqgan_env.weights import check_form
 
 DONE = "done"
 """The phase of a run that is finished."""
@@ -73,7 +75,10 @@ class Experiment:
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
         if state is not None:
-            self._load_state_dict(state, shared=not resume)
+            check_corpus(self.game.task, state, config)
+            path = self.folder.checkpoint if start_from is None or resume else RunFolder(start_from).pretrained
+            with refusal(path, "checkpoint of this run"):
+                self._load_state_dict(state, shared=not resume)
 
     def run(self, *, pretraining_only: bool = False) -> list[Record]:
         """Do what is left to do.
@@ -182,17 +187,26 @@ class Experiment:
         }
 
     def _load_state_dict(self, state: dict[str, Any], *, shared: bool) -> None:
-        """Restore ``_state_dict``, or only what maximum likelihood has made, to be shared by several runs."""
-        check_corpus(self.game.task, state, self.config)
-        try:
-            self._phase = state["phase"]
-            for phase in self._phases:
-                phase.load_state_dict(state["phases"][phase.name])
-            (self.game.load_pretraining if shared else self.game.load_state_dict)(state)
-            self.records = list(state["records"])
-            self._seconds_before = float(state["seconds"])
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise ValueError(f"the checkpoint is not of this run: {error}") from error
+        """Restore ``_state_dict``, or only what maximum likelihood has made, to be shared by several runs.
+
+        Raises:
+            ValueError: it has not the form of this run's own.
+        """
+        like = self._state_dict()
+        if state["phases"][LIKELIHOOD]["weights"]:
+            like["phases"][LIKELIHOOD]["weights"] = self.game.agent.generator.state_dict()
+        for name in ("adversary", "callback") if shared else ():  # another run's, which may be of another kind
+            like[name] = {}
+        check_form("the state", state, like)
+        check_choice("phase", state["phase"], [*(phase.name for phase in self._phases), DONE])
+        check_records(state["records"])
+        summary({self.config.label: state["records"]})  # what the report would lack is missed now, not in the end
+        self._phase = state["phase"]
+        for phase in self._phases:
+            phase.load_state_dict(state["phases"][phase.name])
+        (self.game.load_pretraining if shared else self.game.load_state_dict)(state)
+        self.records = list(state["records"])
+        self._seconds_before = float(state["seconds"])
 
     def _stored_state(self, resume: bool, start_from: str | Path | None) -> dict[str, Any] | None:
         if resume:
@@ -210,8 +224,8 @@ class Experiment:
             pairs = zip(other.of_pretraining, self.config.of_pretraining, strict=True)
             differing = ", ".join(f"{ours} instead of {theirs}" for theirs, ours in pairs if theirs != ours)
             raise ValueError(f"the run in {start_from} was pretrained with other settings: {differing}")
-        # only the maximum-likelihood phase is shared
-        return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
+        with refusal(RunFolder(start_from).pretrained, "checkpoint of a run"):  # only maximum likelihood is shared
+            return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
 
 
 def _check_same(stored: RunConfig, given: RunConfig, what: str) -> None:

@@ -36,7 +36,9 @@ from agents.sb3.features import prefix_inputs, tokens_of, tokens_space
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import invert
+from seqgan_env.files import refusal
 from seqgan_env.tokens import SequenceSpec
+from seqgan_env.weights import load_weights
 
 Algorithm = TypeVar("Algorithm", bound=OnPolicyAlgorithm)
 GeneratorSource = AutoregressiveModel | SeqGAN | str | Path
@@ -210,7 +212,8 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
     if state.get("kind") == "SeqGAN":
         return SeqGAN.load(source, device="cpu").generator
     other = copy.deepcopy(like)
-    other.load_state_dict(generator_weights(state["agent"]))
+    with refusal(source, "checkpoint of a run"):
+        load_weights(other, generator_weights(state["agent"]))
     return other
 
 

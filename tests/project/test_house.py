@@ -37,7 +37,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
             "tokenizing",
         ),
         ("tokens", "vocabulary"),
-        ("mdp", "enumeration"),
+        ("mdp", "enumeration", "weights"),
         ("autoregressive",),
         ("sources", "discriminators"),
         ("constraints", "rewards", "metrics"),
