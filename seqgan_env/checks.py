@@ -171,6 +171,7 @@ def shown(value: Any) -> str:
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 60
+_REPR.maxlevel = 3
 _WRONG: Any = object()
 _NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a string", Any: "anything"}
 
