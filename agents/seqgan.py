@@ -427,7 +427,8 @@ class SeqGAN(BaseAlgorithm):
         known = {AutoregressivePolicy.__name__: AutoregressivePolicy}
         policy: Any = (custom_objects or {}).get("policy_class") or known.get(stored.policy_class)
         if policy is None:
-            raise ValueError(f"{path} has the policy {stored.policy_class}; pass it in custom_objects['policy_class']")
+            name = stored.policy_class
+            raise ValueError(f"{path} has the policy {name!r}; pass it in custom_objects['policy_class']")
         arguments = {**vars(stored.arguments), **kwargs}
         core_arguments = {k: v for k, v in arguments["policy_kwargs"].items() if not k.startswith("optimizer_")}
         skeleton = functools.partial(policy, *_spaces(stored.spec), lambda _: 1.0, eos_id=stored.spec.eos_id)

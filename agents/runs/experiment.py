@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
-from agents.runs.folder import Record, RunFolder, check_records
+from agents.runs.folder import Record, RunFolder
 from agents.runs.game import Game
 from agents.runs.phases import FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
+from agents.runs.records import check_records
 from agents.runs.report import summary, write_report
 from agents.runs.sample import TextGenerator
 from seqgan_env.checks import check_choice
@@ -75,10 +76,10 @@ class Experiment:
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
         if state is not None:
-            check_corpus(self.game.task, state, config)
             path = self.folder.checkpoint if start_from is None or resume else RunFolder(start_from).pretrained
             with refusal(path, "checkpoint of this run"):
                 self._load_state_dict(state, shared=not resume)
+            check_corpus(self.game.task, state, config)
 
     def run(self, *, pretraining_only: bool = False) -> list[Record]:
         """Do what is left to do.

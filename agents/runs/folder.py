@@ -11,9 +11,7 @@ from typing import Any
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.runs.config import RunConfig
 from agents.runs.lock import exclusive
-from seqgan_env.checks import check_whole_number, shown
 from seqgan_env.files import atomic_write, is_partial, parse_json, refusal, remove_partial
-from seqgan_env.metrics import columns
 from seqgan_env.vocabulary import Vocabulary
 
 Record = dict[str, Any]
@@ -139,23 +137,3 @@ class RunFolder:
         state = load_checkpoint(path)
         with refusal(path, "checkpoint of a run"):
             return RunConfig.from_dict(parse_json(state["config"])), state
-
-
-def check_records(records: Any) -> None:
-    """Refuse what is not the evaluations of a run, each with the same measurements of the generator.
-
-    Raises:
-        ValueError: it is not.
-    """
-    of_generator = {name for name, column in columns().items() if column.subject == "generator"}
-    if not isinstance(records, list):
-        raise ValueError(f"the records must be a list, got {shown(records)}")
-    for number, record in enumerate(records):
-        if not isinstance(record, dict) or not isinstance(record.get("phase"), str):
-            raise ValueError(f"record {number} must be measurements by name, and their phase; got {shown(record)}")
-        check_whole_number(f"step of record {number}", record.get("step"), 0)
-        for name, value in record.items():
-            if name != "phase" and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise ValueError(f"{name} of record {number} must be a number, got {shown(value)}")
-        if differing := of_generator & (record.keys() ^ records[0].keys()):
-            raise ValueError(f"record {number} has unknown or missing measurements: {', '.join(sorted(differing))}")

@@ -456,7 +456,7 @@ class TestSaveAndLoad:
 
         model = SeqGAN(Mine, ENVS["native"](), policy_kwargs=POLICY)
         model.save(tmp_path / "agent")
-        with pytest.raises(ValueError, match=r"has the policy Mine; pass it in custom_objects\['policy_class'\]"):
+        with pytest.raises(ValueError, match=r"has the policy 'Mine'; pass it in custom_objects\['policy_class'\]"):
             SeqGAN.load(tmp_path / "agent")
         read = SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine})
         assert isinstance(read.policy, Mine)
@@ -487,7 +487,7 @@ class TestSaveAndLoad:
             ("agent", {}, "the weights must be tensors by name, got None"),
             ("agent", None, "state must be a mapping from names, got None"),
             ("policy_class", ["LstmPolicy"], "policy_class must be a string"),
-            ("policy_class", "MyPolicy", "has the policy MyPolicy; pass it"),
+            ("policy_class", "MyPolicy", "has the policy 'MyPolicy'; pass it"),
             ("more", 1, "an agent has unknown or missing fields.*: more"),
         ],
     )

@@ -16,7 +16,7 @@ import pytest
 from agents.runs import lock
 from agents.runs.experiment import Experiment
 from agents.runs.lock import exclusive
-from tests.support.runs import TINY, changed, stored
+from tests.support.runs import SHORT, TINY, stored
 
 HOLD = """
 import sys
@@ -87,9 +87,6 @@ def test_where_there_are_no_locks_one_goes_on_without(tmp_path: Path, monkeypatc
     monkeypatch.setattr(lock, "fcntl", None)
     with exclusive(tmp_path / ".lock"):
         pass
-
-
-SHORT = changed(TINY, pretraining={"n_epochs": 1}, adversary={"n_rounds": 1}, agent={"n_updates": 2})
 
 
 def test_a_run_that_was_read_before_another_process_went_on_with_it_is_refused(tmp_path: Path) -> None:
