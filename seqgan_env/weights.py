@@ -72,8 +72,9 @@ def load_optimizer(optimizer: Optimizer, state: Any) -> None:
 def check_form(name: str, value: Any, like: Any) -> None:
     """Refuse a stored state that has not the form of one that a fresh object would store.
 
-    The names of mappings are the same, unless the fresh one is empty; counts are whole and at least what they begin
-    with; other numbers are finite, unless they begin infinite, and not negative. Lists are not looked into.
+    The names of mappings are the same, unless the fresh one is empty: such a one holds finite numbers, or what its
+    reader checks. Counts are whole and at least what they begin with; other numbers are finite, unless they begin
+    infinite, and not negative. Lists are not looked into.
 
     Args:
         name: of the state, for an error.
@@ -86,8 +87,11 @@ def check_form(name: str, value: Any, like: Any) -> None:
     if isinstance(like, Mapping):
         if like or not isinstance(value, Mapping):
             check_names(name, value, list(like))
-        for key, each in like.items():
-            check_form(f"{name}.{key}", value[key], each)
+        for key, each in value.items():
+            if like:
+                check_form(f"{name}.{key}", each, like[key])
+            elif not isinstance(each, (Mapping, Tensor, list)) and not _is_finite(each):
+                raise ValueError(f"{name}.{key} must be a finite number, got {shown(each)}")
     elif isinstance(like, Tensor):
         _check_tensor(name, value, like)
     elif isinstance(like, bool) or like is None or isinstance(like, (str, list, tuple)):
@@ -98,8 +102,8 @@ def check_form(name: str, value: Any, like: Any) -> None:
         if not is_whole(value) or value < like:
             raise ValueError(f"{name} must be a whole number of at least {like}, got {shown(value)}")
     elif isinstance(like, float):
-        limit = math.inf if math.isinf(like) else 1e300
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= limit:
+        limit = like if math.isinf(like) else None
+        if not (_is_finite(value) or value == limit) or value < 0:
             raise ValueError(f"{name} must be a number of at least 0, got {shown(value)}")
     else:
         raise TypeError(f"{name} holds a {type(like).__name__}, which no file does")
@@ -164,6 +168,10 @@ def _state_after_a_step(optimizer: Optimizer) -> dict[int, Any]:
     shadow.step()
     state: dict[int, Any] = shadow.state_dict()["state"]
     return state
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < math.inf
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
 from agents.runs.folder import Record, RunFolder
 from agents.runs.game import Game
-from agents.runs.phases import FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
+from agents.runs.phases import DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
 from agents.runs.records import check_records
 from agents.runs.report import summary, write_report
 from agents.runs.sample import TextGenerator
@@ -196,6 +196,8 @@ class Experiment:
         like = self._state_dict()
         if state["phases"][LIKELIHOOD]["weights"]:
             like["phases"][LIKELIHOOD]["weights"] = self.game.agent.generator.state_dict()
+        if state["phases"][DISCRIMINATOR]["best"]["state"]:
+            like["phases"][DISCRIMINATOR]["best"]["state"] = self.game.adversary.trainer.snapshot()
         for name in ("adversary", "callback") if shared else ():  # another run's, which may be of another kind
             like[name] = {}
         check_form("the state", state, like)
