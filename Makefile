@@ -26,7 +26,7 @@ PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-fast test-consumers mutations speed imports check lint types format constraints clean \
+.PHONY: help venv install demo test test-fast test-consumers mutations reliability speed imports check lint types format constraints clean \
 	distclean
 
 help: ## list the targets
@@ -68,6 +68,9 @@ mutations: install ## break the mathematics in sixty ways and see a test fail ea
 
 speed: install ## every hot path against a plain reference, at a small size
 	$(PYTEST) tests/benchmarks/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
+
+reliability: install ## every fault at every field of every file, and a run killed at a hundred random points (half an hour)
+	SEQGAN_THOROUGH=1 SEQGAN_KILLS=100 $(PYTEST) tests/reliability -o timeout=7200
 
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/project/test_architecture.py tests/project/test_house.py

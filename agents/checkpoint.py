@@ -7,34 +7,21 @@ back as a list.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+
+from seqgan_env.checks import check_names, is_whole
+from seqgan_env.files import atomic_write, parse_json, read_members, refusal
 
 FORMAT = "seqgan-env checkpoint"
 VERSION = 1
 
-# What zipfile, json and safetensors raise on damaged files; a RuntimeError is one that claims to be encrypted.
-_DAMAGE = (
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_TREE, _TENSORS = "state.json", "tensors.safetensors"
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -47,8 +34,8 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     tensors: dict[str, torch.Tensor] = {}
     tree = json.dumps({"format": FORMAT, "version": VERSION, "state": _flatten(state, tensors)}, allow_nan=True)
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("state.json", tree)
-        archive.writestr("tensors.safetensors", save_tensors(tensors))
+        archive.writestr(_TREE, tree)
+        archive.writestr(_TENSORS, save_tensors(tensors))
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -57,36 +44,19 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is missing, truncated, damaged, or something else.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(archive.read("state.json"))
-            if document["format"] != FORMAT or document["version"] != VERSION:
-                raise ValueError(f"it says {document['format']!r}, version {document['version']!r}")
-            state = _unflatten(document["state"], load_tensors(archive.read("tensors.safetensors")))
-            if not isinstance(state, dict):
-                raise ValueError(f"it holds a {type(state).__name__}")
-    except _DAMAGE as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
+    with refusal(path, "checkpoint"):
+        members = read_members(path, (_TREE, _TENSORS))
+        document = parse_json(members[_TREE])
+        check_names("a checkpoint", document, ("format", "version", "state"))
+        if (document["format"], document["version"]) != (FORMAT, VERSION) or document["version"] is True:
+            raise ValueError(f"it says {document['format']!r}, version {document['version']!r}")
+        tensors = load_tensors(members[_TENSORS])
+        state = _unflatten(document["state"], tensors)
+        if tensors:
+            raise ValueError(f"it holds {len(tensors)} tensors without a place")
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}")
     return state
-
-
-@contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for writing bytes that takes its name only when it is complete and on the disk.
-
-    Args:
-        path: the name it will have; after an error the file that had it before is still there.
-    """
-    partial = Path(path).with_name(Path(path).name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _flatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -109,14 +79,20 @@ def _flatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 
 def _unflatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    if not isinstance(node, dict):
+    """The inverse of ``_flatten``; takes each tensor out of ``tensors``, which no other node may name."""
+    if node is None or isinstance(node, (bool, int, float, str)):
         return node
     ((kind, value),) = node.items()
     if kind == "tensor":
-        if not tensors[value].isfinite().all():
+        tensor = tensors.pop(value)
+        if not tensor.isfinite().all():
             raise ValueError("it holds NaN or infinity")
-        return tensors[value]
+        return tensor
     if kind == "dict":
+        if not all(is_whole(key) or isinstance(key, str) for key, _ in value) or len(dict(value)) < len(value):
+            raise ValueError(
+                f"the keys of a checkpoint are different strings and integers, got {[k for k, _ in value]}"
+            )
         return {key: _unflatten(child, tensors) for key, child in value}
     if kind == "list":
         return [_unflatten(child, tensors) for child in value]

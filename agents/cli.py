@@ -16,6 +16,7 @@ from rich.console import Console
 from agents.runs.config import RunConfig
 from agents.runs.flags import default_config, run_flags, to_config
 from agents.runs.presets import PRESETS
+from seqgan_env.files import printable
 
 _BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
 _DENSE: dict[str, Any] = {
@@ -93,7 +94,7 @@ class Train:
         experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from)
         records = experiment.run()
         _console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
-        print(f"report: {experiment.folder.report}")
+        print(printable(f"report: {experiment.folder.report}"))
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ class Demo:
 
 @dataclass(frozen=True)
 class Sample:
-    """Print sequences from the generator of a run, one a line."""
+    """Print sequences from the generator of a run, one a line.
+
+    A terminal is shown control characters as escapes; a file or a pipe gets them as they are.
+    """
 
     run_folder: _Run
     """The folder of a run."""
@@ -170,7 +174,7 @@ class Sample:
             top_k=self.top_k,
             top_p=self.top_p,
         ):
-            print(line)
+            print(printable(line) if sys.stdout.isatty() else line)
 
 
 @dataclass(frozen=True)
@@ -233,8 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         _run(argv)
-    except (ValueError, OSError) as error:
-        print(f"seqgan: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("seqgan: interrupted; the same command goes on with --resume (demo: as it is)", file=sys.stderr)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import secrets
 import sys
 import time
@@ -22,7 +23,7 @@ from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agents.agent_file import AgentFile
+from agents.agent_file import AgentArguments, AgentFile
 from agents.collection import Episodes, collect_episodes
 from agents.gradient import Estimate, EstimatorConfig, estimate_gradient, likelihood_loss
 from agents.policy import AutoregressivePolicy, policy_names
@@ -31,9 +32,11 @@ from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
 from seqgan_env.descent import check_step_size, gradient_step
+from seqgan_env.files import refusal
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import check_buildable, check_form, load_optimizer
 
 Self = TypeVar("Self", bound="SeqGAN")
 
@@ -387,14 +390,10 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: it is the state of another agent.
         """
-        try:
-            self.policy.load_state_dict(state["policy"])
-            self.policy.optimizer.load_state_dict(state["optimizer"])
-            self.seed = int(state["seed"])
-            self.num_timesteps = int(state["num_timesteps"])
-            self._n_updates = int(state["n_updates"])
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise ValueError(f"the state is not of this agent: {error!r}") from error
+        check_form("the agent's state", state, self.state_dict() | {"seed": 0, "num_timesteps": 0, "n_updates": 0})
+        load_optimizer(self.policy.optimizer, state["optimizer"])
+        self.policy.load_state_dict(state["policy"])
+        self.seed, self.num_timesteps, self._n_updates = (state[n] for n in ("seed", "num_timesteps", "n_updates"))
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:
         """Write the agent to one file without code (see ``agents.checkpoint``).
@@ -404,12 +403,14 @@ class SeqGAN(BaseAlgorithm):
             exclude: accepted for the interface of Stable-Baselines3; the format is fixed.
             include: the same.
         """
-        arguments = {name: getattr(self, name) for name in _ARGUMENTS} | dataclasses.asdict(self.estimator)
+        arguments = {each.name: getattr(self, each.name, None) for each in dataclasses.fields(AgentArguments)}
+        arguments |= dataclasses.asdict(self.estimator)
         if callable(self.learning_rate):
             # a schedule is code, which the file does not hold; it keeps the step size of the moment, or where that has
             # come down to 0 the one it began with
             arguments["learning_rate"] = self.policy.optimizer.param_groups[0]["lr"] or self.lr_schedule(1.0)
-        AgentFile(self.policy_class.__name__, self.policy.spec, arguments, self.state_dict()).write(path)
+        kept = build_config(AgentArguments, arguments, "an agent's file")
+        AgentFile(self.policy_class.__name__, self.policy.spec, kept, self.state_dict()).write(path)
 
     @classmethod
     def load(
@@ -440,18 +441,25 @@ class SeqGAN(BaseAlgorithm):
         known = {AutoregressivePolicy.__name__: AutoregressivePolicy}
         policy: Any = (custom_objects or {}).get("policy_class") or known.get(stored.policy_class)
         if policy is None:
-            raise ValueError(f"{path} has the policy {stored.policy_class}; pass it in custom_objects['policy_class']")
-        model = cls(policy, env, device=device, _init_setup_model=False, **{**stored.arguments, **kwargs})
+            name = stored.policy_class
+            raise ValueError(f"{path} has the policy {name!r}; pass it in custom_objects['policy_class']")
+        arguments = {**vars(stored.arguments), **kwargs}
+        core_arguments = {k: v for k, v in arguments["policy_kwargs"].items() if not k.startswith("optimizer_")}
+        skeleton = functools.partial(policy, *_spaces(stored.spec), lambda _: 1.0, eos_id=stored.spec.eos_id)
+        with refusal(path, "SeqGAN agent"):
+            check_buildable(lambda: skeleton(**core_arguments), stored.state.get("policy"))
+        model = cls(policy, env, device=device, _init_setup_model=False, **arguments)
         if model._spec is None:
-            model._spec = spec = stored.spec
-            model.observation_space = spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64)
-            model.action_space = spaces.Discrete(spec.vocab_size)
+            model._spec = stored.spec
+            model.observation_space, model.action_space = _spaces(stored.spec)
         elif model._spec != stored.spec:
             raise ValueError(f"{path} was trained on {stored.spec}, the environment has {model._spec}")
         model._setup_model()
-        model.load_state_dict(stored.state)
+        with refusal(path, "SeqGAN agent"):
+            model.load_state_dict(stored.state)
         return model
 
 
-_ARGUMENTS = ("learning_rate", "n_episodes", "max_grad_norm", "policy_kwargs", "seed")
-"""The arguments of the constructor that a file keeps, beside those of the estimator."""
+def _spaces(spec: SequenceSpec) -> tuple[spaces.Box, spaces.Discrete]:
+    """The observations and actions of sequences."""
+    return spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64), spaces.Discrete(spec.vocab_size)

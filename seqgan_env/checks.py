@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+import os
+import reprlib
+import types
+import typing
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, Union
 
 import numpy as np
 
 Config = TypeVar("Config")
+
+_LARGEST = 2**63
 
 
 def is_whole(value: Any) -> bool:
@@ -54,21 +61,167 @@ class NoConfig:
     """The settings of something that has none."""
 
 
-def build_config(config_class: type[Config], arguments: Mapping[str, Any], owner: str) -> Config:
-    """A configuration from plain values.
+def build_config(
+    config_class: type[Config], arguments: Mapping[str, Any], owner: str, *, complete: bool = False
+) -> Config:
+    """A configuration from plain values, each of the type that its field is annotated with.
+
+    A field that is itself a configuration takes its values by name, all of them.
 
     Args:
         config_class: a dataclass.
         arguments: its fields by name.
         owner: whose configuration it is, for an error.
+        complete: whether a field may not be left out.
 
     Raises:
-        ValueError: an unknown field, or a value that the configuration refuses.
+        ValueError: an unknown or missing field, one of another type, or a value that the configuration refuses.
     """
     fields = [field.name for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
-    if unknown := sorted(set(map(str, arguments)) - set(fields)):
+    if complete:
+        check_names(owner, arguments, fields)
+    elif not isinstance(arguments, Mapping):
+        raise ValueError(f"{owner} takes its arguments by name, got {shown(arguments)}")
+    elif unknown := sorted(set(map(str, arguments)) - set(fields)):
         raise ValueError(f"{owner} takes {', '.join(fields) or 'no arguments'}; got {', '.join(unknown)}")
+    hints = field_types(config_class)
+    checked = {name: check_type(name, value, hints[name]) for name, value in arguments.items()}
     try:
-        return config_class(**arguments)
+        return config_class(**checked)
     except TypeError as error:
         raise ValueError(f"{owner} cannot be made with {dict(arguments)}: {error}") from error
+
+
+def check_fields(config: Any, *, may_lack: Collection[str] = ()) -> None:
+    """Check a frozen dataclass from within its ``__post_init__``: each field becomes what ``check_type`` makes of it.
+
+    Args:
+        config: the instance.
+        may_lack: fields that may also be None.
+
+    Raises:
+        ValueError: a field is of another type than its annotation says.
+    """
+    for name, hint in field_types(type(config)).items():
+        value = getattr(config, name)
+        if value is not None or name not in may_lack:
+            object.__setattr__(config, name, check_type(name, value, hint))
+
+
+def check_names(owner: str, values: Any, names: Collection[str]) -> None:
+    """Refuse what is not a mapping with exactly these keys.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{owner} must have {', '.join(names)}; got {shown(values)}")
+    if differing := sorted(map(str, set(values) ^ set(names))):
+        raise ValueError(f"{owner} has unknown or missing fields, as of another version: {', '.join(differing)}")
+
+
+def field_types(config_class: Any) -> dict[str, Any]:
+    """The annotations of a dataclass's fields, resolved."""
+    hints = typing.get_type_hints(config_class)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+
+
+def check_type(name: str, value: Any, hint: Any) -> Any:
+    """Return a value in the plain form of its annotation: NumPy's numbers become Python's, sequences lists or tuples.
+
+    Whole numbers have at most 64 bits, and a ``float`` is finite.
+
+    Args:
+        name: of the value, for an error.
+        value: the value.
+        hint: a resolved annotation.
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    plain = _WRONG
+    if origin in (Union, types.UnionType):
+        fitting = (_attempt(name, value, each) for each in arguments)
+        plain = next((each for each in fitting if each is not _WRONG), _WRONG)
+    elif dataclasses.is_dataclass(origin) and isinstance(origin, type) and isinstance(value, Mapping):
+        plain = build_config(origin, value, name, complete=True)
+    elif origin is tuple and isinstance(value, (list, tuple)):
+        each_type = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+        if len(each_type) == len(value):
+            plain = tuple(check_type(f"{name}[{i}]", value[i], hint) for i, hint in enumerate(each_type))
+    elif origin in (list, Sequence) and isinstance(value, (list, tuple, range, np.ndarray)):
+        plain = [check_type(f"{name}[{i}]", each, arguments[0]) for i, each in enumerate(value)]
+    elif origin in (dict, Mapping) and isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value):
+            plain = {key: check_type(f"{name}[{key!r}]", each, arguments[1]) for key, each in value.items()}
+    elif origin is Literal:
+        plain = value if value in arguments else _WRONG
+    elif origin not in (tuple, list, Sequence, dict, Mapping):
+        plain = _plain(value, origin)
+    if plain is _WRONG:
+        raise ValueError(f"{name} must be {_described(hint)}, got {shown(value)}")
+    return plain
+
+
+def shown(value: Any) -> str:
+    """A value in an error: its ``repr``, cut short where it is long."""
+    return _REPR.repr(value)
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 60
+_REPR.maxlevel = 3
+_WRONG: Any = object()
+_NAMES = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a string", Any: "anything"}
+
+
+def _attempt(name: str, value: Any, hint: Any) -> Any:
+    """``check_type``, or ``_WRONG`` in place of an error."""
+    try:
+        return check_type(name, value, hint)
+    except ValueError:
+        return _WRONG
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """A value that is no container in the form of a type, or ``_WRONG``."""
+    is_bool = isinstance(value, (bool, np.bool_))
+    if kind is Any:
+        return value
+    if kind is bool:
+        return bool(value) if is_bool else _WRONG
+    if kind is int:
+        return int(value) if is_whole(value) and -_LARGEST <= value < _LARGEST else _WRONG
+    if kind is float:
+        return float(value) if isinstance(value, Real) and not is_bool and _is_finite(value) else _WRONG
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if kind is collections.abc.Callable:
+        return value if callable(value) else _WRONG
+    return value if isinstance(value, kind) else _WRONG
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _described(hint: Any) -> str:
+    """A type in plain English."""
+    origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_described, arguments))
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple and arguments[-1] is not ...:
+        return f"({', '.join(map(_described, arguments))})"
+    if origin in (tuple, list, Sequence):
+        return f"a list (each {_described(arguments[0])})"
+    if origin in (dict, Mapping):
+        return "a mapping from names"
+    if origin is collections.abc.Callable:
+        return "a function"
+    return "None" if hint is type(None) else _NAMES.get(hint, getattr(hint, "__name__", str(hint)))

@@ -16,9 +16,9 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.tokenizing import UNK, UNK_CHAR, check_level, tokenize
 from seqgan_env.tokens import SequenceSpec
 
@@ -240,13 +240,8 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary as JSON; a reader sees the old file or the new one, never a part."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(json.dumps(self.to_json(), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(path) as file:
+            file.write((json.dumps(self.to_json(), ensure_ascii=False, indent=0) + "\n").encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -255,12 +250,8 @@ class Vocabulary:
         Raises:
             ValueError: a file that cannot be read or is not a vocabulary; the message begins with the path.
         """
-        try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise ValueError(f"{os.fspath(path)}: the vocabulary cannot be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{os.fspath(path)}: not a vocabulary: {error}") from error
+        with refusal(path, "vocabulary"):
+            return cls.from_json(parse_json(read_bytes(path)))
 
 
 def _opens(token: str) -> bool:

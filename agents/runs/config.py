@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from agents.adversary import RoundConfig
-from agents.checkpoint import atomic_write
 from agents.gradient import EstimatorConfig
 from seqgan_env.autoregressive import CORES, LikelihoodConfig
-from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
+from seqgan_env.checks import build_config, check_choice, check_fields, check_positive, check_whole_number
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import DISCRIMINATORS
+from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.rewards import REWARDS
 from seqgan_env.task import TaskConfig
 
@@ -199,6 +199,7 @@ class RunConfig:
     """Everything random follows it."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_whole_number("seed", self.seed, 0)
         if self.task.n_held_out < 2:
             raise ValueError(f"n_held_out must be at least 2, got {self.task.n_held_out}")
@@ -249,16 +250,9 @@ class RunConfig:
         """The settings from ``to_dict``.
 
         Raises:
-            ValueError: a field is unknown, missing or out of range.
+            ValueError: a field is unknown, missing, of another type or out of range.
         """
-        parts: dict[str, Any] = dict(values)
-        fields = {each.name: type(each.default) for each in dataclasses.fields(cls)}
-        _check_names("a run", parts, fields)
-        for name, kind in fields.items():
-            if dataclasses.is_dataclass(kind):
-                _check_names(name, parts[name], {each.name: None for each in dataclasses.fields(kind)})
-                parts[name] = kind(**parts[name])
-        return cls(**parts)
+        return build_config(cls, values, "a run", complete=True)
 
     def save(self, path: Path) -> None:
         """Write ``config.json``."""
@@ -272,13 +266,8 @@ class RunConfig:
         Raises:
             ValueError: it is missing, damaged, or has fields that are unknown or out of range.
         """
-        try:
-            values = json.loads(path.read_text())
-            if not isinstance(values, dict):
-                raise ValueError(f"it holds a {type(values).__name__}")
-            return cls.from_dict(values)
-        except (OSError, UnicodeDecodeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a readable configuration: {error}") from error
+        with refusal(path, "configuration"):
+            return cls.from_dict(parse_json(read_bytes(path)))
 
 
 def _with_all_settings(task: TaskConfig, generator: GeneratorConfig) -> TaskConfig:
@@ -293,9 +282,3 @@ def _with_all_settings(task: TaskConfig, generator: GeneratorConfig) -> TaskConf
     given = {**task.discriminator_kwargs, **followed}
     settings = build_config(kind.Config, given, f"discriminator {task.discriminator!r}")
     return dataclasses.replace(task, discriminator_kwargs=json.loads(json.dumps(dataclasses.asdict(settings))))
-
-
-def _check_names(what: str, values: Any, fields: Mapping[str, Any]) -> None:
-    if not isinstance(values, Mapping) or set(values) != set(fields):
-        names = sorted(set(values) ^ set(fields)) if isinstance(values, Mapping) else [repr(values)]
-        raise ValueError(f"{what} has unknown or missing fields, as of another version: {', '.join(names)}")

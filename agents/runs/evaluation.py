@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +18,13 @@ from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import check_positive, check_whole_number
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
+from seqgan_env.files import refusal
 from seqgan_env.metrics import EvaluationBatch, measure
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources import FactoredSource, KnownSource
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import Tokens
+from seqgan_env.weights import check_buildable, load_weights
 
 
 def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
@@ -114,18 +117,23 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
     if n is not None:
         check_whole_number("n", n, 1)
     config, state = folder.load_state()
-    task = Task(TaskConfig(**config.env_kwargs))
+    # shaping and constraints play no part, and might be functions that the settings of a stranger name
+    task = Task(TaskConfig(**{**config.env_kwargs, "shaping": "none", "allowed_next": None}))
     check_corpus(task, state, config)
-    trained = task.scoring.discriminator if config.is_adversarial else None
-    if trained is not None:
-        trained.load_weights(state["adversary"]["discriminator"])
-    generator = AutoregressiveModel(task.spec, config.generator.core, **config.generator.kwargs)
-    generator.load_state_dict(generator_weights(state["agent"]))
+    with refusal(folder.checkpoint, "checkpoint of this run"):
+        build = functools.partial(AutoregressiveModel, task.spec, config.generator.core, **config.generator.kwargs)
+        check_buildable(build, generator_weights(state["agent"]))
+        generator = build()
+        load_weights(generator, generator_weights(state["agent"]))
+        version, trained = state["callback"]["version"], None
+        if config.is_adversarial:
+            trained = task.scoring.discriminator
+            trained.load_weights(state["adversary"]["discriminator"])
     generator = generator.to(resolve_device(config.runtime.device)).eval()
     evaluator = Evaluator(task, generator, config.evaluation.n, config.seed, trained)
     record = evaluator.measure(temperature=temperature, n=n)
     if trained is not None and temperature == 1.0:
-        record["discriminator_version"] = state["callback"]["version"]
+        record["discriminator_version"] = version
     return record
 
 

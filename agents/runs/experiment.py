@@ -24,9 +24,13 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
 from agents.runs.folder import Record, RunFolder
 from agents.runs.game import Game
-from agents.runs.phases import FINAL_TEMPERATURE, RANDOM, TEMPERATURE, Phase, phases
-from agents.runs.report import write_report
+from agents.runs.phases import DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
+from agents.runs.records import check_records
+from agents.runs.report import summary, write_report
 from agents.runs.sample import TextGenerator
+from seqgan_env.checks import check_choice
+from seqgan_env.files import atomic_write, refusal
+from seqgan_env.weights import check_form
 
 DONE = "done"
 """The phase of a run that is finished."""
@@ -69,10 +73,14 @@ class Experiment:
             torch.set_num_threads(config.runtime.n_threads)
         if config.runtime.matmul_precision is not None:
             torch.set_float32_matmul_precision(config.runtime.matmul_precision)
+        self._version = self.folder.version
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
         if state is not None:
-            self._load_state_dict(state, shared=not resume)
+            path = self.folder.checkpoint if start_from is None or resume else RunFolder(start_from).pretrained
+            with refusal(path, "checkpoint of this run"):
+                self._load_state_dict(state, shared=not resume)
+            check_corpus(self.game.task, state, config)
 
     def run(self, *, pretraining_only: bool = False) -> list[Record]:
         """Do what is left to do.
@@ -82,8 +90,20 @@ class Experiment:
 
         Returns:
             Every evaluation of the run, as in ``metrics.jsonl``.
+
+        Raises:
+            ValueError: another process trains in the folder, or has since this run was read from it.
         """
-        self.folder.begin(self.config, self.game.task.source.vocabulary, self.records)
+        with self.folder.lock():
+            if self.folder.version != self._version:
+                raise ValueError(f"{self.folder.path} has changed since the run was read; resume it again")
+            self._run(pretraining_only)
+            self._version = self.folder.version
+        return self.records
+
+    def _run(self, pretraining_only: bool) -> None:
+        state = self._state_dict() if self.records else None
+        self.folder.begin(self.config, self.game.task.source.vocabulary, self.records, state)
         self._tensorboard = SummaryWriter(str(self.folder.tensorboard), purge_step=len(self.records))
         self._started = time.monotonic()
         try:
@@ -98,7 +118,6 @@ class Experiment:
             self._tensorboard.close()
         if self._phase == DONE:
             self.write_report()
-        return self.records
 
     def _end(self, phase: Phase) -> None:
         names = [each.name for each in self._phases] + [DONE]
@@ -111,7 +130,8 @@ class Experiment:
     def write_report(self) -> None:
         """Write ``samples.txt`` and ``report.html``."""
         texts = TextGenerator(self.game.agent.generator, self.game.task.source.vocabulary).texts(200)
-        self.folder.samples.write_text("\n".join(texts) + "\n", encoding="utf-8")
+        with atomic_write(self.folder.samples) as file:
+            file.write(("\n".join(texts) + "\n").encode())
         write_report(self.folder.report, self.config, self.records, texts[:30])
 
     # The journal of the phases
@@ -170,24 +190,35 @@ class Experiment:
         }
 
     def _load_state_dict(self, state: dict[str, Any], *, shared: bool) -> None:
-        """Restore ``_state_dict``, or only what maximum likelihood has made, to be shared by several runs."""
-        check_corpus(self.game.task, state, self.config)
-        try:
-            self._phase = state["phase"]
-            for phase in self._phases:
-                phase.load_state_dict(state["phases"][phase.name])
-            (self.game.load_pretraining if shared else self.game.load_state_dict)(state)
-            self.records = list(state["records"])
-            self._seconds_before = float(state["seconds"])
-        except (KeyError, RuntimeError, TypeError) as error:
-            raise ValueError(f"the checkpoint is not of this run: {error}") from error
+        """Restore ``_state_dict``, or only what maximum likelihood has made, to be shared by several runs.
+
+        Raises:
+            ValueError: it has not the form of this run's own.
+        """
+        like = self._state_dict()
+        if state["phases"][LIKELIHOOD]["weights"]:
+            like["phases"][LIKELIHOOD]["weights"] = self.game.agent.generator.state_dict()
+        if state["phases"][DISCRIMINATOR]["best"]["state"]:
+            like["phases"][DISCRIMINATOR]["best"]["state"] = self.game.adversary.trainer.snapshot()
+        for name in ("adversary", "callback") if shared else ():  # another run's, which may be of another kind
+            like[name] = {}
+        check_form("the state", state, like)
+        check_choice("phase", state["phase"], [*(phase.name for phase in self._phases), DONE])
+        check_records(state["records"])
+        summary({self.config.label: state["records"]})  # what the report would lack is missed now, not in the end
+        self._phase = state["phase"]
+        for phase in self._phases:
+            phase.load_state_dict(state["phases"][phase.name])
+        (self.game.load_pretraining if shared else self.game.load_state_dict)(state)
+        self.records = list(state["records"])
+        self._seconds_before = float(state["seconds"])
 
     def _stored_state(self, resume: bool, start_from: str | Path | None) -> dict[str, Any] | None:
         if resume:
             if not self.folder.holds_run:
                 raise ValueError(f"there is no run to resume in {self.folder.path}")
             if not self.folder.checkpoint.exists():  # killed before the first evaluation: nothing to go on from
-                _check_same(RunConfig.load(self.folder.config), self.config, f"the run in {self.folder.path}")
+                _check_same(self.folder.load_config(), self.config, f"the run in {self.folder.path}")
                 return None
             stored, state = self.folder.load_state()  # config.json can be edited
             _check_same(stored, self.config, f"the run in {self.folder.path}")
@@ -200,8 +231,8 @@ class Experiment:
             pairs = zip(other.of_pretraining, self.config.of_pretraining, strict=True)
             differing = ", ".join(f"{ours} instead of {theirs}" for theirs, ours in pairs if theirs != ours)
             raise ValueError(f"the run in {start_from} was pretrained with other settings: {differing}")
-        # only the maximum-likelihood phase is shared
-        return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
+        with refusal(RunFolder(start_from).pretrained, "checkpoint of a run"):  # only maximum likelihood is shared
+            return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
 
 
 def _check_same(stored: RunConfig, given: RunConfig, what: str) -> None:
@@ -238,9 +269,11 @@ def compare(
         The records of each run by name.
 
     Raises:
-        ValueError: see ``Experiment``.
+        ValueError: ``out`` holds a run of its own or something else, or see ``Experiment``.
     """
     out, first = Path(out), next(iter(runs))
+    if RunFolder(out).holds_run or not (out / first).exists():
+        RunFolder(out).check_new()
     jobs = [(config, out / name, None if name == first else out / first) for name, config in runs.items()]
     if n_workers == 1:
         return {name: _play(*job, progress=progress) for name, job in zip(runs, jobs, strict=True)}
@@ -264,7 +297,7 @@ def _play(
     row: int | None = None,
 ) -> list[Record]:
     """Do a run, or what is left of it, and return its records."""
-    resume = RunFolder(out).config.exists()
+    resume = RunFolder(out).holds_run
     run = Experiment(config, out, resume=resume, start_from=None if resume else start_from, progress=progress)
     run.row = row
     return run.run(pretraining_only=pretraining_only)

@@ -52,7 +52,7 @@ def default_config(argv: Sequence[str]) -> RunConfig:
     given = vars(early.parse_known_args(list(argv))[0])
     default = PRESETS["grammar"]
     if given["resume"] and given["out"] is not None and given["out"].exists():
-        default = RunConfig.load(RunFolder(given["out"]).config)
+        default = RunFolder(given["out"]).load_config()
     elif given["preset"] is not None or given["source"] is not None:
         default = get_preset(given["preset"] if given["preset"] is not None else preset_for(given["source"]))
     task = default.task

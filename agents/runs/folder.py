@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from agents.checkpoint import atomic_write, load_checkpoint, save_checkpoint
+from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.runs.config import RunConfig
+from agents.runs.lock import exclusive
+from seqgan_env.files import atomic_write, is_partial, parse_json, refusal, remove_partial
 from seqgan_env.vocabulary import Vocabulary
 
 Record = dict[str, Any]
@@ -33,6 +36,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.zip"
         self.pretrained = self.path / "pretrained.zip"
         self.agent = self.path / "agent.zip"
+        self._lock = self.path / ".lock"
 
     @property
     def holds_run(self) -> bool:
@@ -45,9 +49,28 @@ class RunFolder:
         Raises:
             ValueError: it holds another run, or is not an empty folder.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(map(self._is_content, self.path.iterdir()))):
             holds = "holds another run; resume it or choose another folder"
             raise ValueError(f"{self.path} {holds if self.holds_run else 'is not an empty folder'}")
+
+    def _is_content(self, path: Path) -> bool:
+        """Whether a file is more than what a run that was killed at once leaves behind."""
+        return path != self._lock and not is_partial(path)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other processes from training here for as long as the context lasts; the folder is made.
+
+        Raises:
+            ValueError: another one does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        return exclusive(self._lock)
+
+    @property
+    def version(self) -> tuple[Any, ...]:
+        """A mark of the run as it is on the disk, which changes when a process goes on with it."""
+        found = (path.stat() if path.exists() else None for path in (self.config, self.checkpoint))
+        return tuple(each and (each.st_ino, each.st_mtime_ns, each.st_size) for each in found)
 
     def check_run(self, file: Path) -> None:
         """Refuse a folder without one of the files of a run.
@@ -58,17 +81,42 @@ class RunFolder:
         if not file.exists():
             raise ValueError(f"there is no run in {self.path}")
 
-    def begin(self, config: RunConfig, vocabulary: Vocabulary | None, records: Sequence[Record]) -> None:
-        """Write what is known when a run begins, or goes on.
+    def begin(
+        self,
+        config: RunConfig,
+        vocabulary: Vocabulary | None,
+        records: Sequence[Record],
+        state: dict[str, Any] | None = None,
+    ) -> None:
+        """Write what is known when a run begins, or goes on; its settings are written once and then left alone.
 
         A run that was killed may have measured more than its checkpoint knows; it will measure the same again.
+
+        Args:
+            config: the settings.
+            vocabulary: the map between text and ids, if there is one.
+            records: the evaluations so far.
+            state: of a run that begins where another one was; None begins at the beginning.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        config.save(self.config)
+        remove_partial(self.path)
+        if state is not None and not self.checkpoint.exists():
+            self.save_state(state)  # first: from the settings alone the run would begin anew
+        if not self.config.exists():
+            config.save(self.config)
         if vocabulary is not None:
             vocabulary.save(self.vocabulary)
         with atomic_write(self.metrics) as file:
             file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+
+    def load_config(self) -> RunConfig:
+        """Read the settings: ``config.json``, or where a run was killed before it wrote them, those of its checkpoint.
+
+        Raises:
+            ValueError: they are missing or damaged.
+        """
+        if not self.config.exists() and self.checkpoint.exists():
+            return self.load_state()[0]
+        return RunConfig.load(self.config)
 
     def append(self, record: Record) -> None:
         """Add an evaluation."""
@@ -87,7 +135,5 @@ class RunFolder:
         """
         path = self.pretrained if pretrained else self.checkpoint
         state = load_checkpoint(path)
-        try:
-            return RunConfig.from_dict(json.loads(state["config"])), state
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not of a run: {error}") from error
+        with refusal(path, "checkpoint of a run"):
+            return RunConfig.from_dict(parse_json(state["config"])), state

@@ -16,10 +16,12 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from agents.runs.config import RunConfig
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE
+from seqgan_env.files import atomic_write, printable
 from seqgan_env.metrics import Column, columns, columns_of_role
 
 Records = Mapping[str, Sequence[Record]]
@@ -85,12 +87,15 @@ def legend(shown: Mapping[str, Column]) -> list[str]:
 def rich_table(rows: Mapping[str, Record], title: str) -> Table:
     """The rows of ``summary`` for the terminal."""
     shown = {name: column for name, column in shown_columns(rows).items() if column.narrow}
-    table = Table(title=title, caption="\n".join(legend(shown)), caption_justify="left", box=SIMPLE_HEAD, padding=0)
+    title_text = Text(printable(title), style="table.title")  # a file's name may look like markup
+    table = Table(
+        title=title_text, caption="\n".join(legend(shown)), caption_justify="left", box=SIMPLE_HEAD, padding=0
+    )
     table.add_column("generator", no_wrap=True)
     for column in shown.values():
         table.add_column(column.narrow, justify="right", no_wrap=True)
     for name, row in rows.items():
-        table.add_row(name, *(_number(row.get(field)) for field in shown))
+        table.add_row(Text(name), *(_number(row.get(field)) for field in shown))
     return table
 
 
@@ -142,7 +147,8 @@ def write_comparison(path: Path, config: RunConfig, records: Records, samples: M
         parts.append(f"<h2>Generated after training with the reward {html.escape(name)}</h2><ol>{items}</ol>")
     settings = html.escape(json.dumps(config.to_dict(), indent=2))
     parts.append(f"<details><summary>Settings</summary><pre>{settings}</pre></details>")
-    path.write_text(_PAGE.format(body="\n".join(parts)), encoding="utf-8")
+    with atomic_write(path) as file:
+        file.write(_PAGE.format(body="\n".join(parts)).encode())
 
 
 def _plots(records: Records) -> Iterator[tuple[str, str]]:

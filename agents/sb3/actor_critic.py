@@ -37,7 +37,9 @@ from agents.sb3.handle import TaskHandle
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import invert
+from seqgan_env.files import refusal
 from seqgan_env.tokens import SequenceSpec
+from seqgan_env.weights import load_weights
 
 Algorithm = TypeVar("Algorithm", bound=OnPolicyAlgorithm)
 GeneratorSource = AutoregressiveModel | SeqGAN | str | Path
@@ -222,7 +224,8 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
     if (found := SequenceSpec(**state["spec"])) != like.spec:
         raise ValueError(f"the generator must be made for {like.spec}, got one for {found}")
     other = copy.deepcopy(like)
-    other.load_state_dict(generator_weights(state["agent"]))
+    with refusal(source, "checkpoint of a run"):
+        load_weights(other, generator_weights(state["agent"]))
     return other
 
 

@@ -14,6 +14,7 @@ from seqgan_env.checks import check_choice, check_positive, check_whole_number
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
+from seqgan_env.weights import load_optimizer
 
 SCHEDULES = ("cosine", "constant", "plateau")
 """The ways of the step size: to 0 by half a cosine over all epochs; as it is; halved when validation gets no better."""
@@ -148,6 +149,6 @@ class MaximumLikelihoodTrainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.n_epochs = int(state["n_epochs"])
         self._plateau, self._least_nll = float(state["plateau"]), float(state["least_nll"])

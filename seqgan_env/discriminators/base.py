@@ -17,6 +17,7 @@ from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.parallel import parallel_map
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import load_weights
 
 _BATCH_TOKENS = {"cpu": 10 * 1024, "cuda": 160 * 1024}
 """About how many tokens are scored at once, by each thread: 512 sequences of the paper's length on a CPU."""
@@ -155,16 +156,7 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: a weight is missing, unknown, of another shape, or not finite.
         """
-        own = self.state_dict()
-        if own.keys() != weights.keys():
-            differing = ", ".join(sorted(map(str, own.keys() ^ weights.keys())))
-            raise ValueError(f"the weights must have the names of the network's own; missing or unknown: {differing}")
-        for name, weight in weights.items():
-            if weight.shape != own[name].shape:
-                raise ValueError(f"{name} must have shape {tuple(own[name].shape)}, got {tuple(weight.shape)}")
-            if not weight.isfinite().all():
-                raise ValueError(f"{name} must be finite, got NaN or infinity in it")
-        self.load_state_dict(dict(weights))
+        load_weights(self, weights)
 
     def scorer(self, n: int) -> Callable[[Tensor], Tensor]:
         """A function that scores as ``forward`` does in evaluation mode, for as long as the weights stay as they are.

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 
-from seqgan_env.checks import build_config
+from seqgan_env.checks import build_config, check_names
 from seqgan_env.descent import check_weights
 from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.files import atomic_write, parse_json, refusal
 from seqgan_env.registry import Registry
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec
+from seqgan_env.weights import check_buildable, check_sizes, digest
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,8 @@ def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]
         raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
     if kwargs:
         raise ValueError(f"discriminator_kwargs come with the file {name}; got {dict(kwargs)}")
-    try:
-        with safe_open(name, framework="pt") as file:
-            found = _read_recipe(file)[1]
-    except _DAMAGE as error:
-        raise ValueError(f"{name} is not a discriminator file: {error}") from error
+    with refusal(name, "discriminator file"), safe_open(name, framework="pt") as file:
+        found = _read_recipe(name, file)[0].spec
     if found != spec:
         raise ValueError(f"{name} is a discriminator of {found}, the task has {spec}")
 
@@ -116,9 +116,10 @@ def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
     if name is None:
         raise ValueError(f"only a registered discriminator can be saved, got {kind.__name__}")
     check_weights(discriminator, "discriminator")
-    recipe = {"name": name, "kwargs": asdict(discriminator.config), "spec": asdict(discriminator.spec)}
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in discriminator.state_dict().items()}
-    save_file(tensors, path, metadata={"recipe": json.dumps(recipe)})
+    recipe = json.dumps(asdict(_Recipe(name, asdict(discriminator.config), discriminator.spec)))
+    weights = {name: tensor.contiguous().cpu() for name, tensor in discriminator.state_dict().items()}
+    with atomic_write(path) as file:
+        file.write(save(weights, metadata={"recipe": recipe, "sha256": digest(weights, recipe)}))
 
 
 def load_discriminator(path: str | Path) -> Discriminator:
@@ -127,25 +128,39 @@ def load_discriminator(path: str | Path) -> Discriminator:
     Raises:
         ValueError: the file is missing, damaged, or something else.
     """
-    try:
+    with refusal(path, "discriminator file"):
+        if not Path(path).is_file():
+            raise ValueError("there is no such file")
         with safe_open(path, framework="pt") as file:
-            recipe = _read_recipe(file)
+            recipe, text, sha256 = _read_recipe(path, file)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        discriminator = _construct(*recipe)
+        if digest(weights, text) != sha256:
+            raise ValueError("its content has not the checksum that it names")
+        check_buildable(lambda: _construct(recipe.name, recipe.spec, recipe.kwargs), weights)
+        discriminator = _construct(recipe.name, recipe.spec, recipe.kwargs)
         discriminator.load_weights(weights)
-    except _DAMAGE as error:
-        raise ValueError(f"{path} is not a discriminator file: {error}") from error
     return discriminator
 
 
-_DAMAGE = (OSError, SafetensorError, KeyError, TypeError, RuntimeError, ValueError)
-"""The exceptions of reading a damaged or foreign file."""
+@dataclass(frozen=True)
+class _Recipe:
+    """The part of a file from which the network is made that its weights belong to."""
+
+    name: str
+    """A registered name."""
+    kwargs: Mapping[str, Any]
+    """The settings."""
+    spec: SequenceSpec
+    """The sequences."""
 
 
-def _read_recipe(file: Any) -> tuple[str, SequenceSpec, dict[str, Any]]:
-    """The class by name, the sequences and the settings of the discriminator in an open file."""
-    recipe = json.loads((file.metadata() or {})["recipe"])
-    return recipe["name"], SequenceSpec(**recipe["spec"]), dict(recipe["kwargs"])
+def _read_recipe(path: str | Path, file: Any) -> tuple[_Recipe, str, str]:
+    """The recipe in an open file, its text, and the checksum."""
+    metadata = file.metadata() or {}
+    check_names("its metadata", metadata, ("recipe", "sha256"))
+    recipe = build_config(_Recipe, parse_json(metadata["recipe"]), "the recipe", complete=True)
+    check_sizes(recipe.spec, os.path.getsize(path))
+    return recipe, metadata["recipe"], metadata["sha256"]
 
 
 def _config(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]) -> Any:

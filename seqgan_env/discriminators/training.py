@@ -17,6 +17,7 @@ from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
+from seqgan_env.weights import load_optimizer
 
 
 class DiscriminatorTrainer:
@@ -232,4 +233,4 @@ class DiscriminatorTrainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to a ``snapshot``; the number of updates made stays, so that what follows draws other numbers."""
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])

@@ -82,7 +82,10 @@ class Metric(Protocol):
         """Measure; a field that does not apply to the batch is left out."""
 
 
-RESERVED = ("phase", "step", "temperature", "loss", "nll_validation", "reward_mean", "policy_entropy", "wall_time_s")
+RESERVED = (
+    *("phase", "step", "temperature", "wall_time_s"),
+    *("loss", "nll_validation", "discriminator_version", "reward_mean", "policy_entropy"),
+)
 """Fields of an evaluation that are no metric's."""
 METRICS: Registry[Metric] = Registry("metric")
 """The metrics by name, in the order of their columns in a table."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import check_fields, check_whole_number
 from seqgan_env.sources.base import FactoredSource, KnownSource, Source
 from seqgan_env.sources.corpus import Corpus
 from seqgan_env.sources.grammar import Grammar
@@ -33,7 +33,7 @@ class SourceConfig:
         n_held_out: size of the held-out set.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a value of another type, or a number out of range.
     """
 
     source: str = "oracle"
@@ -47,6 +47,7 @@ class SourceConfig:
     n_held_out: int = 5_000
 
     def __post_init__(self) -> None:
+        check_fields(self, may_lack=("source",))  # which the id for text files leaves to its user
         for name in ("n_real", "n_held_out"):
             check_whole_number(name, getattr(self, name), 1)
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_env.checks import shown
+
 Array = npt.NDArray[np.float32]
 
 
@@ -30,12 +32,16 @@ class _Array:
         _, shape, dtype, is_fortran, data = state
         self.parts = (data, dtype, shape, "F" if is_fortran else "C")
 
+    @property
+    def n_bytes(self) -> int:
+        return len(self.parts[0]) if isinstance(self.parts[0], (bytes, bytearray)) else 0
+
     def to_numpy(self) -> Array:
         data, dtype, shape, order = self.parts
         if not isinstance(data, (bytes, bytearray)) or not isinstance(dtype, _DType):
             raise ValueError("each array in it must be made of bytes and a dtype")
         if dtype.code != "f4" or dtype.byte_order not in ("<", ">", "="):
-            raise ValueError(f"each array in it must be float32, got {dtype.byte_order!r:.40} {dtype.code!r:.40}")
+            raise ValueError(f"each array in it must be float32, got {shown(dtype.byte_order)} {shown(dtype.code)}")
         array: Array = np.frombuffer(data, dtype.byte_order + "f4").reshape(shape, order=order).astype(np.float32)
         return array
 
@@ -77,6 +83,22 @@ _GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
 """Every name that numpy writes into the pickle of an array, and what stands in for it here."""
 
 
+_OPCODES = frozenset((
+    "PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
+    "MEMOIZE", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET",
+    "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3",
+    "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
+    "SHORT_BINUNICODE", "BINUNICODE", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8",
+))  # fmt: skip
+"""The instructions that a list of arrays is written with; with others a small file could take a long time."""
+
+
+_DAMAGE = (
+    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, pickle.UnpicklingError
+)  # fmt: skip
+"""The exceptions of reading a damaged or foreign pickle, beside ``ValueError``."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """An unpickler that knows the names in `_GLOBALS` and nothing else."""
 
@@ -93,8 +115,9 @@ def read_array_pickle(data: bytes) -> list[Array]:
 
     Each name in the file is replaced by a stand-in which only keeps what it is given, so that neither numpy nor
     anything else is called by the file. Two things are refused before reading: a memo index beyond the size of the
-    file, since the unpickler would set aside as much memory as the index says, and codes of the extension registry,
-    which bypass names.
+    file, since the unpickler would set aside as much memory as the index says, and instructions that no list of arrays
+    needs. The arrays together hold no more bytes than the file: many references to one array are refused before the
+    first copy.
 
     Args:
         data: the pickle, of any protocol that Python 3 writes with bytes in it (3 and above).
@@ -104,13 +127,14 @@ def read_array_pickle(data: bytes) -> list[Array]:
     """
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name.startswith("EXT") or (opcode.name.endswith("PUT") and int(argument or 0) > len(data)):
+            if opcode.name not in _OPCODES or (opcode.name.endswith("PUT") and int(argument or 0) > len(data)):
                 raise pickle.UnpicklingError(f"it uses {opcode.name} {argument}")
         loaded = _ArrayUnpickler(io.BytesIO(data)).load()
         if not isinstance(loaded, (list, tuple)) or not all(isinstance(item, _Array) for item in loaded):
             raise ValueError("it must hold a list of numpy arrays")
+        n_bytes = sum(item.n_bytes for item in loaded)
+        if n_bytes > len(data):
+            raise ValueError(f"its {len(loaded)} arrays hold {n_bytes} bytes, more than the file's {len(data)}")
         return [item.to_numpy() for item in loaded]
-    except (
-        pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, TypeError
-    ) as error:  # fmt: skip
+    except _DAMAGE as error:
         raise ValueError(f"it must be a pickle of numpy arrays and nothing else: {error}") from error

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ import torch
 
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import check_whole_number
+from seqgan_env.files import read_bytes, refusal
 from seqgan_env.sources.array_pickle import Array, read_array_pickle
 from seqgan_env.sources.base import split_known
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -70,13 +70,9 @@ class LSTMOracle:
         Raises:
             ValueError: a file that cannot be read, or is anything else; the message begins with the path.
         """
-        try:
-            arrays = read_array_pickle(Path(path).read_bytes())
+        with refusal(path, "oracle's parameter file"):
+            arrays = read_array_pickle(read_bytes(path))
             vocab_size, embedding_dim, hidden_dim = _sizes(arrays)
-        except OSError as error:
-            raise ValueError(f"{os.fspath(path)}: the oracle's parameters cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}: not an oracle's parameter file: {error}") from error
         oracle = cls(vocab_size, max_length, embedding_dim, hidden_dim)
         oracle.seed = None
         oracle.parameters = arrays

@@ -423,7 +423,7 @@ class TestWhere:
         ({"n_epochs": 0}, "n_epochs must be a whole number of at least 1, not 0"),
         ({"batch_size": -1}, "batch_size must be a whole number of at least 1, not -1"),
         ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0, got nan"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got nan"),
         ({"n_held_out": -1}, "n_held_out must be a whole number of at least 0, not -1"),
     ],
 )

@@ -123,3 +123,42 @@ def test_resume_takes_the_settings_of_the_run(run: Path, capsys: pytest.CaptureF
     assert "report.html" in capsys.readouterr().out
     assert main(["train", "--resume", "--out", str(run), "--agent.n-updates", "9"]) == 2
     assert "agent.n_updates 9 instead of 2" in capsys.readouterr().err
+
+
+def test_a_corpus_cannot_command_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its control characters are shown as escapes; a pipe gets the text as it is."""
+    corpus = tmp_path / "[bold]a \x1b[31m.txt"
+    corpus.write_text("\x1b\x9bab\n" * 50 + "\x1bba\x07\n" * 50)
+    config = changed(
+        TINY,
+        task={"source": str(corpus), "level": "char", "vocab_size": None, "max_length": None},
+        pretraining={"n_epochs": 1},
+        agent={"n_updates": 0},
+    )
+    run = tmp_path / "run"
+    Experiment(config, run, progress=False).run()
+    assert main(["sample", str(run), "-n", "20"]) == 0
+    assert "\x1b" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["sample", str(run), "-n", "20"]) == 0
+    shown = capsys.readouterr().out
+    assert "\\x1b" in shown
+    assert not {"\x1b", "\x9b", "\x07"} & set(shown)
+    monkeypatch.undo()
+    assert main(["train", "--out", str(run), "--resume"]) == 0
+    shown = capsys.readouterr().out
+    assert "[bold]a \\x1b[31m.txt" in " ".join(shown.split())
+    assert "\x1b" not in shown
+    assert main(["train", "--source", str(corpus) + "no", "--out", str(tmp_path / "new")]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("agents.cli.default_config", fail)
+    assert main(["train"]) == 2
+    assert capsys.readouterr().err == "seqgan: error: MemoryError\n"

@@ -540,7 +540,7 @@ class TestSaveAndLoad:
 
         model = SeqGAN(Mine, ENVS["native"](), policy_kwargs=POLICY)
         model.save(tmp_path / "agent")
-        with pytest.raises(ValueError, match=r"has the policy Mine; pass it in custom_objects\['policy_class'\]"):
+        with pytest.raises(ValueError, match=r"has the policy 'Mine'; pass it in custom_objects\['policy_class'\]"):
             SeqGAN.load(tmp_path / "agent")
         read = SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine})
         assert isinstance(read.policy, Mine)
@@ -563,14 +563,16 @@ class TestSaveAndLoad:
     @pytest.mark.parametrize(
         ("name", "value", "message"),
         [
-            ("kind", "PPO", "holds a PPO, not a SeqGAN agent"),
-            ("spec", {"vocab_size": 20}, "is not a SeqGAN agent"),
+            ("kind", "PPO", "is not a readable SeqGAN agent: it holds 'PPO'"),
+            ("spec", {"vocab_size": 20}, "spec has unknown or missing fields.*: eos_id, max_length"),
             ("spec", {"vocab_size": 0, "max_length": 6, "eos_id": None}, "vocab_size must be"),
-            ("arguments", {}, "the state is not of this agent"),
-            ("arguments", None, "is not a SeqGAN agent"),
-            ("agent", {}, "the state is not of this agent"),
-            ("agent", None, "the state is not of this agent"),
-            ("policy_class", ["LstmPolicy"], "has the policy"),
+            ("arguments", {}, "arguments has unknown or missing fields.*: baseline, .*seed"),
+            ("arguments", None, "arguments must be AgentArguments, got None"),
+            ("agent", {}, "the weights must be tensors by name, got None"),
+            ("agent", None, "state must be a mapping from names, got None"),
+            ("policy_class", ["LstmPolicy"], "policy_class must be a string"),
+            ("policy_class", "MyPolicy", "has the policy 'MyPolicy'; pass it"),
+            ("more", 1, "an agent has unknown or missing fields.*: more"),
         ],
     )
     def test_refuses_a_checkpoint_of_something_else(self, name: str, value: Any, message: str, tmp_path: Path) -> None:
@@ -579,9 +581,9 @@ class TestSaveAndLoad:
         save_checkpoint(tmp_path / "agent.zip", {**state, name: value})
         with pytest.raises(ValueError, match=message):
             SeqGAN.load(tmp_path / "agent")
-        del state[name]
-        save_checkpoint(tmp_path / "agent.zip", state)
-        with pytest.raises(ValueError, match="is not a SeqGAN agent"):
+        state.pop(name, None)
+        save_checkpoint(tmp_path / "agent.zip", {**state, **({} if name != "more" else {"even": 2})})
+        with pytest.raises(ValueError, match="is not a readable SeqGAN agent"):
             SeqGAN.load(tmp_path / "agent")
 
     def test_refuses_a_missing_file_and_one_of_another_algorithm(self, tmp_path: Path) -> None:
@@ -593,7 +595,7 @@ class TestSaveAndLoad:
 
     def test_refuses_weights_of_another_size(self, tmp_path: Path) -> None:
         agent().save(tmp_path / "agent")
-        with pytest.raises(ValueError, match="the state is not of this agent"):
+        with pytest.raises(ValueError, match=r"is not a readable SeqGAN agent: .* must have shape"):
             SeqGAN.load(tmp_path / "agent", policy_kwargs={"hidden_dim": 7})
-        with pytest.raises(ValueError, match="the state is not of this agent"):
+        with pytest.raises(ValueError, match="the agent's state has unknown or missing fields"):
             agent().load_state_dict({"policy": {}})

@@ -26,6 +26,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
     "seqgan_env": (
         (
             "checks",
+            "files",
             "registry",
             "functions",
             "dropout",
@@ -37,7 +38,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
             "tokenizing",
         ),
         ("tokens", "vocabulary"),
-        ("mdp", "enumeration"),
+        ("mdp", "enumeration", "weights"),
         ("autoregressive",),
         ("sources", "discriminators"),
         ("constraints", "rewards", "metrics"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number, is_whole
+from seqgan_env.checks import build_config, check_choice, check_fields, check_positive, check_whole_number, is_whole
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def test_a_configuration_is_built_from_its_fields() -> None:
         (Sizes, {"width": 3, "height": 4, "angle": 5}, "the thing takes width, depth; got angle, height"),
         (Nothing, {"width": 3}, "the thing takes no arguments; got width"),
         (Sizes, {"depth": 3}, "the thing cannot be made with {'depth': 3}: .*width"),
-        (Sizes, {"width": "3"}, "the thing cannot be made with {'width': '3'}: "),
+        (Sizes, {"width": "3"}, "width must be a whole number, got '3'"),
         (Sizes, {"width": 10}, "width must be at most 9"),
     ],
 )
@@ -88,3 +90,108 @@ def test_a_configuration_that_cannot_be_built_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         build_config(config_class, arguments, "the thing")
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A configuration with a field of each kind of annotation."""
+
+    whole: int = 0
+    number: float = 0.0
+    flag: bool = False
+    text: str = ""
+    maybe: float | None = None
+    pairs: tuple[tuple[int, int], ...] = ()
+    several: Sequence[int | str] | None = None
+    named: Mapping[str, Any] = field(default_factory=dict)
+    choice: Literal["a", "b"] = "a"
+    function: str | Callable[[int], int] = ""
+    nested: Sizes = Sizes(1)
+
+    def __post_init__(self) -> None:
+        check_fields(self, may_lack=("text",))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("whole", np.int64(3), 3),
+        ("number", np.float32(0.5), 0.5),
+        ("number", 3, 3.0),
+        ("flag", np.True_, True),
+        ("text", Path("a"), "a"),
+        ("maybe", None, None),
+        ("pairs", [[1, 2], (3, 4)], ((1, 2), (3, 4))),
+        ("several", (1, "b"), [1, "b"]),
+        ("several", np.array([1, 2]), [1, 2]),
+        ("named", {"a": [None]}, {"a": [None]}),
+        ("choice", "b", "b"),
+        ("function", abs, abs),
+        ("nested", {"width": 3, "depth": 4}, Sizes(3, 4)),
+        ("nested", Sizes(3), Sizes(3)),
+    ],
+)
+def test_a_value_of_its_type_becomes_plain(name: str, value: Any, plain: Any) -> None:
+    for config in (build_config(Typed, {name: value}, "it"), Typed(**{name: value})):
+        found = getattr(config, name)
+        assert found == plain
+        assert type(found) is type(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("whole", True, "a whole number, got True"),
+        ("whole", 2.0, "a whole number, got 2.0"),
+        ("whole", 2**63, "a whole number, got 9223372036854775808"),
+        ("number", float("inf"), "a finite number, got inf"),
+        ("number", float("nan"), "a finite number, got nan"),
+        ("number", 10**400, "a finite number, got 10+[.]{3}0+"),
+        ("number", "1", "a finite number, got '1'"),
+        ("number", False, "a finite number, got False"),
+        ("flag", 1, "true or false, got 1"),
+        ("text", 3, "a string, got 3"),
+        ("maybe", "x", "a finite number or None, got 'x'"),
+        ("pairs", [[1, 2, 3]], r"\(a whole number, a whole number\), got \[1, 2, 3\]"),
+        ("pairs", 3, r"a list \(each \(a whole number, a whole number\)\), got 3"),
+        ("pairs", [[1, None]], "a whole number, got None"),
+        ("several", [1.5], r"a list \(each a whole number or a string\) or None, got \[1.5\]"),
+        ("several", "ab", "a list .* or None, got 'ab'"),
+        ("named", [], r"a mapping from names, got \[\]"),
+        ("named", {1: 2}, "a mapping from names, got {1: 2}"),
+        ("choice", "c", "'a' or 'b', got 'c'"),
+        ("function", 3, "a string or a function, got 3"),
+        ("nested", 3, "Sizes, got 3"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(name: str, value: Any, says: str) -> None:
+    for make in (lambda: build_config(Typed, {name: value}, "it"), lambda: Typed(**{name: value})):
+        with pytest.raises(ValueError, match=rf"^{name}(\[\d\])* must be {says}$"):
+            make()
+
+
+def test_a_field_may_lack_its_value_where_that_is_said() -> None:
+    assert Typed(text=None).text is None  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="text must be a string, got None"):
+        build_config(Typed, {"text": None}, "it")
+
+
+@pytest.mark.parametrize("nested", [{}, {"width": 1}, {"width": 1, "depth": 2, "height": 3}])
+def test_what_is_nested_must_be_complete(nested: dict[str, int]) -> None:
+    with pytest.raises(
+        ValueError, match=r"^nested has unknown or missing fields, as of another version: (depth|height)"
+    ):
+        build_config(Typed, {"nested": nested}, "it")
+
+
+@pytest.mark.parametrize("arguments", [None, 3, ["width"]])
+def test_arguments_that_have_no_names_are_refused(arguments: Any) -> None:
+    for complete in (True, False):
+        with pytest.raises(ValueError, match=r"^it (must have|takes) .*; got|^it takes its arguments by name, got"):
+            build_config(Sizes, arguments, "it", complete=complete)
+
+
+def test_a_long_value_is_cut_short() -> None:
+    with pytest.raises(ValueError, match="whole must be a whole number") as caught:
+        build_config(Typed, {"whole": "x" * 10**6}, "it")
+    assert len(str(caught.value)) < 200

@@ -22,11 +22,11 @@ from tests.support.tasks import tiny_task
         ({"device": "gpu"}, "device must be 'auto', 'cpu' or a device that is here; got 'gpu'"),
         ({"device": "meta"}, "device must be .*; got 'meta'"),
         ({"device": ""}, "device must be .*; got ''"),
-        ({"device": None}, "device must be .*; got None"),
+        ({"device": None}, "device must be a string, got None"),
         ({"n_real": 0}, "n_real must be a whole number of at least 1, not 0"),
-        ({"n_real": 2.5}, "n_real must be a whole number of at least 1, not 2.5"),
+        ({"n_real": 2.5}, "n_real must be a whole number, got 2.5"),
         ({"n_held_out": -1}, "n_held_out must be a whole number of at least 1, not -1"),
-        ({"n_held_out": "5"}, "n_held_out must be a whole number of at least 1, not '5'"),
+        ({"n_held_out": "5"}, "n_held_out must be a whole number, got '5'"),
     ],
 )
 def test_a_config_refuses(arguments: Any, message: str) -> None:
@@ -45,7 +45,10 @@ def test_a_config_refuses(arguments: Any, message: str) -> None:
         ({"discriminator": "transformr"}, r"discriminator must be one of cnn, .*tabular.* or a file; got 'transformr'"),
         ({"discriminator_kwargs": {"depth": 3}}, "discriminator 'cnn' takes .*; got depth"),
         ({"discriminator_kwargs": {"filters": [[30, 5]]}}, "filters must hold a width of at most T = 3"),
-        ({"discriminator_kwargs": {"filters": 3}}, "discriminator 'cnn' cannot be made with {'filters': 3}: "),
+        (
+            {"discriminator_kwargs": {"filters": 3}},
+            r"filters must be a list \(each \(a whole number, a whole number\)\), got 3",
+        ),
     ],
 )
 def test_a_task_refuses_at_once(arguments: Any, message: str) -> None:
@@ -80,11 +83,11 @@ def test_words_are_text_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"reward_clip": [0, -1]}, r"reward_clip must be \[low, high\], low below high, .* got \[0, -1\]"),
+        ({"reward_clip": [0, -1]}, r"reward_clip must be \[low, high\], low below high, .* got \[0.0, -1.0\]"),
         ({"reward_clip": [0]}, r"reward_clip must be \[low, high\]"),
-        ({"reward_clip": 5}, r"reward_clip must be \[low, high\]"),
-        ({"reward_clip": ["a", None]}, r"reward_clip must be \[low, high\]"),
-        ({"reward_clip": [float("nan"), None]}, r"reward_clip must be \[low, high\]"),
+        ({"reward_clip": 5}, r"reward_clip must be a list \(each a finite number or None\) or None, got 5"),
+        ({"reward_clip": ["a", None]}, r"reward_clip must be a list \(.*, got \['a', None\]"),
+        ({"reward_clip": [float("nan"), None]}, r"reward_clip must be a list \(.*, got \[nan, None\]"),
         ({"observation": "image"}, "observation must be one of tokens, dict; got 'image'"),
     ],
 )

@@ -230,7 +230,7 @@ class TestJson:
             Vocabulary.from_json(data)
         path = tmp_path / "bad.json"
         path.write_text(json.dumps(data))
-        with pytest.raises(ValueError, match=rf"^{path}: not a vocabulary: .*{message}"):
+        with pytest.raises(ValueError, match=rf"^{path} is not a readable vocabulary: .*{message}"):
             Vocabulary.load(path)
 
     @pytest.mark.parametrize("key", ["format", "level", "hash", "tokens"])
@@ -249,12 +249,12 @@ class TestJson:
     def test_load_names_a_file_that_is_not_json(self, content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "bad.json"
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=f"^{path}: not a vocabulary: "):
+        with pytest.raises(ValueError, match=f"^{path} is not a readable vocabulary: "):
             Vocabulary.load(path)
 
     def test_load_names_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
         for path in (tmp_path / "none.json", tmp_path):
-            with pytest.raises(ValueError, match=f"^{path}: the vocabulary cannot be read: "):
+            with pytest.raises(ValueError, match=f"^{path} is not a readable vocabulary: "):
                 Vocabulary.load(path)
 
     def test_a_save_that_fails_leaves_the_old_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,15 @@ TINY = RunConfig(
 )
 
 
+SHORT = dataclasses.replace(
+    TINY,
+    pretraining=PretrainingConfig(n_epochs=2),
+    adversary=dataclasses.replace(TINY.adversary, n_rounds=1),
+    agent=dataclasses.replace(TINY.agent, n_updates=4),
+)
+"""A shorter one, with every phase."""
+
+
 def changed(config: RunConfig, **parts: Any) -> RunConfig:
     """The settings with some fields changed: ``changed(TINY, seed=1, agent={"n_updates": 2})``."""
     whole = {name: value for name, value in parts.items() if not isinstance(value, dict)}

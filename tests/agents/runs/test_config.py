@@ -59,7 +59,7 @@ class TestFile:
             said = "n_legs" if "n_legs" in values else name
             with pytest.raises(ValueError, match=f"{part} has unknown or missing fields.*: {said}"):
                 RunConfig.from_dict({**plain, part: values})
-        with pytest.raises(ValueError, match=f"{part} has unknown or missing fields.*: 3"):
+        with pytest.raises(ValueError, match=rf"{part} must be \w+Config, got 3"):
             RunConfig.from_dict({**plain, part: 3})
 
     @pytest.mark.parametrize("name", [*PARTS, "seed"])
@@ -78,7 +78,7 @@ class TestFile:
         [
             (lambda text: "", "Expecting value"),
             (lambda text: text[: len(text) // 2], "Expecting|delimiter|Unterminated"),
-            (lambda text: "[1, 2]", "it holds a list"),
+            (lambda text: "[1, 2]", "a run must have task, generator, .*; got \\[1, 2\\]"),
             (lambda text: text.replace('"n_updates": 6', '"n_updates": -6'), "n_updates must be"),
             (lambda text: text.replace('"n_updates": 6', '"n_updates": "six"'), "n_updates must be"),
             (lambda text: text.replace('"lstm"', '"mlp"'), "core must be one of"),

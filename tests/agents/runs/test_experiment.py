@@ -251,3 +251,50 @@ def test_the_precision_of_torch_is_what_the_run_asks_for(
     monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
     Experiment(changed(TINY, runtime={"matmul_precision": precision}), tmp_path / "run", progress=False)
     assert asked == [precision] * (precision is not None)
+
+
+def test_the_settings_are_written_once(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "config.json").chmod(0o400)
+    before = (folder / "config.json").stat()
+    Experiment(TINY, folder, resume=True, progress=False).run()
+    after = (folder / "config.json").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("crash_at", [1, 2, 3, 4])
+def test_a_run_that_shares_its_likelihood_never_trains_it_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crash_at: int
+) -> None:
+    """Killed after any of its first files, it goes on from the likelihood that it was given."""
+    config = changed(TINY, agent={"n_updates": 2})
+    written: list[str] = []
+    replace = os.replace
+
+    def replace_or_crash(source: Any, target: Any) -> None:
+        if len(written) == crash_at:
+            raise KeyboardInterrupt
+        written.append(Path(target).name)
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace_or_crash)
+        with pytest.raises(KeyboardInterrupt):
+            Experiment(config, tmp_path / "run", start_from=finished, progress=False).run()
+    assert written[0] == "checkpoint.zip"
+    resumed = Experiment(config, tmp_path / "run", resume=True, progress=False)
+    monkeypatch.setattr(type(resumed.game.likelihood_trainer), "epoch", lambda *_: pytest.fail("it trains it again"))
+    resumed.run()
+    Experiment(config, tmp_path / "whole", start_from=finished, progress=False).run()
+    assert stored(tmp_path / "run") == stored(tmp_path / "whole")
+
+
+def test_runs_are_not_compared_in_the_folder_of_something_else(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.html").write_text("precious")
+    for out, says in ((folder, "holds another run"), (tmp_path / "other", "is not an empty folder")):
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        with pytest.raises(ValueError, match=says):
+            compare({"log_d": TINY}, out, progress=False)
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

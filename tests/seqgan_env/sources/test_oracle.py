@@ -238,7 +238,7 @@ class TestOracleFile:
         made = tmp_path / "made"
         path = tmp_path / "oracle.pkl"
         path.write_bytes(pickle.dumps([*tiny_oracle().parameters[:14], RunsCode(made)]))
-        with pytest.raises(ValueError, match=f"^{path}: not an oracle's parameter file: .*asks for '.*' 'mkdir'"):
+        with pytest.raises(ValueError, match=f"^{path} is not a readable oracle.*: .*asks for '.*' 'mkdir'"):
             LSTMOracle.from_file(path)
         assert not made.exists()
 
@@ -269,7 +269,7 @@ class TestOracleFile:
     def test_anything_but_arrays_is_refused(self, data: bytes, tmp_path: Path) -> None:
         path = tmp_path / "oracle.pkl"
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=f"^{path}: not an oracle's parameter file: ") as caught:
+        with pytest.raises(ValueError, match=f"^{path} is not a readable oracle's parameter file: ") as caught:
             LSTMOracle.from_file(path)
         assert "\n" not in str(caught.value)
 
@@ -300,5 +300,5 @@ class TestOracleFile:
 
     def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
         for path in (tmp_path / "none.pkl", tmp_path):
-            with pytest.raises(ValueError, match=f"^{path}: the oracle's parameters cannot be read: "):
+            with pytest.raises(ValueError, match=f"^{path} is not a readable oracle's parameter file: "):
                 LSTMOracle.from_file(path)

@@ -1,0 +1,107 @@
+"""The lock on a run's folder: one holder, who is named, and never a stale one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs import lock
+from agents.runs.experiment import Experiment
+from agents.runs.lock import exclusive
+from tests.support.runs import SHORT, TINY, stored
+
+HOLD = """
+import sys
+from pathlib import Path
+from agents.runs.lock import exclusive
+with exclusive(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of ``run``."""
+    (tmp_path / "run").mkdir(exist_ok=True)
+    arguments = [sys.executable, "-c", HOLD, str(tmp_path / "run" / ".lock")]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_process_is_refused_and_told_who_holds_it(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    says = rf"^{tmp_path}/run is in use by process {holder.pid} on \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\S+$"
+    for _ in range(2):  # the refused one has changed nothing
+        with pytest.raises(ValueError, match=says), exclusive(tmp_path / "run" / ".lock"):
+            pytest.fail("both have it")
+    with pytest.raises(ValueError, match=says):
+        Experiment(TINY, tmp_path / "run", progress=False).run()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
+def test_it_is_free_however_its_holder_ends(
+    end: signal.Signals | None, holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    if end is not None:
+        holder.send_signal(end)
+    holder.communicate()
+    with exclusive(tmp_path / "run" / ".lock"):
+        assert f"process {os.getpid()} on" in (tmp_path / "run" / ".lock").read_text()
+
+
+def test_it_is_free_after_an_error(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyError), exclusive(tmp_path / ".lock"):
+            raise KeyError
+
+
+def test_one_process_cannot_take_it_twice(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / ".lock"),
+        pytest.raises(ValueError, match=f"is in use by process {os.getpid()} on"),
+        exclusive(tmp_path / ".lock"),
+    ):
+        pytest.fail("both have it")
+
+
+def test_where_there_are_no_locks_one_goes_on_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    with exclusive(tmp_path / ".lock"):
+        pass
+    monkeypatch.setattr(lock, "fcntl", None)
+    with exclusive(tmp_path / ".lock"):
+        pass
+
+
+def test_a_run_that_was_read_before_another_process_went_on_with_it_is_refused(tmp_path: Path) -> None:
+    first, second = (Experiment(SHORT, tmp_path / "run", progress=False) for _ in range(2))
+    first.run()
+    before = stored(tmp_path / "run")
+    with pytest.raises(ValueError, match="run has changed since the run was read; resume it again"):
+        second.run()
+    assert stored(tmp_path / "run") == before
+    Experiment(SHORT, tmp_path / "run", resume=True, progress=False).run()
+    assert stored(tmp_path / "run") == before
+
+
+def test_a_killed_start_leaves_a_folder_in_which_a_run_can_begin(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".config.json.1.ab.partial").touch()
+    Experiment(SHORT, tmp_path, progress=False).run()
+    assert not list(tmp_path.glob(".*.partial"))
