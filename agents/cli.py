@@ -114,7 +114,7 @@ class Demo:
 
     def run(self) -> None:
         """Train, print a table and some sentences, say where the report is."""
-        from agents.runs.experiment import compare
+        from agents.runs.comparison import compare
         from agents.runs.folder import RunFolder
         from agents.runs.report import rich_table, summary, write_comparison
 

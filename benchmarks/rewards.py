@@ -17,8 +17,8 @@ import numpy as np
 import tyro
 
 from agents.cli import demo_runs
+from agents.runs.comparison import compare
 from agents.runs.config import PretrainingConfig, RunConfig
-from agents.runs.experiment import compare
 from agents.runs.folder import Record
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS

@@ -11,8 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -252,52 +250,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
-
-
-def compare(
-    runs: Mapping[str, RunConfig], out: str | Path, *, n_workers: int = 1, progress: bool = True
-) -> dict[str, list[Record]]:
-    """Runs that share one maximum-likelihood phase; what is done already is not done again.
-
-    Args:
-        runs: the settings of each by name; the first one does the maximum likelihood.
-        out: each run has a folder of its own in here.
-        n_workers: processes that play side by side; the results are the same.
-        progress: show progress bars.
-
-    Returns:
-        The records of each run by name.
-
-    Raises:
-        ValueError: ``out`` holds a run of its own or something else, or see ``Experiment``.
-    """
-    out, first = Path(out), next(iter(runs))
-    if RunFolder(out).holds_run or not (out / first).exists():
-        RunFolder(out).check_new()
-    jobs = [(config, out / name, None if name == first else out / first) for name, config in runs.items()]
-    if n_workers == 1:
-        return {name: _play(*job, progress=progress) for name, job in zip(runs, jobs, strict=True)}
-    _play(*jobs[0], progress=progress, pretraining_only=True)
-    with ProcessPoolExecutor(min(n_workers, len(jobs)), get_context("spawn")) as pool:
-        futures = [pool.submit(_play, *job, progress=progress, row=row) for row, job in enumerate(jobs)]
-        try:
-            return {name: future.result() for name, future in zip(runs, futures, strict=True)}
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _play(
-    config: RunConfig,
-    out: Path,
-    start_from: Path | None,
-    *,
-    progress: bool,
-    pretraining_only: bool = False,
-    row: int | None = None,
-) -> list[Record]:
-    """Do a run, or what is left of it, and return its records."""
-    resume = RunFolder(out).holds_run
-    run = Experiment(config, out, resume=resume, start_from=None if resume else start_from, progress=progress)
-    run.row = row
-    return run.run(pretraining_only=pretraining_only)

@@ -21,8 +21,7 @@ from agents.checkpoint import load_checkpoint
 from agents.cli import main
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run
-from agents.runs.experiment import Experiment, compare
-from agents.runs.report import summary
+from agents.runs.experiment import Experiment
 from agents.seqgan import SeqGAN
 from seqgan_env.descent import check_weights
 from seqgan_env.metrics import columns
@@ -191,33 +190,6 @@ def test_the_real_sequences_are_read_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert load_checkpoint(tmp_path / "run" / "checkpoint.zip")["sha256"] == sha256(corpus.read_bytes()).hexdigest()
 
 
-def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
-    rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, "exact_log_ratio": {"learning_rate": 0.01}}
-    runs = {reward: changed(TINY, task={"reward": reward}, agent=agent) for reward, agent in rewards.items()}
-    records = compare(runs, tmp_path, progress=False)
-    for reward, config in runs.items():
-        assert RunConfig.load(tmp_path / reward / "config.json") == config
-    start = {
-        reward: next(r["nll_test"] for r in own if (r["phase"], r["step"]) == ("adversarial", 0))
-        for reward, own in records.items()
-    }
-    assert len(set(start.values())) == 1
-    # with a baseline a reward that says nothing moves nothing
-    constant = [r["nll_test"] for r in records["constant"] if r["phase"] == "adversarial"]
-    assert np.ptp(constant) == pytest.approx(0, abs=1e-9)
-    exact = [r["nll_test"] for r in records["exact_log_ratio"] if r["phase"] == "adversarial"]
-    assert np.ptp(exact) > 1e-4
-    labelled = {runs[reward].label: own for reward, own in records.items()}
-    games = [name for name in summary(labelled) if "SeqGAN" in name and "T =" not in name]
-    assert games == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
-    again = compare(runs, tmp_path, progress=False)
-    assert again == records  # nothing was done twice: not even the times differ
-    beside = compare(runs, tmp_path / "side by side", n_workers=2, progress=False)
-    assert {name: without_time(own) for name, own in beside.items()} == {
-        name: without_time(own) for name, own in records.items()
-    }
-
-
 @pytest.mark.parametrize("task", [{"discriminator": "gru"}, {"discriminator": "generative"}, {"reward": "constant"}])
 def test_maximum_likelihood_is_shared_by_games_with_other_discriminators(
     finished: Path, tmp_path: Path, task: dict[str, str]
@@ -232,15 +204,6 @@ def test_maximum_likelihood_is_shared_by_games_with_other_discriminators(
     of_the_game = [[r for r in run if r["phase"] in ("discriminator", "adversarial")] for run in (shared, alone)]
     assert of_the_game[0] == of_the_game[1]
     assert len(of_the_game[0]) > 3
-
-
-def test_an_error_of_one_run_side_by_side_is_that_of_all(tmp_path: Path) -> None:
-    runs = {"first": changed(TINY, agent={"n_updates": 0}), "second": changed(TINY, agent={"n_updates": 1})}
-    compare({"first": runs["first"]}, tmp_path, progress=False)
-    (tmp_path / "second").mkdir()
-    changed(runs["second"], seed=1).save(tmp_path / "second" / "config.json")
-    with pytest.raises(ValueError, match=r"the run in .*second has other settings: seed 0 instead of 1"):
-        compare(runs, tmp_path, n_workers=2, progress=False)
 
 
 @pytest.mark.parametrize("precision", [None, "highest", "high"])
@@ -287,14 +250,3 @@ def test_a_run_that_shares_its_likelihood_never_trains_it_again(
     resumed.run()
     Experiment(config, tmp_path / "whole", start_from=finished, progress=False).run()
     assert stored(tmp_path / "run") == stored(tmp_path / "whole")
-
-
-def test_runs_are_not_compared_in_the_folder_of_something_else(finished: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(finished, tmp_path / "run")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "report.html").write_text("precious")
-    for out, says in ((folder, "holds another run"), (tmp_path / "other", "is not an empty folder")):
-        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-        with pytest.raises(ValueError, match=says):
-            compare({"log_d": TINY}, out, progress=False)
-        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

@@ -1,0 +1,62 @@
+"""Runs that share one maximum-likelihood phase."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.runs.comparison import compare
+from agents.runs.config import RunConfig
+from agents.runs.report import summary
+from tests.support.runs import TINY, changed, without_time
+
+
+def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
+    rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, "exact_log_ratio": {"learning_rate": 0.01}}
+    runs = {reward: changed(TINY, task={"reward": reward}, agent=agent) for reward, agent in rewards.items()}
+    records = compare(runs, tmp_path, progress=False)
+    for reward, config in runs.items():
+        assert RunConfig.load(tmp_path / reward / "config.json") == config
+    start = {
+        reward: next(r["nll_test"] for r in own if (r["phase"], r["step"]) == ("adversarial", 0))
+        for reward, own in records.items()
+    }
+    assert len(set(start.values())) == 1
+    # with a baseline a reward that says nothing moves nothing
+    constant = [r["nll_test"] for r in records["constant"] if r["phase"] == "adversarial"]
+    assert np.ptp(constant) == pytest.approx(0, abs=1e-9)
+    exact = [r["nll_test"] for r in records["exact_log_ratio"] if r["phase"] == "adversarial"]
+    assert np.ptp(exact) > 1e-4
+    labelled = {runs[reward].label: own for reward, own in records.items()}
+    games = [name for name in summary(labelled) if "SeqGAN" in name and "T =" not in name]
+    assert games == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
+    again = compare(runs, tmp_path, progress=False)
+    assert again == records  # nothing was done twice: not even the times differ
+    beside = compare(runs, tmp_path / "side by side", n_workers=2, progress=False)
+    assert {name: without_time(own) for name, own in beside.items()} == {
+        name: without_time(own) for name, own in records.items()
+    }
+
+
+def test_an_error_of_one_run_side_by_side_is_that_of_all(tmp_path: Path) -> None:
+    runs = {"first": changed(TINY, agent={"n_updates": 0}), "second": changed(TINY, agent={"n_updates": 1})}
+    compare({"first": runs["first"]}, tmp_path, progress=False)
+    (tmp_path / "second").mkdir()
+    changed(runs["second"], seed=1).save(tmp_path / "second" / "config.json")
+    with pytest.raises(ValueError, match=r"the run in .*second has other settings: seed 0 instead of 1"):
+        compare(runs, tmp_path, n_workers=2, progress=False)
+
+
+def test_runs_are_not_compared_in_the_folder_of_something_else(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "report.html").write_text("precious")
+    for out, says in ((folder, "holds another run"), (tmp_path / "other", "is not an empty folder")):
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        with pytest.raises(ValueError, match=says):
+            compare({"log_d": TINY}, out, progress=False)
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
