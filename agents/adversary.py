@@ -50,6 +50,9 @@ class RoundConfig:
     """The training loss: a key of ``seqgan_env.discriminators.losses.LOSSES``."""
     label_smoothing: float = 0.0
     """Share by which the label of real sequences falls short of 1."""
+    skip_real: float = 0.0
+    """Share of the real sequences, from the first, that it does not learn from. Cross-fitting: with those that the
+    generator's maximum likelihood has seen, it would learn what the generator learnt by heart."""
     n_held_out: int = 512
     """Held-out real sequences, and fresh negatives where the model is a ``Sampler``, on which the discriminator is
     measured after each training; 0 measures nothing."""
@@ -66,6 +69,8 @@ class RoundConfig:
             if not self.n_held_out:
                 raise ValueError("patience needs held-out sequences, got n_held_out 0")
         check_positive("learning_rate", self.learning_rate)
+        if not 0 <= self.skip_real < 1:
+            raise ValueError(f"skip_real must be in [0, 1), got {self.skip_real!r}")
         get_objective(self.loss, self.label_smoothing)
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}")
@@ -92,7 +97,7 @@ class Adversary:
 
     Args:
         trainer: the discriminator with its optimiser.
-        real: the training set of real sequences, shape ``(n, T)``.
+        real: the training set of real sequences, shape ``(n, T)``, of which it learns from those after ``skip_real``.
         held_out: real sequences to measure on, shape ``(m, T)``.
         config: the settings; None is the defaults. The step size is the trainer's.
         seed: of the negatives.
@@ -110,9 +115,9 @@ class Adversary:
         push: Push = lambda discriminator: None,
     ) -> None:
         self.trainer = trainer
-        self.real = real
-        self.held_out = held_out
         self.config = RoundConfig() if config is None else config
+        self.real = real[round(self.config.skip_real * len(real)) :]
+        self.held_out = held_out
         self.seed = seed
         self.push = push
 

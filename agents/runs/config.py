@@ -53,9 +53,13 @@ class PretrainingConfig(LikelihoodConfig):
     """At most so many epochs; the best one on validation is kept."""
     patience: int | None = None
     """Epochs without a better validation likelihood before it stops; None makes all epochs."""
+    real_share: float = 1.0
+    """Share of the real sequences, from the first, that it learns from; see ``adversary.skip_real``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 < self.real_share <= 1:
+            raise ValueError(f"real_share must be above 0 and at most 1, got {self.real_share!r}")
         check_whole_number("n_epochs", self.n_epochs, 0)
         if self.patience is not None:
             check_whole_number("patience", self.patience, 1)

@@ -73,9 +73,11 @@ class MaximumLikelihood:
     def run(self, game: Game, journal: Journal) -> None:
         """Train, then measure the best epoch at several temperatures."""
         config, trainer, generator = game.config.pretraining, game.likelihood_trainer, game.agent.generator
+        real = game.task.real_sequences
+        real = real[: max(1, round(config.real_share * len(real)))]
         with journal.bar("maximum likelihood", config.n_epochs, trainer.n_epochs) as bar:
             while trainer.n_epochs < config.n_epochs and not self._is_stale(trainer.n_epochs, config.patience):
-                loss = trainer.epoch(game.task.real_sequences)
+                loss = trainer.epoch(real)
                 nll = game.evaluator.validation_nll()
                 trainer.observe(nll)
                 if nll < self._best_nll:

@@ -149,3 +149,12 @@ class TestPatience:
             RoundConfig(patience=1, n_held_out=0)
         with pytest.raises(ValueError, match="patience must be a whole number of at least 1, not 0"):
             RoundConfig(patience=0)
+
+
+def test_real_sequences_of_another_fold_are_skipped() -> None:
+    ours, spy = adversary(skip_real=0.25)
+    ours.round(Drawn())
+    np.testing.assert_array_equal(spy.fitted[0][0], REAL[16:])
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"skip_real must be in \[0, 1\), got"):
+            RoundConfig(skip_real=share)

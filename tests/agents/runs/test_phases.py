@@ -89,3 +89,26 @@ def test_an_interrupted_pretraining_of_the_discriminator_remembers_its_best_roun
         Interrupted(config, tmp_path / "stopped", progress=False).run()
     resumed = Experiment(config, tmp_path / "stopped", resume=True, progress=False).run()
     assert without_time(resumed) == without_time(whole)
+
+
+def test_cross_fitting_gives_each_side_real_sequences_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = changed(TINY, pretraining={"n_epochs": 1, "real_share": 0.4}, adversary={"skip_real": 0.4, "n_rounds": 1})
+    experiment = Experiment(config, tmp_path / "run", progress=False)
+    seen: dict[str, list[Any]] = {"likelihood": [], "discriminator": []}
+    likelihood, trainer = experiment.game.likelihood_trainer, experiment.game.adversary.trainer
+    epoch, fit = likelihood.epoch, trainer.fit
+    monkeypatch.setattr(likelihood, "epoch", lambda real: (seen["likelihood"].append(real), epoch(real))[1])
+    monkeypatch.setattr(
+        trainer, "fit", lambda real, *rest, **more: (seen["discriminator"].append(real), fit(real, *rest, **more))[1]
+    )
+    experiment.run()
+    real = experiment.game.task.real_sequences
+    assert len(seen["likelihood"]) == 1
+    assert len(seen["discriminator"]) > 1  # before the game, and in it
+    assert all(np.array_equal(own, real[:80]) for own in seen["likelihood"])
+    assert all(np.array_equal(own, real[80:]) for own in seen["discriminator"])
+    for share in (0.0, 1.1):
+        with pytest.raises(ValueError, match="real_share must be above 0 and at most 1, got"):
+            changed(TINY, pretraining={"real_share": share})
