@@ -62,8 +62,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 def _flatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Plain data for JSON; tensors go into ``tensors`` and leave their name. Keys are listed: integers survive."""
     if isinstance(node, torch.Tensor):
-        if not node.isfinite().all():
-            raise ValueError("the tensors of a checkpoint must be finite, got NaN or infinity")
+        _check_finite(node)
         name = str(len(tensors))
         tensors[name] = node.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": name}
@@ -85,8 +84,7 @@ def _unflatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     ((kind, value),) = node.items()
     if kind == "tensor":
         tensor = tensors.pop(value)
-        if not tensor.isfinite().all():
-            raise ValueError("it holds NaN or infinity")
+        _check_finite(tensor)
         return tensor
     if kind == "dict":
         if not all(is_whole(key) or isinstance(key, str) for key, _ in value) or len(dict(value)) < len(value):
@@ -97,3 +95,8 @@ def _unflatten(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if kind == "list":
         return [_unflatten(child, tensors) for child in value]
     raise ValueError(f"it holds a {kind!r}")
+
+
+def _check_finite(tensor: torch.Tensor) -> None:
+    if not tensor.isfinite().all():
+        raise ValueError("the tensors of a checkpoint must be finite, got NaN or infinity")

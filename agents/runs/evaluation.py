@@ -15,7 +15,7 @@ from agents.agent_file import generator_weights
 from agents.runs.config import RunConfig
 from agents.runs.folder import Record, RunFolder
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_positive, check_whole_number
+from seqgan_env.checks import check_choice, check_positive, check_whole_number
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.files import refusal
@@ -121,6 +121,7 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
     task = Task(TaskConfig(**{**config.env_kwargs, "shaping": "none", "allowed_next": None}))
     check_corpus(task, state, config)
     with refusal(folder.checkpoint, "checkpoint of this run"):
+        check_choice("spec", state.get("spec"), [dataclasses.asdict(task.spec)])  # as the text is read now
         build = functools.partial(AutoregressiveModel, task.spec, config.generator.core, **config.generator.kwargs)
         check_buildable(build, generator_weights(state["agent"]))
         generator = build()
@@ -138,11 +139,11 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
 
 
 def check_corpus(task: Task, state: Record, config: RunConfig) -> None:
-    """Refuse a text file that is not the one of the run, or that is read in another way.
+    """Refuse a text file that is not the one of the run.
 
     Raises:
-        ValueError: it has changed, or its tokens have.
+        ValueError: it has changed.
     """
-    then = state.get("sha256"), state.get("spec")
-    if then != (getattr(task.source, "sha256", None), dataclasses.asdict(task.spec)):
+    now = getattr(task.source, "sha256", None)
+    if now is not None and state.get("sha256") != now:
         raise ValueError(f"{config.task.source} has changed since the run began")

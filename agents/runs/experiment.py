@@ -75,10 +75,10 @@ class Experiment:
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
         if state is not None:
+            check_corpus(self.game.task, state, config)
             path = self.folder.checkpoint if start_from is None or resume else RunFolder(start_from).pretrained
             with refusal(path, "checkpoint of this run"):
                 self._load_state_dict(state, shared=not resume)
-            check_corpus(self.game.task, state, config)
 
     def run(self, *, pretraining_only: bool = False) -> list[Record]:
         """Do what is left to do.
@@ -200,6 +200,7 @@ class Experiment:
             like["phases"][DISCRIMINATOR]["best"]["state"] = self.game.adversary.trainer.snapshot()
         for name in ("adversary", "callback") if shared else ():  # another run's, which may be of another kind
             like[name] = {}
+        check_choice("spec", state.get("spec"), [like["spec"]])  # as the text is read now
         check_form("the state", state, like)
         check_choice("phase", state["phase"], [*(phase.name for phase in self._phases), DONE])
         check_records(state["records"])
