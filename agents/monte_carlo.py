@@ -12,9 +12,13 @@ from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.cores import rows_of
 from seqgan_env.device import may_look
 from seqgan_env.parallel import parallel_map, row_parts
+from seqgan_env.progress import progress
 
 Score = Callable[[Tensor], Tensor]
 """Maps complete sequences ``(M, T)`` to their rewards ``(M,)``, float64."""
+
+_TOKENS_AT_ONCE = 1 << 21
+"""Tokens of completions that are held in memory together."""
 
 
 class LastStep(NamedTuple):
@@ -52,14 +56,15 @@ def action_values(
 
     The completions of all prefixes of some sequences advance together, one position at a time: at position t those that
     began earlier read the token they chose last, those that begin here start from the state of the sequence they branch
-    off. How many sequences advance together changes nothing but rounding: the random numbers are drawn beforehand.
+    off. As many sequences are completed at once as memory that doesn't grow with their number has room for, at least
+    one; each prefix takes its random numbers from ``rng`` in turn, so on a CPU that changes nothing but rounding.
 
     Args:
         generator: the rollout policy. The estimate is unbiased for its Q, not for that of the policy that drew the
             sequences: with a copy that lags behind, eq. 13.44 gets a bias.
         tokens_BT: complete sequences.
         reward_B: their rewards.
-        score: gives the rewards of the completions; called once.
+        score: gives the rewards of the completions; called once for the sequences that are completed at once.
         n_completions: N; with 0 every token of a sequence has the reward of the whole: the unbiased estimate of
             the most variance, for batches that are large instead.
         rng: where the completions' randomness comes from; None is torch's global generator.
@@ -79,23 +84,64 @@ def action_values(
     if n_completions == 0:
         return reward_B.double()[:, None] * generator.spec.is_token(tokens_BT)
     batch, horizon = tokens_BT.shape
-    device = tokens_BT.device
-    looks = may_look(device)  # which sequences have ended; otherwise their prefixes are completed too, and masked below
-    position_T = torch.arange(horizon, device=device)
+    n_lengths = max(0, horizon - (1 if last is None else 2))
+    q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=tokens_BT.device)
+    with progress(batch, "completing", "sequence") as bar:
+        for some in chunks(batch, n_lengths * n_completions * horizon):
+            arguments = n_lengths, score, n_completions, rng, stratified
+            _estimate(generator, tokens_BT[some], *arguments, q_BT[some], bar.update)
+    if last is not None and horizon > 1:
+        q_BT[last.sequence_M, -2] = last.value_M
     length_B = generator.spec.lengths(tokens_BT)
+    q_BT.masked_fill_(torch.arange(horizon, device=q_BT.device) >= length_B[:, None], 0)
+    return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])
+
+
+def chunks(n: int, n_tokens: int) -> list[slice]:
+    """Rows cut into parts whose completions are held in memory at once.
+
+    Args:
+        n: how many rows there are.
+        n_tokens: of the completions of one.
+    """
+    size = max(1, _TOKENS_AT_ONCE // max(1, n_tokens))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _estimate(
+    generator: AutoregressiveModel,
+    tokens_BT: Tensor,
+    n_lengths: int,
+    score: Score,
+    n_completions: int,
+    rng: torch.Generator | None,
+    stratified: bool,
+    q_BT: Tensor,
+    on_completed: Callable[[int], object],
+) -> None:
+    """Write the values of the tokens before the last of some sequences into ``q_BT``; its padding is left undefined.
+
+    Only the prefixes of at most ``n_lengths`` tokens are completed. ``on_completed`` is told how many sequences have
+    been; the other arguments are those of ``action_values``.
+    """
+    batch, horizon = tokens_BT.shape
+    device = tokens_BT.device
+    looks = may_look(device)  # which sequences have ended; otherwise their prefixes are completed too, and masked later
+    position_T = torch.arange(horizon, device=device)
 
     # The prefixes, those of one sequence side by side: Y_{1:t} of sequence_P, and t of them.
-    n_lengths = max(0, horizon - (1 if last is None else 2))
     prefix_P = torch.arange(batch * n_lengths, device=device)
     if looks:
-        prefix_P = prefix_P[(position_T[1 : n_lengths + 1] < length_B[:, None]).flatten()]
-    sequence_P, t_P = prefix_P // max(1, n_lengths), prefix_P % max(1, n_lengths) + 1
+        prefix_P = prefix_P[(position_T[1 : n_lengths + 1] < generator.spec.lengths(tokens_BT)[:, None]).flatten()]
+    if not len(prefix_P):
+        return
+    sequence_P, t_P = prefix_P // n_lengths, prefix_P % n_lengths + 1
 
-    uniform_PNT = torch.rand(
-        len(prefix_P), n_completions, horizon, generator=rng, device=device, dtype=generator.output.weight.dtype
-    )
+    dtype, more = generator.output.weight.dtype, 2 * stratified
+    drawn_PND = torch.rand(len(prefix_P), n_completions, horizon + more, generator=rng, device=device, dtype=dtype)
+    uniform_PNT = drawn_PND[:, :, :horizon]
     if stratified:
-        first_PN = stratified_uniforms(len(prefix_P), n_completions, rng, device).to(uniform_PNT)
+        first_PN = stratified_uniforms(*drawn_PND[:, :, horizon:].unbind(dim=2)).to(dtype)
         uniform_PNT.scatter_(2, t_P[:, None, None].expand(-1, n_completions, 1), first_PN[:, :, None])
     lanes_PNT = tokens_BT[sequence_P, None].repeat(1, n_completions, 1)
     lanes_PNT.masked_fill_(position_T >= t_P[:, None, None], generator.spec.pad_id)
@@ -107,17 +153,11 @@ def action_values(
             some = slice(*torch.searchsorted(sequence_P, torch.tensor([rows.start, rows.stop])).tolist())
         of_P = sequence_P[some] - rows.start
         _complete(generator, tokens_BT[rows], of_P, t_P[some], n_lengths, uniform_PNT[some], lanes_PNT[some])
+        on_completed(rows.stop - rows.start)
 
     work = n_completions * n_lengths * horizon / 2 * generator.spec.vocab_size
-    parallel_map(complete, row_parts(batch, work) if looks else [slice(0, batch)], device, "completing")
-
-    q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=device)
-    if len(lanes_PNT):
-        q_BT[sequence_P, t_P - 1] = score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)
-    if last is not None and horizon > 1:
-        q_BT[last.sequence_M, -2] = last.value_M
-    q_BT.masked_fill_(position_T >= length_B[:, None], 0)
-    return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])
+    parallel_map(complete, row_parts(batch, work) if looks else [slice(0, batch)], device)
+    q_BT[sequence_P, t_P - 1] = score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)
 
 
 def _complete(
@@ -180,7 +220,7 @@ def last_step(generator: AutoregressiveModel, tokens_BT: Tensor, score: Score) -
     Args:
         generator: gives the probabilities.
         tokens_BT: complete sequences.
-        score: gives the rewards; called once, or not at all where no sequence reaches T.
+        score: gives the rewards; called for some sequences at once, or not at all where none reaches T.
     """
     spec = generator.spec
     reaches_B = tokens_BT[:, -1] != spec.pad_id
@@ -190,21 +230,25 @@ def last_step(generator: AutoregressiveModel, tokens_BT: Tensor, score: Score) -
         sequence_M = torch.arange(len(tokens_BT), device=tokens_BT.device)
     reaches_M1 = reaches_B[sequence_M, None]
     log_prob_MV = generator.output(generator.hidden(tokens_BT[sequence_M])[:, -1]).log_softmax(dim=1)
-    lanes_MVT = tokens_BT[sequence_M, None].repeat(1, spec.vocab_size, 1)
-    lanes_MVT[:, :, -1] = torch.where(reaches_M1, torch.arange(spec.vocab_size, device=tokens_BT.device), spec.pad_id)
     q_MV = torch.zeros(log_prob_MV.shape, dtype=torch.float64, device=tokens_BT.device)
-    if len(sequence_M):
-        q_MV = score(lanes_MVT.flatten(0, 1)).to(q_MV).unflatten(0, q_MV.shape) * reaches_M1
+    last_MV = torch.where(reaches_M1, torch.arange(spec.vocab_size, device=tokens_BT.device), spec.pad_id)
+    for some in chunks(len(sequence_M), spec.vocab_size * spec.max_length):
+        lanes_KVT = tokens_BT[sequence_M[some], None].repeat(1, spec.vocab_size, 1)
+        lanes_KVT[:, :, -1] = last_MV[some]
+        q_MV[some] = score(lanes_KVT.flatten(0, 1)).to(q_MV).view(-1, spec.vocab_size) * reaches_M1[some]
     return LastStep(sequence_M, log_prob_MV, q_MV)
 
 
-def stratified_uniforms(n_rows: int, n: int, rng: torch.Generator | None, device: torch.device) -> Tensor:
+def stratified_uniforms(order_SN: Tensor, inside_SN: Tensor) -> Tensor:
     """Numbers from 0 to 1 of which each row has one in each n-th part, in random order, ``uniform_SN``, float64.
 
     Each of the n alone is uniform, so a token at which it inverts a cumulative distribution follows that distribution
     (eq. 13.30). Together they cannot all fall on the same side, and the variance of a mean over them is at most that of
     independent ones.
+
+    Args:
+        order_SN: independent uniform numbers, whose ranks are the parts.
+        inside_SN: the same: the places within the parts.
     """
-    part_SN = torch.rand(n_rows, n, generator=rng, device=device).argsort(dim=1)
-    inside_SN = torch.rand(n_rows, n, generator=rng, device=device, dtype=torch.float64)
-    return (part_SN + inside_SN) / n
+    part_SN = order_SN.argsort(dim=1)
+    return (part_SN + inside_SN.double()) / order_SN.shape[1]

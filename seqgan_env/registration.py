@@ -86,8 +86,9 @@ TASKS: dict[str, RegisteredTask] = {
     "SeqGANText-v0": RegisteredTask(
         title="a text file of your own",
         about='`gymnasium.make("SeqGANText-v0", source="my.txt")` reads a UTF-8 file with one sequence a line, by '
-        'words or, with `level="char"`, by characters. V counts the distinct words, `<eos>` and `<unk>`; T is the '
-        "length of the longest line, `<eos>` included. At most a fifth of the lines are held out. The filters of the "
+        'words, with `level="char"` by characters or, where the text is cut into tokens already, with `level="token"` '
+        "at white space alone. V counts the distinct words, `<eos>` and `<unk>`; T is the length of the longest line, "
+        "`<eos>` included. At most a fifth of the lines are held out. The filters of the "
         "discriminator have widths up to 5, 100 of each.",
         kwargs={"source": None, "discriminator_kwargs": {"filters": [[width, 100] for width in range(1, 6)]}},
     ),

@@ -104,7 +104,7 @@ class Episode(NamedTuple):
         vocabulary = self.task.source.vocabulary
         if vocabulary is None:
             return len(str(self.task.spec.vocab_size))
-        return 5 if vocabulary.level == "word" else 1
+        return 1 if vocabulary.level == "char" else 5
 
     def _labels(self) -> list[str]:
         """The tokens as they stand in their cells."""

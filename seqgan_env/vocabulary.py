@@ -1,9 +1,9 @@
 """The map between text and token ids.
 
-Two levels: at ``"word"`` a token is a word, with its inner apostrophes and hyphens, or one punctuation mark; at
-``"char"`` it is one character. Id 0 is always end-of-sequence. It is never the id of a piece of text: the literal text
-``<eos>`` reads as the three tokens ``<``, ``eos`` and ``>``. The unknown token is written ``<unk>`` at word level, as
-many published corpora do, and as the replacement character U+FFFD at character level, and reads back as itself.
+The levels are those of ``seqgan_env.tokenizing``. Id 0 is always end-of-sequence. It is never the id of a piece of
+text: at word level the literal text ``<eos>`` reads as the three tokens ``<``, ``eos`` and ``>``, and at token level it
+is refused. The unknown token is written ``<unk>``, as many published corpora do, and at character level as the
+replacement character U+FFFD, and reads back as itself.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import hashlib
 import json
 import operator
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from seqgan_env.checks import check_whole_number
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
-from seqgan_env.tokenizing import UNK, UNK_CHAR, check_level, tokenize
+from seqgan_env.tokenizing import UNK, UNK_CHAR, clean, closes, opens, tokenize, unknown_token
 from seqgan_env.tokens import SequenceSpec
 
 EOS = "<eos>"
-FORMAT = 1
+FORMAT = 2
 """The version of the JSON form."""
 
 
@@ -32,15 +32,17 @@ class Vocabulary:
 
     Args:
         tokens: the token of each id: ``<eos>``, then, if there is to be an unknown token, ``<unk>``, then the others.
-        level: ``"word"`` or ``"char"``.
+        level: ``"word"``, ``"char"`` or ``"token"``.
+        normalization: the normal form of the text, ``"none"``, ``"NFC"`` or ``"NFKC"``.
 
     Raises:
-        ValueError: an unknown level, a first token other than ``<eos>``, a duplicate, or a token that is not one word
-            or mark (word level) or not one character (character level).
+        ValueError: an unknown level or normal form, a first token other than ``<eos>``, a duplicate, or a token that no
+            text gives.
     """
 
-    def __init__(self, tokens: Sequence[str], level: str = "word") -> None:
-        self._level = check_level(level)
+    def __init__(self, tokens: Sequence[str], level: str = "word", normalization: str = "NFC") -> None:
+        clean("", level, normalization)
+        self._level, self._normalization = level, normalization
         self._tokens = tuple(tokens)
         for token in self._tokens:
             if not isinstance(token, str):
@@ -55,47 +57,58 @@ class Vocabulary:
         del self._ids[EOS]
         self._check_tokens()
         if self._unk_id is not None:
-            self._ids[UNK if level == "word" else UNK_CHAR] = self._unk_id
+            self._ids[unknown_token(level)] = self._unk_id
 
     def _check_tokens(self) -> None:
         """Refuse a token which no text could ever give, since it could not be read back either."""
         for token in self._tokens[1 if self._unk_id is None else 2 :]:
             if token == UNK:
                 raise ValueError(f"{UNK!r} must be the second token of a vocabulary or none, got it later")
-            if self._level == "word" and tokenize(token, "word") != [token]:
-                raise ValueError(f"each token of a word vocabulary must be one word or one mark, got {token!r}")
-            if self._level == "char" and (len(token) != 1 or token == UNK_CHAR):
-                raise ValueError(f"each token of a char vocabulary must be one character, got {token!r}")
+            if self._level == "char":
+                is_one = len(token) == 1 and token != UNK_CHAR and clean(token, "char", self._normalization) == token
+            else:
+                is_one = tokenize(token, self._level, self._normalization) == [token]
+            if not is_one:
+                one = {"word": "one word or one mark", "char": "one character", "token": "without white space"}
+                raise ValueError(
+                    f"each token of a {self._level} vocabulary must be {one[self._level]}, in the normal form "
+                    f"{self._normalization}; got {token!r}"
+                )
         try:
             "".join(self._tokens).encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"each token of a vocabulary must be valid Unicode, got {error.object!r}") from error
 
     @classmethod
-    def build(cls, lines: Iterable[str], level: str = "word", min_count: int = 1) -> Vocabulary:
+    def build(
+        cls, lines: Iterable[str], level: str = "word", min_count: int = 1, normalization: str = "NFC"
+    ) -> Vocabulary:
         """Make the vocabulary of a text, with an unknown token.
 
         Args:
             lines: the text, one sequence each.
-            level: ``"word"`` or ``"char"``.
+            level: ``"word"``, ``"char"`` or ``"token"``.
             min_count: how often a token must occur to get an id of its own.
+            normalization: the normal form that the text is brought to.
 
         Raises:
-            ValueError: an unknown level, or a ``min_count`` below 1.
+            ValueError: an unknown level or normal form, a ``min_count`` below 1, or the token ``<eos>`` in the text.
         """
         counts: Counter[str] = Counter()
         for line in lines:
-            counts.update(tokenize(line, level))
-        return cls.from_counts(counts, level, min_count)
+            counts.update(tokenize(line, level, normalization))
+        return cls.from_counts(counts, level, min_count, normalization)
 
     @classmethod
-    def from_counts(cls, counts: Mapping[str, int], level: str = "word", min_count: int = 1) -> Vocabulary:
+    def from_counts(
+        cls, counts: Mapping[str, int], level: str = "word", min_count: int = 1, normalization: str = "NFC"
+    ) -> Vocabulary:
         """Make the vocabulary of counted tokens: by falling count, then alphabetically; see `build`."""
-        if isinstance(min_count, bool) or not isinstance(min_count, int) or min_count < 1:
-            raise ValueError(f"min_count must be a whole number of at least 1, not {min_count!r}")
-        unknown = UNK if check_level(level) == "word" else UNK_CHAR
-        kept = [token for token, count in counts.items() if count >= min_count and token != unknown]
-        return cls([EOS, UNK, *sorted(kept, key=lambda token: (-counts[token], token))], level)
+        check_whole_number("min_count", min_count, 1)
+        if EOS in counts:
+            raise ValueError(f"no token of a text may be {EOS!r}, the name of its end, which is added to each line")
+        kept = [token for token, count in counts.items() if count >= min_count and token != unknown_token(level)]
+        return cls([EOS, UNK, *sorted(kept, key=lambda token: (-counts[token], token))], level, normalization)
 
     @classmethod
     def of(cls, words: Iterable[str], level: str = "word") -> Vocabulary:
@@ -104,8 +117,13 @@ class Vocabulary:
 
     @property
     def level(self) -> str:
-        """``"word"`` or ``"char"``."""
+        """``"word"``, ``"char"`` or ``"token"``."""
         return self._level
+
+    @property
+    def normalization(self) -> str:
+        """The normal form of the text."""
+        return self._normalization
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -124,8 +142,8 @@ class Vocabulary:
 
     @functools.cached_property
     def hash(self) -> str:
-        """The SHA-256 of the level and the tokens, in hexadecimal."""
-        return hashlib.sha256(json.dumps([FORMAT, self._level, self._tokens]).encode()).hexdigest()
+        """The SHA-256 of the level, the normal form and the tokens, in hexadecimal."""
+        return hashlib.sha256(json.dumps([FORMAT, *self._parts]).encode()).hexdigest()
 
     def spec(self, max_length: int) -> SequenceSpec:
         """The form of sequences of these tokens.
@@ -144,14 +162,16 @@ class Vocabulary:
         return token in self._ids
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other is a vocabulary of the same level and tokens."""
-        if not isinstance(other, Vocabulary):
-            return NotImplemented
-        return (self._level, self._tokens) == (other._level, other._tokens)
+        """Whether the other is a vocabulary of the same level, normal form and tokens."""
+        return self._parts == other._parts if isinstance(other, Vocabulary) else NotImplemented
 
     def __hash__(self) -> int:
-        """The hash of the level and the tokens."""
-        return hash((self._level, self._tokens))
+        """The hash of the level, the normal form and the tokens."""
+        return hash(self._parts)
+
+    @property
+    def _parts(self) -> tuple[str, str, tuple[str, ...]]:
+        return self._level, self._normalization, self._tokens
 
     def __repr__(self) -> str:
         """A short description."""
@@ -171,11 +191,11 @@ class Vocabulary:
         Raises:
             ValueError: a token outside the vocabulary where there is no unknown token or it is not allowed.
         """
-        tokens = tokenize(text, self._level)
+        tokens = tokenize(text, self._level, self._normalization)
         if self._unk_id is None or not allow_unknown:
             unknown = [token for token in dict.fromkeys(tokens) if token not in self._ids]
             if unknown:
-                what = "words" if self._level == "word" else "characters"
+                what = "characters" if self._level == "char" else f"{self._level}s"
                 listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
                 raise ValueError(f"the text must use only {what} of the vocabulary; it does not have {listed}")
             return [self._ids[token] for token in tokens]
@@ -212,11 +232,19 @@ class Vocabulary:
         """Each token's text, and whether it is written without a space before it and after it."""
         if self._level == "char":
             return [(UNK_CHAR if i == self._unk_id else token, True, True) for i, token in enumerate(self._tokens)]
-        return [(token, _closes(token), _opens(token)) for token in self._tokens]
+        if self._level == "token":
+            return [(token, False, False) for token in self._tokens]
+        return [(token, closes(token), opens(token)) for token in self._tokens]
 
     def to_json(self) -> dict[str, Any]:
         """The vocabulary as plain data."""
-        return {"format": FORMAT, "level": self._level, "hash": self.hash, "tokens": list(self._tokens)}
+        return {
+            "format": FORMAT,
+            "level": self._level,
+            "normalization": self._normalization,
+            "hash": self.hash,
+            "tokens": list(self._tokens),
+        }
 
     @classmethod
     def from_json(cls, data: Any) -> Vocabulary:
@@ -225,15 +253,15 @@ class Vocabulary:
         Raises:
             ValueError: anything else, or tokens that do not have the stated hash.
         """
-        keys = {"format", "level", "hash", "tokens"}
+        keys = {"format", "level", "normalization", "hash", "tokens"}
         if not isinstance(data, dict) or set(data) != keys:
             got = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
             raise ValueError(f"a vocabulary must be an object with the keys {sorted(keys)}, got {got}")
-        if data["format"] is True or data["format"] != FORMAT:
+        if data["format"] != FORMAT:
             raise ValueError(f"the format of a vocabulary must be {FORMAT}, got {data['format']!r}")
         if not isinstance(data["tokens"], list):
             raise ValueError(f"the tokens of a vocabulary must be a list, got {type(data['tokens']).__name__}")
-        vocabulary = cls(data["tokens"], data["level"])
+        vocabulary = cls(data["tokens"], data["level"], data["normalization"])
         if data["hash"] != vocabulary.hash:
             raise ValueError(f"the hash of the vocabulary must be {vocabulary.hash!r}, got {data['hash']!r}")
         return vocabulary
@@ -252,13 +280,3 @@ class Vocabulary:
         """
         with refusal(path, "vocabulary"):
             return cls.from_json(parse_json(read_bytes(path)))
-
-
-def _opens(token: str) -> bool:
-    """Whether a mark is written without a space after it, as an opening bracket is."""
-    return len(token) == 1 and (unicodedata.category(token) in ("Ps", "Pi") or token in "\u00a1\u00bf")
-
-
-def _closes(token: str) -> bool:
-    """Whether a mark is written without a space before it, as a full stop is."""
-    return len(token) == 1 and unicodedata.category(token)[0] == "P" and token != "_" and not _opens(token)

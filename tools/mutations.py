@@ -292,6 +292,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("agents/monte_carlo",),
     ),
     Mutation(
+        "completions: some at once, they begin with the same random numbers",
+        _MONTE_CARLO,
+        "_estimate(generator, tokens_BT[some], *arguments,",
+        "_estimate(generator, tokens_BT[some], *arguments[:3], torch.Generator().manual_seed(0), stratified,",
+        ("agents/monte_carlo",),
+    ),
+    Mutation(
         "completions: Q of a token is that of the prefix with the next one",
         _MONTE_CARLO,
         "q_BT[sequence_P, t_P - 1] = score(",
@@ -364,8 +371,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: stratified draws are not put in random order",
         _MONTE_CARLO,
-        "part_SN = torch.rand(n_rows, n, generator=rng, device=device).argsort(dim=1)",
-        "part_SN = torch.arange(n, device=device).expand(n_rows, n)",
+        "part_SN = order_SN.argsort(dim=1)",
+        "part_SN = torch.arange(order_SN.shape[1], device=order_SN.device).expand_as(order_SN)",
         ("agents/monte_carlo",),
     ),
     Mutation(

@@ -26,7 +26,10 @@ class SourceConfig:
         vocab_size: V of the oracle; None is its default, 5000.
         max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
         source_seed: the oracle's parameters, and which real sequences are drawn.
-        level: ``"word"`` or ``"char"``, for a text file; None is ``"word"``.
+        level: ``"word"``, ``"char"``, or ``"token"`` (split at white space alone, joined by single spaces), for a text
+            file; None is ``"word"``.
+        normalization: the normal form of Unicode that a text file is brought to: ``"none"``, ``"NFC"`` (one spelling of
+            equal characters) or ``"NFKC"`` (of similar ones too); None is ``"NFC"``.
         min_count: a text file's words rarer than this become the unknown token; None is 1.
         long_lines: ``"error"`` or ``"drop"``, for a text file's lines longer than T; None is ``"error"``.
         n_real: size of the training set of real sequences.
@@ -41,6 +44,7 @@ class SourceConfig:
     max_length: int | None = None
     source_seed: int = 0
     level: str | None = None
+    normalization: str | None = None
     min_count: int | None = None
     long_lines: str | None = None
     n_real: int = 10_000
@@ -68,6 +72,7 @@ class SourceConfig:
             max_length=self.max_length,
             seed=self.source_seed,
             level=self.level,
+            normalization=self.normalization,
             min_count=self.min_count,
             long_lines=self.long_lines,
         )
@@ -80,6 +85,7 @@ def build_source(
     max_length: int | None = None,
     seed: int | None = None,
     level: str | None = None,
+    normalization: str | None = None,
     min_count: int | None = None,
     long_lines: str | None = None,
     vocabulary: Vocabulary | None = None,
@@ -91,7 +97,10 @@ def build_source(
         vocab_size: V; for ``"oracle"``.
         max_length: T; for ``"oracle"``, a parameter file or a text file.
         seed: decides the parameters of ``"oracle"``; the other sources are given, and the same for every seed.
-        level: ``"word"`` or ``"char"``; for a text file. None is the level of the vocabulary if one is given.
+        level: ``"word"``, ``"char"`` or ``"token"``; for a text file. None is the level of the vocabulary if one is
+            given.
+        normalization: ``"none"``, ``"NFC"`` or ``"NFKC"``; for a text file. None is that of the vocabulary if one is
+            given.
         min_count: how often a word must occur to be in the vocabulary; for a text file.
         long_lines: ``"error"`` or ``"drop"``; for a text file.
         vocabulary: the vocabulary to encode a text file with, instead of its own.
@@ -105,6 +114,7 @@ def build_source(
         "vocab_size": vocab_size,
         "max_length": max_length,
         "level": level,
+        "normalization": normalization,
         "min_count": min_count,
         "long_lines": long_lines,
         "vocabulary": vocabulary,
@@ -127,9 +137,11 @@ def build_source(
     if os.fspath(source).endswith(".pkl"):
         _check_options(options, "an oracle's parameter file", ("max_length",))
         return LSTMOracle.from_file(source, **options)
-    _check_options(options, "a text file", ("max_length", "level", "min_count", "long_lines", "vocabulary"))
+    _check_options(
+        options, "a text file", ("max_length", "level", "normalization", "min_count", "long_lines", "vocabulary")
+    )
     if vocabulary is not None:
-        options.setdefault("level", vocabulary.level)
+        options = {"level": vocabulary.level, "normalization": vocabulary.normalization, **options}
     return Corpus(source, **options)
 
 

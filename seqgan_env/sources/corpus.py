@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import check_choice, check_whole_number
 from seqgan_env.seeding import numpy_rng
-from seqgan_env.tokenizing import check_level, tokenize
+from seqgan_env.tokenizing import clean, tokenize
 from seqgan_env.tokens import Tokens
-from seqgan_env.vocabulary import Vocabulary
+from seqgan_env.vocabulary import EOS, Vocabulary
 
 HELD_OUT_SHARE = 5
 """At most one line in this many is held out."""
@@ -30,15 +30,16 @@ HELD_OUT_SHARE = 5
 class Corpus:
     """Any UTF-8 text file, one sequence a line.
 
-    Blank lines are skipped. Each line is followed by end-of-sequence.
+    Lines without a token are skipped. Each line is followed by end-of-sequence.
 
     Args:
         path: the file.
-        level: ``"word"`` or ``"char"``; see `seqgan_env.vocabulary.tokenize`.
+        level: ``"word"``, ``"char"`` or ``"token"``; see `seqgan_env.tokenizing`.
         max_length: T, end-of-sequence included; None is that of the longest line.
         min_count: how often a word (or character) must occur to be in the vocabulary; rarer ones become ``<unk>``.
         long_lines: what to do with a line that does not fit into T: ``"error"`` or ``"drop"``.
-        vocabulary: use this one, of the same level, instead of making one of the file's own.
+        vocabulary: use this one, of the same level and normal form, instead of making one of the file's own.
+        normalization: the normal form of Unicode that the text is brought to: ``"none"``, ``"NFC"`` or ``"NFKC"``.
 
     Raises:
         ValueError: a wrong argument, or a file that is missing, not text, empty, or leaves no sequence to learn from;
@@ -53,27 +54,29 @@ class Corpus:
         min_count: int = 1,
         long_lines: str = "error",
         vocabulary: Vocabulary | None = None,
+        normalization: str = "NFC",
     ) -> None:
-        check_level(level)
+        clean("", level, normalization)
         check_whole_number("min_count", min_count, 1)
         if max_length is not None:
             check_whole_number("max_length", max_length, 1)
-        if long_lines not in ("error", "drop"):
-            raise ValueError(f"long_lines must be 'error' or 'drop', not {long_lines!r}")
-        if vocabulary is not None and vocabulary.level != level:
-            raise ValueError(f"level must be {vocabulary.level!r}, as in the vocabulary that is given, not {level!r}")
+        check_choice("long_lines", long_lines, ("error", "drop"))
+        for name, value in (("level", level), ("normalization", normalization)):
+            if vocabulary is not None and getattr(vocabulary, name) != value:
+                used = getattr(vocabulary, name)
+                raise ValueError(f"{name} must be {used!r}, as in the vocabulary that is given, not {value!r}")
         if vocabulary is not None and min_count != 1:
             raise ValueError(f"min_count must be left at 1 where a vocabulary is given, not {min_count}")
         self.path = os.fspath(path)
         text, self.sha256 = self._read()
-        words, word_F, length_L, line_L = self._number(text, level)
+        words, word_F, length_L, line_L = self._number(text, level, normalization)
         if max_length is not None:
             kept_L = self._fitting(length_L, line_L, max_length, long_lines)
             word_F, length_L, line_L = word_F[np.repeat(kept_L, length_L)], length_L[kept_L], line_L[kept_L]
         count = np.bincount(word_F, minlength=len(words))
         if vocabulary is None:
             counts = {word: n for word, n in zip(words, count.tolist(), strict=True) if n}
-            vocabulary = Vocabulary.from_counts(counts, level, min_count)
+            vocabulary = Vocabulary.from_counts(counts, level, min_count, normalization)
             reason = f"every token occurs less than min_count = {min_count} times"
         else:
             reason = "it holds none of the file's tokens"
@@ -169,24 +172,27 @@ class Corpus:
             raise self._error(f"the corpus must be UTF-8 text, byte {error.start} is not: {error.reason}") from error
         return text.removeprefix("\ufeff"), hashlib.sha256(data).hexdigest()
 
-    def _number(self, text: str, level: str) -> tuple[list[str], npt.NDArray[np.int32], Tokens, Tokens]:
+    def _number(
+        self, text: str, level: str, normalization: str
+    ) -> tuple[list[str], npt.NDArray[np.int32], Tokens, Tokens]:
         """Number the words in the order in which they are met.
 
         Returns:
             The distinct words; the number of each word of the text, one line after the other; the length of each line
-            that is not blank; and its line number in the file, from 1.
+            that has a token; and its line number in the file, from 1.
         """
         numbers = _Numbers()
         number_of = numbers.__getitem__
         flat, lengths, lines = array("i"), array("q"), array("q")
         for line_number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
-            if line.strip():
-                before = len(flat)
-                flat.extend(map(number_of, tokenize(line, level)))
-                lengths.append(len(flat) - before)
+            if line.strip() and (tokens := tokenize(line, level, normalization)):
+                flat.extend(map(number_of, tokens))
+                lengths.append(len(tokens))
                 lines.append(line_number)
         if not lines:
             raise self._error("the corpus must hold at least one line that is not blank, it is empty")
+        if EOS in numbers:
+            raise self._error(f"the corpus must not hold the token {EOS!r}, the end that is added to each line")
         return list(numbers), np.array(flat, np.int32), np.array(lengths, np.int64), np.array(lines, np.int64)
 
     def _fitting(self, length_L: Tokens, line_L: Tokens, max_length: int, long_lines: str) -> npt.NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from agents import monte_carlo
 from agents.monte_carlo import action_values, last_step, stratified_uniforms
@@ -378,6 +380,63 @@ def test_without_completions_every_token_has_the_reward_of_its_sequence() -> Non
     assert q_BT.tolist() == [[0.5, 0.5, 0.5], [-2.0, -2.0, 0.0], [3.0, 0.0, 0.0]]
 
 
+@every_kind
+@pytest.mark.parametrize("spec", [SequenceSpec(5, 7), SequenceSpec(5, 7, 0)], ids=show)
+@pytest.mark.parametrize(("stratified", "exact_last_step"), [(False, False), (True, True)])
+@pytest.mark.parametrize("form", ["_looks", "_computes_on"])
+def test_memory_is_bounded_and_its_bound_changes_nothing_but_rounding(
+    kind: str, spec: SequenceSpec, stratified: bool, exact_last_step: bool, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monte_carlo, "may_look", lambda _: form == "_looks")
+    policy = make_generator(kind, spec)
+    tokens_BT = policy.sample(9, seeded())
+    sizes: list[int] = []
+
+    def score(tokens_MT: Tensor) -> Tensor:
+        sizes.append(tokens_MT.numel())
+        return (tokens_MT * torch.arange(1, 8) ** 2).sum(dim=1).double()
+
+    def values() -> Tensor:
+        sizes.clear()
+        last = last_step(policy, tokens_BT, score) if exact_last_step else None
+        reward_B = tokens_BT.sum(dim=1).double()
+        return action_values(
+            policy, tokens_BT, reward_B, score, n_completions=3, rng=seeded(1), stratified=stratified, last=last
+        )
+
+    whole_BT, n_whole = values(), sum(sizes)
+    for bound in (400, 1):
+        monkeypatch.setattr(monte_carlo, "_TOKENS_AT_ONCE", bound)
+        torch.testing.assert_close(values(), whole_BT, rtol=1e-12, atol=1e-12)
+        one = max(3 * (5 if exact_last_step else 6) * 7, 5 * 7 * exact_last_step)
+        assert max(sizes) <= max(bound, one)  # at least one sequence at once
+        assert sum(sizes) == n_whole
+
+
+@pytest.mark.parametrize("horizon", [20, 40, 80])
+def test_the_tensors_of_completions_do_not_grow_with_the_batch_or_the_horizon(
+    horizon: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No operation makes a larger tensor than the bound says, times the states of a few lanes."""
+    monkeypatch.setattr(monte_carlo, "_TOKENS_AT_ONCE", 1 << 13)
+
+    class Largest(TorchDispatchMode):
+        numel = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, Tensor):
+                self.numel = max(self.numel, made.numel())
+            return made
+
+    spec = SequenceSpec(3, horizon)
+    policy = lstm(spec)
+    tokens_BT = policy.sample(64, seeded())
+    with Largest() as largest:
+        action_values(policy, tokens_BT, torch.zeros(64), lambda rows_MT: rows_MT.double().sum(dim=1), n_completions=2)
+    assert largest.numel <= 1 << 15 < 64 * 2 * (horizon - 2) * horizon
+
+
 def test_refuses_fewer_than_no_completions() -> None:
     spec, n_completions = SequenceSpec(3, 3), -1
     with pytest.raises(ValueError, match=f"n_completions must be at least 0, got {n_completions}"):
@@ -446,7 +505,7 @@ class TestLastStep:
 
 def stratified_tokens(logits_BV: Tensor, n: int, rng: torch.Generator) -> Tensor:
     """Drawn as the estimate draws the first tokens of its completions."""
-    uniform_BN = stratified_uniforms(len(logits_BV), n, rng, torch.device("cpu"))
+    uniform_BN = stratified_uniforms(*torch.rand(2, len(logits_BV), n, generator=rng))
     identity = torch.eye(logits_BV.shape[1], dtype=logits_BV.dtype)
     no_bias = identity.new_zeros(len(identity))
     return sample_tokens(logits_BV, identity, no_bias, uniform_MN=uniform_BN).t()

@@ -278,13 +278,13 @@ class TestEachTask:
         row[0, : len(ids)] = ids
         assert np.isfinite(Grammar(noise=0.0).log_prob(row)).all()
 
-    @pytest.mark.parametrize("level", ["word", "char"])
+    @pytest.mark.parametrize("level", ["word", "char", "token"])
     def test_a_text_is_read_from_its_path(self, tmp_path: Path, level: str) -> None:
         path = tmp_path / "my.txt"
         path.write_text("a cat sat\na dog\nthe cat saw a dog run\n", encoding="utf-8")
         env = make("SeqGANText-v0", source=str(path), level=level)
         distinct = {"word": {"a", "cat", "sat", "dog", "the", "saw", "run"}, "char": set("a cat sat dog the saw run")}
-        longest = {"word": 6, "char": len("the cat saw a dog run")}
+        distinct["token"], longest = distinct["word"], {"word": 6, "token": 6, "char": len("the cat saw a dog run")}
         assert env.sequence_spec.vocab_size == len(distinct[level]) + 2
         assert env.sequence_spec.max_length == longest[level] + 1
         assert len(env.task.real_sequences) + len(env.task.held_out_sequences) == 3

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqgan_env.tokenizing import UNK, UNK_CHAR, tokenize
+from seqgan_env.tokenizing import LEVELS, NORMALIZATIONS, UNK, UNK_CHAR, clean, tokenize
 from seqgan_env.vocabulary import EOS, Vocabulary
 
 LINES = ["a dog chases a cat.", "the dog's well-fed cat sleeps.", "a cat sleeps"]
@@ -20,10 +20,17 @@ LINES = ["a dog chases a cat.", "the dog's well-fed cat sleeps.", "a cat sleeps"
 # Pieces that could run into each other when they are written side by side, beside text of every script.
 awkward_text = st.lists(
     st.sampled_from(
-        [*"ab'-\u2019.,()[]\u201c\u201d\u00bf<>_$+ \t\u0301\u093f\u200d\ufffd", "<unk>", "<eos>", "don't", "unk"]
+        [
+            *"ab'-\u2019.,()[]\u201c\u201d\u00bf<>_$+#1 \t\u0301\u093f\u094d\ufffd\u2768\xe9\u212b\ufb01\u1100\u1161",
+            *"\ufeff\u200b\u200c\u200d\xad\u200e\u2066\u0007\x9f\ufe0f\u20e3\U000e0101\U000e0067\U000e007f",
+            *"\u2764\u203c\U0001f44d\U0001f3fd\U0001f1eb\U0001f468\U0001f3f4\u2642\u845b",
+            *("<unk>", "<eos>", "don't", "unk"),
+        ]
     )
 ).map("".join)
 any_text = awkward_text | st.text()
+INVISIBLE = "\ufeff\u200b\u200c\u200d\xad\u200e\u2060\u2066\x07\x9f\ufe0f\U000e0101\U000e0067"
+every_level = pytest.mark.parametrize("level", LEVELS)
 
 
 class TestTokenize:
@@ -39,7 +46,7 @@ class TestTokenize:
             ("3.5 km_h", ["3", ".", "5", "km_h"]),
             ("  \t", []),
             ("one\n", ["one"]),
-            ("cafe\u0301", ["cafe\u0301"]),
+            ("q\u0301x", ["q\u0301x"]),
             ("\u0939\u093f\u0928\u094d\u0926\u0940 \u0915", ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u0915"]),
             ("the <unk> sat", ["the", "<unk>", "sat"]),
             ("an <eos> here", ["an", "<", "eos", ">", "here"]),
@@ -56,12 +63,82 @@ class TestTokenize:
         assert tokenize(text, "char") == tokens
 
     @given(text=any_text)
-    def test_word_level_loses_nothing_but_white_space(self, text: str) -> None:
-        assert "".join(tokenize(text, "word")) == "".join(text.split())
+    def test_word_level_loses_nothing_that_is_visible(self, text: str) -> None:
+        def visible(text: str) -> list[str]:
+            return [c for c in text if tokenize(c, "word", "none")]
 
-    def test_an_unknown_level_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="level must be 'word' or 'char', not 'byte'"):
-            tokenize("a", "byte")
+        assert visible("".join(tokenize(text, "word"))) == visible(clean(text, "word"))
+
+    @given(c=st.characters(categories=["L", "Nd", "P", "S", "Mc"], exclude_characters="\u3164\uffa0"))
+    def test_every_visible_character_is_a_token(self, c: str) -> None:
+        assert tokenize(c, "word", "none") == [c]
+
+    @given(text=any_text)
+    def test_word_level_has_no_token_of_invisible_characters_alone(self, text: str) -> None:
+        for token in tokenize(text, "word"):
+            assert set(token) - set(INVISIBLE)
+
+    @pytest.mark.parametrize(
+        ("text", "tokens"),
+        [
+            ("\ufeffthe cat \ufeffsat", ["the", "cat", "sat"]),
+            ("he\u200bllo", ["he", "llo"]),
+            ("co\u00adoperate \u200ewell\u2060known\u2069", ["cooperate", "wellknown"]),
+            ("a\x07b\x9f", ["a", "b"]),
+            ("foo\u200d \u200c \ufe0f \u200b", ["foo"]),
+            ("I \u2764\ufe0f it!", ["I", "\u2764\ufe0f", "it", "!"]),
+            ("\U0001f468\u200d\U0001f469\u200d\U0001f467", ["\U0001f468\u200d\U0001f469\u200d\U0001f467"]),
+            ("thumbs \U0001f44d\U0001f3fd.", ["thumbs", "\U0001f44d\U0001f3fd", "."]),
+            ("#\ufe0f\u20e3 1\ufe0f\u20e3", ["#\ufe0f\u20e3", "1\ufe0f\u20e3"]),
+            ("\U0001f1eb\U0001f1f7\U0001f1e9\U0001f1ea", ["\U0001f1eb\U0001f1f7", "\U0001f1e9\U0001f1ea"]),
+            (
+                "\U0001f3f4\U000e0067\U000e0062\U000e007f\u2708",
+                ["\U0001f3f4\U000e0067\U000e0062\U000e007f", "\u2708"],
+            ),
+            ("\u06a9\u062a\u0627\u0628\u200c\u0647\u0627", ["\u06a9\u062a\u0627\u0628\u200c\u0647\u0627"]),
+            ("\u0d28\u0d4d\u200d x", ["\u0d28\u0d4d\u200d", "x"]),
+            ("\u845b\U000e0100 \u845b", ["\u845b\U000e0100", "\u845b"]),
+        ],
+    )
+    def test_word_level_drops_what_is_invisible_and_keeps_emoji_whole(self, text: str, tokens: list[str]) -> None:
+        assert tokenize(text, "word") == tokens
+        vocabulary = Vocabulary.build([text])
+        ids = vocabulary.encode(text)
+        assert vocabulary.encode(vocabulary.decode(ids)) == ids
+
+    @pytest.mark.parametrize("text", ["it 's 3.14 <unk> ( U.S.A. ) ca n't", "C C(=O)O [nH]1"])
+    def test_token_level_splits_at_white_space_alone(self, text: str) -> None:
+        assert tokenize(f" {text}\t\n", "token") == text.split(" ")
+        vocabulary = Vocabulary.build([text], "token")
+        assert vocabulary.decode(vocabulary.encode(f" {text}\t\n")) == text
+
+    @every_level
+    def test_a_byte_order_mark_is_dropped_where_files_were_joined(self, level: str) -> None:
+        assert tokenize("\ufeff\u00e9 \ufeffb", level) == tokenize("\u00e9 b", level)
+
+    @every_level
+    @pytest.mark.parametrize(
+        ("normalization", "n_spellings"), [("none", 3), ("NFC", 2), ("NFKC", 1)], ids=NORMALIZATIONS
+    )
+    def test_a_normal_form_makes_spellings_one(self, level: str, normalization: str, n_spellings: int) -> None:
+        spellings = ["o\ufb03ce \u00e9", "o\ufb03ce e\u0301", "office e\u0301"]
+        vocabulary = Vocabulary.build(spellings, level, normalization=normalization)
+        assert len({tuple(vocabulary.encode(text)) for text in spellings}) == n_spellings
+        assert vocabulary.normalization == normalization
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("byte",), "level must be one of word, char, token; got 'byte'"),
+            (("word", "NFD"), "normalization must be one of none, NFC, NFKC; got 'NFD'"),
+        ],
+    )
+    def test_an_unknown_level_and_an_unknown_normal_form_are_refused(
+        self, arguments: tuple[str, ...], message: str
+    ) -> None:
+        for refuse in (lambda: tokenize("a", *arguments), lambda: Vocabulary([EOS], *arguments)):
+            with pytest.raises(ValueError, match=message):
+                refuse()
 
 
 class TestIds:
@@ -90,7 +167,14 @@ class TestIds:
         assert vocabulary.unk_id not in ids
         assert vocabulary.encode(vocabulary.decode(ids)) == ids
 
-    @pytest.mark.parametrize(("level", "text"), [("word", "the <unk> sat"), ("char", "th\ufffd sat")])
+    def test_no_token_is_the_end_of_sequence(self) -> None:
+        with pytest.raises(ValueError, match="no token of a text may be '<eos>', the name of its end"):
+            Vocabulary.build(["an <eos> here"], "token")
+        assert Vocabulary.build(["a"], "token").encode("a <eos>") == [2, 1]
+
+    @pytest.mark.parametrize(
+        ("level", "text"), [("word", "the <unk> sat"), ("token", "the <unk> sat"), ("char", "th\ufffd sat")]
+    )
     def test_a_text_that_has_the_unknown_token_already_keeps_it(self, level: str, text: str) -> None:
         vocabulary = Vocabulary.build([text], level)
         assert vocabulary.encode(text).count(1) == 1
@@ -111,13 +195,19 @@ class TestIds:
             ([EOS, "a", "b", "a"], "word", "must differ from each other, got 'a' twice"),
             ([EOS, "a", EOS], "word", "must differ from each other, got '<eos>' twice"),
             ([EOS, "a", UNK], "word", "'<unk>' must be the second token"),
-            ([EOS, "new york"], "word", "must be one word or one mark, got 'new york'"),
-            ([EOS, ""], "word", "must be one word or one mark, got ''"),
-            ([EOS, "ab"], "char", "must be one character, got 'ab'"),
+            ([EOS, "new york"], "word", "must be one word or one mark, in the normal form NFC; got 'new york'"),
+            ([EOS, "new york"], "token", "must be without white space, in the normal form NFC; got 'new york'"),
+            ([EOS, ""], "word", "must be one word or one mark, .*got ''"),
+            ([EOS, ""], "token", "must be without white space, .*got ''"),
+            ([EOS, "\u200b"], "word", "must be one word or one mark"),
+            ([EOS, "e\u0301"], "word", "in the normal form NFC"),
+            ([EOS, "e\u0301"], "token", "in the normal form NFC"),
+            ([EOS, "\u212b"], "char", "in the normal form NFC"),
+            ([EOS, "ab"], "char", "must be one character, .*got 'ab'"),
             ([EOS, UNK, UNK_CHAR], "char", "must be one character"),
             ([EOS, "\ud800"], "char", "must be valid Unicode"),
             ([EOS, 3], "word", "must be a string, got 3"),
-            ([EOS, "a"], "line", "level must be 'word' or 'char', not 'line'"),
+            ([EOS, "a"], "line", "level must be one of word, char, token; got 'line'"),
         ],
     )
     def test_are_refused_to_tokens_that_could_not_be_read_back(self, tokens: Any, level: str, message: str) -> None:
@@ -161,17 +251,19 @@ class TestDecode:
         with pytest.raises(ValueError, match=rf"ids must be in \[0, 4\], got {i}"):
             Vocabulary.of(["a", "dog", "."]).decode([1, i])
 
-    @given(text=any_text, known=any_text, level=st.sampled_from(["word", "char"]))
-    @example(text="a<unk>b '-' a'-b", known="a", level="word")
-    @example(text="\ufffd\n\n", known="\n", level="char")
-    def test_is_undone_by_encode(self, text: str, known: str, level: str) -> None:
-        vocabulary = Vocabulary.build([known], level)
+    @given(text=any_text, known=any_text, level=st.sampled_from(LEVELS), form=st.sampled_from(NORMALIZATIONS))
+    @example(text="a<unk>b '-' a'-b", known="a", level="word", form="NFC")
+    @example(text="\ufffd\n\n", known="\n", level="char", form="NFC")
+    @example(text="( \u0301x ( \U0001f3fd \u2768 \u20e3", known="( \u0301x \u20e3", level="word", form="NFC")
+    def test_is_undone_by_encode(self, text: str, known: str, level: str, form: str) -> None:
+        vocabulary = Vocabulary.build([known.replace(EOS, "")], level, normalization=form)
         ids = vocabulary.encode(text)
         assert vocabulary.encode(vocabulary.decode(ids)) == ids
         assert vocabulary.encode(vocabulary.decode([*ids, 0, len(vocabulary)])) == ids
 
-    @given(text=any_text, level=st.sampled_from(["word", "char"]))
+    @given(text=any_text, level=st.sampled_from(LEVELS))
     def test_is_undone_by_encode_without_an_unknown_token(self, text: str, level: str) -> None:
+        text = text.replace(EOS, "")
         words = dict.fromkeys(token for token in tokenize(text, level) if token not in (UNK, UNK_CHAR))
         vocabulary = Vocabulary.of(words, level)
         ids = [vocabulary.tokens.index(token) for token in tokenize(text, level) if token in words]
@@ -185,6 +277,7 @@ class TestJson:
             Vocabulary.build(LINES, "word"),
             Vocabulary.build(["\u5357\u964c\u91c7\u6851\u51fa\uff0c"], "char"),
             Vocabulary.of(["a"]),
+            Vocabulary.build(LINES, "token", normalization="none"),
             Vocabulary.of([]),
         ],
     )
@@ -201,20 +294,23 @@ class TestJson:
     def test_hash_tells_vocabularies_apart(self) -> None:
         one_of_each = [
             Vocabulary.of("ab", "char"),
+            Vocabulary.of("ab", "token"),
+            Vocabulary([EOS, "a"], normalization="NFKC"),
             Vocabulary.of("ba", "char"),
             Vocabulary.of("ab"),
             Vocabulary.of("a"),
         ]
-        assert len({vocabulary.hash for vocabulary in one_of_each}) == len(set(one_of_each)) == 4
+        assert len({vocabulary.hash for vocabulary in one_of_each}) == len(set(one_of_each)) == 6
 
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"format": 2}, "format of a vocabulary must be 1, got 2"),
-            ({"format": True}, "format of a vocabulary must be 1, got True"),
-            ({"format": None}, "format of a vocabulary must be 1, got None"),
-            ({"level": "byte"}, "level must be 'word' or 'char'"),
-            ({"level": ["word"]}, "level must be 'word' or 'char'"),
+            ({"format": 1}, "format of a vocabulary must be 2, got 1"),
+            ({"format": None}, "format of a vocabulary must be 2, got None"),
+            ({"normalization": "NFD"}, "normalization must be one of none, NFC, NFKC"),
+            ({"normalization": "NFKC"}, "hash of the vocabulary must be"),
+            ({"level": "byte"}, "level must be one of word, char"),
+            ({"level": ["word"]}, "level must be one of word, char"),
             ({"tokens": "<eos>"}, "must be a list, got str"),
             ({"tokens": [EOS, 1]}, "must be a string, got 1"),
             ({"tokens": [EOS, "a", "a"]}, "'a' twice"),
@@ -233,7 +329,7 @@ class TestJson:
         with pytest.raises(ValueError, match=rf"^{path} is not a readable vocabulary: .*{message}"):
             Vocabulary.load(path)
 
-    @pytest.mark.parametrize("key", ["format", "level", "hash", "tokens"])
+    @pytest.mark.parametrize("key", ["format", "level", "normalization", "hash", "tokens"])
     def test_every_key_is_needed(self, key: str) -> None:
         data = Vocabulary.of(["a"]).to_json()
         del data[key]

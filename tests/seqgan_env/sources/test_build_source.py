@@ -26,7 +26,7 @@ class TestBuildSource:
         built = build_source(str(path), level="char", max_length=40, min_count=2, long_lines="drop", seed=0)
         assert isinstance(built, Corpus)
         assert (built.vocabulary.level, built.spec.max_length) == ("char", 40)
-        vocabulary = Vocabulary.build(["the cat"], "char")
+        vocabulary = Vocabulary.build(["the cat"], "char", normalization="NFKC")
         assert build_source(str(path), vocabulary=vocabulary).vocabulary is vocabulary
         parameters = tmp_path / "oracle.pkl"
         parameters.write_bytes(pickle.dumps(tiny_oracle().parameters))
@@ -43,6 +43,7 @@ class TestBuildSource:
         ("source", "option", "value", "takes"),
         [
             ("oracle", "level", "word", "the oracle as a source takes vocab_size, max_length"),
+            ("grammar", "normalization", "NFC", "the grammar as a source takes no options"),
             ("oracle", "min_count", 1, "the oracle as a source takes vocab_size, max_length"),
             ("oracle", "vocabulary", Vocabulary.of("a"), "the oracle as a source takes vocab_size, max_length"),
             ("grammar", "vocab_size", 9, "the grammar as a source takes no options"),

@@ -46,7 +46,10 @@ class TestCorpus:
         assert source.spec.max_length == 4
 
     @settings(max_examples=50)
-    @given(lines=st.lists(st.text("ab ,.<>\u00e9\u2028\x85'"), min_size=2), level=st.sampled_from(["word", "char"]))
+    @given(
+        lines=st.lists(st.text("ab ,.<>\u00e9\u2028\x85'"), min_size=2),
+        level=st.sampled_from(["word", "char", "token"]),
+    )
     def test_gives_back_every_line(
         self, lines: list[str], level: str, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
@@ -66,6 +69,22 @@ class TestCorpus:
         if len(kept) < len(expected):  # then the only sequence that is held out stands there more often than it may
             assert len(np.unique(test_BT, axis=0)) == 1
         assert not set(map(tuple, train_BT.tolist())) & set(map(tuple, test_BT.tolist()))
+
+    @pytest.mark.parametrize(
+        ("options", "text"),
+        [
+            ({}, "it' s 3. 14 caf\u00e9"),
+            ({"level": "token"}, "it 's 3.14 caf\u00e9"),
+            ({"level": "token", "normalization": "none"}, "it 's 3.14 cafe\u0301"),
+            ({"level": "char"}, "it 's 3.14 caf\u00e9"),
+        ],
+    )
+    def test_reads_a_text_that_is_cut_into_tokens_already(self, options: dict[str, str], text: str, path: Path) -> None:
+        path.write_text("it 's 3.14 cafe\u0301\n\ufeffit 's 3.14 cafe\u0301\nyes\n\u200b\n", encoding="utf-8")
+        source = Corpus(path, **options)
+        rows_BT = np.concatenate(source.split(9, 9, seed=0))
+        texts = {source.vocabulary.decode(row) for row in rows_BT}
+        assert {text, "yes"} <= texts <= {text, "yes", "\u200b"}
 
     def test_rare_words_become_unknown(self, path: Path) -> None:
         source = Corpus(path, min_count=2)
@@ -98,12 +117,17 @@ class TestCorpus:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"level": "line"}, "^level must be 'word' or 'char', not 'line'"),
+            ({"level": "line"}, "^level must be one of word, char, token; got 'line'"),
             ({"min_count": 0}, "^min_count must be a whole number of at least 1, not 0"),
             ({"max_length": 0}, "^max_length must be a whole number of at least 1, not 0"),
             ({"max_length": "8"}, "^max_length must be a whole number of at least 1, not '8'"),
-            ({"long_lines": "cut"}, "^long_lines must be 'error' or 'drop', not 'cut'"),
+            ({"long_lines": "cut"}, "^long_lines must be one of error, drop; got 'cut'"),
             ({"vocabulary": Vocabulary.of("a", "char")}, "^level must be 'char', as in the vocabulary"),
+            ({"normalization": "NFD"}, "^normalization must be one of none, NFC, NFKC; got 'NFD'"),
+            (
+                {"vocabulary": Vocabulary.build(["a"]), "normalization": "none"},
+                "^normalization must be 'NFC', as in the vocabulary",
+            ),
             ({"vocabulary": Vocabulary.build(["a"]), "min_count": 2}, "^min_count must be left at 1"),
             (
                 {"max_length": 6},
@@ -133,6 +157,7 @@ class TestCorpus:
             (b"", "must hold at least one line that is not blank, it is empty"),
             (b"\n \n\t\r\n", "must hold at least one line that is not blank, it is empty"),
             (b"\xef\xbb\xbf", "must hold at least one line that is not blank, it is empty"),
+            (b"\xe2\x80\x8b\n\xef\xbb\xbf\n", "must hold at least one line that is not blank, it is empty"),
             (b"text\n\0\0", "must be UTF-8 text, got a NUL byte at offset 5"),
             (b"caf\xe9 au lait", "must be UTF-8 text, byte 3 is not: invalid continuation byte"),
         ],
@@ -141,6 +166,11 @@ class TestCorpus:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"^{path}: the corpus {message}$"):
             Corpus(path)
+
+    def test_refuses_the_end_of_sequence_as_a_token(self, path: Path) -> None:
+        path.write_text("a b <eos>\nb a <eos>\n")
+        with pytest.raises(ValueError, match="the corpus must not hold the token '<eos>', the end that is added to"):
+            Corpus(path, level="token")
 
     def test_refuses_what_is_no_file(self, tmp_path: Path) -> None:
         for name in (str(tmp_path), str(tmp_path / "none.txt"), f"{tmp_path}/a\0b"):
