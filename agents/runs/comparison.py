@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
 from agents.runs.folder import Record, RunFolder
+from agents.runs.workers import side_by_side
 
 
 def compare(
@@ -32,24 +31,26 @@ def compare(
     out, first = Path(out), next(iter(runs))
     if RunFolder(out).holds_run or not (out / first).exists():
         RunFolder(out).check_new()
-    jobs = [(config, out / name, None if name == first else out / first) for name, config in runs.items()]
-    if n_workers == 1:
-        return {name: _play(*job, progress=progress) for name, job in zip(runs, jobs, strict=True)}
-    _play(*jobs[0], progress=progress, pretraining_only=True)
-    with ProcessPoolExecutor(min(n_workers, len(jobs)), get_context("spawn")) as pool:
-        futures = [pool.submit(_play, *job, progress=progress, row=row) for row, job in enumerate(jobs)]
-        try:
-            return {name: future.result() for name, future in zip(runs, futures, strict=True)}
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    if n_workers > 1:
+        _play(runs[first], out / first, None, progress, pretraining_only=True)
+    jobs = {
+        name: (
+            config,
+            out / name,
+            None if name == first else out / first,
+            progress,
+            False,
+            row if n_workers > 1 else None,
+        )
+        for row, (name, config) in enumerate(runs.items())
+    }
+    return side_by_side(_play, jobs, n_workers)
 
 
 def _play(
     config: RunConfig,
     out: Path,
     start_from: Path | None,
-    *,
     progress: bool,
     pretraining_only: bool = False,
     row: int | None = None,

@@ -10,17 +10,15 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
-from agents.runs.folder import Record, RunFolder
+from agents.runs.folder import Record, RunFolder, check_same
 from agents.runs.game import Game
 from agents.runs.phases import DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
 from agents.runs.records import check_records
@@ -67,10 +65,6 @@ class Experiment:
         self._phases = phases()
         self._phase = self._phases[0].name
         self._seconds_before, self._started = 0.0, time.monotonic()
-        if config.runtime.n_threads is not None:
-            torch.set_num_threads(config.runtime.n_threads)
-        if config.runtime.matmul_precision is not None:
-            torch.set_float32_matmul_precision(config.runtime.matmul_precision)
         self._version = self.folder.version
         state = self._stored_state(resume, start_from)
         self.game = Game(config)
@@ -217,10 +211,10 @@ class Experiment:
             if not self.folder.holds_run:
                 raise ValueError(f"there is no run to resume in {self.folder.path}")
             if not self.folder.checkpoint.exists():  # killed before the first evaluation: nothing to go on from
-                _check_same(self.folder.load_config(), self.config, f"the run in {self.folder.path}")
+                check_same(self.folder.load_config().to_dict(), self.config.to_dict(), f"the run in {self.folder.path}")
                 return None
             stored, state = self.folder.load_state()  # config.json can be edited
-            _check_same(stored, self.config, f"the run in {self.folder.path}")
+            check_same(stored.to_dict(), self.config.to_dict(), f"the run in {self.folder.path}")
             return state
         self.folder.check_new()
         if start_from is None:
@@ -232,22 +226,3 @@ class Experiment:
             raise ValueError(f"the run in {start_from} was pretrained with other settings: {differing}")
         with refusal(RunFolder(start_from).pretrained, "checkpoint of a run"):  # only maximum likelihood is shared
             return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
-
-
-def _check_same(stored: RunConfig, given: RunConfig, what: str) -> None:
-    theirs, ours = _flat(stored.to_dict()), _flat(given.to_dict())
-    differing = [
-        f"{name} {ours.get(name)!r} instead of {theirs.get(name)!r}"
-        for name in {**theirs, **ours}
-        if ours.get(name) != theirs.get(name)
-    ]
-    if differing:
-        raise ValueError(f"{what} has other settings: {', '.join(differing)}")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat

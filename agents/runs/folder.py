@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -137,3 +137,32 @@ class RunFolder:
         state = load_checkpoint(path)
         with refusal(path, "checkpoint of a run"):
             return RunConfig.from_dict(parse_json(state["config"])), state
+
+
+def check_same(stored: Mapping[str, Any], given: Mapping[str, Any], what: str) -> None:
+    """Refuse settings that are not the stored ones.
+
+    Args:
+        stored: nested settings.
+        given: those asked for.
+        what: the thing in the folder, for an error.
+
+    Raises:
+        ValueError: they differ; the message names each difference.
+    """
+    theirs, ours = _flat(stored), _flat(given)
+    differing = [
+        f"{name} {ours.get(name)!r} instead of {theirs.get(name)!r}"
+        for name in {**theirs, **ours}
+        if ours.get(name) != theirs.get(name)
+    ]
+    if differing:
+        raise ValueError(f"{what} has other settings: {', '.join(differing)}")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat

@@ -21,6 +21,8 @@ from seqgan_env.vector_env import SeqGANVectorEnv
 class Game:
     """The task, the generator's agent, the discriminator's trainer, and their measurement.
 
+    Construction also sets the threads and the precision of torch.
+
     Args:
         config: the settings.
 
@@ -30,6 +32,10 @@ class Game:
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config
+        if config.runtime.n_threads is not None:
+            torch.set_num_threads(config.runtime.n_threads)
+        if config.runtime.matmul_precision is not None:
+            torch.set_float32_matmul_precision(config.runtime.matmul_precision)
         envs = SeqGANVectorEnv(config.agent.n_episodes, autoreset_mode="SameStep", **config.env_kwargs)
         self.env, self.task = SeqGANVecEnv(envs), envs.task
         self.agent = SeqGAN(

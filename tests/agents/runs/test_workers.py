@@ -1,0 +1,86 @@
+"""Processes side by side: the same results as in one, and none of them outlives its parent or an error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing import active_children
+from pathlib import Path
+
+import pytest
+
+from agents.runs.workers import side_by_side
+
+SLEEPERS = """
+from agents.runs.workers import side_by_side
+from tests.agents.runs.test_workers import note_and_sleep
+if __name__ == "__main__":
+    side_by_side(note_and_sleep, {name: (FOLDER, name) for name in "abcd"}, 2)
+"""
+
+
+def divide(a: int, b: int) -> float:
+    return a / b
+
+
+def note_and_sleep(folder: str, name: str) -> None:
+    """Leave the id of this process in a file, then work for longer than a test."""
+    (Path(folder) / f"{name}.partial").write_text(str(os.getpid()))
+    (Path(folder) / f"{name}.partial").rename(Path(folder) / name)
+    time.sleep(300)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_results_come_in_the_order_of_the_jobs(n_workers: int) -> None:
+    done: list[str] = []
+    jobs = {"half": (1, 2), "third": (1, 3), "one": (1, 1)}
+    results = side_by_side(divide, jobs, n_workers, done.append)
+    assert list(results.items()) == [("half", 1 / 2), ("third", 1 / 3), ("one", 1.0)]
+    assert sorted(done) == sorted(jobs)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_an_error_in_one_ends_all(n_workers: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(divide, {"good": (1, 2), "bad": (1, 0)}, n_workers)
+    assert active_children() == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc to see which processes are alive")
+@pytest.mark.parametrize(
+    ("kill", "sent"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGKILL)], ids=["Ctrl-C", "killed parent"]
+)
+def test_no_worker_outlives_its_parent(tmp_path: Path, kill: Callable[[int, int], None], sent: signal.Signals) -> None:
+    """A terminal sends Ctrl-C to the whole group; a kill reaches the parent alone."""
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPERS.replace("FOLDER", repr(str(tmp_path))))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
+    with open(tmp_path / "stderr", "w") as stderr:
+        parent = subprocess.Popen([sys.executable, str(script)], stderr=stderr, env=environment, start_new_session=True)
+    wait_for(lambda: parent.poll() is not None or ((tmp_path / "a").exists() and (tmp_path / "b").exists()))
+    workers = [int((tmp_path / name).read_text()) for name in "ab"]
+    assert all(map(is_alive, workers))
+    kill(parent.pid, sent)
+    parent.wait(60)
+    wait_for(lambda: not any(map(is_alive, workers)))
+    assert not (tmp_path / "c").exists()
+    # that of the script alone: the workers are silent
+    assert (tmp_path / "stderr").read_text().count("Traceback") == (sent is signal.SIGINT)
