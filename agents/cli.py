@@ -1,9 +1,11 @@
-"""The command line: ``seqgan train | sample | evaluate | demo``."""
+"""The command line: ``seqgan train | tune | sample | evaluate | demo``."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +16,9 @@ import tyro
 from rich.console import Console
 
 from agents.runs.config import RunConfig
-from agents.runs.flags import default_config, run_flags, to_config
+from agents.runs.flags import default_config, flag_of, run_flags, to_config
 from agents.runs.presets import PRESETS
+from agents.runs.search_space import SPACE
 from seqgan_env.files import printable
 
 _BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
@@ -95,6 +98,44 @@ class Train:
         records = experiment.run()
         _console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
         print(printable(f"report: {experiment.folder.report}"))
+
+
+@dataclass(frozen=True)
+class Tune:
+    """Search the settings of maximum likelihood, by the likelihood of validation sequences alone.
+
+    A setting that a flag gives is not searched; --pretraining.n-epochs is the budget of a trial. The same command goes
+    on where it stopped. Needs the extra "tune".
+    """
+
+    preset: str | None = None
+    """The settings that no flag gives: grammar, demo, small, paper or text; by default those that suit the source."""
+    out: Path | None = None
+    """The search's folder; by default runs/tune-SOURCE-SEED."""
+    trials: int = 40
+    """Trials in all, with those that the folder holds already."""
+    workers: int = 1
+    """Processes that try side by side."""
+
+    def run(self, config: RunConfig, flags: Sequence[str]) -> None:
+        """Search, print the best trials and the command that trains with the best of them."""
+        from agents.runs.tune import SearchFolder, tune
+        from agents.runs.tune_report import draw, search_table, train_flags
+
+        given = {word.partition("=")[0].replace("_", "-") for word in flags}
+        space = {name: values for name, values in SPACE.items() if flag_of(name) not in given}
+        source = Path(config.task.source)
+        out = self.out or Path("runs") / f"tune-{source.stem}-{config.seed}"
+        results = tune(config, out, self.trials, space=space, n_workers=self.workers)
+        picture = SearchFolder(out).picture
+        draw(results, picture)
+        console = _console()
+        console.print(search_table(results))
+        own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        for name in ("out", "trials", "workers"):
+            own.add_argument(f"--{name}")
+        command = ["seqgan", "train", *own.parse_known_args(flags)[1], *train_flags(results)]
+        print(printable(f"{shlex.join(command)}\n\npicture: {picture}"))
 
 
 @dataclass(frozen=True)
@@ -203,17 +244,11 @@ def _console() -> Console:
 
 def _run(argv: Sequence[str]) -> None:
     """Parse the command line and do what it says."""
-    default = default_config(argv[1:]) if list(argv[:1]) == ["train"] else PRESETS["grammar"]
-    flags = run_flags(default)
-    train = dataclasses.make_dataclass(
-        "TrainFlags",
-        [("config", Annotated[type(flags), tyro.conf.arg(name="")], dataclasses.field(default=flags))],
-        bases=(Train,),
-        frozen=True,
-    )
-    train.__doc__ = Train.__doc__
+    default = default_config(argv[1:]) if list(argv[:1]) in (["train"], ["tune"]) else PRESETS["grammar"]
+    train, tune = (_with_flags(kind, run_flags(default)) for kind in (Train, Tune))
     commands = (
         Annotated[train, tyro.conf.subcommand("train")]  # type: ignore[valid-type]
+        | Annotated[tune, tyro.conf.subcommand("tune")]  # type: ignore[valid-type]
         | Annotated[Sample, tyro.conf.subcommand("sample")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
@@ -221,8 +256,18 @@ def _run(argv: Sequence[str]) -> None:
     command: Any = tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
     if isinstance(command, Train):
         command.run(to_config(command.config, default))  # type: ignore[attr-defined]
+    elif isinstance(command, Tune):
+        command.run(to_config(command.config, default), argv[1:])  # type: ignore[attr-defined]
     else:
         command.run()
+
+
+def _with_flags(command: type, flags: Any) -> type:
+    """A command that takes the settings of a run too."""
+    config = ("config", Annotated[type(flags), tyro.conf.arg(name="")], dataclasses.field(default=flags))
+    kind = dataclasses.make_dataclass(f"{command.__name__}Flags", [config], bases=(command,), frozen=True)
+    kind.__doc__ = command.__doc__
+    return kind
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -242,7 +287,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("seqgan: interrupted; the same command goes on with --resume (demo: as it is)", file=sys.stderr)
+        print("seqgan: interrupted; the same command goes on with --resume (tune, demo: as it is)", file=sys.stderr)
         return 130
     return 0
 

@@ -115,6 +115,30 @@ def run_flags(default: RunConfig) -> Any:
     return dataclasses.make_dataclass("RunFlags", fields, frozen=True)()
 
 
+def flag_of(name: str) -> str:
+    """The flag of a setting.
+
+    Args:
+        name: its dotted name in ``RunConfig``.
+    """
+    short = name.removeprefix("task.").removeprefix("runtime.").replace("_kwargs.", ".").replace(".kwargs.", ".")
+    return "--" + short.replace("_", "-")
+
+
+def flag_with(name: str, value: Any) -> list[str]:
+    """The words of the command line that give a setting a value.
+
+    Args:
+        name: its dotted name in ``RunConfig``.
+        value: the value.
+    """
+    flag = flag_of(name)
+    if isinstance(value, bool):
+        part, dot, last = flag[2:].rpartition(".")
+        return [flag if value else f"--{part}{dot}no-{last}"]
+    return [flag, str(value)]
+
+
 def _unchecked(config: type, more: Sequence[tuple[str, Any, Any]] = ()) -> Any:
     """A dataclass with the fields of another one, and more, that checks nothing.
 

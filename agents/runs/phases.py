@@ -6,6 +6,7 @@ on. Every phase and every measurement has one name, here and in ``metrics.jsonl`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from stable_baselines3.common.callbacks import BaseCallback
@@ -62,11 +63,17 @@ class Phase(Protocol):
 
 
 class MaximumLikelihood:
-    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best epoch is kept."""
+    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best epoch is kept.
+
+    Args:
+        on_epoch: called after each epoch with its number, from 1, and the negative log-likelihood of the validation
+            set, nats per token; what it raises ends the phase.
+    """
 
     name = LIKELIHOOD
 
-    def __init__(self) -> None:
+    def __init__(self, on_epoch: Callable[[int, float], None] = lambda epoch, nll: None) -> None:
+        self._on_epoch = on_epoch
         self._best_epoch, self._best_nll = -1, float("inf")
         self._best_weights: dict[str, Any] = {}
 
@@ -80,6 +87,7 @@ class MaximumLikelihood:
                 loss = trainer.epoch(real)
                 nll = game.evaluator.validation_nll()
                 trainer.observe(nll)
+                self._on_epoch(trainer.n_epochs, nll)
                 if nll < self._best_nll:
                     self._best_epoch, self._best_nll = trainer.n_epochs, nll
                     self._best_weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}

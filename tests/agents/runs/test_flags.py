@@ -13,7 +13,9 @@ import pytest
 
 from agents import cli
 from agents.runs.config import RunConfig
+from agents.runs.flags import flag_with
 from agents.runs.presets import PRESETS
+from agents.runs.search_space import with_settings
 from seqgan_env.autoregressive import CORES, CoreConfig, register_core
 from seqgan_env.autoregressive.recurrent import GruCore
 from tests.support.runs import TINY, changed, flags_of
@@ -93,6 +95,23 @@ def test_every_setting_is_a_flag(config: RunConfig, parsed: Any) -> None:
 )
 def test_an_option_of_a_part_changes_it_and_nothing_else(flags: list[str], parts: dict[str, Any], parsed: Any) -> None:
     assert parsed("--preset", "small", *flags).to_dict() == changed(SMALL, **parts).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pretraining.learning_rate", 0.5),
+        ("generator.kwargs.hidden_dim", 9),
+        ("task.discriminator_kwargs.dropout", 0.5),
+        ("task.vocab_size", 7),
+        ("runtime.n_threads", 2),
+        ("agent.stratified", True),
+        ("agent.normalize_advantage", False),
+        ("seed", 5),
+    ],
+)
+def test_a_setting_by_its_dotted_name_is_a_flag(name: str, value: Any, parsed: Any) -> None:
+    assert parsed("--preset", "small", *flag_with(name, value)) == with_settings(SMALL, {name: value})
 
 
 def test_an_option_of_the_discriminator_changes_it_and_nothing_else(parsed: Any) -> None:

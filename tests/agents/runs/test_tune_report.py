@@ -1,0 +1,60 @@
+"""The table, the flags and the picture of a search."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from agents.runs.tune_report import best_first, draw, search_table, train_flags
+
+LOG = {"low": 0.001, "high": 0.1, "log": True, "step": None}
+
+
+def results(*trials: tuple[str, list[float]]) -> dict[str, Any]:
+    """A search of two settings with these states and likelihoods."""
+    return {
+        "space": {"pretraining.learning_rate": LOG, "pretraining.schedule": ["cosine", "plateau"]},
+        "trials": [
+            {
+                "number": number,
+                "state": state,
+                "settings": {"pretraining.learning_rate": 0.01 * (number + 1), "pretraining.schedule": "plateau"},
+                "nll_validation": min(values, default=None),
+                "values": values,
+                "seconds": 2.0,
+            }
+            for number, (state, values) in enumerate(trials)
+        ],
+    }
+
+
+SEARCH = results(("complete", [3.0, 2.5, 2.625]), ("pruned", [1.0]), ("complete", [2.0, 2.25, 2.5]), ("pruned", []))
+
+
+def test_the_best_is_a_trial_that_made_all_its_epochs() -> None:
+    assert [trial["number"] for trial in best_first(SEARCH)] == [2, 0]
+    assert train_flags(SEARCH) == ["--pretraining.learning-rate", "0.03", "--pretraining.schedule", "plateau"]
+    assert train_flags(results(("pruned", []))) == []
+
+
+def test_the_table_has_the_best_trials_and_their_settings() -> None:
+    page = io.StringIO()
+    Console(width=110, file=page).print(search_table(SEARCH, n=1))
+    text = page.getvalue()
+    assert "the best of 4 trials" in text
+    assert "2 trials were ended early" in text
+    (row,) = (line.split() for line in text.splitlines() if "plateau" in line)
+    assert row == ["2", "2.0000", "1", "0.03", "plateau", "2"]
+
+
+@pytest.mark.parametrize("search", [SEARCH, results(("pruned", [])), results()], ids=["some", "diverged", "none"])
+def test_the_picture_has_a_panel_for_each_setting(search: dict[str, Any], tmp_path: Path) -> None:
+    draw(search, tmp_path / "tune.png")
+    with Image.open(tmp_path / "tune.png") as image:
+        width, height = image.size
+    assert width > 2 * height
