@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
+import importlib
+import io
 import json
+import os
+import re
+import select
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,8 +78,14 @@ def demo_runs(seed: int = 0, base: RunConfig = PRESETS["demo"]) -> dict[str, Run
     }
 
 
-@dataclass(frozen=True)
-class Train:
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE"), tyro.conf.UseAppendAction] = ()
+    """A module to import first, as one that registers a reward or a discriminator of your own; can be repeated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(_Command):
     """Train a generator and a discriminator, and write a report."""
 
     preset: str | None = None
@@ -97,8 +110,8 @@ class Train:
         print(printable(f"report: {experiment.folder.report}"))
 
 
-@dataclass(frozen=True)
-class Demo:
+@dataclass(frozen=True, kw_only=True)
+class Demo(_Command):
     """Train a generator that is too small for the embedded grammar, with four rewards.
 
     The first is SeqGAN's log D, the second comes from language models of the same sentences. The other two say what a
@@ -138,8 +151,8 @@ class Demo:
         print(f"\nreport: {report}")
 
 
-@dataclass(frozen=True)
-class Sample:
+@dataclass(frozen=True, kw_only=True)
+class Sample(_Command):
     """Print sequences from the generator of a run, one a line.
 
     A terminal is shown control characters as escapes; a file or a pipe gets them as they are.
@@ -177,8 +190,8 @@ class Sample:
             print(printable(line) if sys.stdout.isatty() else line)
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_Command):
     """Measure the generator and the discriminator of a run on fresh samples and held-out sequences; print JSON."""
 
     run_folder: _Run
@@ -187,12 +200,17 @@ class Evaluate:
     """Sequences of each kind; by default as many as the run's own evaluations."""
     temperature: float = 1.0
     """Of the generator."""
+    source: str | None = None
+    """The new place of the run's text; by default it is where it was."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
 
     def run(self) -> None:
         """Evaluate and print."""
         from agents.runs.evaluation import evaluate_run
 
-        print(json.dumps(evaluate_run(self.run_folder, self.n, self.temperature), indent=2))
+        record = evaluate_run(self.run_folder, self.n, self.temperature, source=self.source, device=self.device)
+        print(json.dumps(record, indent=2))
 
 
 def _console() -> Console:
@@ -201,8 +219,23 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=110)
 
 
+def _import_modules(argv: Sequence[str]) -> None:
+    """Import what ``--import`` names, before the names that it registers are needed."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--import", dest="modules", action="append", nargs="?", default=[])
+    modules = early.parse_known_args(list(argv))[0].modules
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        for module in filter(None, modules):
+            importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(f"--import must name modules that are here: {error}") from error
+
+
 def _run(argv: Sequence[str]) -> None:
     """Parse the command line and do what it says."""
+    _import_modules(argv)
     default = default_config(argv[1:]) if list(argv[:1]) == ["train"] else PRESETS["grammar"]
     flags = run_flags(default)
     train = dataclasses.make_dataclass(
@@ -210,6 +243,7 @@ def _run(argv: Sequence[str]) -> None:
         [("config", Annotated[type(flags), tyro.conf.arg(name="")], dataclasses.field(default=flags))],
         bases=(Train,),
         frozen=True,
+        kw_only=True,
     )
     train.__doc__ = Train.__doc__
     commands = (
@@ -218,11 +252,24 @@ def _run(argv: Sequence[str]) -> None:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
-    command: Any = tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+    command = _parse(commands, argv)
     if isinstance(command, Train):
         command.run(to_config(command.config, default))  # type: ignore[attr-defined]
     else:
         command.run()
+
+
+def _parse(commands: Any, argv: Sequence[str]) -> Any:
+    """The command that the arguments describe; a wrong one is an error like any other, not the parser's box."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+    except SystemExit as end:
+        if end.code:
+            inside = box.getvalue().partition("\n")[2]  # without the title
+            raise ValueError(re.sub("[\u2500-\u257f]+", " ", inside)) from None
+        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -232,12 +279,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None is those of the process.
 
     Returns:
-        The exit status: 0, 2 for bad input, 130 after Ctrl-C.
+        The exit status: 0, also where the reader of the output has gone, 2 for bad input, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack a character of the text
     try:
-        _run(argv)
+        try:
+            _run(argv)
+        finally:
+            sys.stdout.flush()
     except (ValueError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
+            return 0
         reason = " ".join(str(error).split()) or type(error).__name__
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
@@ -245,6 +300,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("seqgan: interrupted; the same command goes on with --resume (demo: as it is)", file=sys.stderr)
         return 130
     return 0
+
+
+def _has_no_reader(stream: Any) -> bool:
+    """Whether a pipe is closed at its other end, as by ``head``; what is left to be written is then dropped."""
+    state = select.poll()
+    state.register(stream.fileno(), 0)  # errors are told whatever is asked for
+    if state.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

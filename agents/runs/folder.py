@@ -88,7 +88,7 @@ class RunFolder:
         records: Sequence[Record],
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Write what is known when a run begins, or goes on; its settings are written once and then left alone.
+        """Write what is known when a run begins, or goes on; settings that are the same are left alone.
 
         A run that was killed may have measured more than its checkpoint knows; it will measure the same again.
 
@@ -96,13 +96,12 @@ class RunFolder:
             config: the settings.
             vocabulary: the map between text and ids, if there is one.
             records: the evaluations so far.
-            state: of a run that begins where another one was; None begins at the beginning.
+            state: of a run that begins where another one was, or goes on; None begins at the beginning.
         """
         remove_partial(self.path)
-        if state is not None and not self.checkpoint.exists():
+        if state is not None and (not self.checkpoint.exists() or self.load_state()[0] != config):
             self.save_state(state)  # first: from the settings alone the run would begin anew
-        if not self.config.exists():
-            config.save(self.config)
+        config.save(self.config)
         if vocabulary is not None:
             vocabulary.save(self.vocabulary)
         with atomic_write(self.metrics) as file:
