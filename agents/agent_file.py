@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +21,7 @@ from seqgan_env.weights import check_sizes
 
 KIND = "SeqGAN"
 """The mark of such a file."""
+_NAMES = ("policy_class", "optimizer_class", "spec", "arguments")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,12 @@ class AgentArguments(EstimatorConfig):
     """Further arguments of the policy, as plain data."""
     seed: int
     """Everything random follows it."""
+    stats_window_size: int
+    """Episodes in the logged means."""
+    tensorboard_log: str | None
+    """The folder of TensorBoard events, or None."""
+    verbose: int
+    """0 silent, 1 tables of the logger."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,6 +55,7 @@ class AgentArguments(EstimatorConfig):
         check_whole_number("n_episodes", self.n_episodes, 1)
         check_positive("max_grad_norm", self.max_grad_norm)
         check_whole_number("seed", self.seed, 0)
+        check_whole_number("stats_window_size", self.stats_window_size, 1)
         if "optimizer_class" in self.policy_kwargs:
             raise ValueError("policy_kwargs must be plain data, got an optimizer_class")
 
@@ -56,6 +66,8 @@ class AgentFile:
 
     policy_class: str
     """The name of the policy's class."""
+    optimizer_class: str
+    """The name of the optimiser's class."""
     spec: SequenceSpec
     """The form of the sequences."""
     arguments: AgentArguments
@@ -63,38 +75,58 @@ class AgentFile:
     state: dict[str, Any]
     """The agent's ``state_dict``."""
 
-    def write(self, path: Any) -> None:
+    def write(self, file: Any) -> None:
         """Write it.
 
         Args:
-            path: of the file; ``.zip`` is added where there is no suffix.
+            file: its path (``.zip`` is added where that has no suffix, and missing folders are made), or a stream.
+
+        Raises:
+            ValueError: it is neither.
         """
         state = {
             "kind": KIND,
             "policy_class": self.policy_class,
+            "optimizer_class": self.optimizer_class,
             "spec": dataclasses.asdict(self.spec),
             "arguments": dataclasses.asdict(self.arguments),
             "agent": self.state,
         }
-        save_checkpoint(_with_suffix(path), state)
+        if not hasattr(_checked(file, "write"), "write"):
+            file = Path(file) if Path(file).suffix else Path(f"{file}.zip")
+            file.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(file, state)
 
     @classmethod
-    def read(cls, path: Any) -> AgentFile:
+    def read(cls, file: Any) -> AgentFile:
         """Read one; nothing in it is executed.
+
+        Args:
+            file: its path, with ``.zip`` or without, or a stream.
 
         Raises:
             ValueError: it is missing, damaged or of something else.
         """
-        path = _with_suffix(path)
-        stored = load_checkpoint(path)
-        with refusal(path, "SeqGAN agent"):
+        source: Path | io.BytesIO
+        if hasattr(_checked(file, "read"), "read"):
+            source, n_bytes = io.BytesIO(content := file.read()), len(content)
+        else:
+            source = existing_file(file)
+            n_bytes = os.path.getsize(source) if source.exists() else 0
+        stored = load_checkpoint(source)
+        with refusal(source, "SeqGAN agent"):
             if stored.get("kind") != KIND:
                 raise ValueError(f"it holds {shown(stored.get('kind'))}")
-            check_names("an agent", stored, ("kind", "policy_class", "spec", "arguments", "agent"))
-            values = {name: stored[name] for name in ("policy_class", "spec", "arguments")}
-            file = build_config(cls, {**values, "state": stored["agent"]}, "an agent", complete=True)
-            check_sizes(file.spec, os.path.getsize(path))
-            return file
+            check_names("an agent", stored, ("kind", *_NAMES, "agent"))
+            values = {name: stored[name] for name in _NAMES}
+            agent = build_config(cls, {**values, "state": stored["agent"]}, "an agent", complete=True)
+            check_sizes(agent.spec, n_bytes)
+            return agent
+
+
+def existing_file(path: str | Path) -> Path:
+    """The path of a file that is named with its suffix ``.zip`` or without, as Stable-Baselines3 does."""
+    return Path(path) if Path(path).exists() else Path(f"{path}.zip")
 
 
 def generator_weights(state: dict[str, Any]) -> dict[str, Tensor]:
@@ -102,7 +134,7 @@ def generator_weights(state: dict[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix("generator."): tensor for name, tensor in state["policy"].items()}
 
 
-def _with_suffix(path: Any) -> str:
-    """Stable-Baselines3 names a checkpoint without its suffix."""
-    text = str(path)
-    return text if text.endswith(".zip") else text + ".zip"
+def _checked(file: Any, method: str) -> Any:
+    if isinstance(file, (str, Path)) or (hasattr(file, method) and not isinstance(file, io.TextIOBase)):
+        return file
+    raise ValueError(f"path must be a path or a stream of bytes, got {shown(file)}")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -24,8 +25,12 @@ VERSION = 1
 _TREE, _TENSORS = "state.json", "tensors.safetensors"
 
 
-def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+def save_checkpoint(file: str | Path | BinaryIO, state: dict[str, Any]) -> None:
     """Write a state; a crash in the middle leaves the file that was there before.
+
+    Args:
+        file: its path, or a stream.
+        state: the state.
 
     Raises:
         TypeError: the state holds something that is neither plain data nor a tensor.
@@ -33,19 +38,39 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     """
     tensors: dict[str, torch.Tensor] = {}
     tree = json.dumps({"format": FORMAT, "version": VERSION, "state": _flatten(state, tensors)}, allow_nan=True)
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+    writing = atomic_write(file) if isinstance(file, (str, Path)) else nullcontext(file)
+    with writing as target, zipfile.ZipFile(target, "w") as archive:
         archive.writestr(_TREE, tree)
         archive.writestr(_TENSORS, save_tensors(tensors))
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
+def check_storable(name: str, value: Any) -> None:
+    """Refuse what a checkpoint cannot hold, before anything is trained.
+
+    Args:
+        name: of the value, for an error.
+        value: the value.
+
+    Raises:
+        ValueError: it is, or holds, something else than plain data and tensors.
+    """
+    try:
+        _flatten(value, {})
+    except TypeError as error:
+        raise ValueError(f"{name} must be plain data, since {error}") from error
+
+
+def load_checkpoint(file: str | Path | BinaryIO) -> dict[str, Any]:
     """Read a state, with its tensors on the CPU; nothing in the file is executed.
+
+    Args:
+        file: its path, or a stream.
 
     Raises:
         ValueError: the file is missing, truncated, damaged, or something else.
     """
-    with refusal(path, "checkpoint"):
-        members = read_members(path, (_TREE, _TENSORS))
+    with refusal(file, "checkpoint"):
+        members = read_members(file, (_TREE, _TENSORS))
         document = parse_json(members[_TREE])
         check_names("a checkpoint", document, ("format", "version", "state"))
         if (document["format"], document["version"]) != (FORMAT, VERSION) or document["version"] is True:

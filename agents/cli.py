@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import importlib
+import io
 import json
+import os
+import re
+import select
 import shlex
 import sys
 from collections.abc import Sequence
@@ -74,8 +80,14 @@ def demo_runs(seed: int = 0, base: RunConfig = PRESETS["demo"]) -> dict[str, Run
     }
 
 
-@dataclass(frozen=True)
-class Train:
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE"), tyro.conf.UseAppendAction] = ()
+    """A module to import first, as one that registers a reward or a discriminator of your own; can be repeated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(_Command):
     """Train a generator and a discriminator, and write a report."""
 
     preset: str | None = None
@@ -100,8 +112,8 @@ class Train:
         print(printable(f"report: {experiment.folder.report}"))
 
 
-@dataclass(frozen=True)
-class Tune:
+@dataclass(frozen=True, kw_only=True)
+class Tune(_Command):
     """Search the settings of maximum likelihood, by the likelihood of validation sequences alone.
 
     A setting that a flag gives is not searched; --pretraining.n-epochs is the budget of a trial. The same command goes
@@ -138,8 +150,8 @@ class Tune:
         print(printable(f"{shlex.join(command)}\n\npicture: {picture}"))
 
 
-@dataclass(frozen=True)
-class Demo:
+@dataclass(frozen=True, kw_only=True)
+class Demo(_Command):
     """Train a generator that is too small for the embedded grammar, with four rewards.
 
     The first is SeqGAN's log D, the second comes from language models of the same sentences. The other two say what a
@@ -179,8 +191,8 @@ class Demo:
         print(f"\nreport: {report}")
 
 
-@dataclass(frozen=True)
-class Sample:
+@dataclass(frozen=True, kw_only=True)
+class Sample(_Command):
     """Print sequences from the generator of a run, one a line.
 
     A terminal is shown control characters as escapes; a file or a pipe gets them as they are.
@@ -218,8 +230,8 @@ class Sample:
             print(printable(line) if sys.stdout.isatty() else line)
 
 
-@dataclass(frozen=True)
-class Evaluate:
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_Command):
     """Measure the generator and the discriminator of a run on fresh samples and held-out sequences; print JSON."""
 
     run_folder: _Run
@@ -228,12 +240,17 @@ class Evaluate:
     """Sequences of each kind; by default as many as the run's own evaluations."""
     temperature: float = 1.0
     """Of the generator."""
+    source: str | None = None
+    """The new place of the run's text; by default it is where it was."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
 
     def run(self) -> None:
         """Evaluate and print."""
         from agents.runs.evaluation import evaluate_run
 
-        print(json.dumps(evaluate_run(self.run_folder, self.n, self.temperature), indent=2))
+        record = evaluate_run(self.run_folder, self.n, self.temperature, source=self.source, device=self.device)
+        print(json.dumps(record, indent=2))
 
 
 def _console() -> Console:
@@ -242,8 +259,23 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=110)
 
 
+def _import_modules(argv: Sequence[str]) -> None:
+    """Import what ``--import`` names, before the names that it registers are needed."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--import", dest="modules", action="append", nargs="?", default=[])
+    modules = early.parse_known_args(list(argv))[0].modules
+    if modules and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        for module in filter(None, modules):
+            importlib.import_module(module)
+    except ImportError as error:
+        raise ValueError(f"--import must name modules that are here: {error}") from error
+
+
 def _run(argv: Sequence[str]) -> None:
     """Parse the command line and do what it says."""
+    _import_modules(argv)
     default = default_config(argv[1:]) if list(argv[:1]) in (["train"], ["tune"]) else PRESETS["grammar"]
     train, tune = (_with_flags(kind, run_flags(default)) for kind in (Train, Tune))
     commands = (
@@ -253,7 +285,7 @@ def _run(argv: Sequence[str]) -> None:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
-    command: Any = tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+    command = _parse(commands, argv)
     if isinstance(command, Train):
         command.run(to_config(command.config, default))  # type: ignore[attr-defined]
     elif isinstance(command, Tune):
@@ -265,9 +297,22 @@ def _run(argv: Sequence[str]) -> None:
 def _with_flags(command: type, flags: Any) -> type:
     """A command that takes the settings of a run too."""
     config = ("config", Annotated[type(flags), tyro.conf.arg(name="")], dataclasses.field(default=flags))
-    kind = dataclasses.make_dataclass(f"{command.__name__}Flags", [config], bases=(command,), frozen=True)
+    kind = dataclasses.make_dataclass(f"{command.__name__}Flags", [config], bases=(command,), frozen=True, kw_only=True)
     kind.__doc__ = command.__doc__
     return kind
+
+
+def _parse(commands: Any, argv: Sequence[str]) -> Any:
+    """The command that the arguments describe; a wrong one is an error like any other, not the parser's box."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+    except SystemExit as end:
+        if end.code:
+            inside = box.getvalue().partition("\n")[2]  # without the title
+            raise ValueError(re.sub("[\u2500-\u257f]+", " ", inside)) from None
+        raise
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -277,12 +322,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None is those of the process.
 
     Returns:
-        The exit status: 0, 2 for bad input, 130 after Ctrl-C.
+        The exit status: 0, also where the reader of the output has gone, 2 for bad input, 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack a character of the text
     try:
-        _run(argv)
+        try:
+            _run(argv)
+        finally:
+            sys.stdout.flush()
     except (ValueError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
+            return 0
         reason = " ".join(str(error).split()) or type(error).__name__
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
@@ -290,6 +343,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("seqgan: interrupted; the same command goes on with --resume (tune, demo: as it is)", file=sys.stderr)
         return 130
     return 0
+
+
+def _has_no_reader(stream: Any) -> bool:
+    """Whether a pipe is closed at its other end, as by ``head``; what is left to be written is then dropped."""
+    state = select.poll()
+    state.register(stream.fileno(), 0)  # errors are told whatever is asked for
+    if state.poll(0):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import functools
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.agent_file import AgentArguments, AgentFile
+from agents.checkpoint import check_storable
 from agents.collection import Episodes, collect_episodes
 from agents.gradient import Estimate, EstimatorConfig, estimate_gradient, likelihood_loss
 from agents.policy import AutoregressivePolicy, policy_names
@@ -115,8 +116,11 @@ class SeqGAN(BaseAlgorithm):
         if not issubclass(policy, AutoregressivePolicy):
             raise ValueError(f"policy must be a subclass of AutoregressivePolicy, got {policy.__name__}")
         self.estimator = build_config(EstimatorConfig, estimator, type(self).__name__)
+        check_storable("policy_kwargs", _plain(policy_kwargs or {}))
         check_whole_number("n_episodes", n_episodes, 1)
         check_positive("max_grad_norm", max_grad_norm)
+        check_whole_number("stats_window_size", stats_window_size, 1)
+        check_whole_number("verbose", verbose, 0)
         if not callable(learning_rate):
             check_positive("learning_rate", learning_rate)
         if isinstance(env, str):
@@ -215,7 +219,13 @@ class SeqGAN(BaseAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> Self:
-        """Play and improve for at least ``total_timesteps`` steps of the environment; the arguments are SB3's."""
+        """Play and improve for at least ``total_timesteps`` steps of the environment; the arguments are SB3's.
+
+        Raises:
+            ValueError: the agent has no environment, or a number is out of range.
+        """
+        if log_interval is not None:
+            check_whole_number("log_interval", log_interval, 1)
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -226,7 +236,7 @@ class SeqGAN(BaseAlgorithm):
         ):
             iteration += 1
             if log_interval is not None and iteration % log_interval == 0:
-                self._dump_logs()
+                self.dump_logs()
         callback.on_training_end()
         return self
 
@@ -236,6 +246,9 @@ class SeqGAN(BaseAlgorithm):
         Args:
             n_updates: how many; a schedule of the step size sees their share as its progress.
             callback: as for ``learn``.
+
+        Raises:
+            ValueError: the agent has no environment.
         """
         _, callback = self._setup_learn(0, callback, reset_num_timesteps=False)
         callback.on_training_start({"self": self, "callback": callback, "n_updates": n_updates}, {})
@@ -243,6 +256,11 @@ class SeqGAN(BaseAlgorithm):
             pass
         callback.on_training_end()
         return self
+
+    def _setup_learn(self, *arguments: Any, **more: Any) -> tuple[int, BaseCallback]:
+        if self.env is None:
+            raise ValueError("learning needs an environment: pass env to load, or call set_env")
+        return super()._setup_learn(*arguments, **more)
 
     def _iterate(self, callback: BaseCallback, progress: Callable[[], float]) -> bool:
         """One iteration, with a step size for the ``progress`` after its collection; False if a callback stopped it."""
@@ -341,7 +359,12 @@ class SeqGAN(BaseAlgorithm):
         assert self._handle is not None
         return self._handle.score_tensor(tokens_MT)
 
-    def _dump_logs(self) -> None:
+    def dump_logs(self, iteration: int = 0) -> None:
+        """Write the table of the logger.
+
+        Args:
+            iteration: accepted for the interface of Stable-Baselines3.
+        """
         elapsed = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
         if self.ep_info_buffer:
             self.logger.record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
@@ -399,18 +422,27 @@ class SeqGAN(BaseAlgorithm):
         """Write the agent to one file without code (see ``agents.checkpoint``).
 
         Args:
-            path: of the file; ``.zip`` is added where there is no suffix.
+            path: of the file, where ``.zip`` is added if it has no suffix and missing folders are made; or a stream.
             exclude: accepted for the interface of Stable-Baselines3; the format is fixed.
             include: the same.
+
+        Raises:
+            ValueError: it is neither a path nor a stream of bytes.
         """
-        arguments = {each.name: getattr(self, each.name, None) for each in dataclasses.fields(AgentArguments)}
-        arguments |= dataclasses.asdict(self.estimator)
+        arguments = {
+            **dataclasses.asdict(self.estimator),
+            **{name: getattr(self, name) for name in ("learning_rate", "n_episodes", "max_grad_norm", "seed")},
+            **{name: getattr(self, name) for name in ("verbose", "tensorboard_log")},
+            "stats_window_size": self._stats_window_size,
+            "policy_kwargs": _plain(self.policy_kwargs),
+        }
         if callable(self.learning_rate):
             # a schedule is code, which the file does not hold; it keeps the step size of the moment, or where that has
             # come down to 0 the one it began with
             arguments["learning_rate"] = self.policy.optimizer.param_groups[0]["lr"] or self.lr_schedule(1.0)
         kept = build_config(AgentArguments, arguments, "an agent's file")
-        AgentFile(self.policy_class.__name__, self.policy.spec, kept, self.state_dict()).write(path)
+        names = self.policy_class.__name__, _optimizer_name(self.policy.optimizer_class)
+        AgentFile(*names, self.policy.spec, kept, self.state_dict()).write(path)
 
     @classmethod
     def load(
@@ -426,10 +458,11 @@ class SeqGAN(BaseAlgorithm):
         """Read an agent that ``save`` wrote; nothing in the file is executed.
 
         Args:
-            path: of the file.
+            path: of the file, with ``.zip`` or without; or a stream.
             env: to go on learning in; None is enough to predict and to sample.
             device: where the policy computes.
-            custom_objects: what the file cannot hold: ``policy_class`` for a policy of your own.
+            custom_objects: what the file cannot hold, as ``policy_class`` and ``optimizer_class`` for those of your
+                own; and arguments of the constructor that replace the stored ones.
             print_system_info: accepted for the interface of Stable-Baselines3.
             force_reset: the same; an iteration always starts with a reset.
             **kwargs: arguments of the constructor that replace the stored ones.
@@ -438,12 +471,17 @@ class SeqGAN(BaseAlgorithm):
             ValueError: the file is missing, damaged or of something else, or does not fit the environment.
         """
         stored = AgentFile.read(path)
-        known = {AutoregressivePolicy.__name__: AutoregressivePolicy}
-        policy: Any = (custom_objects or {}).get("policy_class") or known.get(stored.policy_class)
-        if policy is None:
-            name = stored.policy_class
-            raise ValueError(f"{path} has the policy {name!r}; pass it in custom_objects['policy_class']")
-        arguments = {**vars(stored.arguments), **kwargs}
+        given = dict(custom_objects or {})
+        policies = {AutoregressivePolicy.__name__: AutoregressivePolicy}
+        policy = _stored_class(path, "policy_class", stored.policy_class, policies, given)
+        optimizer = _stored_class(path, "optimizer_class", stored.optimizer_class, _OPTIMIZERS, given)
+        kept = vars(stored.arguments)
+        arguments = {
+            **kept,
+            "policy_kwargs": {**kept["policy_kwargs"], "optimizer_class": optimizer},
+            **given,
+            **kwargs,
+        }
         core_arguments = {k: v for k, v in arguments["policy_kwargs"].items() if not k.startswith("optimizer_")}
         skeleton = functools.partial(policy, *_spaces(stored.spec), lambda _: 1.0, eos_id=stored.spec.eos_id)
         with refusal(path, "SeqGAN agent"):
@@ -463,3 +501,34 @@ class SeqGAN(BaseAlgorithm):
 def _spaces(spec: SequenceSpec) -> tuple[spaces.Box, spaces.Discrete]:
     """The observations and actions of sequences."""
     return spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64), spaces.Discrete(spec.vocab_size)
+
+
+_OPTIMIZERS = {
+    name: kind
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
+}
+"""The optimisers that a file can name."""
+
+
+def _stored_class(path: Any, argument: str, name: str, known: Mapping[str, Any], given: dict[str, Any]) -> Any:
+    """The class that a file names, or the one in place of it, which is taken out of what is given.
+
+    Raises:
+        ValueError: it is a user's own, and not given.
+    """
+    found = given.pop(argument, known.get(name))
+    if found is None:
+        raise ValueError(f"{path} has the {argument} {name!r}; pass it in custom_objects[{argument!r}]")
+    return found
+
+
+def _optimizer_name(kind: type[torch.optim.Optimizer]) -> str:
+    """The name of an optimiser in a file; one of a user's own has a dot in it and is known to no other program."""
+    is_known = _OPTIMIZERS.get(kind.__name__) is kind
+    return kind.__name__ if is_known else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _plain(policy_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a policy without the class of its optimiser, which a file names."""
+    return {name: value for name, value in policy_kwargs.items() if name != "optimizer_class"}

@@ -22,6 +22,19 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
+def check_device(device: str) -> None:
+    """Refuse what is no name of a device; a device that is not here has one too.
+
+    Raises:
+        ValueError: torch knows no such name.
+    """
+    try:
+        if device != "auto":
+            torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be 'auto', 'cpu' or another device of torch, got {device!r}") from error
+
+
 def may_look(device: torch.device) -> bool:
     """Whether reading a tensor's values forces no synchronisation.
 

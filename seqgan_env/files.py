@@ -22,6 +22,9 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError
 
+File = str | os.PathLike[str] | BinaryIO
+"""A path, or a stream of bytes."""
+
 _DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -84,11 +87,11 @@ def is_partial(path: Path) -> bool:
 
 
 @contextmanager
-def refusal(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+def refusal(path: File, what: str) -> Iterator[None]:
     """Turn whatever goes wrong while a file is read and made sense of into one clear error.
 
     Args:
-        path: of the file.
+        path: of the file, or a stream.
         what: the content it should have, in the singular, such as ``"checkpoint"``.
 
     Raises:
@@ -104,16 +107,19 @@ def refusal(path: str | os.PathLike[str], what: str) -> Iterator[None]:
             reason = f"it asks for too much memory: {error}"
         elif isinstance(error, OSError) and error.strerror:
             reason = error.strerror
-        raise ValueError(one_line(f"{os.fspath(path)} is not a readable {what}: {reason}")) from error
+        name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else "the stream"
+        raise ValueError(one_line(f"{name} is not a readable {what}: {reason}")) from error
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file on the disk.
+def read_bytes(path: File) -> bytes:
+    """The content of a file on the disk, or the rest of a stream.
 
     Raises:
         ValueError: it is a folder, a device or a pipe, which could have no end.
         OSError: it cannot be read.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        return path.read()
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is not a file on a disk")
@@ -130,11 +136,11 @@ def parse_json(text: str | bytes) -> Any:
     return json.loads(text, object_pairs_hook=_without_repetition)
 
 
-def read_members(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, bytes]:
+def read_members(path: File, names: Sequence[str]) -> dict[str, bytes]:
     """The members of a zip file by name; no more memory is taken than the file has bytes.
 
     Args:
-        path: of the file.
+        path: of the file, or a stream.
         names: the members that it must have; others are refused.
 
     Raises:

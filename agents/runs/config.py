@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,11 @@ from agents.adversary import RoundConfig
 from agents.gradient import EstimatorConfig
 from seqgan_env.autoregressive import CORES, LikelihoodConfig
 from seqgan_env.checks import build_config, check_choice, check_fields, check_positive, check_whole_number
-from seqgan_env.device import resolve_device
+from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.rewards import REWARDS
+from seqgan_env.sources import NAMED_SOURCES
 from seqgan_env.task import TaskConfig
 
 PRECISIONS = ("highest", "high", "medium")
@@ -154,7 +156,7 @@ class RuntimeConfig:
     """The machine's part.
 
     Raises:
-        ValueError: a value is out of range, or there is no such device.
+        ValueError: a value is out of range. The device need not be here: a run may be read where it is not.
     """
 
     device: str = "auto"
@@ -169,7 +171,7 @@ class RuntimeConfig:
         if self.n_threads is not None:
             check_whole_number("n_threads", self.n_threads, 1)
         check_choice("matmul_precision", self.matmul_precision, (None, *PRECISIONS))
-        resolve_device(self.device)
+        check_device(self.device)
 
 
 _GRAMMAR = TaskConfig(source="grammar")
@@ -177,7 +179,7 @@ _GRAMMAR = TaskConfig(source="grammar")
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides the result of ``seqgan train``.
+    """Everything that decides the result of ``seqgan train``, and the machine's part.
 
     The same settings and seed give the same run on the same machine.
 
@@ -244,6 +246,13 @@ class RunConfig:
         """The parts that the phase of maximum likelihood depends on."""
         return self.task.source_config, self.generator, self.pretraining, self.evaluation, self.seed
 
+    def located(self) -> RunConfig:
+        """The same settings with the full paths of files, so that a run can go on in another working folder."""
+        named = (("source", NAMED_SOURCES), ("discriminator", DISCRIMINATORS))
+        files = {name: getattr(self.task, name) for name, names in named if getattr(self.task, name) not in names}
+        paths = {name: os.path.abspath(path) for name, path in files.items() if os.path.exists(path)}
+        return dataclasses.replace(self, task=dataclasses.replace(self.task, **paths))
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON has them."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -259,9 +268,11 @@ class RunConfig:
         return build_config(cls, values, "a run", complete=True)
 
     def save(self, path: Path) -> None:
-        """Write ``config.json``."""
-        with atomic_write(path) as file:
-            file.write((json.dumps(self.to_dict(), indent=2) + "\n").encode())
+        """Write ``config.json``; one that says the same is left alone."""
+        content = (json.dumps(self.to_dict(), indent=2) + "\n").encode()
+        if not path.exists() or path.read_bytes() != content:
+            with atomic_write(path) as file:
+                file.write(content)
 
     @classmethod
     def load(cls, path: Path) -> RunConfig:

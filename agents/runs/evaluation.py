@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.agent_file import generator_weights
-from agents.runs.config import RunConfig
 from agents.runs.folder import Record, RunFolder
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import check_choice, check_positive, check_whole_number
@@ -21,7 +20,7 @@ from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.files import refusal
 from seqgan_env.metrics import EvaluationBatch, measure
 from seqgan_env.seeding import derived_seed
-from seqgan_env.sources import FactoredSource, KnownSource
+from seqgan_env.sources import NAMED_SOURCES, FactoredSource, KnownSource
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import Tokens
 from seqgan_env.weights import check_buildable, load_weights
@@ -100,26 +99,38 @@ class Evaluator:
         return self.source.log_prob(self.test) if isinstance(self.source, KnownSource) else None
 
 
-def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0) -> Record:
+def evaluate_run(
+    run: str | Path,
+    n: int | None = None,
+    temperature: float = 1.0,
+    *,
+    source: str | None = None,
+    device: str = "auto",
+) -> Record:
     """Measure the generator and the discriminator of a run on samples of their own; nothing in its folder changes.
 
     Args:
         run: the folder.
         n: sequences of each kind; None is as many as the run's own evaluations.
         temperature: of the generator.
+        source: the new place of the run's source; None is where it was.
+        device: where the networks compute.
 
     Raises:
-        ValueError: there is no run, a file is damaged, or a value is out of range.
+        ValueError: there is no run, its source is not there or another, a file is damaged, or a value is out of range.
     """
     folder = RunFolder(run)
     folder.check_run(folder.checkpoint)
     check_positive("temperature", temperature)
     if n is not None:
         check_whole_number("n", n, 1)
+    if source in NAMED_SOURCES:
+        raise ValueError(f"source must be the new place of the run's file, got {source!r}")
     config, state = folder.load_state()
     # shaping and constraints play no part, and might be functions that the settings of a stranger name
-    task = Task(TaskConfig(**{**config.env_kwargs, "shaping": "none", "allowed_next": None}))
-    check_corpus(task, state, config)
+    arguments = {**config.env_kwargs, "device": device, "shaping": "none", "allowed_next": None}
+    task = Task(TaskConfig(**{**arguments, "source": config.task.source if source is None else source}))
+    check_corpus(task, state)
     with refusal(folder.checkpoint, "checkpoint of this run"):
         check_choice("spec", state.get("spec"), [dataclasses.asdict(task.spec)])  # as the text is read now
         build = functools.partial(AutoregressiveModel, task.spec, config.generator.core, **config.generator.kwargs)
@@ -130,7 +141,7 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
         if config.is_adversarial:
             trained = task.scoring.discriminator
             trained.load_weights(state["adversary"]["discriminator"])
-    generator = generator.to(resolve_device(config.runtime.device)).eval()
+    generator = generator.to(resolve_device(device)).eval()
     evaluator = Evaluator(task, generator, config.evaluation.n, config.seed, trained)
     record = evaluator.measure(temperature=temperature, n=n)
     if trained is not None and temperature == 1.0:
@@ -138,12 +149,12 @@ def evaluate_run(run: str | Path, n: int | None = None, temperature: float = 1.0
     return record
 
 
-def check_corpus(task: Task, state: Record, config: RunConfig) -> None:
-    """Refuse a text file that is not the one of the run.
+def check_corpus(task: Task, state: Record) -> None:
+    """Refuse a file as a source whose content is not that of the run.
 
     Raises:
         ValueError: it has changed.
     """
     now = getattr(task.source, "sha256", None)
     if now is not None and state.get("sha256") != now:
-        raise ValueError(f"{config.task.source} has changed since the run began")
+        raise ValueError(f"{task.config.source} has changed since the run began, or is another source")

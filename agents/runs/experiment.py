@@ -18,14 +18,24 @@ from tqdm import tqdm
 
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
-from agents.runs.folder import Record, RunFolder, check_same
+from agents.runs.folder import Record, RunFolder
 from agents.runs.game import Game
-from agents.runs.phases import DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE, Phase, phases
+from agents.runs.phases import (
+    ADVERSARIAL,
+    DISCRIMINATOR,
+    FINAL_TEMPERATURE,
+    LIKELIHOOD,
+    RANDOM,
+    TEMPERATURE,
+    Phase,
+    phases,
+)
 from agents.runs.records import check_records
 from agents.runs.report import summary, write_report
+from agents.runs.resuming import check_settings, without_end
 from agents.runs.sample import TextGenerator
-from seqgan_env.checks import check_choice
-from seqgan_env.files import atomic_write, refusal
+from seqgan_env.checks import check_choice, check_whole_number
+from seqgan_env.files import atomic_write, parse_json, refusal
 from seqgan_env.weights import check_form
 
 DONE = "done"
@@ -38,7 +48,8 @@ class Experiment:
     Args:
         config: the settings.
         out: the folder; it is made if it is not there.
-        resume: go on where the run in ``out`` stopped.
+        resume: go on where the run in ``out`` stopped; see ``agents.runs.resuming`` for the settings that may be
+            others.
         start_from: a run whose maximum-likelihood phase this one shares; None trains its own.
         progress: show a progress bar on the terminal.
 
@@ -56,7 +67,7 @@ class Experiment:
         start_from: str | Path | None = None,
         progress: bool = True,
     ) -> None:
-        self.config = config
+        self.config = config = config.located()
         self.folder = RunFolder(out)
         self.records: list[Record] = []
         self.row: int | None = None
@@ -66,11 +77,11 @@ class Experiment:
         self._phase = self._phases[0].name
         self._seconds_before, self._started = 0.0, time.monotonic()
         self._version = self.folder.version
-        state = self._stored_state(resume, start_from)
+        state = self._stored_state(resume, None if start_from is None else Path(start_from))
         self.game = Game(config)
         if state is not None:
-            check_corpus(self.game.task, state, config)
             path = self.folder.checkpoint if start_from is None or resume else RunFolder(start_from).pretrained
+            check_corpus(self.game.task, state)
             with refusal(path, "checkpoint of this run"):
                 self._load_state_dict(state, shared=not resume)
 
@@ -204,25 +215,44 @@ class Experiment:
             phase.load_state_dict(state["phases"][phase.name])
         (self.game.load_pretraining if shared else self.game.load_state_dict)(state)
         self.records = list(state["records"])
+        if not shared and parse_json(state["config"])["agent"]["n_updates"] != self.config.agent.n_updates:
+            self.records = without_end(self.records, self.config.evaluation.every)
+            if self._phase == DONE and self.game.agent.n_updates < self.config.agent.n_updates:
+                self._phase = ADVERSARIAL
         self._seconds_before = float(state["seconds"])
 
-    def _stored_state(self, resume: bool, start_from: str | Path | None) -> dict[str, Any] | None:
+    def _stored_state(self, resume: bool, start_from: Path | None) -> dict[str, Any] | None:
         if resume:
-            if not self.folder.holds_run:
-                raise ValueError(f"there is no run to resume in {self.folder.path}")
-            if not self.folder.checkpoint.exists():  # killed before the first evaluation: nothing to go on from
-                check_same(self.folder.load_config().to_dict(), self.config.to_dict(), f"the run in {self.folder.path}")
-                return None
-            stored, state = self.folder.load_state()  # config.json can be edited
-            check_same(stored.to_dict(), self.config.to_dict(), f"the run in {self.folder.path}")
-            return state
+            return self._own_state(start_from)
         self.folder.check_new()
         if start_from is None:
             return None
         other, state = RunFolder(start_from).load_state(pretrained=True)
-        if other.of_pretraining != self.config.of_pretraining:
-            pairs = zip(other.of_pretraining, self.config.of_pretraining, strict=True)
-            differing = ", ".join(f"{ours} instead of {theirs}" for theirs, ours in pairs if theirs != ours)
+        theirs, ours = other.of_pretraining, self.config.of_pretraining
+        if state.get("sha256") is not None:  # which is compared too
+            theirs = (dataclasses.replace(theirs[0], source=ours[0].source), *theirs[1:])
+        if theirs != ours:
+            pairs = zip(theirs, ours, strict=True)
+            differing = ", ".join(f"{our} instead of {their}" for their, our in pairs if their != our)
             raise ValueError(f"the run in {start_from} was pretrained with other settings: {differing}")
         with refusal(RunFolder(start_from).pretrained, "checkpoint of a run"):  # only maximum likelihood is shared
             return {**state, "agent": {**state["agent"], "n_updates": 0, "num_timesteps": 0}}
+
+    def _own_state(self, start_from: Path | None) -> dict[str, Any] | None:
+        """The state of the run in the folder; None if it was killed before its first evaluation."""
+        what = f"the run in {self.folder.path}"
+        if not self.folder.holds_run:
+            raise ValueError(f"there is no run to resume in {self.folder.path}")
+        state: dict[str, Any] | None = None
+        if self.folder.checkpoint.exists():
+            stored, state = self.folder.load_state()  # config.json can be edited
+            with refusal(self.folder.checkpoint, "checkpoint of this run"):
+                n_updates = check_whole_number("n_updates", state["agent"]["n_updates"], 0)
+            check_settings(stored, self.config, what, n_updates=n_updates, knows_source=state.get("sha256") is not None)
+        else:
+            check_settings(self.folder.load_config(), self.config, what)
+        if start_from is not None:
+            shared = RunFolder(start_from).load_state(pretrained=True)[1]["records"]
+            if state is None or state["records"][: len(shared)] != shared:
+                raise ValueError(f"{what} did not start from {start_from}")
+        return state

@@ -20,6 +20,7 @@ import tyro
 from agents.runs.config import GeneratorConfig, RunConfig
 from agents.runs.folder import RunFolder
 from agents.runs.presets import PRESETS, get_preset, preset_for
+from agents.runs.resuming import with_free_settings
 from seqgan_env.autoregressive import CORES, CoreConfig
 from seqgan_env.checks import build_config
 from seqgan_env.discriminators import DISCRIMINATORS
@@ -36,7 +37,8 @@ def default_config(argv: Sequence[str]) -> RunConfig:
     """The settings of the flags that are not given.
 
     They are those of the run that is resumed, else of the preset that is named or that suits the source, with the core,
-    the discriminator and the reward that the flags ask for.
+    the discriminator and the reward that the flags ask for. Where a run is resumed and a preset is named, they are the
+    preset's, but for those that a run may change.
 
     Args:
         argv: the flags of ``seqgan train``.
@@ -46,13 +48,15 @@ def default_config(argv: Sequence[str]) -> RunConfig:
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("source", "preset", "reward", "discriminator", "generator.core"):
-        early.add_argument(f"--{name}")
-    early.add_argument("--out", type=Path)
+        early.add_argument(f"--{name}", nargs="?")  # the full parser says which value is missing
+    early.add_argument("--out", type=Path, nargs="?")
     early.add_argument("--resume", action="store_true")
     given = vars(early.parse_known_args(list(argv))[0])
     default = PRESETS["grammar"]
     if given["resume"] and given["out"] is not None and given["out"].exists():
         default = RunFolder(given["out"]).load_config()
+        if given["preset"] is not None:
+            default = with_free_settings(default, get_preset(given["preset"]))
     elif given["preset"] is not None or given["source"] is not None:
         default = get_preset(given["preset"] if given["preset"] is not None else preset_for(given["source"]))
     task = default.task

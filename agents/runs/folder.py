@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class RunFolder:
         records: Sequence[Record],
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Write what is known when a run begins, or goes on; its settings are written once and then left alone.
+        """Write what is known when a run begins, or goes on; settings that are the same are left alone.
 
         A run that was killed may have measured more than its checkpoint knows; it will measure the same again.
 
@@ -96,13 +96,12 @@ class RunFolder:
             config: the settings.
             vocabulary: the map between text and ids, if there is one.
             records: the evaluations so far.
-            state: of a run that begins where another one was; None begins at the beginning.
+            state: of a run that begins where another one was, or goes on; None begins at the beginning.
         """
         remove_partial(self.path)
-        if state is not None and not self.checkpoint.exists():
+        if state is not None and (not self.checkpoint.exists() or self.load_state()[0] != config):
             self.save_state(state)  # first: from the settings alone the run would begin anew
-        if not self.config.exists():
-            config.save(self.config)
+        config.save(self.config)
         if vocabulary is not None:
             vocabulary.save(self.vocabulary)
         with atomic_write(self.metrics) as file:
@@ -139,13 +138,14 @@ class RunFolder:
             return RunConfig.from_dict(parse_json(state["config"])), state
 
 
-def check_same(stored: Mapping[str, Any], given: Mapping[str, Any], what: str) -> None:
+def check_same(stored: Mapping[str, Any], given: Mapping[str, Any], what: str, free: Collection[str] = ()) -> None:
     """Refuse settings that are not the stored ones.
 
     Args:
         stored: nested settings.
         given: those asked for.
         what: the thing in the folder, for an error.
+        free: the dotted names of settings that may be others.
 
     Raises:
         ValueError: they differ; the message names each difference.
@@ -154,7 +154,7 @@ def check_same(stored: Mapping[str, Any], given: Mapping[str, Any], what: str) -
     differing = [
         f"{name} {ours.get(name)!r} instead of {theirs.get(name)!r}"
         for name in {**theirs, **ours}
-        if ours.get(name) != theirs.get(name)
+        if ours.get(name) != theirs.get(name) and name not in free
     ]
     if differing:
         raise ValueError(f"{what} has other settings: {', '.join(differing)}")

@@ -148,7 +148,7 @@ def tune(
     stored = folder.check(asked)
     task = Game(config).task  # refuses what does not fit the source
     if stored is not None:
-        check_corpus(task, stored, config)
+        check_corpus(task, stored)
     results = {
         **asked,
         "seed": config.seed,

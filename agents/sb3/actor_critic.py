@@ -30,7 +30,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtr
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from torch import Tensor, nn
 
-from agents.agent_file import generator_weights
+from agents.agent_file import existing_file, generator_weights
 from agents.checkpoint import load_checkpoint
 from agents.sb3.features import prefix_inputs, tokens_of, tokens_space
 from agents.sb3.handle import TaskHandle
@@ -218,6 +218,7 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
         return source
     if isinstance(source, SeqGAN):
         return source.generator
+    source = existing_file(source)
     state = load_checkpoint(source)
     if state.get("kind") == "SeqGAN":
         return SeqGAN.load(source, device="cpu").generator

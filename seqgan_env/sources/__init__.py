@@ -13,7 +13,20 @@ from seqgan_env.sources.grammar import Grammar
 from seqgan_env.sources.oracle import LSTMOracle
 from seqgan_env.vocabulary import Vocabulary
 
-__all__ = ["Corpus", "FactoredSource", "Grammar", "KnownSource", "LSTMOracle", "Source", "SourceConfig", "build_source"]
+__all__ = [
+    "NAMED_SOURCES",
+    "Corpus",
+    "FactoredSource",
+    "Grammar",
+    "KnownSource",
+    "LSTMOracle",
+    "Source",
+    "SourceConfig",
+    "build_source",
+]
+
+NAMED_SOURCES = ("oracle", "grammar")
+"""The sources that have a name; others are files."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Suffixes: B batch, T time, V vocabulary, E embedding, H hidden.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections.abc import Sequence
 
@@ -56,6 +57,8 @@ class LSTMOracle:
         self.embedding_dim = check_whole_number("embedding_dim", embedding_dim, 1)
         self.hidden_dim = check_whole_number("hidden_dim", hidden_dim, 1)
         self.seed: int | None = check_whole_number("seed", seed, 0)
+        self.sha256: str | None = None
+        """Of the parameter file, where there is one."""
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], max_length: int = 20) -> LSTMOracle:
@@ -71,11 +74,12 @@ class LSTMOracle:
             ValueError: a file that cannot be read, or is anything else; the message begins with the path.
         """
         with refusal(path, "oracle's parameter file"):
-            arrays = read_array_pickle(read_bytes(path))
+            arrays = read_array_pickle(content := read_bytes(path))
             vocab_size, embedding_dim, hidden_dim = _sizes(arrays)
         oracle = cls(vocab_size, max_length, embedding_dim, hidden_dim)
         oracle.seed = None
         oracle.parameters = arrays
+        oracle.sha256 = hashlib.sha256(content).hexdigest()
         return oracle
 
     @property

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from agents.cli import main
 from agents.runs.experiment import Experiment
-from tests.support.runs import TINY, changed
+from seqgan_env.autoregressive import CORES
+from tests.support.runs import TINY, changed, flags_of, stored, without_time
 
 TRAIN = ["train", "--preset", "small"]
 
@@ -41,10 +48,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--source", "empty.txt"], "empty.txt"),
         (["--source", "binary.txt"], "binary.txt"),
         (["--source", "latin1.txt"], "latin1.txt"),
-        (["--source", "."], "."),
+        (["--source", "."], "Is a directory"),
         (["--source", "long.txt", "--max-length", "4"], "longer than"),
         (["--source", "rare.txt", "--min-count", "5"], "min_count"),
         (["--source", "grammar", "--level", "char"], "level"),
+        (["--sorce", "x"], "Unrecognized options: --sorce, x"),
+        (["--source"], "Missing value for argument '--source'"),
+        (["--out"], "Missing value for argument '--out'"),
+        (["--agent.n-updates", "1.5"], "Error parsing --agent.n-updates"),
+        (["--import", "no_such_module"], "--import must name modules that are here: No module named 'no_such_module'"),
         (["--resume"], "no run to resume"),
         (["--start-from", "nowhere"], "nowhere"),
         (["--out", "full"], "not an empty folder"),
@@ -121,44 +133,104 @@ def test_another_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture
 def test_resume_takes_the_settings_of_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--resume", "--out", str(run)]) == 0
     assert "report.html" in capsys.readouterr().out
-    assert main(["train", "--resume", "--out", str(run), "--agent.n-updates", "9"]) == 2
-    assert "agent.n_updates 9 instead of 2" in capsys.readouterr().err
+    assert main(["train", "--resume", "--out", str(run), "--agent.n-episodes", "9"]) == 2
+    assert "agent.n_episodes 9 instead of 8" in capsys.readouterr().err
 
 
-def test_a_corpus_cannot_command_the_terminal(
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--preset", "small"], "has other settings: task.vocab_size"),
+        (["--start-from", "RUN"], "did not start from"),
+        (["--source", "grammar"], "task.source 'grammar' instead of 'oracle'"),
+    ],
+)
+def test_resume_ignores_nothing(
+    run: Path, arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Experiment(changed(TINY, agent={"n_updates": 0}, seed=1), tmp_path / "other", progress=False).run()
+    given = [str(tmp_path / "other") if argument == "RUN" else argument for argument in arguments]
+    assert main(["train", "--resume", "--out", str(run), *given]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_same_command_with_its_preset_goes_on(run: Path, tmp_path: Path) -> None:
+    """Also with more updates, and on another number of threads."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    flags = flags_of(changed(TINY, agent={"n_updates": 4}, runtime={"n_threads": 2}))
+    assert main([*TRAIN, *flags, "--out", str(copy), "--resume"]) == 0
+    whole = Experiment(changed(TINY, agent={"n_updates": 4}), tmp_path / "whole", progress=False).run()
+    assert stored(copy) == without_time(whole)
+
+
+def test_names_of_an_imported_module_are_known_to_every_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its control characters are shown as escapes; a pipe gets the text as it is."""
-    corpus = tmp_path / "[bold]a \x1b[31m.txt"
-    corpus.write_text("\x1b\x9bab\n" * 50 + "\x1bba\x07\n" * 50)
-    config = changed(
-        TINY,
-        task={"source": str(corpus), "level": "char", "vocab_size": None, "max_length": None},
-        pretraining={"n_epochs": 1},
-        agent={"n_updates": 0},
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("my_core.py").write_text(
+        "from seqgan_env.autoregressive import CORES, register_core\nregister_core('mine', CORES['gru'])\n"
     )
-    run = tmp_path / "run"
-    Experiment(config, run, progress=False).run()
-    assert main(["sample", str(run), "-n", "20"]) == 0
-    assert "\x1b" in capsys.readouterr().out
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert main(["sample", str(run), "-n", "20"]) == 0
-    shown = capsys.readouterr().out
-    assert "\\x1b" in shown
-    assert not {"\x1b", "\x9b", "\x07"} & set(shown)
-    monkeypatch.undo()
-    assert main(["train", "--out", str(run), "--resume"]) == 0
-    shown = capsys.readouterr().out
-    assert "[bold]a \\x1b[31m.txt" in " ".join(shown.split())
-    assert "\x1b" not in shown
-    assert main(["train", "--source", str(corpus) + "no", "--out", str(tmp_path / "new")]) == 2
-    assert "\x1b" not in capsys.readouterr().err
+    small = changed(TINY, generator={"core": "gru"}, pretraining={"n_epochs": 0}, agent={"n_updates": 0})
+    flags = ["mine" if text == "gru" else text for text in flags_of(changed(small, adversary={"n_rounds": 0}))]
+    for command in (
+        [*TRAIN, *flags, "--out", "run"],
+        ["train", "--resume", "--out", "run"],
+        ["sample", "run"],
+        ["evaluate", "run"],
+    ):
+        assert main(command) == 2
+        assert "core must be one of" in capsys.readouterr().err
+        try:
+            assert main([*command, "--import", "json", "--import", "my_core"]) == 0
+        finally:
+            CORES.unregister("mine")
+            del sys.modules["my_core"]
 
 
-def test_a_lack_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(*_: object) -> None:
-        raise MemoryError
+class TestOutput:
+    """What is printed is for a person or a pipe, whatever either can take."""
 
-    monkeypatch.setattr("agents.cli.default_config", fail)
-    assert main(["train"]) == 2
-    assert capsys.readouterr().err == "seqgan: error: MemoryError\n"
+    @pytest.fixture
+    def _text(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Any run holds a text with a heart and an accent, many times."""
+        texts = SimpleNamespace(texts=lambda n, **_: ["i \u2764 caf\xe9"] * n)
+        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_: texts)
+
+    @pytest.mark.usefixtures("_text")
+    def test_a_character_that_cannot_be_shown_is_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        shown = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="cp1252"))
+        assert main(["sample", "run", "-n", "3"]) == 0
+        assert shown.getvalue().decode("cp1252").split("\n") == ["i ? caf\xe9"] * 3 + [""]
+
+    @pytest.mark.usefixtures("_text")
+    def test_so_is_one_in_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        shown = io.BytesIO()
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(shown, encoding="cp1252"))
+        assert main(["evaluate", str(tmp_path / "\u2764")]) == 2
+        sys.stderr.flush()
+        assert shown.getvalue().endswith(b"?\n")
+
+    @pytest.mark.usefixtures("_text")
+    @pytest.mark.parametrize("arguments", [["sample", "run", "-n", "2"], ["sample", "run", "-n", "20000"], ["--help"]])
+    def test_a_reader_that_has_gone_is_no_error(
+        self, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "w") as pipe:
+            monkeypatch.setattr(sys, "stdout", pipe)
+            assert main(arguments) == 0
+            print("at the end of the process nothing is said either", file=pipe)
+        assert capsys.readouterr().err == ""
+
+    def test_another_pipe_that_breaks_is_one(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        def fail(*_: Any) -> None:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        monkeypatch.setattr("agents.runs.sample.load_generator", fail)
+        assert main(["sample", "run"]) == 2
+        assert "Broken pipe" in capfd.readouterr().err

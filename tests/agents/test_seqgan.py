@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,13 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, CheckpointCallback, EvalCallback
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    CheckpointCallback,
+    EvalCallback,
+    LogEveryNTimesteps,
+)
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
@@ -54,6 +62,12 @@ class TestConstructor:
             ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
             ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0, got nan"),
             ({"max_grad_norm": -1.0}, "max_grad_norm must be a finite number above 0, got -1.0"),
+            ({"stats_window_size": 0}, "stats_window_size must be a whole number of at least 1, not 0"),
+            ({"verbose": True}, "verbose must be a whole number of at least 0, not True"),
+            (
+                {"policy_kwargs": {"optimizer_kwargs": {"decoupled": print}}},
+                "policy_kwargs must be plain data, since a checkpoint holds plain data and tensors",
+            ),
             ({"policy_kwargs": {"hidden_dim": 0}}, "hidden_dim must be a whole number of at least 1, not 0"),
         ],
     )
@@ -183,6 +197,17 @@ class TestLearning:
         assert "ep_rew_mean" in printed
         assert "total_timesteps" in printed
         assert "policy_gradient_loss" in printed
+
+    def test_its_table_is_printed_every_few_steps(self, capsys: pytest.CaptureFixture[str]) -> None:
+        agent(verbose=1).learn(3 * N_STEPS, LogEveryNTimesteps(N_STEPS), log_interval=None)
+        assert capsys.readouterr().out.count("total_timesteps") == 3
+
+    @pytest.mark.parametrize("log_interval", [0, -1, 1.5])
+    def test_refuses_an_interval_before_it_plays(self, log_interval: Any) -> None:
+        model = agent()
+        with pytest.raises(ValueError, match="log_interval must be a whole number of at least 1"):
+            model.learn(N_STEPS, log_interval=log_interval)
+        assert model.num_timesteps == 0
 
     def test_shows_a_progress_bar(self) -> None:
         model = agent().learn(2 * N_STEPS, progress_bar=True)
@@ -540,7 +565,9 @@ class TestSaveAndLoad:
 
         model = SeqGAN(Mine, ENVS["native"](), policy_kwargs=POLICY)
         model.save(tmp_path / "agent")
-        with pytest.raises(ValueError, match=r"has the policy 'Mine'; pass it in custom_objects\['policy_class'\]"):
+        with pytest.raises(
+            ValueError, match=r"has the policy_class '.*Mine'; pass it in custom_objects\['policy_class'\]"
+        ):
             SeqGAN.load(tmp_path / "agent")
         read = SeqGAN.load(tmp_path / "agent", custom_objects={"policy_class": Mine})
         assert isinstance(read.policy, Mine)
@@ -565,13 +592,13 @@ class TestSaveAndLoad:
         [
             ("kind", "PPO", "is not a readable SeqGAN agent: it holds 'PPO'"),
             ("spec", {"vocab_size": 20}, "spec has unknown or missing fields.*: eos_id, max_length"),
-            ("spec", {"vocab_size": 0, "max_length": 6, "eos_id": None}, "vocab_size must be"),
+            ("spec", {"vocab_size": 0, "max_length": 6, "eos_id": None, "vocabulary": None}, "vocab_size must be"),
             ("arguments", {}, "arguments has unknown or missing fields.*: baseline, .*seed"),
             ("arguments", None, "arguments must be AgentArguments, got None"),
             ("agent", {}, "the weights must be tensors by name, got None"),
             ("agent", None, "state must be a mapping from names, got None"),
             ("policy_class", ["LstmPolicy"], "policy_class must be a string"),
-            ("policy_class", "MyPolicy", "has the policy 'MyPolicy'; pass it"),
+            ("policy_class", "MyPolicy", "has the policy_class 'MyPolicy'; pass it"),
             ("more", 1, "an agent has unknown or missing fields.*: more"),
         ],
     )
@@ -585,6 +612,105 @@ class TestSaveAndLoad:
         save_checkpoint(tmp_path / "agent.zip", {**state, **({} if name != "more" else {"even": 2})})
         with pytest.raises(ValueError, match="is not a readable SeqGAN agent"):
             SeqGAN.load(tmp_path / "agent")
+
+    @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adamax])
+    def test_an_optimiser_of_torch_is_kept_by_its_name(self, kind: type[torch.optim.Optimizer], tmp_path: Path) -> None:
+        kwargs = {**POLICY, "optimizer_class": kind, "optimizer_kwargs": {"weight_decay": 0.25}}
+        through, model = (agent(policy_kwargs=kwargs) for _ in range(2))
+        through.learn(4 * N_STEPS)
+        model.learn(2 * N_STEPS, CheckpointCallback(6, str(tmp_path)))
+        model.save(tmp_path / "agent")
+        resumed = SeqGAN.load(tmp_path / "agent", env=ENVS["native"]())
+        assert type(resumed.policy.optimizer) is kind
+        assert resumed.policy.optimizer.param_groups[0]["weight_decay"] == 0.25
+        resumed.save(tmp_path / "again")
+        resumed.learn(2 * N_STEPS, reset_num_timesteps=False)
+        assert_same_policy(resumed, through)
+
+    def test_an_optimiser_of_ones_own_is_given_again(self, tmp_path: Path) -> None:
+        class Adam(torch.optim.SGD):
+            pass
+
+        model = agent(policy_kwargs={**POLICY, "optimizer_class": Adam})
+        model.save(tmp_path / "agent")
+        with pytest.raises(
+            ValueError, match=r"optimizer_class '.*Adam'; pass it in custom_objects\['optimizer_class'\]"
+        ):
+            SeqGAN.load(tmp_path / "agent")
+        read = SeqGAN.load(tmp_path / "agent", custom_objects={"optimizer_class": Adam})
+        assert type(read.policy.optimizer) is Adam
+
+    def test_every_argument_comes_back_or_is_replaced(self, tmp_path: Path) -> None:
+        given: dict[str, Any] = {
+            "learning_rate": 0.25,
+            "n_episodes": 4,
+            "max_grad_norm": 2.0,
+            "stats_window_size": 7,
+            "tensorboard_log": str(tmp_path / "logs"),
+            "verbose": 1,
+            "seed": 11,
+            "baseline": "step",
+        }
+        signature = set(inspect.signature(SeqGAN).parameters)
+        assert signature - set(given) == {"policy", "env", "policy_kwargs", "device", "_init_setup_model", "estimator"}
+        model = agent(**given)
+        model.save(tmp_path / "agent")
+
+        def arguments(model: SeqGAN) -> dict[str, Any]:
+            found = {**vars(model), "baseline": model.estimator.baseline, "stats_window_size": model._stats_window_size}
+            return {name: found[name] for name in given}
+
+        assert arguments(SeqGAN.load(tmp_path / "agent")) == given
+        other: dict[str, Any] = {"learning_rate": 0.5, "verbose": 0, "baseline": "none"}
+        for read in (
+            SeqGAN.load(tmp_path / "agent", **other),
+            SeqGAN.load(tmp_path / "agent", custom_objects=other),
+        ):
+            assert arguments(read) == given | other
+        with pytest.raises(ValueError, match=r"SeqGAN takes .*; got clip_range"):
+            SeqGAN.load(tmp_path / "agent", custom_objects={"clip_range": 0.2})
+
+    def test_a_file_is_named_as_stable_baselines_names_it(self, tmp_path: Path) -> None:
+        """A suffix is added where there is none, missing folders are made, and both names are found."""
+        for given, written in (("a", "a.zip"), ("b.zip", "b.zip"), ("c.bin", "c.bin"), ("new/er/d", "new/er/d.zip")):
+            model = agent()
+            model.save(str(tmp_path / given))
+            assert (tmp_path / written).is_file()
+            ppo = PPO("MlpPolicy", "CartPole-v1", device="cpu")
+            (tmp_path / "ppo" / written).parent.mkdir(parents=True, exist_ok=True)
+            ppo.save(tmp_path / "ppo" / given)
+            assert (tmp_path / "ppo" / written).is_file()
+            for name in (given, written):
+                assert_same_policy(SeqGAN.load(tmp_path / name), model)
+
+    def test_a_stream_is_written_and_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        model, stream = agent(), io.BytesIO()
+        model.save(stream)
+        assert not list(tmp_path.iterdir())
+        stream.seek(0)
+        assert_same_policy(SeqGAN.load(stream), model)
+        with open("file", "wb") as file:
+            model.save(file)
+        with open("file", "rb") as file:
+            assert_same_policy(SeqGAN.load(file), model)
+        with pytest.raises(ValueError, match="the stream is not a readable checkpoint"):
+            SeqGAN.load(io.BytesIO(b"no zip"))
+
+    @pytest.mark.parametrize("path", [io.StringIO(), None, 3])
+    def test_what_is_neither_a_path_nor_a_stream_is_refused(self, path: Any) -> None:
+        with pytest.raises(ValueError, match="path must be a path or a stream of bytes, got"):
+            agent().save(path)
+        with pytest.raises(ValueError, match="path must be a path or a stream of bytes, got"):
+            SeqGAN.load(path)
+
+    def test_without_an_environment_it_samples_and_says_what_learning_needs(self, tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        model = SeqGAN.load(tmp_path / "agent")
+        model.sample(3)
+        for learn in (model.learn, model.learn_updates):
+            with pytest.raises(ValueError, match="learning needs an environment: pass env to load, or call set_env"):
+                learn(N_STEPS)
 
     def test_refuses_a_missing_file_and_one_of_another_algorithm(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"none\.zip is not a readable checkpoint"):
