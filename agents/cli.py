@@ -1,5 +1,7 @@
 """The command line: ``seqgan train | tune | sample | evaluate | demo``."""
 
+# Over 300 lines: the commands are dataclasses whose fields are the flags, and half of them is the help these show.
+
 from __future__ import annotations
 
 import argparse

@@ -108,10 +108,7 @@ class SeqGAN(BaseAlgorithm):
             names = policy_names()
             check_choice("policy", policy, names)
             policy_kwargs = {"core": names[policy], **(policy_kwargs or {})}
-            if policy_kwargs["core"] != names[policy]:
-                raise ValueError(
-                    f"policy {policy!r} has the core {names[policy]!r}, got core {policy_kwargs['core']!r}"
-                )
+            check_choice(f"the core of {policy!r}", policy_kwargs["core"], (names[policy],))
             policy = AutoregressivePolicy
         if not issubclass(policy, AutoregressivePolicy):
             raise ValueError(f"policy must be a subclass of AutoregressivePolicy, got {policy.__name__}")

@@ -11,6 +11,7 @@ hidden.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -54,8 +55,8 @@ class SequenceSpec:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.eos_id is not None and not (is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
             raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), not {self.eos_id!r}")
-        if self.vocabulary is not None and not isinstance(self.vocabulary, str):
-            raise ValueError(f"vocabulary must be the hash of one, or None; got {self.vocabulary!r}")
+        if self.vocabulary is not None and not re.fullmatch("[0-9a-f]{16}", str(self.vocabulary)):
+            raise ValueError(f"vocabulary must be 16 digits of the hash of one, or None; got {self.vocabulary!r}")
         for name, value in list(vars(self).items()):  # NumPy's integers would not go into JSON
             object.__setattr__(self, name, int(value) if is_whole(value) else value)
 

@@ -13,7 +13,14 @@ from typing import Any
 from agents.adversary import RoundConfig
 from agents.gradient import EstimatorConfig
 from seqgan_env.autoregressive import CORES, LikelihoodConfig
-from seqgan_env.checks import build_config, check_choice, check_fields, check_positive, check_whole_number
+from seqgan_env.checks import (
+    build_config,
+    check_choice,
+    check_fields,
+    check_names,
+    check_positive,
+    check_whole_number,
+)
 from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
@@ -265,7 +272,10 @@ class RunConfig:
         Raises:
             ValueError: a field is unknown, missing, of another type or out of range.
         """
-        return build_config(cls, values, "a run", complete=True)
+        config = build_config(cls, values, "a run", complete=True)
+        for part, name in (("generator", "kwargs"), ("task", "discriminator_kwargs"), ("task", "reward_kwargs")):
+            check_names(f"{part}.{name}", values[part][name], getattr(getattr(config, part), name))
+        return config
 
     def save(self, path: Path) -> None:
         """Write ``config.json``; one that says the same is left alone."""

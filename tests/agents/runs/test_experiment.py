@@ -154,9 +154,9 @@ def test_a_finished_run_can_be_resumed_and_stays_as_it_is(finished: Path, tmp_pa
 def test_edited_settings_are_not_taken_up(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The checkpoint holds those that the run began with; neither the command line nor Python believes another file."""
     folder = shutil.copytree(finished, tmp_path / "copy")
-    edited = changed(TINY, agent={"n_updates": 9}, evaluation={"n": 7})
+    edited = changed(TINY, agent={"n_episodes": 9}, evaluation={"n": 7})
     edited.save(folder / "config.json")
-    message = "agent.n_updates 9 instead of 6, evaluation.n 7 instead of 50"
+    message = "agent.n_episodes 9 instead of 8, evaluation.n 7 instead of 50"
     with pytest.raises(ValueError, match=message):
         Experiment(edited, folder, resume=True)
     assert main(["train", "--resume", "--out", str(folder)]) == 2

@@ -30,7 +30,8 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(cli.Train, "run", lambda self, config: asked.append(config))
 
     def parse(*flags: str) -> RunConfig:
-        assert cli.main(["train", *flags]) == 0
+        if status := cli.main(["train", *flags]):
+            raise SystemExit(status)
         return asked[-1]
 
     return parse

@@ -16,8 +16,8 @@ def test_bad_folders_and_files_are_refused_before_anything_is_written(finished: 
         Experiment(TINY, finished)
     with pytest.raises(ValueError, match="no run to resume"):
         Experiment(TINY, tmp_path / "none", resume=True)
-    with pytest.raises(ValueError, match=r"agent\.n_updates 7 instead of 6"):
-        Experiment(changed(TINY, agent={"n_updates": 7}), finished, resume=True)
+    with pytest.raises(ValueError, match=r"agent\.n_episodes 7 instead of 8"):
+        Experiment(changed(TINY, agent={"n_episodes": 7}), finished, resume=True)
     other = changed(TINY, generator={"kwargs": {"embedding_dim": 8, "hidden_dim": 9}})
     with pytest.raises(ValueError, match=r"pretrained with other settings: .*'hidden_dim': 9.* instead of Generator"):
         Experiment(other, tmp_path / "new", start_from=finished)
