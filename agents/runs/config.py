@@ -1,5 +1,7 @@
 """The settings of a run: frozen dataclasses, one for each part, complete at construction."""
 
+# Over 300 lines: each part of a run is a dataclass of fields that explain themselves.
+
 from __future__ import annotations
 
 import dataclasses

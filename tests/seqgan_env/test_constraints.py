@@ -79,13 +79,13 @@ def test_a_token_is_allowed_if_every_constraint_allows_it(data: st.DataObject) -
         ({"allowed_tokens": [-1]}, "a token of allowed_tokens must be a whole number of at least 0, not -1"),
         (
             {"allowed_tokens": [1.5]},
-            r"allowed_tokens must be a list \(each a whole number or a string\) or None, got \[1.5\]",
+            r"allowed_tokens must be a list \(each .*\) or None, got \[1.5\]",
         ),
         ({"allowed_tokens": ["bird", "dragon"]}, "got 'dragon': its vocabulary does not hold it"),
         ({**TINY, "source": "oracle", "allowed_tokens": ["a"]}, "got 'a': its tokens have no text"),
         (
             {"allowed_tokens": "bird"},
-            r"allowed_tokens must be a list \(each a whole number or a string\) or None, got 'bird'",
+            r"allowed_tokens must be a list \(each .*\) or None, got 'bird'",
         ),
         ({"allowed_tokens": [EOS], "min_length": 2}, "allowed_tokens must hold a token besides end-of-sequence"),
         ({"allowed_next": "no_colon"}, "allowed_next must be a function or 'module:function', got 'no_colon'"),

@@ -32,7 +32,7 @@ FIXED, ENDING = SequenceSpec(3, 4), SequenceSpec(3, 4, eos_id=1)
         ((3, 4, -1), "eos_id must be .* not -1"),
         ((3, 4, 1.0), "eos_id must be .* not 1.0"),
         ((3, 4, True), "eos_id must be .* not True"),
-        ((3, 4, 1, 7), "vocabulary must be the hash of one, or None; got 7"),
+        ((3, 4, 1, 7), "vocabulary must be 16 digits of the hash of one, or None; got 7"),
     ],
 )
 def test_a_spec_refuses(arguments: Any, message: str) -> None:

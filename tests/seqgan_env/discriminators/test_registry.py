@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -32,6 +33,8 @@ from seqgan_env.discriminators import (
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import digest
 from tests.support.discriminators import SMALL, SPEC, sequences, small
+
+FORM = {"max_length": 6, "eos_id": None, "vocabulary": None}
 
 
 @dataclass(frozen=True)
@@ -167,14 +170,14 @@ class TestFiles:
             ({"kwargs": None}, "kwargs must be a mapping from names, got None"),
             ({"name": "rnn"}, "'rnn'"),
             (
-                {"spec": {"vocab_size": 6, "max_length": 6, "eos_id": None, "vocabulary": None}},
+                {"spec": {**FORM, "vocab_size": 6}},
                 r"must have shape \(7, 4\), got \(6, 4\)",
             ),
             (
-                {"spec": {"vocab_size": 10**15, "max_length": 6, "eos_id": None, "vocabulary": None}},
+                {"spec": {**FORM, "vocab_size": 10**15}},
                 r"a file of \d+ bytes cannot be of Seq",
             ),
-            ({"spec": {"vocab_size": 0, "max_length": 6, "eos_id": None, "vocabulary": None}}, "vocab_size must be"),
+            ({"spec": {**FORM, "vocab_size": 0}}, "vocab_size must be"),
             ({"spec": {"vocab_size": 5}}, "max_length"),
         ],
     )
