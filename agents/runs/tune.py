@@ -94,9 +94,8 @@ class SearchFolder:
         )
 
     def begin(self, config: RunConfig) -> Any:
-        """The study, after a kill too: without the lock, the half line and the unfinished trials that it left."""
+        """The study, after a kill too: without the half line and the unfinished trials that it left."""
         remove_partial(self.path)
-        Path(f"{self.journal}.lock").unlink(missing_ok=True)
         if self.journal.exists():
             whole, end, half = self.journal.read_bytes().rpartition(b"\n")
             if half:

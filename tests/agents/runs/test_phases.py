@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from agents.runs.experiment import Experiment
+from agents.runs.phases import MaximumLikelihood
 from tests.support.runs import TINY, changed, without_time
 
 
@@ -41,6 +42,22 @@ def test_of_many_epochs_some_are_measured_and_the_best_one(tmp_path: Path) -> No
     assert best is measured[-1]
     kept = experiment.game.evaluator.validation_nll()
     assert kept == pytest.approx(best["nll_validation"], rel=1e-6)
+
+
+def test_every_epoch_is_told_and_what_that_raises_ends_maximum_likelihood(tmp_path: Path) -> None:
+    config = changed(TINY, task={"n_real": 20}, pretraining={"n_epochs": 80})  # the third is the first one measured
+    experiment = Experiment(config, tmp_path / "run", progress=False)
+    told: list[tuple[int, float]] = []
+
+    def on_epoch(epoch: int, nll: float) -> None:
+        told.append((epoch, nll))
+        if epoch == 2:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        MaximumLikelihood(on_epoch).run(experiment.game, experiment)
+    assert [epoch for epoch, _ in told] == [1, 2]
+    assert told[-1][1] == experiment.game.evaluator.validation_nll() != told[0][1]
 
 
 OVERFITS = changed(

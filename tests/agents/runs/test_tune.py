@@ -127,7 +127,7 @@ def test_the_best_settings_train_to_the_same_likelihood(whole: Path, tmp_path: P
 def test_an_interrupted_search_goes_on_to_the_same_trials(
     whole: Path, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the lock and the half line that a kill may leave; none is repeated."""
+    """After the half line that a kill may leave; none is repeated."""
     optuna = pytest.importorskip("optuna")
     folder, calls = SearchFolder(tmp_path / "run"), 0
     owner, name = {
@@ -152,7 +152,6 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(
     assert 0 < n_before < N
     with open(folder.journal, "a") as journal:
         journal.write('{"op_code":')
-    Path(f"{folder.journal}.lock").touch()
     tried: list[int] = []
     work_on_trial = module._try
     monkeypatch.setattr(module, "_try", lambda *job: (tried.append(job[-1]), work_on_trial(*job)))
@@ -199,6 +198,17 @@ def test_the_worse_trials_are_ended_early_and_say_so(tmp_path: Path) -> None:
     complete = [trial for trial in results["trials"] if trial["state"] == "complete"]
     assert {len(trial["values"]) for trial in complete} == {4}
     assert len(pruned) + len(complete) == 16
+
+
+def test_a_trial_that_has_made_all_its_epochs_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if only the last of them was worse than the median."""
+    pytest.importorskip("optuna")
+    told = iter([*(5.0, 4.0, 3.0, 1.0) * 5, 5.0, 4.0, 3.0, 2.0])
+    monkeypatch.setattr(evaluation.Evaluator, "validation_nll", lambda self: next(told))
+    trials = tune(changed(TINY, pretraining={"n_epochs": 4}), tmp_path / "run", 6, progress=False)["trials"]
+    assert [(trial["state"], trial["nll_validation"]) for trial in trials] == [("complete", 1.0)] * 5 + [
+        ("complete", 2.0)
+    ]
 
 
 def test_a_trial_that_diverges_is_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
