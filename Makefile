@@ -63,7 +63,7 @@ test-consumers: ## drive the environment through other libraries of RL (builds a
 	$(MAKE) --no-print-directory install VENV=build/consumers EXTRAS=consumers
 	OMP_NUM_THREADS=1 build/consumers/bin/python -m pytest tests/consumers -n $(WORKERS) --dist worksteal
 
-mutations: install ## break the mathematics in sixty ways and see a test fail each time (a quarter of an hour)
+mutations: install ## break the mathematics in many ways and see a test fail each time (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
 
 speed: install ## every hot path against a plain reference, at a small size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -19,7 +20,12 @@ hypothesis.settings.load_profile("seqgan-ci" if os.environ.get("CI") else "seqga
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each pytest-xdist worker a single torch thread: the workers share the cores already."""
+    """Give each pytest-xdist worker a single torch thread: the workers share the cores already.
+
+    A shell starts what it puts into the background deaf to Ctrl-C, and its children inherit that, but tests send it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
 

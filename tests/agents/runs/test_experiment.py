@@ -125,15 +125,19 @@ def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: sign
         *(sys.executable, "-m", "agents.cli", "train", "--preset", "small", "--out", str(tmp_path / "killed")),
         *flags_of(config),
     ]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     metrics = tmp_path / "killed" / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count('"adversarial"') >= 3):
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(str(process.communicate()))
-        time.sleep(0.01)
-    process.send_signal(kill)
-    _, stderr = process.communicate(timeout=60)
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            while not (metrics.exists() and metrics.read_text().count('"adversarial"') >= 3):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    pytest.fail(str(process.communicate()))
+                time.sleep(0.01)
+            process.send_signal(kill)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     if kill is signal.SIGINT:
         assert process.returncode == 130
         assert "--resume" in stderr.splitlines()[-1]
