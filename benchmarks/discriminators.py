@@ -1,19 +1,18 @@
 """The knowledge of each discriminator: every kind beside the best possible one, at a fixed strong generator.
 
 ``python -m benchmarks.discriminators run`` trains them (it resumes) and writes
-``benchmarks/results/discriminators.json``; ``python -m benchmarks.discriminators report`` writes the table of
-``docs/results.md`` from that file.
+``benchmarks/results/discriminators.json``; ``python -m benchmarks.discriminators report`` writes the tables and the
+picture of ``docs/results.md`` from that file.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,37 +23,62 @@ from agents.adversary import Adversary, RoundConfig, trainer_of
 from agents.runs.evaluation import optimal_discriminator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
+from agents.runs.workers import side_by_side
 from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
-from seqgan_env.metrics.discrimination import share_of_optimum
+from seqgan_env.files import atomic_write
+from seqgan_env.metrics.discrimination import correlation, share_of_optimum
 from seqgan_env.seeding import derived_seed
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
 from seqgan_env.tokens import Tokens
 
 FILE = RESULTS / "discriminators.json"
 PAGE = DOCS / "results.md"
 
+TASKS = ("grammar", "small")
+"""The presets whose task and whose generator, after its maximum likelihood, are played with."""
 CNN = PRESETS["grammar"].task.discriminator_kwargs
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "cnn": ("cnn", CNN),
     "cnn, dropout 0.5": ("cnn", {**CNN, "dropout": 0.5}),
+    "three cnn": ("ensemble", {"kwargs": dict(CNN)}),
     "gru": ("gru", {"dropout": 0.3}),
     "transformer": ("transformer", {"dropout": 0.3}),
     "log_ratio": ("log_ratio", {"dropout": 0.3}),
-    "ensemble of three cnn": ("ensemble", {"kwargs": dict(CNN)}),
     "generative": ("generative", {}),
 }
 """The kinds and their settings by the name of their row."""
-N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000}
-"""Real sequences to learn from. The generator has always learnt from 10,000; "unlimited" are as many as no kind learns
-by heart in the time it has."""
+N_LIKELIHOOD = 10_000
+"""Real sequences that the generator has learnt from, the first ones."""
+N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": N_LIKELIHOOD, "unlimited": 100_000}
+"""Real sequences that a discriminator learns from; "unlimited" are as many as none learns by heart in its time."""
 N_HELD_OUT = 5_000
-MOST_ROUNDS, PATIENCE = 100, 10
+MOST_ROUNDS, PATIENCE = 60, 6
 ROUND = RoundConfig(n_generated=2_048, learning_rate=1e-3, n_held_out=2_048)
 
 
-def run(out: Path = Path("runs/discriminators"), seeds: int = 5, results: Path = FILE, workers: int = 2) -> None:
+class Cell(NamedTuple):
+    """One discriminator of the tables."""
+
+    task: str
+    n_real: str
+    kind: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return "-".join(map(str, self)).replace(",", "").replace(" ", "-")
+
+
+def run(
+    out: Path = Path("runs/discriminators"),
+    seeds: int = 5,
+    results: Path = FILE,
+    workers: int = 2,
+    tasks: tuple[str, ...] = TASKS,
+) -> None:
     """Train every discriminator and write the results.
 
     Args:
@@ -62,63 +86,71 @@ def run(out: Path = Path("runs/discriminators"), seeds: int = 5, results: Path =
         seeds: how many, from 1; 0 and those from 100 on were looked at when settings were chosen.
         results: the JSON file.
         workers: processes side by side.
+        tasks: some of ``TASKS``.
     """
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [(kind, n_real, seed, out) for seed in range(1, 1 + seeds) for n_real in N_REAL for kind in KINDS]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        found = list(tqdm(pool.map(measure, *zip(*jobs, strict=True)), "discriminators", len(jobs)))
-    write_results(results, {"seeds": list(range(1, 1 + seeds)), "runs": found})
+    numbers = range(1, 1 + seeds)
+    side_by_side(strong_generator, {(t, seed): (t, seed, out) for t in tasks for seed in numbers}, workers)
+    cells = [Cell(t, n_real, kind, seed) for seed in numbers for t in tasks for n_real in N_REAL for kind in KINDS]
+    with tqdm(desc="discriminators", total=len(cells)) as bar:
+
+        def count(_: Cell) -> None:
+            bar.update()
+
+        found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, count)
+    write_results(results, {"seeds": list(numbers), "cells": [cell._asdict() | found[cell] for cell in cells]})
 
 
-def measure(kind: str, n_real: str, seed: int, out: Path) -> dict[str, Any]:
-    """Train one discriminator until its held-out log-loss no longer falls, and measure its best round.
+def measure(cell: Cell, out: Path) -> dict[str, Any]:
+    """Train one discriminator until its log-loss no longer falls, and measure its best round.
 
     Args:
-        kind: a key of ``KINDS``.
-        n_real: a key of ``N_REAL``.
-        seed: everything random follows it.
+        cell: which.
         out: the folder of the results.
 
     Returns:
         The measurements on sequences that nothing was trained or chosen on.
     """
-    file = out / f"{kind}-{n_real}-{seed}.json"
+    file = out / f"{cell.name}.json"
     if file.exists():
         done: dict[str, Any] = json.loads(file.read_text())
         return done
     torch.set_num_threads(1)
-    task = Task(TaskConfig(source="grammar", n_real=max(N_REAL.values()), n_held_out=2 * N_HELD_OUT))
-    generator = strong_generator(task, seed, out)
-    name, kwargs = KINDS[kind]
-    discriminator = build_discriminator(name, task.spec, seed=seed, kwargs=kwargs)
+    task, seed = task_of(cell.task), cell.seed
+    generator = strong_generator(cell.task, seed, out)
+    real = task.real_sequences[: N_REAL[cell.n_real]]
+    kind, kwargs = KINDS[cell.kind]
+    if kind == "generative":  # about as many updates, however many sequences there are
+        core = PRESETS[cell.task].generator
+        own = {"generator_core": core.core, "generator_kwargs": core.kwargs}
+        kwargs = {**kwargs, **own, "n_epochs": max(1, 40 * N_LIKELIHOOD // max(len(real), N_LIKELIHOOD))}
+    discriminator = build_discriminator(kind, task.spec, seed=seed, kwargs=kwargs)
     trainer = trainer_of(discriminator, ROUND, seed)
     choose, test = np.split(task.held_out_sequences, 2)
-    adversary = Adversary(trainer, task.real_sequences[: N_REAL[n_real]], choose, ROUND, seed=seed)
-    sampler = _Sampler(generator)
-    started, least, best, last = time.monotonic(), np.inf, trainer.snapshot(), 0
+    adversary = Adversary(trainer, real, choose, ROUND, seed=seed)
+    started, least, best, last, number = time.monotonic(), np.inf, trainer.snapshot(), 0, 0
     for number in range(MOST_ROUNDS):
-        log_loss = adversary.round(sampler)["log_loss"]
+        log_loss = adversary.round(_Sampler(generator))["log_loss"]
         if log_loss < least:
             least, best, last = log_loss, trainer.snapshot(), number
-        if number - last >= PATIENCE or name == "generative":
+        if number - last >= PATIENCE or kind == "generative":  # which has learnt all it can in its first round
             break
     trainer.restore(best)
     seconds = time.monotonic() - started
     generated = generator.draw(N_HELD_OUT, seed=derived_seed(seed, "test"))
     logits = discriminator.logits(test), discriminator.logits(generated)
     optimal = optimal_discriminator(task.source, generator)  # type: ignore[arg-type]
-    best_logits = optimal.logits(test), optimal.logits(generated)
+    exact = optimal.logits(test), optimal.logits(generated)
     result = {
-        "kind": kind,
-        "n_real": n_real,
-        "seed": seed,
         "rounds": number + 1,
         "seconds": round(seconds, 1),
         **discriminator_scores(*logits),
-        "optimal_log_loss": discriminator_scores(*best_logits)["log_loss"],
-        "share": share_of_optimum(logits, best_logits),
+        "optimal_log_loss": discriminator_scores(*exact)["log_loss"],
+        "share": share_of_optimum(logits, exact),
+        "correlation": correlation(logits, exact),
     }
-    file.write_text(json.dumps(result))
+    with atomic_write(file) as stream:
+        stream.write(json.dumps(result).encode())
     return result
 
 
@@ -133,9 +165,22 @@ class _Sampler:
         return self.generator.draw(n, seed=seed)
 
 
-def strong_generator(task: Task, seed: int, out: Path) -> AutoregressiveModel:
-    """The generator of the preset ``grammar`` after maximum likelihood, made once for each seed."""
-    config, file = PRESETS["grammar"], out / f"generator-{seed}.pt"
+def task_of(name: str) -> Task:
+    """The task of a preset, with as many real sequences as any discriminator wants."""
+    config = dataclasses.replace(PRESETS[name].task, n_real=max(N_REAL.values()), n_held_out=2 * N_HELD_OUT)
+    return Task(config)
+
+
+def strong_generator(name: str, seed: int, out: Path) -> AutoregressiveModel:
+    """The generator of a preset after maximum likelihood, made once for each seed.
+
+    Args:
+        name: of the preset.
+        seed: everything random follows it.
+        out: the folder where it is kept.
+    """
+    torch.set_num_threads(1)
+    task, config, file = task_of(name), PRESETS[name], out / f"{name}-generator-{seed}.pt"
     torch.manual_seed(seed)
     generator = AutoregressiveModel(task.spec, config.generator.core, **config.generator.kwargs)
     if file.exists():
@@ -144,39 +189,83 @@ def strong_generator(task: Task, seed: int, out: Path) -> AutoregressiveModel:
     n_epochs = config.pretraining.n_epochs
     trainer = MaximumLikelihoodTrainer(generator, config.pretraining, seed, total_epochs=n_epochs)
     for _ in range(n_epochs):
-        trainer.epoch(task.real_sequences[:10_000])
-    partial = file.with_suffix(f".{time.monotonic_ns()}")
-    torch.save(generator.state_dict(), partial)
-    partial.replace(file)
-    return generator
+        trainer.epoch(task.real_sequences[:N_LIKELIHOOD])
+    with atomic_write(file) as stream:
+        torch.save(generator.state_dict(), stream)
+    return generator.eval()
 
 
 def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the table into the docs.
+    """Write the tables and the picture into the docs.
 
     Args:
         results: the JSON file.
         page: the Markdown file.
     """
-    write_section(page, "discriminators", results, table)
+    write_section(page, "discriminators", results, lambda document: tables(document, page.parent))
 
 
-def table(document: Mapping[str, Any]) -> str:
-    """The share of the optimum of every kind, in Markdown."""
-    runs: Sequence[Mapping[str, Any]] = document["runs"]
-    cells: dict[str, dict[str, str]] = {}
-    for kind in KINDS:
-        for n_real in N_REAL:
-            own = [r for r in runs if (r["kind"], r["n_real"]) == (kind, n_real)]
-            mean, half = interval([r["share"] for r in own])
-            cells.setdefault(kind, {})[n_real] = f"{mean:.2f} ± {half:.2f}"
-            cells[kind]["seconds"] = f"{np.median([r['seconds'] for r in own]):.0f}"
-    seeds = document["seeds"]
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The share of the optimum of every kind, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the picture is drawn; None draws none.
+    """
+    cells: Sequence[Mapping[str, Any]] = document["cells"]
+    seeds, parts = document["seeds"], []
+    for task in (t for t in TASKS if any(cell["task"] == t for cell in cells)):
+        rows: dict[str, dict[str, str]] = {}
+        for kind in KINDS:
+            row = rows.setdefault(kind, {})
+            for n_real in N_REAL:
+                own = [c for c in cells if (c["task"], c["kind"], c["n_real"]) == (task, kind, n_real)]
+                mean, half = interval([cell["share"] for cell in own])
+                row[n_real] = f"{mean:.2f} ± {half:.2f}"
+                row[f"correlation, {n_real}"] = f"{interval([cell['correlation'] for cell in own])[0]:.2f}"
+                row["seconds"] = f"{np.median([cell['seconds'] for cell in own]):.0f}"
+        columns = [*N_REAL, *(f"correlation, {n_real}" for n_real in N_REAL), "seconds"]
+        parts.append(f"### {task}\n\n{markdown_table(rows, columns, first='discriminator')}")
+    if pictures is not None:
+        draw(document, pictures / "discriminators.svg")
     return (
         f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t); seconds with the "
         f"most real sequences. Measured with {measured_with(document['environment'])}.\n\n"
-        + markdown_table(cells, [*N_REAL, "seconds"], first="discriminator")
+        + "\n".join(parts)
+        + "\n![Share of the optimum by the number of real sequences.](discriminators.svg)\n"
     )
+
+
+def draw(document: Mapping[str, Any], file: Path) -> None:
+    """Draw the shares, a panel a task, and write the picture.
+
+    Args:
+        document: the results.
+        file: an SVG file.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    cells = document["cells"]
+    names = [task for task in TASKS if any(cell["task"] == task for cell in cells)]
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
+        figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained")
+        for axes, task in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            for index, kind in enumerate(KINDS):
+                found = [
+                    interval([c["share"] for c in cells if (c["task"], c["kind"], c["n_real"]) == (task, kind, n)])
+                    for n in N_REAL
+                ]
+                means, halves = zip(*found, strict=True)
+                places = np.arange(len(N_REAL)) + 0.04 * (index - len(KINDS) / 2)
+                axes.errorbar(places, means, halves, fmt="o-", ms=3, lw=1, capsize=2, label=kind)
+            axes.axhline(0, color="0.4", lw=0.8)
+            axes.set_ylim(-0.5, 1.05)
+            axes.set_xticks(range(len(N_REAL)), list(N_REAL))
+            axes.set(title=task, xlabel="real sequences to learn from", ylabel="share of the optimum")
+            axes.grid(alpha=0.3)
+        figure.axes[0].legend()
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
