@@ -807,6 +807,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("seqgan_env/discriminators/generative",),
     ),
     Mutation(
+        "causal discriminator: a sequence that has ended no longer counts",
+        "seqgan_env/discriminators/causal.py",
+        ".masked_fill(length_B1 == 0, 0)",
+        ".masked_fill(~self.spec.is_token(tokens_BT), 0)",
+        ("seqgan_env/discriminators/causal",),
+    ),
+    Mutation(
+        "causal discriminator: the first token's difference is left out",
+        "seqgan_env/discriminators/causal.py",
+        "torch.zeros_like(logit_real_BT[:, :1])",
+        "logit_real_BT[:, :1]",
+        ("seqgan_env/discriminators/causal",),
+    ),
+    Mutation(
+        "causal discriminator: an answer has read one token less",
+        "seqgan_env/discriminators/causal.py",
+        ".minimum(length_B1 - 1)",
+        ".minimum(length_B1 - 1) - 1",
+        ("seqgan_env/discriminators/causal",),
+    ),
+    Mutation(
         "dense values: the ratio of a beginning leaves its last token out",
         "seqgan_env/rewards/divergences.py",
         "logit_real_BT.cumsum(dim=1).clamp",
