@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
-from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
@@ -42,7 +42,7 @@ class RecurrentConfig:
         check_regularisation(self.dropout, self.l2)
 
 
-class RecurrentDiscriminator(Discriminator):
+class RecurrentDiscriminator(Embedded):
     """A GRU in either direction, the mean and the maximum of its states over the tokens, dropout, one logit.
 
     A second layer reads the first one's states of its own direction, and so on; the last one's are pooled.
@@ -68,9 +68,15 @@ class RecurrentDiscriminator(Discriminator):
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
-        tokens_BS = without_empty_columns(self.spec, tokens_BT)
-        is_token_BS1 = self.spec.is_token(tokens_BS)[..., None]
-        embedded_BSE, reversed_BSE = self.embedding(tokens_BS), self.embedding(self._reversed(tokens_BS))
+        return super().forward(without_empty_columns(self.spec, tokens_BT), rng)
+
+    def from_embedded(self, embedded_BTE: Tensor, is_token_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """See ``Embedded.from_embedded``."""
+        is_token_BS1, embedded_BSE, reversed_BSE = (
+            is_token_BT[..., None],
+            embedded_BTE,
+            _reversed(embedded_BTE, is_token_BT),
+        )
         directions = (
             read_layers(self.forwards, self.upper_forwards, embedded_BSE, lambda x: self._dropped(x, rng)),
             read_layers(self.backwards, self.upper_backwards, reversed_BSE, lambda x: self._dropped(x, rng)),
@@ -94,10 +100,11 @@ class RecurrentDiscriminator(Discriminator):
     def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
 
-    def _reversed(self, tokens_BS: Tensor) -> Tensor:
-        """The tokens of each sequence from the last to the first, then its padding."""
-        place_BS = self.spec.lengths(tokens_BS)[:, None] - 1 - torch.arange(tokens_BS.shape[1], device=tokens_BS.device)
-        return tokens_BS.gather(1, place_BS.clamp(min=0)).masked_fill(place_BS < 0, self.spec.pad_id)
+
+def _reversed(x_BSE: Tensor, is_token_BS: Tensor) -> Tensor:
+    """The tokens of each sequence from the last to the first; what stands at padding is of no consequence."""
+    place_BS = is_token_BS.sum(dim=1, keepdim=True) - 1 - torch.arange(x_BSE.shape[1], device=x_BSE.device)
+    return x_BSE.gather(1, place_BS.clamp(min=0)[..., None].expand_as(x_BSE))
 
 
 register_discriminator(

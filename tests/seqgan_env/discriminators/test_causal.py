@@ -117,7 +117,7 @@ class TestLoss:
         real_BT, generated_BT = (torch.from_numpy(sequences(9, seed)) for seed in (0, 1))
 
         def objective(logit_real_B: Tensor, logit_generated_B: Tensor) -> Tensor:
-            return LOSSES[name](logit_real_B, logit_generated_B, 0.0)
+            return LOSSES[name].function(logit_real_B, logit_generated_B, 0.0)
 
         parts = []
         for t in range(1, SPEC.max_length + 1):
