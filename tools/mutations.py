@@ -595,6 +595,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
     Mutation(
+        "weight averaging: the first weights count as if they had always been there",
+        "seqgan_env/autoregressive/maximum_likelihood.py",
+        "(1 - decay) / (1 - decay**self._n_averaged)",
+        "(1 - decay)",
+        ("seqgan_env/autoregressive/maximum_likelihood",),
+    ),
+    Mutation(
+        "weight averaging: an epoch goes on from the average",
+        "seqgan_env/autoregressive/maximum_likelihood.py",
+        "        losses = []\n        self._exchange()\n",
+        "        losses = []\n",
+        ("seqgan_env/autoregressive/maximum_likelihood",),
+    ),
+    Mutation(
         "LSTM: the cell starts anew at each step",
         _RECURRENT,
         "torch.lstm_cell(x_BE, state, *weights)",
