@@ -12,7 +12,7 @@ import numpy as np
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import check_positive, check_whole_number
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
-from seqgan_env.discriminators.losses import get_objective
+from seqgan_env.discriminators.losses import check_gradient_penalty, check_stopping, get_objective
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import Tokens
 
@@ -47,9 +47,12 @@ class RoundConfig:
     weight_decay: float = 0.0
     """Decoupled weight decay."""
     loss: str = "logistic"
-    """The training loss: a key of ``seqgan_env.discriminators.losses.LOSSES``."""
+    """The training loss: a key of ``seqgan_env.discriminators.losses.LOSSES``. Under wasserstein and relativistic D is
+    no probability, and the reward that fits is log_ratio, the logit itself."""
     label_smoothing: float = 0.0
     """Share by which the label of real sequences falls short of 1."""
+    gradient_penalty: float = 0.0
+    """Weight of a penalty on the slope of the logit between real and generated embeddings; wasserstein needs one."""
     skip_real: float = 0.0
     """Share of the real sequences, from the first, that it does not learn from. Cross-fitting: with those that the
     generator's maximum likelihood has seen, it would learn what the generator learnt by heart."""
@@ -72,6 +75,9 @@ class RoundConfig:
         if not 0 <= self.skip_real < 1:
             raise ValueError(f"skip_real must be in [0, 1), got {self.skip_real!r}")
         get_objective(self.loss, self.label_smoothing)
+        check_gradient_penalty(self.loss, self.gradient_penalty)
+        if self.patience is not None:
+            check_stopping(self.loss)
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}")
 
@@ -89,6 +95,7 @@ def trainer_of(discriminator: Discriminator, config: RoundConfig, seed: int) -> 
         weight_decay=config.weight_decay,
         loss=config.loss,
         label_smoothing=config.label_smoothing,
+        gradient_penalty=config.gradient_penalty,
     )
 
 

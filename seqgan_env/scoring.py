@@ -191,8 +191,8 @@ class Scoring:
     def beginning_logits(self, tokens_T: Tokens) -> Floats:
         """The discriminator's logit of each beginning of one sequence, shape ``(length,)``.
 
-        Entry t is that of the first t + 1 tokens as if nothing came after them. The discriminator was trained on
-        complete sequences only.
+        Entry t is that of the first t + 1 tokens as if nothing came after them. Most discriminators are
+        trained on complete sequences only.
 
         Raises:
             ValueError: the discriminator knows complete sequences only.

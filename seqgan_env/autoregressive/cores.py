@@ -90,10 +90,15 @@ class Core(nn.Module):
             ``hidden_BTH``: entry t is ``state[0]`` after reading inputs 0 to t.
         """
         embedded_BTE = self._dropped(self.embedding(inputs_BT), rng)
-        return self._dropped(self.read(embedded_BTE), rng)
+        return self._dropped(self.read(embedded_BTE, rng), rng)
 
-    def read(self, embedded_BTE: Tensor) -> Tensor:
-        """Read whole sequences of embedded inputs, ``hidden_BTH``."""
+    def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Read whole sequences of embedded inputs, ``hidden_BTH``.
+
+        Args:
+            embedded_BTE: the embeddings, after their dropout.
+            rng: where dropout between layers takes its noise from; None drops nothing.
+        """
         raise NotImplementedError
 
     def _dropped(self, x_BTE: Tensor, rng: torch.Generator | None) -> Tensor:

@@ -14,7 +14,7 @@ from seqgan_env.checks import check_choice, check_positive, check_whole_number
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
-from seqgan_env.weights import load_optimizer
+from seqgan_env.weights import check_weights, load_optimizer
 
 SCHEDULES = ("cosine", "constant", "plateau")
 """The ways of the step size: to 0 by half a cosine over all epochs; as it is; halved when validation gets no better."""
@@ -52,13 +52,16 @@ class LikelihoodConfig:
     """Share of the target that is spread over all tokens."""
     max_grad_norm: float = 5.0
     """The gradient is scaled down to this norm."""
+    weight_averaging: float = 0.0
+    """Decay of a moving average of the weights for each update: the generator is the average between epochs. 0 is
+    none."""
 
     def __post_init__(self) -> None:
         check_positive("learning_rate", self.learning_rate)
         check_positive("max_grad_norm", self.max_grad_norm)
         check_whole_number("batch_size", self.batch_size, 1)
         check_choice("schedule", self.schedule, SCHEDULES)
-        for name in ("warmup", "label_smoothing"):
+        for name in ("warmup", "label_smoothing", "weight_averaging"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)!r}")
         if not 0 <= self.weight_decay < math.inf:
@@ -73,6 +76,9 @@ class LikelihoodConfig:
 
 class MaximumLikelihoodTrainer:
     """A model with the optimiser of its maximum likelihood.
+
+    With ``weight_averaging`` the model has the averaged weights after each epoch, so that these are what is measured,
+    drawn from and kept, and the next epoch goes on from the others, which the trainer holds.
 
     Args:
         generator: the model to train.
@@ -99,6 +105,8 @@ class MaximumLikelihoodTrainer:
         self.n_epochs = 0
         self._plateau = 1.0
         self._least_nll = math.inf
+        self._n_averaged = 0
+        self._other: dict[str, Tensor] = {}  # with averaging, the last weights between epochs, the average in them
 
     def epoch(self, real: Tokens) -> float:
         """Pass once over the real sequences.
@@ -116,17 +124,49 @@ class MaximumLikelihoodTrainer:
         rng = torch_rng(self.seed, "maximum likelihood", "dropout", self.n_epochs, device=generator.device)
         batches = torch.from_numpy(real[order]).to(generator.device).split(config.batch_size)
         losses = []
-        for i, tokens_BT in enumerate(batches):
-            generator.train()
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._plateau * config.step_size((self.n_epochs + i / len(batches)) / self.total_epochs)
-            factor_BT = maximum_likelihood_factors(generator.spec.is_token(tokens_BT))
-            total, _ = generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=config.label_smoothing)
-            generator.eval()
-            gradient_step(self.optimizer, -total, config.max_grad_norm, "generator")
-            losses.append(-total.detach())
+        self._exchange()
+        try:
+            for i, tokens_BT in enumerate(batches):
+                progress = (self.n_epochs + i / len(batches)) / self.total_epochs
+                losses.append(self._update(tokens_BT, self._plateau * config.step_size(progress), rng))
+                self._average()
+        finally:
+            self._exchange()
         self.n_epochs += 1
         return mean_loss(losses, "generator")
+
+    def _update(self, tokens_BT: Tensor, step_size: float, rng: torch.Generator) -> Tensor:
+        """One gradient step; the loss before it, a scalar."""
+        generator, config = self.generator, self.config
+        generator.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = step_size
+        factor_BT = maximum_likelihood_factors(generator.spec.is_token(tokens_BT))
+        total, _ = generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=config.label_smoothing)
+        generator.eval()
+        gradient_step(self.optimizer, -total, config.max_grad_norm, "generator")
+        return -total.detach()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Take the weights into their average, each weighted by the decay to the power of the updates since."""
+        if not self.config.weight_averaging:
+            return
+        self._n_averaged += 1
+        decay = self.config.weight_averaging
+        share = (1 - decay) / (1 - decay**self._n_averaged)  # of the newest in the sum of all weights so far
+        for name, weight in self.generator.named_parameters():
+            average = self._other.setdefault(name, weight.clone())
+            average.lerp_(weight, share)
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        """Give the model the weights that are held here, the average or the last, and hold its own."""
+        for name, other in self._other.items():
+            weight = self.generator.get_parameter(name)
+            held = weight.clone()
+            weight.copy_(other)
+            other.copy_(held)
 
     def observe(self, nll: float) -> None:
         """Note the validation likelihood after an epoch; under the schedule ``plateau`` a worse one halves the step.
@@ -145,10 +185,20 @@ class MaximumLikelihoodTrainer:
             "n_epochs": self.n_epochs,
             "plateau": self._plateau,
             "least_nll": self._least_nll,
+            "averaging": {"n": self._n_averaged, "weights": dict(self._other)},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore ``state_dict``."""
+        """Restore ``state_dict``.
+
+        Raises:
+            ValueError: the statistics or the averaged weights are not those of this model.
+        """
+        averaging, own = state["averaging"], dict(self.generator.named_parameters())
+        n, weights = int(averaging["n"]), averaging["weights"]
+        check_weights(own if n and self.config.weight_averaging else {}, weights)
         load_optimizer(self.optimizer, state["optimizer"])
         self.n_epochs = int(state["n_epochs"])
         self._plateau, self._least_nll = float(state["plateau"]), float(state["least_nll"])
+        self._n_averaged = n
+        self._other = {name: weights[name].to(weight, copy=True) for name, weight in own.items() if name in weights}

@@ -5,55 +5,112 @@ Dimensions: those of ``cores``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.cores import Core, CoreConfig, CoreState, look_back, register_core, write_slot
+from seqgan_env.checks import check_whole_number
 from seqgan_env.tokens import SequenceSpec
 
 
-class LstmCore(Core):
-    """An embedding and an LSTM (eq. 13.28)."""
+@dataclass(frozen=True)
+class RecurrentConfig(CoreConfig):
+    """The sizes of a recurrent core.
 
-    def __init__(self, spec: SequenceSpec, config: CoreConfig) -> None:
+    Raises:
+        ValueError: a size is below 1.
+    """
+
+    n_layers: int = 1
+    """Number of layers; between them the same share of elements is dropped."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole_number("n_layers", self.n_layers, 1)
+
+
+def upper_layers(kind: type[nn.LSTM | nn.GRU], hidden_dim: int, n_layers: int) -> nn.ModuleList:
+    """The layers after the first of ``n_layers``, each of which reads the outputs of the one before."""
+    return nn.ModuleList(kind(hidden_dim, hidden_dim, batch_first=True) for _ in range(n_layers - 1))
+
+
+def read_layers(
+    first: nn.Module, upper: nn.ModuleList, input_BTE: Tensor, dropped: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The outputs of the last layer, ``(B, T, H)``.
+
+    Args:
+        first: the first layer.
+        upper: those of ``upper_layers``.
+        input_BTE: read by the first layer as it is.
+        dropped: the dropout between two layers.
+    """
+    output_BTH: Tensor = first(input_BTE)[0]
+    for layer in upper:
+        output_BTH = layer(dropped(output_BTH))[0]
+    return output_BTH
+
+
+class _RecurrentCore(Core):
+    """An embedding and a recurrent network of one layer or several.
+
+    The state is that of the last layer, then those of the layers before it.
+
+    Args:
+        spec: the sequences.
+        config: the sizes.
+    """
+
+    Config = RecurrentConfig
+    _kind: type[nn.LSTM | nn.GRU]
+    _n_parts: int  # tensors in the state of a layer
+
+    def __init__(self, spec: SequenceSpec, config: RecurrentConfig) -> None:
         super().__init__(spec, config)
-        self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.rnn = self._kind(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.upper = upper_layers(self._kind, config.hidden_dim, config.n_layers)
 
-    def read(self, embedded_BTE: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See the base class."""
-        hidden_BTH: Tensor = self.rnn(embedded_BTE)[0]
-        return hidden_BTH
+        return read_layers(self.rnn, self.upper, embedded_BTE, lambda x_BTH: self._dropped(x_BTH, rng))
 
     def initial_state(self, n: int) -> CoreState:
-        """The output and the cell."""
-        return self._zeros(n, self.hidden_dim), self._zeros(n, self.hidden_dim)
+        """Zeros."""
+        return tuple(self._zeros(n, self.hidden_dim) for _ in range(self._n_parts * self.config.n_layers))
 
     def step(self, input_B: Tensor, state: CoreState) -> CoreState:
         """See the base class."""
-        hidden_BH, cell_BH = torch.lstm_cell(self.embedding(input_B), state, *self.rnn.all_weights[0])
-        return hidden_BH, cell_BH
+        x_BE, stepped, end = self.embedding(input_B), CoreState(), len(state)
+        for layer in (self.rnn, *self.upper):
+            part = self._cell(x_BE, state[end - self._n_parts : end], layer.all_weights[0])
+            x_BE, stepped, end = part[0], part + stepped, end - self._n_parts
+        return stepped
+
+    def _cell(self, x_BE: Tensor, state: CoreState, weights: list[Tensor]) -> CoreState:
+        """The state of a layer after one more input."""
+        raise NotImplementedError
 
 
-class GruCore(Core):
-    """An embedding and a GRU (eq. 13.28)."""
+class LstmCore(_RecurrentCore):
+    """An embedding and an LSTM (eq. 13.28); the state of a layer is its output and its cell."""
 
-    def __init__(self, spec: SequenceSpec, config: CoreConfig) -> None:
-        super().__init__(spec, config)
-        self.rnn = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
+    _kind, _n_parts = nn.LSTM, 2
 
-    def read(self, embedded_BTE: Tensor) -> Tensor:
-        """See the base class."""
-        hidden_BTH: Tensor = self.rnn(embedded_BTE)[0]
-        return hidden_BTH
+    def _cell(self, x_BE: Tensor, state: CoreState, weights: list[Tensor]) -> CoreState:
+        return torch.lstm_cell(x_BE, state, *weights)
 
-    def initial_state(self, n: int) -> CoreState:
-        """The output alone."""
-        return (self._zeros(n, self.hidden_dim),)
 
-    def step(self, input_B: Tensor, state: CoreState) -> CoreState:
-        """See the base class."""
-        return (torch.gru_cell(self.embedding(input_B), state[0], *self.rnn.all_weights[0]),)
+class GruCore(_RecurrentCore):
+    """An embedding and a GRU (eq. 13.28); the state of a layer is its output."""
+
+    _kind, _n_parts = nn.GRU, 1
+
+    def _cell(self, x_BE: Tensor, state: CoreState, weights: list[Tensor]) -> CoreState:
+        return (torch.gru_cell(x_BE, state[0], *weights),)
 
 
 class AttentionCore(LstmCore):
@@ -64,32 +121,32 @@ class AttentionCore(LstmCore):
     ``tanh(U [c_t; h_t] + u)`` instead of ``h_t``.
     """
 
-    def __init__(self, spec: SequenceSpec, config: CoreConfig) -> None:
+    def __init__(self, spec: SequenceSpec, config: RecurrentConfig) -> None:
         super().__init__(spec, config)
         self.query = nn.Linear(config.hidden_dim, config.hidden_dim, bias=False)
         self.combine = nn.Linear(2 * config.hidden_dim, config.hidden_dim)
 
-    def read(self, embedded_BTE: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See the base class."""
-        output_BTH = super().read(embedded_BTE)
+        output_BTH = super().read(embedded_BTE, rng)
         context_BTH = F.scaled_dot_product_attention(self.query(output_BTH), output_BTH, output_BTH, is_causal=True)
         return torch.tanh(self.combine(torch.cat([context_BTH, output_BTH], dim=-1)))
 
     def initial_state(self, n: int) -> CoreState:
-        """The state that predicts, the LSTM's output and cell, its outputs so far, and their number."""
+        """The state that predicts, the LSTM's state, its outputs so far, and their number."""
         n_read_B = torch.zeros(n, dtype=torch.int64, device=self.embedding.weight.device)
         memory_BSH = self._zeros(n, self.n_slots, self.hidden_dim)
         return self._zeros(n, self.hidden_dim), *super().initial_state(n), memory_BSH, n_read_B
 
     def step(self, input_B: Tensor, state: CoreState) -> CoreState:
         """See the base class."""
-        _, output_BH, cell_BH, memory_BSH, n_read_B = state
-        output_BH, cell_BH = super().step(input_B, (output_BH, cell_BH))
+        _, *lstm_state, memory_BSH, n_read_B = state
+        output_BH, *others = super().step(input_B, tuple(lstm_state))
         memory_BSH = write_slot(memory_BSH, n_read_B, output_BH)
         memory_BS1H = memory_BSH[:, :, None]
         context_BH = look_back(self.query(output_BH)[:, None], memory_BS1H, memory_BS1H, n_read_B)[:, 0]
         hidden_BH = torch.tanh(self.combine(torch.cat([context_BH, output_BH], dim=-1)))
-        return hidden_BH, output_BH, cell_BH, memory_BSH, n_read_B + 1
+        return hidden_BH, output_BH, *others, memory_BSH, n_read_B + 1
 
 
 register_core("lstm", LstmCore)

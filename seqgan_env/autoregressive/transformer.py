@@ -62,7 +62,7 @@ class TransformerCore(Core):
         self.norm = nn.LayerNorm(hidden_dim)
         self._memory_shape_SAD = (self.n_slots, n_heads, hidden_dim // n_heads)
 
-    def read(self, embedded_BTE: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See the base class."""
         position_T = torch.arange(embedded_BTE.shape[1], device=embedded_BTE.device)
         x_BTH = self.enter(embedded_BTE + self.position(position_T))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.causal import CausalConfig, CausalDiscriminator
 from seqgan_env.discriminators.cnn import PAPER_FILTERS, CNNConfig, CNNDiscriminator
 from seqgan_env.discriminators.ensemble import EnsembleConfig, EnsembleDiscriminator
 from seqgan_env.discriminators.generative import GenerativeConfig, GenerativeDiscriminator
@@ -28,6 +29,8 @@ __all__ = [
     "PAPER_FILTERS",
     "CNNConfig",
     "CNNDiscriminator",
+    "CausalConfig",
+    "CausalDiscriminator",
     "Discriminator",
     "DiscriminatorTrainer",
     "EnsembleConfig",

@@ -120,6 +120,19 @@ class Discriminator(nn.Module):
         logit_real_B = self(torch.cat([real_BT, generated_BT]), rng)
         return objective(logit_real_B[: len(real_BT)], logit_real_B[len(real_BT) :])
 
+    @property
+    def has_gradient_penalty(self) -> bool:
+        """Whether ``gradient_penalty`` is there: whether tokens are read by their embeddings alone."""
+        return False
+
+    def gradient_penalty(self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The penalty on the slope of the logit between real and generated embeddings, a scalar; see ``Embedded``.
+
+        Raises:
+            ValueError: there is none.
+        """
+        raise ValueError(f"a {type(self).__name__} does not read its tokens by their embeddings alone")
+
     def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
         """Learn what takes real sequences alone; called before each round. Nothing, unless a subclass has such a part.
 

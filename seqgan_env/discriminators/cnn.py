@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.device import may_look
-from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.parts import check_regularisation
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
@@ -72,7 +72,7 @@ class CNNConfig:
         return fitting
 
 
-class CNNDiscriminator(Discriminator):
+class CNNDiscriminator(Embedded):
     """Embedding, convolutions of several widths, max over time, a highway layer, dropout, one logit.
 
     Args:
@@ -105,9 +105,9 @@ class CNNDiscriminator(Discriminator):
         """See ``Discriminator.check``."""
         config.fitting(spec)
 
-    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Score a batch; see ``Discriminator.forward``."""
-        embedded_BET, n_windows = self.embedding(tokens_BT).transpose(1, 2).contiguous(), self._n_windows(tokens_BT)
+    def from_embedded(self, embedded_BTE: Tensor, is_token_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """See ``Embedded.from_embedded``."""
+        embedded_BET, n_windows = embedded_BTE.transpose(1, 2).contiguous(), self._n_windows(is_token_BT)
         filtered = [conv(embedded_BET[..., : n_windows + conv.kernel_size[0] - 1]) for conv in self._convolutions]
         # `max`, not `amax`, whose gradient looks for the largest a second time
         pooled_BF = torch.cat([filtered_BFP.max(dim=2).values for filtered_BFP in filtered], dim=1)
@@ -132,7 +132,7 @@ class CNNDiscriminator(Discriminator):
         ]
 
         def score(tokens_BT: Tensor) -> Tensor:
-            pooled, n_windows = [], self._n_windows(tokens_BT)
+            pooled, n_windows = [], self._n_windows(self.spec.is_token(tokens_BT))
             for conv, table_RC in zip(convolutions, tables_RC, strict=True):
                 width = conv.kernel_size[0]
                 place_K = torch.arange(width, device=tokens_BT.device)
@@ -149,11 +149,9 @@ class CNNDiscriminator(Discriminator):
     def _convolutions(self) -> list[nn.Conv1d]:
         return [conv for conv in self.convolutions if isinstance(conv, nn.Conv1d)]
 
-    def _n_windows(self, tokens_BT: Tensor) -> int:
+    def _n_windows(self, is_token_BT: Tensor) -> int:
         """The number of windows of each width that are read: all that hold a token, and one of padding for the rest."""
-        if not may_look(tokens_BT.device):
-            return self.spec.max_length
-        return int(self.spec.is_token(tokens_BT).any(dim=0).sum()) + 1
+        return int(is_token_BT.any(dim=0).sum()) + 1 if may_look(is_token_BT.device) else self.spec.max_length
 
     def _judge(self, pooled_BF: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The layers after the convolutions and the maximum over time."""

@@ -111,6 +111,15 @@ class EnsembleDiscriminator(Discriminator):
         ]
         return torch.stack(losses).mean()
 
+    @property
+    def has_gradient_penalty(self) -> bool:
+        """Whether its members have one."""
+        return all(member.has_gradient_penalty for member in self._members)
+
+    def gradient_penalty(self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The mean of the members' penalties, each of its own slope; see ``Discriminator.gradient_penalty``."""
+        return torch.stack([each.gradient_penalty(real_BT, generated_BT, rng) for each in self._members]).mean()
+
     def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
         """Let each member learn what takes real sequences alone; see ``Discriminator.fit_real``."""
         for k, member in enumerate(self._members):

@@ -37,6 +37,8 @@ class GenerativeConfig:
     """Size of a token's embedding in a member."""
     hidden_dim: int = 64
     """Size of the state of a member."""
+    n_layers: int | None = None
+    """Number of layers of a member; None is as many as its core has by default."""
     dropout: float = 0.3
     """Share of the features of embedding and state that the fit of a member drops."""
     n_epochs: int = 40
@@ -62,7 +64,8 @@ class GenerativeConfig:
     @property
     def member_kwargs(self) -> dict[str, Any]:
         """The settings of a member's core."""
-        return {"embedding_dim": self.embedding_dim, "hidden_dim": self.hidden_dim, "dropout": self.dropout}
+        sizes = {"embedding_dim": self.embedding_dim, "hidden_dim": self.hidden_dim, "dropout": self.dropout}
+        return sizes if self.n_layers is None else {**sizes, "n_layers": self.n_layers}
 
     def likelihood(self) -> LikelihoodConfig:
         """The settings of a member's fit."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
@@ -29,14 +30,16 @@ class LogRatioConfig:
     embedding_dim: int = 32
     """Size of a token's embedding."""
     hidden_dim: int = 64
-    """Size of the LSTM's state."""
+    """Size of the state of a layer of the LSTM."""
+    n_layers: int = 1
+    """Number of layers."""
     dropout: float = 0.0
-    """Share of the features of embedding and state that training drops."""
+    """Share of the features of embedding and states that training drops."""
     l2: float = 0.0
     """Weight of the L2 term on the output layer."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "embedding_dim", "hidden_dim")
+        check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
         check_regularisation(self.dropout, self.l2)
 
 
@@ -62,6 +65,7 @@ class LogRatioDiscriminator(Discriminator):
         config = self.config
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim)  # the last row is the start symbol
         self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.upper = upper_layers(nn.LSTM, config.hidden_dim, config.n_layers)
         self.output = nn.Linear(config.hidden_dim, spec.vocab_size)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
@@ -84,7 +88,8 @@ class LogRatioDiscriminator(Discriminator):
         """
         tokens_BS = without_empty_columns(self.spec, tokens_BT)
         embedded_BSE = self._dropped(self.embedding(self.spec.with_start(tokens_BS[:, :-1])), rng)
-        hidden_BSH = self._dropped(self.rnn(embedded_BSE)[0], rng)
+        hidden_BSH = read_layers(self.rnn, self.upper, embedded_BSE, lambda x: self._dropped(x, rng))
+        hidden_BSH = self._dropped(hidden_BSH, rng)
         row_BS = tokens_BS.clamp(max=self.spec.vocab_size - 1)
         weight_BSH, bias_BS = F.embedding(row_BS, self.output.weight), self.output.bias[row_BS]
         logit_real_BS = (hidden_BSH * weight_BSH).sum(dim=-1) + bias_BS

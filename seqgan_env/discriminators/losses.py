@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -74,12 +76,81 @@ def hinge_loss(logit_real_B: Tensor, logit_generated_B: Tensor, label_smoothing:
     return 0.5 * (real_B.mean() + F.relu(1.0 + logit_generated_B).mean())
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
-    "logistic": discriminator_loss,
-    "least_squares": least_squares_loss,
-    "hinge": hinge_loss,
+def wasserstein_loss(logit_real_B: Tensor, logit_generated_B: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """``E_G[x] - E_data[x]`` of the logit x, a critic (arXiv 1704.00028, eq. 3 without the penalty).
+
+    It falls without bound unless the critic's slope is limited, for which training adds
+    ``Discriminator.gradient_penalty``.
+
+    Args:
+        logit_real_B: the logits of real sequences.
+        logit_generated_B: those of generated ones.
+        label_smoothing: of no effect: there are no labels.
+
+    Returns:
+        A scalar in units of the logit; 0 for a critic that knows nothing.
+    """
+    return logit_generated_B.mean() - logit_real_B.mean()
+
+
+def relativistic_loss(logit_real_B: Tensor, logit_generated_B: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """``discriminator_loss`` of each logit less the mean logit of the other kind (arXiv 1807.00734, RaSGAN, halved).
+
+    So ``-(E_data[log sigmoid(x - E_G[x])] + E_G[log(1 - sigmoid(x - E_data[x]))]) / 2``: a real sequence is asked to be
+    more real than generated ones are on average, and the other way round. No sequence is paired with another one; the
+    means are those of the batch.
+
+    Args:
+        logit_real_B: the logits x of real sequences.
+        logit_generated_B: those of generated ones.
+        label_smoothing: s, as in ``discriminator_loss``.
+
+    Returns:
+        A scalar in nats; log 2 for a critic that knows nothing, whatever its constant answer.
+    """
+    relative_real_B, relative_generated_B = (
+        logit_real_B - logit_generated_B.mean(),
+        logit_generated_B - logit_real_B.mean(),
+    )
+    return discriminator_loss(relative_real_B, relative_generated_B, label_smoothing)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A training loss as its declaration knows it."""
+
+    function: Callable[[Tensor, Tensor, float], Tensor]
+    """Maps the logits of real and generated sequences and the label smoothing to a scalar."""
+    optimum: str
+    """The logit x of a sequence Y at its minimum, without label smoothing."""
+    logit: str
+    """The meaning of the logit: ``"log-odds"``, whose sigmoid is the probability of being real; ``"margin"``, of which
+    the sign counts; or ``"critic"``, of which the differences count."""
+    source: str
+    """The paper."""
+    has_labels: bool = True
+    """Whether there are labels to smooth."""
+    needs_gradient_penalty: bool = False
+    """Whether it falls without bound otherwise."""
+
+
+LOSSES: dict[str, Loss] = {
+    "logistic": Loss(discriminator_loss, "log p(Y) − log G(Y)", "log-odds", "eq. 13.32"),
+    "least_squares": Loss(least_squares_loss, "log p(Y) − log G(Y)", "log-odds", "arXiv 1611.04076"),
+    "hinge": Loss(hinge_loss, "1 where p(Y) > G(Y), −1 where p(Y) < G(Y)", "margin", "arXiv 1705.02894"),
+    "wasserstein": Loss(
+        wasserstein_loss,
+        "of slope 1 in the embeddings, with the largest E_p[x] − E_G[x]",
+        "critic",
+        "arXiv 1704.00028",
+        has_labels=False,
+        needs_gradient_penalty=True,
+    ),
+    "relativistic": Loss(
+        relativistic_loss, "an increasing function of p(Y) / G(Y), up to a constant", "critic", "arXiv 1807.00734"
+    ),
 }
-"""The losses by name, functions of the logits of real and generated sequences and of the label smoothing."""
+"""The losses by name; p is the distribution of real sequences and G that of generated ones."""
 
 
 def get_objective(loss: str = "logistic", label_smoothing: float = 0.0) -> Objective:
@@ -90,15 +161,39 @@ def get_objective(loss: str = "logistic", label_smoothing: float = 0.0) -> Objec
         label_smoothing: s, at least 0 and below 1/2.
 
     Raises:
-        ValueError: an unknown name, or s out of range.
+        ValueError: an unknown name, s out of range, or above 0 for a loss without labels.
     """
     check_choice("loss", loss, LOSSES)
     if not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must be at least 0 and below 0.5, got {label_smoothing}")
+    if label_smoothing and not LOSSES[loss].has_labels:
+        raise ValueError(f"label_smoothing must be 0 for the loss {loss!r}, which has no labels; got {label_smoothing}")
     if loss == "logistic" and not label_smoothing:
         return discriminator_loss
-    function = LOSSES[loss]
+    function = LOSSES[loss].function
     return lambda logit_real_B, logit_generated_B: function(logit_real_B, logit_generated_B, label_smoothing)
+
+
+def check_gradient_penalty(loss: str, gradient_penalty: float) -> None:
+    """Refuse the weight of a gradient penalty that is out of range, or 0 for a loss that needs one.
+
+    Raises:
+        ValueError: it is.
+    """
+    if not 0 <= gradient_penalty < math.inf:
+        raise ValueError(f"gradient_penalty must be a finite number of at least 0, got {gradient_penalty}")
+    if LOSSES[loss].needs_gradient_penalty and not gradient_penalty:
+        raise ValueError(f"the loss {loss!r} needs a gradient_penalty above 0, such as 10; got {gradient_penalty}")
+
+
+def check_stopping(loss: str) -> None:
+    """Refuse to choose a pass by its log-loss where the logit is that of a critic, whose log-loss means nothing.
+
+    Raises:
+        ValueError: it is.
+    """
+    if LOSSES[loss].logit == "critic":
+        raise ValueError(f"patience goes by the log-loss, which means nothing under the loss {loss!r}")
 
 
 def discriminator_scores(

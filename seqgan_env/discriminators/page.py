@@ -13,6 +13,8 @@ import itertools
 import textwrap
 from typing import Any
 
+from seqgan_env.discriminators.embedded import Embedded
+from seqgan_env.discriminators.losses import LOSSES
 from seqgan_env.discriminators.registry import DISCRIMINATORS
 
 _WIDTH = 120
@@ -30,7 +32,7 @@ def page() -> str:
     )
     head = "| name | what | class |\n|---|---|---|\n"
     table = head + "\n".join(map(_row, DISCRIMINATORS))
-    return "\n\n".join([intro, table, *map(_section, DISCRIMINATORS)]) + "\n"
+    return "\n\n".join([intro, table, _losses(), *map(_section, DISCRIMINATORS)]) + "\n"
 
 
 def setting_meanings(config: type[Any]) -> dict[str, str]:
@@ -59,6 +61,21 @@ def _strings_below_fields(config: type[Any]) -> dict[str, str]:
             text = ast.literal_eval(below.value) if isinstance(below.value, ast.Constant) else ""
             found[field.target.id] = " ".join(str(text).split()).replace("``", "`")
     return found
+
+
+def _losses() -> str:
+    """The losses: their optima, and the meaning of the logit."""
+    penalised = ", ".join(f"`{name}`" for name, each in DISCRIMINATORS.items() if issubclass(each.kind, Embedded))
+    intro = _wrapped(
+        "**Losses.** `DiscriminatorTrainer(loss=name)` or `--adversary.loss name`. Rewards in `D`, such as `log_d`, "
+        "mean what their name says only where the logit is log-odds: elsewhere `sigmoid(logit)` is no probability, "
+        "and the reward that fits is the logit itself, `log_ratio`. p is the distribution of real sequences, G that of "
+        f"generated ones. A `gradient_penalty`, which `wasserstein` needs, can be had with {penalised}, and with "
+        "ensembles of these."
+    )
+    head = "| loss | optimum, the logit of Y | the logit is | source |\n|---|---|---|---|\n"
+    rows = (f"| `{name}` | {each.optimum} | {each.logit} | {each.source} |" for name, each in LOSSES.items())
+    return intro + "\n\n" + head + "\n".join(rows)
 
 
 def _row(name: str) -> str:

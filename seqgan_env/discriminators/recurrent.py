@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
+from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
@@ -28,20 +29,23 @@ class RecurrentConfig:
     embedding_dim: int = 32
     """Size of a token's embedding."""
     hidden_dim: int = 64
-    """Size of the state of the GRU in either direction."""
+    """Size of the state of a layer in either direction."""
+    n_layers: int = 1
+    """Number of layers in either direction."""
     dropout: float = 0.25
-    """Share of the pooled features that training drops."""
+    """Share of the pooled features, and of the outputs between layers, that training drops."""
     l2: float = 0.0
     """Weight of the L2 term on the output layer."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "embedding_dim", "hidden_dim")
+        check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
         check_regularisation(self.dropout, self.l2)
 
 
-class RecurrentDiscriminator(Discriminator):
+class RecurrentDiscriminator(Embedded):
     """A GRU in either direction, the mean and the maximum of its states over the tokens, dropout, one logit.
 
+    A second layer reads the first one's states of its own direction, and so on; the last one's are pooled.
     The backward GRU reads each sequence from its own last token, so that padding comes after all tokens in both
     directions and changes no state that is pooled.
 
@@ -58,25 +62,33 @@ class RecurrentDiscriminator(Discriminator):
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim, padding_idx=spec.pad_id)
         self.forwards = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.backwards = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.upper_forwards = upper_layers(nn.GRU, config.hidden_dim, config.n_layers)
+        self.upper_backwards = upper_layers(nn.GRU, config.hidden_dim, config.n_layers)
         self.output = nn.Linear(4 * config.hidden_dim, 1)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
-        tokens_BS = without_empty_columns(self.spec, tokens_BT)
-        is_token_BS1 = self.spec.is_token(tokens_BS)[..., None]
-        hidden_BSF = torch.cat(
-            [self.forwards(self.embedding(tokens_BS))[0], self.backwards(self.embedding(self._reversed(tokens_BS)))[0]],
-            dim=-1,
+        return super().forward(without_empty_columns(self.spec, tokens_BT), rng)
+
+    def from_embedded(self, embedded_BTE: Tensor, is_token_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """See ``Embedded.from_embedded``."""
+        is_token_BS1, embedded_BSE, reversed_BSE = (
+            is_token_BT[..., None],
+            embedded_BTE,
+            _reversed(embedded_BTE, is_token_BT),
         )
+        directions = (
+            read_layers(self.forwards, self.upper_forwards, embedded_BSE, lambda x: self._dropped(x, rng)),
+            read_layers(self.backwards, self.upper_backwards, reversed_BSE, lambda x: self._dropped(x, rng)),
+        )
+        hidden_BSF = torch.cat(directions, dim=-1)
         # the states of both directions stand at different tokens, which makes no difference to the mean or the maximum
         n_tokens_B1 = is_token_BS1.sum(dim=1)
         mean_BF = hidden_BSF.masked_fill(~is_token_BS1, 0).sum(dim=1) / n_tokens_B1.clamp(min=1)
         # `max`, not `amax`, whose gradient looks for the largest a second time
         max_BF = hidden_BSF.masked_fill(~is_token_BS1, -1).max(dim=1).values  # no state of a GRU is below -1
         max_BF = max_BF.masked_fill(n_tokens_B1 == 0, 0)
-        features_BF = torch.cat([mean_BF, max_BF], dim=-1)
-        if self.training and self.config.dropout > 0:
-            features_BF = dropout(features_BF, self.config.dropout, rng)
+        features_BF = self._dropped(torch.cat([mean_BF, max_BF], dim=-1), rng)
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
 
@@ -85,10 +97,14 @@ class RecurrentDiscriminator(Discriminator):
         penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
         return penalty
 
-    def _reversed(self, tokens_BS: Tensor) -> Tensor:
-        """The tokens of each sequence from the last to the first, then its padding."""
-        place_BS = self.spec.lengths(tokens_BS)[:, None] - 1 - torch.arange(tokens_BS.shape[1], device=tokens_BS.device)
-        return tokens_BS.gather(1, place_BS.clamp(min=0)).masked_fill(place_BS < 0, self.spec.pad_id)
+    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
+        return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
+
+
+def _reversed(x_BSE: Tensor, is_token_BS: Tensor) -> Tensor:
+    """The tokens of each sequence from the last to the first; what stands at padding is of no consequence."""
+    place_BS = is_token_BS.sum(dim=1, keepdim=True) - 1 - torch.arange(x_BSE.shape[1], device=x_BSE.device)
+    return x_BSE.gather(1, place_BS.clamp(min=0)[..., None].expand_as(x_BSE))
 
 
 register_discriminator(

@@ -14,7 +14,16 @@ from torch import Tensor
 from seqgan_env.checks import check_positive, check_whole_number
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.losses import Objective, discriminator_loss, discriminator_scores, get_objective
+from seqgan_env.discriminators.embedded import freeze_embeddings
+from seqgan_env.discriminators.losses import (
+    LOSSES,
+    Objective,
+    check_gradient_penalty,
+    check_stopping,
+    discriminator_loss,
+    discriminator_scores,
+    get_objective,
+)
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 from seqgan_env.weights import load_optimizer
@@ -32,9 +41,12 @@ class DiscriminatorTrainer:
             gradient (AdamW, arXiv 1711.05101).
         loss: a key of ``LOSSES``; ``"logistic"`` is eq. 13.32.
         label_smoothing: the label of real sequences is 1 less this, at least 0 and below 1/2.
+        gradient_penalty: weight of ``Discriminator.gradient_penalty``; 10 in WGAN-GP. Where the loss is bounded by
+            nothing else, embeddings stay as they are: stretching them would make any slope.
 
     Raises:
-        ValueError: an unknown loss, a value out of range, or a network whose own loss takes no other.
+        ValueError: an unknown loss, a value out of range, a loss that needs a gradient penalty, a network whose own
+            loss takes no other, or one without embeddings for the penalty.
     """
 
     def __init__(
@@ -47,6 +59,7 @@ class DiscriminatorTrainer:
         weight_decay: float = 0.0,
         loss: str = "logistic",
         label_smoothing: float = 0.0,
+        gradient_penalty: float = 0.0,
     ) -> None:
         check_positive("learning_rate", learning_rate)
         check_positive("max_grad_norm", max_grad_norm)
@@ -59,6 +72,15 @@ class DiscriminatorTrainer:
                 f"the loss of a {type(discriminator).__name__} is its own, got loss {loss!r} and label_smoothing "
                 f"{label_smoothing}"
             )
+        check_gradient_penalty(loss, gradient_penalty)
+        if gradient_penalty and not discriminator.has_gradient_penalty:
+            raise ValueError(
+                "gradient_penalty needs a discriminator that reads tokens by their embeddings alone, got a "
+                f"{type(discriminator).__name__}"
+            )
+        if LOSSES[loss].needs_gradient_penalty:
+            freeze_embeddings(discriminator)
+        self.gradient_penalty = gradient_penalty
         self.discriminator = discriminator
         self.optimizer: torch.optim.Optimizer
         if weight_decay:
@@ -88,12 +110,16 @@ class DiscriminatorTrainer:
         d.train(learns)
         rng = torch_rng(self.seed, "dropout", self.n_updates, device=d.device)
         more = () if self._objective is discriminator_loss else (self._objective,)  # which a network need not take
-        loss = d.loss(real_BT.to(d.device), generated_BT.to(d.device), rng, *more)
+        real_BT, generated_BT = real_BT.to(d.device), generated_BT.to(d.device)
+        loss = d.loss(real_BT, generated_BT, rng, *more)
         if not learns:
             self.n_updates += 1
             return loss
         d.eval()
-        gradient_step(self.optimizer, loss + d.penalty(), self.max_grad_norm, "discriminator")
+        total = loss + d.penalty()
+        if self.gradient_penalty:
+            total = total + self.gradient_penalty * d.gradient_penalty(real_BT, generated_BT, rng)
+        gradient_step(self.optimizer, total, self.max_grad_norm, "discriminator")
         self.n_updates += 1
         return loss.detach()
 
@@ -178,8 +204,10 @@ class DiscriminatorTrainer:
             The history: ``evaluate`` on the held-out sequences before the first epoch, and after each.
 
         Raises:
-            ValueError: there is nothing to learn from or to measure on, or a size is below 1.
+            ValueError: there is nothing to learn from or to measure on, a size is below 1, or the loss is that of a
+                critic, whose log-loss means nothing.
         """
+        check_stopping(self.loss)
         held_out = held_out_real, held_out_generated
         if not all(map(len, held_out)):
             raise ValueError(

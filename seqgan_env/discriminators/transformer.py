@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
@@ -44,7 +44,7 @@ class TransformerConfig:
         check_regularisation(self.dropout)
 
 
-class TransformerDiscriminator(Discriminator):
+class TransformerDiscriminator(Embedded):
     """A transformer in which each token sees all others, each layer normalised before it is added; the mean, one logit.
 
     Positions are learned. Padding is seen by no token and is no part of the mean.
@@ -69,11 +69,14 @@ class TransformerDiscriminator(Discriminator):
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
-        tokens_BS = without_empty_columns(self.spec, tokens_BT)
-        is_token_BS, position_S = self.spec.is_token(tokens_BS), torch.arange(tokens_BS.shape[1], device=self.device)
+        return super().forward(without_empty_columns(self.spec, tokens_BT), rng)
+
+    def from_embedded(self, embedded_BTE: Tensor, is_token_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """See ``Embedded.from_embedded``."""
+        is_token_BS, position_S = is_token_BT, torch.arange(is_token_BT.shape[1], device=self.device)
         # of an empty prefix the first place is seen, since an average over nothing is no number
         seen_B11S = (is_token_BS | (position_S == 0))[:, None, None]
-        x_BSH = self.embedding(tokens_BS) + self.position(position_S)
+        x_BSH = embedded_BTE + self.position(position_S)
         if self.training and self.config.dropout > 0:
             x_BSH = dropout(x_BSH, self.config.dropout, rng)
         for layer in self.layers:

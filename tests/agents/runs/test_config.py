@@ -102,7 +102,8 @@ class TestCompletion:
     """What is not given is written out, so that the same settings are equal however they were given."""
 
     def test_of_the_core(self) -> None:
-        assert GeneratorConfig().kwargs == {"embedding_dim": 32, "hidden_dim": 32, "dropout": 0.1, "variational": False}
+        sizes = {"embedding_dim": 32, "hidden_dim": 32, "dropout": 0.1, "variational": False, "n_layers": 1}
+        assert GeneratorConfig().kwargs == sizes
         assert GeneratorConfig() == GeneratorConfig("lstm", {"hidden_dim": 32})
         assert {"n_heads", "n_layers"} < set(GeneratorConfig("transformer").kwargs)
 
@@ -148,7 +149,7 @@ class TestRefused:
             (lambda: GeneratorConfig("mlp"), "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
             (
                 lambda: GeneratorConfig("gru", {"n_heads": 2}),
-                "core 'gru' takes embedding_dim, hidden_dim, dropout, variational; got n_heads",
+                "core 'gru' takes embedding_dim, hidden_dim, dropout, variational, n_layers; got n_heads",
             ),
             (lambda: GeneratorConfig("gru", {"hidden_dim": 0}), "hidden_dim must be a whole number of at least 1"),
             (lambda: PretrainingConfig(n_epochs=-1), "n_epochs must be a whole number of at least 0"),

@@ -15,7 +15,7 @@ from torch import Tensor
 from seqgan_env.autoregressive import CORES, AutoregressiveModel, Core, CoreConfig, CoreState, register_core
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import SPECS, every_kind, lstm, make_generator, show
+from tests.support.builders import SPECS, lstm, make_generator, show
 from tests.support.reference import NextToken, Prefix
 from tests.support.significance import assert_frequencies, counts_of
 
@@ -25,13 +25,13 @@ Weights = dict[str, Tensor]
 # ------------------------------------------------------------------------------------------- the equations written out
 
 
-def gru_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+def gru_layer(weights: Weights, inputs: list[Tensor]) -> list[Tensor]:
     """h_t = g(h_{t-1}, x_t) of eq. 13.28 for the GRU."""
-    hidden_H, outputs = torch.zeros(weights["output.weight"].shape[1], dtype=torch.float64), []
-    for token in inputs:
-        x_H = weights["core.rnn.weight_ih_l0"] @ weights["core.embedding.weight"][token]
-        reset_H, update_H, candidate_H = (x_H + weights["core.rnn.bias_ih_l0"]).chunk(3)
-        h_H = weights["core.rnn.weight_hh_l0"] @ hidden_H + weights["core.rnn.bias_hh_l0"]
+    hidden_H, outputs = torch.zeros(weights["weight_hh_l0"].shape[1], dtype=torch.float64), []
+    for input_E in inputs:
+        x_H = weights["weight_ih_l0"] @ input_E
+        reset_H, update_H, candidate_H = (x_H + weights["bias_ih_l0"]).chunk(3)
+        h_H = weights["weight_hh_l0"] @ hidden_H + weights["bias_hh_l0"]
         from_reset_H, from_update_H, from_candidate_H = h_H.chunk(3)
         reset_H, update_H = torch.sigmoid(reset_H + from_reset_H), torch.sigmoid(update_H + from_update_H)
         hidden_H = (1 - update_H) * torch.tanh(candidate_H + reset_H * from_candidate_H) + update_H * hidden_H
@@ -39,18 +39,38 @@ def gru_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
     return outputs
 
 
-def lstm_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+def lstm_layer(weights: Weights, inputs: list[Tensor]) -> list[Tensor]:
     """h_t = g(h_{t-1}, x_t) of eq. 13.28 for the LSTM."""
-    hidden_H = cell_H = torch.zeros(weights["output.weight"].shape[1], dtype=torch.float64)
+    hidden_H = cell_H = torch.zeros(weights["weight_hh_l0"].shape[1], dtype=torch.float64)
     outputs = []
-    for token in inputs:
-        gates = weights["core.rnn.weight_ih_l0"] @ weights["core.embedding.weight"][token]
-        gates = gates + weights["core.rnn.bias_ih_l0"] + weights["core.rnn.bias_hh_l0"]
-        admit_H, keep_H, candidate_H, show_H = (gates + weights["core.rnn.weight_hh_l0"] @ hidden_H).chunk(4)
+    for input_E in inputs:
+        gates = weights["weight_ih_l0"] @ input_E + weights["bias_ih_l0"] + weights["bias_hh_l0"]
+        admit_H, keep_H, candidate_H, show_H = (gates + weights["weight_hh_l0"] @ hidden_H).chunk(4)
         cell_H = torch.sigmoid(keep_H) * cell_H + torch.sigmoid(admit_H) * torch.tanh(candidate_H)
         hidden_H = torch.sigmoid(show_H) * torch.tanh(cell_H)
         outputs.append(hidden_H)
     return outputs
+
+
+Layer = Callable[[Weights, list[Tensor]], list[Tensor]]
+
+
+def recurrent_hidden(layer: Layer, weights: Weights, inputs: Prefix) -> list[Tensor]:
+    """The outputs of the last layer, each of which reads those of the one before."""
+    outputs = [weights["core.embedding.weight"][token] for token in inputs]
+    n_layers = sum(name.endswith("weight_hh_l0") for name in weights)
+    for prefix in ("core.rnn.", *(f"core.upper.{k}." for k in range(n_layers - 1))):
+        own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+        outputs = layer(own, outputs)
+    return outputs
+
+
+def gru_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+    return recurrent_hidden(gru_layer, weights, inputs)
+
+
+def lstm_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
+    return recurrent_hidden(lstm_layer, weights, inputs)
 
 
 def attention_hidden(weights: Weights, inputs: Prefix) -> list[Tensor]:
@@ -120,12 +140,20 @@ def written_out(policy: AutoregressiveModel) -> NextToken:
     return next_token
 
 
+RECURRENT = ("lstm", "gru", "attention")
+every_depth = pytest.mark.parametrize(
+    ("kind", "kwargs"),
+    [*((name, {}) for name in CORES), *((name, {"n_layers": 3}) for name in RECURRENT)],
+    ids=[*CORES, *(f"{name} of 3 layers" for name in RECURRENT)],
+)
+
+
 @pytest.mark.theory
-@every_kind
+@every_depth
 @pytest.mark.parametrize("spec", SPECS, ids=show)
-def test_the_distribution_is_that_of_the_equations(spec: SequenceSpec, kind: str) -> None:
+def test_the_distribution_is_that_of_the_equations(spec: SequenceSpec, kind: str, kwargs: dict[str, int]) -> None:
     """Eq. 13.28-13.30 for every token of every sequence."""
-    policy = make_generator(kind, spec)
+    policy = make_generator(kind, spec, **kwargs)
     next_token = written_out(policy)
     rows = reference.sequences(spec)
     with torch.no_grad():
@@ -162,13 +190,15 @@ def random_tokens(n: int, seed: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(SPEC.vocab_size, size=(n, SPEC.max_length)))
 
 
-@every_kind
+@every_depth
 class TestStates:
     @given(lengths=st.lists(st.integers(0, SPEC.max_length - 1), min_size=1, max_size=6), seed=st.integers(0, 1000))
     @settings(max_examples=20)
-    def test_lanes_of_different_lengths_take_a_step_together(self, kind: str, lengths: list[int], seed: int) -> None:
+    def test_lanes_of_different_lengths_take_a_step_together(
+        self, kind: str, kwargs: dict[str, int], lengths: list[int], seed: int
+    ) -> None:
         """Together or each alone: the same state, and what it predicts is what the whole sequences' reading says."""
-        policy = make_generator(kind, SPEC, seed)
+        policy = make_generator(kind, SPEC, seed, **kwargs)
         tokens_BT = random_tokens(len(lengths), seed)
         row_B, at_B = torch.arange(len(lengths)), torch.tensor(lengths)
         with torch.no_grad():
@@ -180,8 +210,8 @@ class TestStates:
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
         torch.testing.assert_close(together[0], hidden_BTH[row_B, at_B + 1], rtol=0, atol=1e-12)
 
-    def test_a_step_leaves_the_state_as_it_was(self, kind: str) -> None:
-        policy = make_generator(kind, SPEC)
+    def test_a_step_leaves_the_state_as_it_was(self, kind: str, kwargs: dict[str, int]) -> None:
+        policy = make_generator(kind, SPEC, **kwargs)
         with torch.no_grad():
             state = states_at(policy, random_tokens(4, 0), [0, 3, 5, 2])
             before = [part.clone() for part in state]
@@ -194,8 +224,8 @@ class TestStates:
         assert all(torch.equal(part, old) for part, old in zip(state, before, strict=True))
         assert all(torch.equal(one[0], other[0]) for one, other in zip(first, second, strict=True))
 
-    def test_lanes_are_gathered_joined_and_overwritten(self, kind: str) -> None:
-        policy = make_generator(kind, SPEC)
+    def test_lanes_are_gathered_joined_and_overwritten(self, kind: str, kwargs: dict[str, int]) -> None:
+        policy = make_generator(kind, SPEC, **kwargs)
         tokens_BT = random_tokens(4, 1)
         with torch.no_grad():
             state = states_at(policy, tokens_BT, [1, 4, 0, 5])
@@ -210,8 +240,8 @@ class TestStates:
             for ours, theirs in zip(policy.step(source, mixed), policy.step(source, expected), strict=True):
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
-    def test_the_first_dimension_is_the_lane(self, kind: str) -> None:
-        policy = make_generator(kind, SPEC)
+    def test_the_first_dimension_is_the_lane(self, kind: str, kwargs: dict[str, int]) -> None:
+        policy = make_generator(kind, SPEC, **kwargs)
         for n in (0, 1, 3):
             state = policy.core.initial_state(n)
             stepped = policy.core.step(torch.zeros(n, dtype=torch.int64), state)
@@ -221,9 +251,9 @@ class TestStates:
             assert stepped[0].shape == (n, 4)
 
     @pytest.mark.theory
-    def test_later_inputs_change_no_earlier_state(self, kind: str) -> None:
+    def test_later_inputs_change_no_earlier_state(self, kind: str, kwargs: dict[str, int]) -> None:
         """Eq. 13.28: h_t is made of x_1 to x_t."""
-        policy = make_generator(kind, SPEC)
+        policy = make_generator(kind, SPEC, **kwargs)
         tokens_BT = random_tokens(10, 2)
         with torch.no_grad():
             before_BTH = policy.core(tokens_BT)
@@ -272,6 +302,56 @@ def test_the_transformer_has_the_size_it_is_given(n_layers: int, n_heads: int, w
     torch.testing.assert_close(stepped[0], hidden_BTH[torch.arange(3), [6, 1, 4]], rtol=0, atol=1e-10)
 
 
+class TestDepth:
+    @pytest.mark.theory
+    @pytest.mark.parametrize("kind", RECURRENT)
+    def test_samples_follow_the_likelihood(self, kind: str) -> None:
+        """Eq. 13.30: what is drawn step by step is as likely as all at once."""
+        spec = SequenceSpec(3, 3, eos_id=0)
+        model, outcomes_BT = make_generator(kind, spec, n_layers=2), reference.all_sequences(spec)
+        counts = counts_of(model.draw(20_000), outcomes_BT)
+        assert_frequencies(counts, np.exp(model.sequence_log_prob(outcomes_BT)))
+
+    @pytest.mark.parametrize("kind", RECURRENT)
+    def test_one_layer_has_the_weights_and_the_noise_that_it_has_without_the_option(self, kind: str) -> None:
+        model = make_generator(kind, SPEC, dropout=0.5)
+        assert not any("upper" in name for name in model.state_dict())
+        tokens_BT, rng = random_tokens(3, 0), torch.Generator().manual_seed(0)
+        model.core(tokens_BT, rng)
+        expected = torch.Generator().manual_seed(0)
+        for size in (3, 4):  # of the embedding and of the state
+            torch.rand(3, SPEC.max_length, size, generator=expected, dtype=torch.float64)
+        assert torch.equal(rng.get_state(), expected.get_state())
+
+    @pytest.mark.parametrize("kind", RECURRENT)
+    @pytest.mark.parametrize("variational", [False, True])
+    def test_between_layers_elements_are_dropped(self, kind: str, variational: bool) -> None:
+        """The second layer reads the first one's outputs, some dropped and the others scaled up."""
+        model = make_generator(kind, SPEC, n_layers=2, dropout=0.5, variational=variational)
+        first, second = model.core.rnn, model.core.upper[0]
+        assert isinstance(first, torch.nn.Module)
+        seen: list[Tensor] = []
+        first.register_forward_hook(lambda _, inputs, outputs: seen.append(outputs[0]))
+        second.register_forward_hook(lambda _, inputs, outputs: seen.append(inputs[0]))
+        with torch.no_grad():
+            one, same = (model.core(random_tokens(3, 0), torch.Generator().manual_seed(1)) for _ in range(2))
+            assert torch.equal(one, same)
+            output_BTH, read_BTH = seen[0], seen[1]
+            kept_BTH = read_BTH != 0
+            assert 0 < kept_BTH.sum() < kept_BTH.numel()
+            torch.testing.assert_close(read_BTH[kept_BTH], 2 * output_BTH[kept_BTH])
+            assert (kept_BTH == kept_BTH[:, :1]).all() == variational
+            seen.clear()
+            model.core(random_tokens(3, 0))
+            assert torch.equal(seen[0], seen[1])
+
+    @pytest.mark.parametrize("kind", RECURRENT)
+    @pytest.mark.parametrize("n_layers", [0, 1.5, True])
+    def test_no_layers_are_refused(self, kind: str, n_layers: Any) -> None:
+        with pytest.raises(ValueError, match="n_layers must be a whole number"):
+            AutoregressiveModel(SPEC, kind, n_layers=n_layers)
+
+
 class LastTwo(Core):
     """A core of a user: the embeddings of the last two inputs, side by side."""
 
@@ -279,7 +359,7 @@ class LastTwo(Core):
         super().__init__(spec, config)
         self.mix = torch.nn.Linear(2 * config.embedding_dim, config.hidden_dim)
 
-    def read(self, embedded_BTE: Tensor) -> Tensor:
+    def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
         before_BTE = torch.cat([torch.zeros_like(embedded_BTE[:, :1]), embedded_BTE[:, :-1]], dim=1)
         return torch.tanh(self.mix(torch.cat([before_BTE, embedded_BTE], dim=2)))
 
@@ -332,6 +412,6 @@ class TestRegister:
         with pytest.raises(ValueError, match="core must be one of lstm, gru, attention, transformer; got 'rnn'"):
             AutoregressiveModel(SPEC, "rnn")
         with pytest.raises(
-            ValueError, match="core 'lstm' takes embedding_dim, hidden_dim, dropout, variational; got n_heads"
+            ValueError, match="core 'lstm' takes embedding_dim, hidden_dim, dropout, variational, n_layers; got n_heads"
         ):
             AutoregressiveModel(SPEC, "lstm", n_heads=2)

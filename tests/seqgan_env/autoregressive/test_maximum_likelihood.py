@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -300,6 +301,75 @@ def test_weight_decay_pulls_the_weights_towards_0() -> None:
             trainer.epoch(tokens_BT)
         norms.append(sum(float(p.detach().norm()) for p in generator.parameters()))
     assert norms[1] < 0.7 * norms[0]
+
+
+class TestWeightAveraging:
+    TOKENS = reference.all_sequences(SPEC)
+
+    def trainer(self, **kwargs: Any) -> MaximumLikelihoodTrainer:
+        generator = make_generator("gru", SPEC, dropout=0.2)
+        config = LikelihoodConfig(0.05, **{"batch_size": 30, **kwargs})
+        return MaximumLikelihoodTrainer(generator, config, seed=3, total_epochs=6)
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("decay", [0.3, 0.9])
+    def test_the_model_is_the_weighted_mean_of_the_weights_after_each_update(self, decay: float) -> None:
+        """One update an epoch, beside a trainer without it: the weights it goes on from are the same."""
+        averaging, plain = (self.trainer(weight_averaging=d, batch_size=len(self.TOKENS)) for d in (decay, 0.0))
+        seen: list[list[Tensor]] = []
+        for n in range(1, 6):
+            assert averaging.epoch(self.TOKENS) == plain.epoch(self.TOKENS)
+            seen.append([weight.detach().clone() for weight in plain.generator.parameters()])
+            shares = torch.tensor([decay ** (n - i) for i in range(1, n + 1)], dtype=torch.float64)
+            for k, weight in enumerate(averaging.generator.parameters()):
+                expected = torch.tensordot(shares / shares.sum(), torch.stack([each[k] for each in seen]), dims=1)
+                torch.testing.assert_close(weight.detach(), expected, rtol=0, atol=1e-12)
+
+    def test_none_is_as_it_was_and_holds_nothing(self) -> None:
+        trainer = self.trainer()
+        trainer.epoch(self.TOKENS)
+        assert trainer.state_dict()["averaging"] == {"n": 0, "weights": {}}
+
+    @pytest.mark.parametrize("n_before", [0, 1, 3])
+    def test_a_resumed_training_equals_an_uninterrupted_one(self, n_before: int, tmp_path: Path) -> None:
+        whole, part, resumed = (self.trainer(weight_averaging=0.9) for _ in range(3))
+        for _ in range(n_before):
+            part.epoch(self.TOKENS)
+        save_checkpoint(tmp_path / "x", {"model": part.generator.state_dict(), "trainer": part.state_dict()})
+        state = load_checkpoint(tmp_path / "x")
+        resumed.generator.load_state_dict(state["model"])
+        resumed.load_state_dict(state["trainer"])
+        for k in range(5):
+            whole.epoch(self.TOKENS)
+            if k >= n_before:
+                resumed.epoch(self.TOKENS)
+        ours, theirs = resumed.generator.state_dict(), whole.generator.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+    def test_an_epoch_that_fails_leaves_the_average(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        trainer, calls = self.trainer(weight_averaging=0.9), []
+        trainer.epoch(self.TOKENS)
+        averaged = {name: weight.clone() for name, weight in trainer.generator.state_dict().items()}
+
+        def fail(*_: Any) -> Tensor:
+            calls.append(1)
+            raise ValueError("no")
+
+        monkeypatch.setattr(trainer, "_update", fail)
+        with pytest.raises(ValueError, match="no"):
+            trainer.epoch(self.TOKENS)
+        assert all(torch.equal(averaged[name], weight) for name, weight in trainer.generator.state_dict().items())
+
+    def test_it_refuses(self) -> None:
+        for value in (-0.1, 1.0):
+            with pytest.raises(ValueError, match=r"weight_averaging must be in \[0, 1\)"):
+                LikelihoodConfig(weight_averaging=value)
+        trainer = self.trainer(weight_averaging=0.9)
+        trainer.epoch(self.TOKENS)
+        state = trainer.state_dict()
+        for averaging in ({"n": 3, "weights": {}}, {"n": 0, "weights": state["averaging"]["weights"]}):
+            with pytest.raises(ValueError, match="the weights must have the names of the network's own"):
+                self.trainer(weight_averaging=0.9).load_state_dict({**state, "averaging": averaging})
 
 
 class TestMaximumLikelihood:

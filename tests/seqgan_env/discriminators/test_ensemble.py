@@ -153,7 +153,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"kind": "rnn"}, "discriminator must be one of cnn, .*; got 'rnn'"),
+            ({"kind": "rnn"}, "discriminator must be one of causal, cnn, .*; got 'rnn'"),
             ({"n_members": 0}, "n_members must be a whole number of at least 1, not 0"),
             ({"combine": "median"}, "combine must be one of mean, minimum, pessimistic; got 'median'"),
             ({"k": -1.0}, "k must be a finite number of at least 0, got -1.0"),

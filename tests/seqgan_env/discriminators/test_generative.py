@@ -212,10 +212,18 @@ class TestGenerator:
         np.testing.assert_allclose(paid_B, -np.logaddexp(0, -logit_B), atol=1e-5)
 
 
+@pytest.mark.parametrize("core", ["lstm", "gru", "attention", "transformer"])
+def test_members_have_as_many_layers_as_they_are_given(core: str) -> None:
+    sizes = {"core": core, "hidden_dim": 4}
+    depths = [{m.core.config.n_layers for m in build(**sizes, n_layers=n)._members} for n in (None, 1, 3)]
+    assert depths == [{2 if core == "transformer" else 1}, {1}, {3}]
+
+
 def test_settings_are_checked() -> None:
     for kwargs, message in (
         ({"n_members": 0}, "n_members must be a whole number of at least 1"),
         ({"core": "rnn"}, "core must be one of"),
+        ({"n_layers": 0}, "n_layers must be a whole number of at least 1"),
         ({"dropout": 1.0}, "dropout must be in"),
         ({"learning_rate": 0.0}, "learning_rate must be"),
         ({"generator_kwargs": {"width": 3}}, "width"),

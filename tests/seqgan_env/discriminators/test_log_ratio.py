@@ -35,22 +35,26 @@ def scattered(seed: int = 0, **kwargs: Any) -> LogRatioDiscriminator:
 
 
 class TestDefinition:
-    def test_each_term_is_an_entry_of_a_vector_over_the_vocabulary(self) -> None:
+    @pytest.mark.parametrize("n_layers", [1, 2])
+    def test_each_term_is_an_entry_of_a_vector_over_the_vocabulary(self, n_layers: int) -> None:
         """The slow form: one row and one step at a time, the whole vector ``W h_t + c``, and its entry y_t."""
-        discriminator = scattered().double()
+        discriminator = scattered(n_layers=n_layers).double()
+        layers = (discriminator.rnn, *discriminator.upper)
         tokens_BT = sequences(20)
         with torch.no_grad():
             found_BT = discriminator.token_logits(torch.from_numpy(tokens_BT))
             for b, row_T in enumerate(tokens_BT.tolist()):
-                state = (torch.zeros(1, 5, dtype=torch.float64), torch.zeros(1, 5, dtype=torch.float64))
+                states = [tuple(torch.zeros(2, 1, 5, dtype=torch.float64)) for _ in layers]
                 read = SPEC.pad_id
                 for t, token in enumerate(row_T):
                     if token == SPEC.pad_id:
                         assert found_BT[b, t] == 0
                         continue
-                    embedded = discriminator.embedding.weight[read][None]
-                    state = torch.lstm_cell(embedded, state, *discriminator.rnn.all_weights[0])
-                    ratio_V = discriminator.output.weight @ state[0][0] + discriminator.output.bias
+                    input_1E = discriminator.embedding.weight[read][None]
+                    for k, layer in enumerate(layers):
+                        states[k] = torch.lstm_cell(input_1E, states[k], *layer.all_weights[0])
+                        input_1E = states[k][0]
+                    ratio_V = discriminator.output.weight @ input_1E[0] + discriminator.output.bias
                     assert ratio_V.shape == (SPEC.vocab_size,)
                     assert found_BT[b, t].item() == pytest.approx(ratio_V[token].item(), abs=1e-12)
                     read = token

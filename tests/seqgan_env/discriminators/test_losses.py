@@ -127,7 +127,7 @@ OPTIMA: dict[str, Callable[[float, float, float], float]] = {
 """The logit that is best for a sequence with the probabilities p and g, at the label smoothing s."""
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", FORMULAS)
 class TestByName:
     @given(real=logits, generated=logits, label_smoothing=st.floats(0, 0.49))
     def test_it_is_half_the_sum_of_both_means(
@@ -136,7 +136,8 @@ class TestByName:
         expected = 0.5 * fmean(FORMULAS[name](x, 1 - label_smoothing) for x in real)
         expected += 0.5 * fmean(FORMULAS[name](x, 0) for x in generated)
         real_B, generated_B = (torch.tensor(x, dtype=torch.float64) for x in (real, generated))
-        assert float(LOSSES[name](real_B, generated_B, label_smoothing)) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        plain = float(LOSSES[name].function(real_B, generated_B, label_smoothing))
+        assert plain == pytest.approx(expected, rel=1e-6, abs=1e-9)
         found = float(get_objective(name, label_smoothing)(real_B, generated_B))
         assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
@@ -148,14 +149,72 @@ class TestByName:
     @pytest.mark.parametrize("s", [0.0, 0.1])
     def test_its_optimum(self, name: str, s: float) -> None:
         """Of eq. 13.32 and the squares it is the log-odds, of the hinge only their sign; found by trying."""
-        other_1 = torch.zeros(1, dtype=torch.float64)
+        other_1, loss = torch.zeros(1, dtype=torch.float64), LOSSES[name].function
         for p, g in ((0.5, 0.2), (0.1, 0.3), (0.4, 0.3)):
             x_K = torch.linspace(-3, 3, 6001, dtype=torch.float64)
             # the other half of each loss is a constant
-            loss_K = torch.stack(
-                [p * LOSSES[name](x_1, other_1, s) + g * LOSSES[name](other_1, x_1, s) for x_1 in x_K.split(1)]
-            )
+            loss_K = torch.stack([p * loss(x_1, other_1, s) + g * loss(other_1, x_1, s) for x_1 in x_K.split(1)])
             assert x_K[loss_K.argmin()].item() == pytest.approx(OPTIMA[name](p, g, s), abs=1e-3)
+
+
+class TestCritics:
+    @pytest.mark.theory
+    @given(real=logits, generated=logits)
+    def test_wasserstein_is_the_difference_of_the_means(self, real: list[float], generated: list[float]) -> None:
+        real_B, generated_B = (torch.tensor(x, dtype=torch.float64) for x in (real, generated))
+        found = float(get_objective("wasserstein")(real_B, generated_B))
+        assert found == pytest.approx(fmean(generated) - fmean(real), abs=1e-9)
+
+    @pytest.mark.theory
+    @given(real=logits, generated=logits, shift=st.floats(-5, 5))
+    def test_relativistic_compares_with_the_mean_of_the_other_kind(
+        self, real: list[float], generated: list[float], shift: float
+    ) -> None:
+        """The pairing spelled out, one sequence at a time; a constant changes nothing."""
+        above = [x - fmean(generated) for x in real]
+        below = [x - fmean(real) for x in generated]
+        expected = log_loss(above, below)
+        for by in (0.0, shift):
+            real_B, generated_B = (torch.tensor(x, dtype=torch.float64) + by for x in (real, generated))
+            found = float(get_objective("relativistic")(real_B, generated_B))
+            assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+    @pytest.mark.theory
+    def test_the_relativistic_optimum_increases_with_the_ratio(self) -> None:
+        """On five sequences, minimised over a free logit for each; the loss is convex in these."""
+        count_K, other_K = torch.tensor([5, 4, 6, 2, 3]), torch.tensor([2, 3, 6, 4, 5])
+        x_K = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.LBFGS(
+            [x_K], max_iter=500, tolerance_grad=1e-9, tolerance_change=0, line_search_fn="strong_wolfe"
+        )
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = get_objective("relativistic")(x_K.repeat_interleave(count_K), x_K.repeat_interleave(other_K))
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        closure()
+        assert x_K.grad is not None
+        assert x_K.grad.abs().max() < 1e-6
+        assert torch.equal(x_K.argsort(), (count_K / other_K).argsort())
+        # from the derivatives: p / G = (sigmoid(x - m_p) + a) / (sigmoid(m_G - x) + b)
+        x_K, p_K, g_K = x_K.detach(), count_K / count_K.sum(), other_K / other_K.sum()
+        from_real_K, from_generated_K = torch.sigmoid(x_K - p_K.double() @ x_K), torch.sigmoid(g_K.double() @ x_K - x_K)
+        a, b = p_K.double() @ from_generated_K, g_K.double() @ from_real_K
+        torch.testing.assert_close((from_real_K + a) / (from_generated_K + b), (p_K / g_K).double(), rtol=1e-4, atol=0)
+
+    def test_there_are_no_labels_to_smooth(self) -> None:
+        with pytest.raises(ValueError, match="label_smoothing must be 0 for the loss 'wasserstein'"):
+            get_objective("wasserstein", 0.1)
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_each_declares_itself(self, name: str) -> None:
+        entry = LOSSES[name]
+        assert entry.optimum
+        assert entry.source
+        assert entry.logit in ("log-odds", "margin", "critic")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -25,19 +25,24 @@ def small_gru(**kwargs: Any) -> RecurrentDiscriminator:
 
 class TestDefinition:
     @torch.no_grad()
-    def test_it_pools_the_states_of_both_directions(self) -> None:
+    @pytest.mark.parametrize("n_layers", [1, 3])
+    def test_it_pools_the_last_states_of_both_directions(self, n_layers: int) -> None:
         """Each sequence by itself, without its padding, one cell at a time."""
-        discriminator, tokens_BT = small_gru().double(), sequences(20)
+        discriminator, tokens_BT = small_gru(n_layers=n_layers).double(), sequences(20)
         for row_T, logit in zip(tokens_BT.tolist(), discriminator.logits(tokens_BT), strict=True):
             words = [token for token in row_T if token != SPEC.pad_id]
             features = []
-            for rnn, order in ((discriminator.forwards, words), (discriminator.backwards, words[::-1])):
-                state_1H, states = torch.zeros(1, 4, dtype=torch.float64), []
-                for token in order:
-                    embedded = discriminator.embedding.weight[token][None]
-                    state_1H = torch.gru_cell(embedded, state_1H, *rnn.all_weights[0])
-                    states.append(state_1H[0])
-                features.append(torch.stack(states))
+            for layers, order in (
+                ((discriminator.forwards, *discriminator.upper_forwards), words),
+                ((discriminator.backwards, *discriminator.upper_backwards), words[::-1]),
+            ):
+                states = [discriminator.embedding.weight[token][None] for token in order]
+                for rnn in layers:
+                    state_1H, inputs, states = torch.zeros(1, 4, dtype=torch.float64), states, []
+                    for input_1E in inputs:
+                        state_1H = torch.gru_cell(input_1E, state_1H, *rnn.all_weights[0])
+                        states.append(state_1H)
+                features.append(torch.cat(states))
             both_TF = torch.cat(features, dim=1)
             pooled_F = torch.cat([both_TF.mean(dim=0), both_TF.max(dim=0).values])
             expected = discriminator.output.weight[0] @ pooled_F + discriminator.output.bias[0]
@@ -60,6 +65,16 @@ class TestDefinition:
 
 
 class TestRegularisation:
+    def test_outputs_between_layers_are_dropped_in_training(self) -> None:
+        discriminator, tokens_BT = small_gru(n_layers=2, dropout=0.5), torch.from_numpy(sequences(20))
+        read: list[torch.Tensor] = []
+        for layer in (*discriminator.upper_forwards, *discriminator.upper_backwards):
+            layer.register_forward_hook(lambda _, inputs, outputs: read.append(inputs[0]))
+        for mode in (True, False):
+            discriminator.train(mode)
+            discriminator(tokens_BT, torch.Generator().manual_seed(0))
+        assert [bool((x_BSH == 0).any()) for x_BSH in read] == [True, True, False, False]
+
     def test_the_penalty_is_half_the_squared_norm_of_the_output_layer(self) -> None:
         squares = sum(x**2 for p in small_gru().output.parameters() for x in p.flatten().tolist())
         assert small_gru(l2=0.3).penalty().item() == pytest.approx(0.3 / 2 * squares)
@@ -69,6 +84,7 @@ class TestRegularisation:
         ("kwargs", "message"),
         [
             ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, not 0"),
+            ({"n_layers": 0}, "n_layers must be a whole number of at least 1, not 0"),
             ({"hidden_dim": -1}, "hidden_dim must be a whole number of at least 1, not -1"),
             ({"dropout": -0.1}, r"dropout must be in \[0, 1\) and l2 at least 0, got -0.1 and 0.0"),
             ({"l2": -1.0}, r"dropout must be in \[0, 1\) and l2 at least 0, got 0.25 and -1.0"),

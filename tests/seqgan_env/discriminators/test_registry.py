@@ -78,8 +78,8 @@ class TestBuild:
     @pytest.mark.parametrize(
         ("name", "kwargs", "message"),
         [
-            ("rnn", {}, r"discriminator must be one of cnn, .*tabular.* or a file; got 'rnn'"),
-            (".", {}, r"discriminator must be one of cnn, .*tabular.* or a file; got '.'"),
+            ("rnn", {}, r"discriminator must be one of causal, cnn, .*tabular.* or a file; got 'rnn'"),
+            (".", {}, r"discriminator must be one of causal, cnn, .*tabular.* or a file; got '.'"),
             ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
             ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
             ("cnn", {"filters": 3}, r"filters must be a list \(each \(a whole number, a whole number\)\), got 3"),

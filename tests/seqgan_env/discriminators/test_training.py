@@ -257,16 +257,18 @@ class TestLossByName:
     @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
     def test_an_update_reports_it_and_lowers_it(self, name: str, label_smoothing: float) -> None:
         real_BT, generated_BT = torch.from_numpy(sequences(32)), torch.from_numpy(sequences(32, seed=1))
-        discriminator = small(dropout=0.0)
-        trainer = DiscriminatorTrainer(discriminator, 1e-3, loss=name, label_smoothing=label_smoothing)
+        discriminator, entry = small(dropout=0.0), LOSSES[name]
+        more = {"label_smoothing": label_smoothing * entry.has_labels}
+        more["gradient_penalty"] = 0.1 * entry.needs_gradient_penalty
+        trainer = DiscriminatorTrainer(discriminator, 1e-3, loss=name, **more)
         losses = []
         for _ in range(2):
             logit_real_B, logit_generated_B = (
                 discriminator.tensor_logits(real_BT),
                 discriminator.tensor_logits(generated_BT),
             )
-            losses.append(float(LOSSES[name](logit_real_B, logit_generated_B, label_smoothing)))
-            assert trainer.update(real_BT, generated_BT).item() == pytest.approx(losses[-1], rel=1e-5)
+            losses.append(float(entry.function(logit_real_B, logit_generated_B, more["label_smoothing"])))
+            assert trainer.update(real_BT, generated_BT).item() == pytest.approx(losses[-1], rel=1e-5, abs=1e-6)
         assert losses[1] < losses[0]
 
     def test_the_members_of_an_ensemble_learn_it_too(self) -> None:
@@ -276,7 +278,7 @@ class TestLossByName:
         assert isinstance(ensemble, EnsembleDiscriminator)
         expected = [
             float(
-                LOSSES["hinge"](
+                LOSSES["hinge"].function(
                     torch.from_numpy(member.logits(real_1T)), torch.from_numpy(member.logits(generated_1T)), 0
                 )
             )
@@ -306,7 +308,10 @@ class TestLossByName:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"loss": "wasserstein"}, "loss must be one of logistic, least_squares, hinge; got 'wasserstein'"),
+            ({"loss": "focal"}, "loss must be one of logistic, .*relativistic; got 'focal'"),
+            ({"loss": "wasserstein"}, "the loss 'wasserstein' needs a gradient_penalty above 0, such as 10; got 0"),
+            ({"gradient_penalty": -1.0}, "gradient_penalty must be a finite number of at least 0, got -1.0"),
+            ({"loss": "wasserstein", "label_smoothing": 0.1, "gradient_penalty": 10.0}, "label_smoothing must be 0"),
             ({"label_smoothing": 0.5}, "label_smoothing must be at least 0 and below 0.5, got 0.5"),
             ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 0.5, got -0.1"),
         ],

@@ -1,0 +1,130 @@
+"""A discriminator that is trained on every beginning of a sequence, in one pass.
+
+Dimensions: those of ``tokens``; S time as far as any sequence goes, E embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
+from seqgan_env.discriminators.base import Discriminator
+from seqgan_env.discriminators.losses import Objective, discriminator_loss
+from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
+from seqgan_env.discriminators.registry import register_discriminator
+from seqgan_env.dropout import dropout
+from seqgan_env.tokens import SequenceSpec
+
+
+@dataclass(frozen=True)
+class CausalConfig:
+    """The settings of ``CausalDiscriminator``.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    embedding_dim: int = 32
+    """Size of a token's embedding."""
+    hidden_dim: int = 64
+    """Size of the state of a layer of the LSTM."""
+    n_layers: int = 1
+    """Number of layers."""
+    dropout: float = 0.25
+    """Share of the features of embedding and states that training drops."""
+    l2: float = 0.0
+    """Weight of the L2 term on the output layer."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
+        check_regularisation(self.dropout, self.l2)
+
+
+class CausalDiscriminator(Discriminator):
+    """An LSTM that answers after each token; the logit of a sequence, or of a prefix, is the answer after its last one.
+
+    It is trained on all beginnings of a sequence, so its answers to prefixes mean something: the optimum at a prefix is
+    ``log p(Y_{1:t}) - log G(Y_{1:t})``, of the probabilities that a sequence begins with it. For the empty prefix that
+    is 0, which it answers without having to learn it. The differences of successive answers are log-ratios of tokens
+    given those before them, as those of ``log_ratio``, but here the loss determines each of them.
+
+    Args:
+        spec: the task's sequences.
+        config: the settings; None is the defaults.
+    """
+
+    Config = CausalConfig
+
+    def __init__(self, spec: SequenceSpec, config: CausalConfig | None = None) -> None:
+        super().__init__(spec, config)
+        config = self.config
+        self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim, padding_idx=spec.pad_id)
+        self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
+        self.upper = upper_layers(nn.LSTM, config.hidden_dim, config.n_layers)
+        self.output = nn.Linear(config.hidden_dim, 1)
+
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The answer after the last token; see ``Discriminator.forward``."""
+        return self.beginning_logits(tokens_BT, rng)[:, -1]
+
+    def beginning_logits(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The logit of each beginning of some sequences or prefixes, with gradient, in one pass.
+
+        Args:
+            tokens_BT: sequences or prefixes, padded with V.
+            rng: where dropout takes its noise from in training mode.
+
+        Returns:
+            ``logit_real_BT``, entry t of the first t + 1 tokens; at padding that of all tokens there are.
+        """
+        tokens_BS = without_empty_columns(self.spec, tokens_BT)
+        embedded_BSE = self._dropped(self.embedding(tokens_BS), rng)
+        hidden_BSH = read_layers(self.rnn, self.upper, embedded_BSE, lambda x: self._dropped(x, rng))
+        logit_real_BS: Tensor = self.output(self._dropped(hidden_BSH, rng)).squeeze(2)
+        length_B1 = self.spec.lengths(tokens_BT)[:, None]
+        place_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).minimum(length_B1 - 1)
+        return logit_real_BS.gather(1, place_BT.clamp(min=0)).masked_fill(length_B1 == 0, 0)
+
+    def token_logits(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The difference that each token makes to the logit; see ``Discriminator.token_logits``."""
+        logit_real_BT = self.beginning_logits(tokens_BT, rng)
+        return logit_real_BT.diff(dim=1, prepend=torch.zeros_like(logit_real_BT[:, :1]))
+
+    def loss(
+        self,
+        real_BT: Tensor,
+        generated_BT: Tensor,
+        rng: torch.Generator | None = None,
+        objective: Objective = discriminator_loss,
+    ) -> Tensor:
+        """The mean over t of the loss on the first t tokens; see ``Discriminator.loss``.
+
+        A sequence that has ended counts on as it is up to T. So each sequence weighs the same, and each prefix by its
+        probability and by what is known once it is read. The mean over the tokens of each sequence would weigh a prefix
+        less where longer sequences follow it, and move its optimum by the logarithm of the weights' ratio.
+        """
+        logit_real_BT = self.beginning_logits(torch.cat([real_BT, generated_BT]), rng)
+        beginnings = zip(logit_real_BT[: len(real_BT)].unbind(1), logit_real_BT[len(real_BT) :].unbind(1), strict=True)
+        return torch.stack([objective(real_B, generated_B) for real_B, generated_B in beginnings]).mean()
+
+    def penalty(self) -> Tensor:
+        """``l2 / 2`` times the squared norm of the output layer, bias included."""
+        penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
+        return penalty
+
+    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
+        return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
+
+
+register_discriminator(
+    "causal",
+    CausalDiscriminator,
+    summary="An LSTM that answers after each token, trained on every beginning of a sequence.",
+    source="eq. 13.32 for each beginning; this project",
+    formula="logit(Y) = w · h_L + b, h_t = LSTM(y_1, ..., y_t), L the length of Y",
+    when="Where a value of each prefix is needed and must mean something by itself: for shaping, for pictures and for "
+    "dense values, whose terms are the differences of successive answers. One pass gives all of them.",
+)
