@@ -85,9 +85,9 @@ def run(
 
 
 def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
-    """The games of the demo; a large generator needs the better language models that are the default."""
+    """The games of the demo; the large generator needs the better language models that are the default."""
     runs = demo_runs(seed, config)
-    if config.generator == PRESETS["demo"].generator:
+    if config != PRESETS["grammar"]:
         return runs
     task = dataclasses.replace(runs["generative"].task, discriminator_kwargs={})
     return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}

@@ -50,7 +50,8 @@ PRESETS: dict[str, RunConfig] = {
     # The same task at a size for trying things out.
     "small": RunConfig(
         task=TaskConfig(source="oracle", **TASKS["SeqGANSmall-v0"].kwargs),
-        generator=GeneratorConfig(kwargs={"embedding_dim": 16, "hidden_dim": 16}),
+        generator=GeneratorConfig(kwargs={"dropout": 0.05}),
+        pretraining=PretrainingConfig(learning_rate=0.01),
         adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=256),
         agent=AgentConfig(n_updates=600, n_episodes=256, n_completions=2, learning_rate=3e-3, final_learning_rate=3e-4),
         evaluation=EvaluationConfig(every=60, n=5_000),
