@@ -62,8 +62,8 @@ PRESETS: dict[str, RunConfig] = {
         task=TaskConfig(
             source="", min_count=2, discriminator_kwargs={"filters": [[width, 100] for width in range(1, 6)]}
         ),
-        generator=GeneratorConfig(kwargs={"embedding_dim": 64, "hidden_dim": 128}),
-        pretraining=PretrainingConfig(learning_rate=3e-3),
+        generator=GeneratorConfig(kwargs={"embedding_dim": 64, "hidden_dim": 128, "dropout": 0.3}),
+        pretraining=PretrainingConfig(learning_rate=0.02, warmup=0.1, weight_decay=0.03),
         adversary=AdversaryConfig(n_rounds=10, n_generated=1024, learning_rate=3e-4, every_n_episodes=128),
         agent=AgentConfig(n_updates=60, n_completions=8),
         evaluation=EvaluationConfig(every=10),
