@@ -45,7 +45,13 @@ DEMO: dict[str, dict[str, dict[str, Any]]] = {
         "task": {
             **_BOTH,
             "discriminator": "generative",
-            "discriminator_kwargs": {"n_members": 2, "dropout": 0.2, "n_epochs": 15, "learning_rate": 0.01},
+            "discriminator_kwargs": {
+                "n_members": 2,
+                "dropout": 0.2,
+                "n_epochs": 15,
+                "learning_rate": 0.01,
+                "validation": 0.0,
+            },
         },
         "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
         "agent": _DENSE,

@@ -89,7 +89,7 @@ def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
     runs = demo_runs(seed, config)
     if config != PRESETS["grammar"]:
         return runs
-    task = dataclasses.replace(runs["generative"].task, discriminator_kwargs={})
+    task = dataclasses.replace(runs["generative"].task, discriminator_kwargs={"validation": 0.0})
     return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from seqgan_env.autoregressive import CORES, AutoregressiveModel, LikelihoodConf
 from seqgan_env.checks import build_config, check_choice, check_whole_number
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.registry import register_discriminator
-from seqgan_env.seeding import derived_seed
+from seqgan_env.seeding import derived_seed, numpy_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
@@ -45,6 +46,9 @@ class GenerativeConfig:
     """Passes over the real sequences that fit a member, in which the step size falls to 0 by a cosine."""
     learning_rate: float = 0.02
     """Step size of that fit, the largest."""
+    validation: float = 0.1
+    """Share of the real sequences, another one for each member, by which the best of its passes is found; it learns
+    from the rest. With 0 it learns from all, and the last pass is kept: where they are few it learns them by heart."""
     tune: bool = False
     """Go on training the members on eq. 13.32, as other discriminators are; off, the fit is all they learn."""
     generator_core: str = "lstm"
@@ -55,6 +59,8 @@ class GenerativeConfig:
     def __post_init__(self) -> None:
         check_whole_number("n_members", self.n_members, 1)
         check_whole_number("n_epochs", self.n_epochs, 1)
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation must be in [0, 1), got {self.validation!r}")
         for name in ("core", "generator_core"):
             check_choice(name, getattr(self, name), CORES)
         self.likelihood()
@@ -131,21 +137,29 @@ class GenerativeDiscriminator(Discriminator):
 
     def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
         """Fit the members that are not fitted yet; see ``Discriminator.fit_real``."""
+        shuffled = real[numpy_rng(seed, "folds").permutation(len(real))]
         for k, member in enumerate(self._members):
             if k < int(self.n_fitted):
                 continue
             member.requires_grad_(True)
-            trainer = MaximumLikelihoodTrainer(
-                member,
-                self.config.likelihood(),
-                seed=derived_seed(seed, "member", k),
-                total_epochs=self.config.n_epochs,
-            )
-            for _ in range(self.config.n_epochs):
-                trainer.epoch(real)
+            self._fit(member, shuffled, k, derived_seed(seed, "member", k))
             member.requires_grad_(self.config.tune)
             self.n_fitted += 1
             on_part()
+
+    def _fit(self, member: AutoregressiveModel, real: Tokens, k: int, seed: int) -> None:
+        """Fit member k, and leave it as it was when it foresaw the k-th part of the sequences best."""
+        config = self.config
+        n = int(config.validation * len(real))
+        validation, learned = np.split(np.roll(real, -k * n, axis=0), [n])
+        trainer = MaximumLikelihoodTrainer(member, config.likelihood(), seed, total_epochs=config.n_epochs)
+        most, best = -math.inf, None
+        for _ in range(config.n_epochs):
+            trainer.epoch(learned)
+            if n and (log_prob := float(member.sequence_log_prob(validation).sum())) > most:
+                most, best = log_prob, {name: weight.clone() for name, weight in member.state_dict().items()}
+        if best is not None:
+            member.load_state_dict(best)
 
     def follow(self, generator: AutoregressiveModel | None) -> None:
         """Take over the generator's weights; see ``Discriminator.follow``."""

@@ -11,7 +11,7 @@ import torch
 
 from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
 from agents.adversary import Adversary, RoundConfig
-from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.discriminators import (
     DiscriminatorTrainer,
     GenerativeDiscriminator,
@@ -91,7 +91,7 @@ class TestReal:
     REAL = reference.all_sequences(SPEC)[:9].repeat(8, axis=0)
 
     def test_the_members_become_the_law_of_the_data(self) -> None:
-        discriminator = build(n_members=1, hidden_dim=16, n_epochs=100, dropout=0.0)
+        discriminator = build(n_members=1, hidden_dim=16, n_epochs=100, dropout=0.0, validation=0.0)
         discriminator.fit_real(self.REAL, seed=0)
         (member,) = discriminator._members
         log_prob_K = member.sequence_log_prob(reference.all_sequences(SPEC))
@@ -109,6 +109,43 @@ class TestReal:
         assert not np.array_equal(first_K, second_K)
         np.testing.assert_array_equal(one.logits(rows_KT), same.logits(rows_KT))
         assert not np.array_equal(one.logits(rows_KT), other.logits(rows_KT))
+
+    @pytest.mark.parametrize("validation", [0.0, 0.25])
+    def test_a_member_is_left_as_it_was_when_it_foresaw_its_own_part_best(
+        self, validation: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Few sequences are soon learnt by heart; each member holds another part of them out, and none is lost."""
+        real = reference.all_sequences(SPEC)[:12]
+        assert len(real) == len(np.unique(real, axis=0)) == 12
+        passes: list[tuple[AutoregressiveModel, Any, dict[str, torch.Tensor]]] = []
+        epoch = MaximumLikelihoodTrainer.epoch
+
+        def noted(trainer: MaximumLikelihoodTrainer, learned: Any) -> float:
+            loss = epoch(trainer, learned)
+            weights = {name: weight.clone() for name, weight in trainer.generator.state_dict().items()}
+            passes.append((trainer.generator, learned, weights))
+            return loss
+
+        monkeypatch.setattr(MaximumLikelihoodTrainer, "epoch", noted)
+        discriminator = build(n_members=2, n_epochs=30, learning_rate=0.3, dropout=0.0, validation=validation)
+        discriminator.fit_real(real, seed=0)
+        held_out = []
+        for member in discriminator._members:
+            own = [(learned, weights) for model, learned, weights in passes if model is member]
+            learned = {tuple(row) for row in own[0][0]}
+            part = np.array([row for row in real if tuple(row) not in learned]).reshape(-1, real.shape[1])
+            held_out += [tuple(row) for row in part]
+            assert len(own) == 30
+            kept = member.state_dict()
+            copy = AutoregressiveModel(SPEC, "lstm", **{k: v for k, v in TINY.items() if k != "n_epochs"})
+            found = []
+            for _, weights in own:
+                copy.load_state_dict(weights)
+                found.append(float(copy.sequence_log_prob(part).sum()))
+            best = own[int(np.argmax(found)) if validation else -1][1]
+            assert all(torch.equal(kept[name], weight) for name, weight in best.items())
+            assert not validation or np.argmax(found) < 29
+        assert len(held_out) == len(set(held_out)) == 2 * validation * len(real)
 
     @pytest.mark.parametrize("n_done", [1, 2])
     def test_what_is_done_is_not_done_again_and_goes_through_the_weights(self, n_done: int) -> None:
