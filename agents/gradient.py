@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agents.baselines import BASELINES, advantages, root_mean_square
+from agents.baselines import BASELINES, OF_BEFORE, advantages, root_mean_square
 from agents.collection import Episodes
 from agents.losses import last_step_loss, policy_gradient_factors
 from agents.monte_carlo import LastStep, Score, action_values, last_step
@@ -32,7 +32,8 @@ class EstimatorConfig:
     n_completions: int = 16
     """N, Monte Carlo completions of each prefix; with 0 the reward of a sequence is the value of each of its tokens."""
     baseline: str = "prefix"
-    """none, batch, step, prefix or learned: what is subtracted from the action values."""
+    """none, batch, step, prefix or learned: what is subtracted from the action values. The last two need
+    completions, which do not know the next token."""
     normalize_advantage: bool = True
     """Divide the advantages by their root mean square."""
     stratified: bool = False
@@ -58,6 +59,8 @@ class EstimatorConfig:
         if self.dense and self.n_completions:
             raise ValueError(f"dense values need no completions, got n_completions {self.n_completions}")
         check_choice("baseline", self.baseline, BASELINES)
+        if not self.n_completions and self.baseline in OF_BEFORE:
+            raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
 
 
 class Estimate(NamedTuple):
@@ -105,13 +108,14 @@ def estimate_gradient(
             stratified=config.stratified,
             last=last,
         )
+    cost_BT = None
     if config.entropy_bonus:
         # grad H = -E[grad log G(Y) log G(Y)]; what lies before a token does not depend on it
-        q_BT = q_BT - config.entropy_bonus * to_go(generator.log_prob(tokens_BT).detach().double())
+        cost_BT = config.entropy_bonus * to_go(generator.log_prob(tokens_BT).detach().double())
         if last is not None:
             q_MV = last.q_MV - config.entropy_bonus * last.log_prob_MV.detach().to(last.q_MV)
             last = last._replace(q_MV=q_MV)
-    return policy_loss(generator, episodes, q_BT, config, last)
+    return policy_loss(generator, episodes, q_BT, config, cost_BT, last)
 
 
 def likelihood_loss(generator: AutoregressiveModel, real_BT: Tensor, weight: float) -> Tensor:
@@ -125,6 +129,7 @@ def policy_loss(
     episodes: Episodes,
     q_BT: Tensor,
     config: EstimatorConfig,
+    cost_BT: Tensor | None = None,
     last: LastStep | None = None,
 ) -> Estimate:
     """The estimate that action values make.
@@ -134,6 +139,7 @@ def policy_loss(
         episodes: the episodes.
         q_BT: the action values, float64.
         config: how.
+        cost_BT: what is subtracted from them, each the sum of a token's own cost and of the costs after it.
         last: all values of the last step, where its sums are taken exactly.
     """
     tokens_BT, chosen_BT, _ = episodes
@@ -142,6 +148,11 @@ def policy_loss(
         with torch.no_grad():
             features_BTH = generator.hidden(tokens_BT)
     advantage_BT = advantages(q_BT, chosen_BT, config.baseline, features_BTH)
+    if cost_BT is not None:
+        # the cost to go of the token before holds that of the token itself, which a baseline must not know
+        of_others = "step" if config.baseline in OF_BEFORE else config.baseline
+        advantage_BT = advantage_BT - advantages(cost_BT, chosen_BT, of_others)
+        q_BT = q_BT - cost_BT
     scale = root_mean_square(advantage_BT, chosen_BT) if config.normalize_advantage else torch.ones_like(q_BT[0, 0])
     sampled_BT = chosen_BT
     if last is not None:

@@ -472,6 +472,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         "(position_T >= start_B1 - 1)",
         ("agents/collection",),
     ),
+    Mutation(
+        "entropy: its cost to go takes the baseline that holds the token's own cost",
+        _GRADIENT,
+        'of_others = "step" if config.baseline in OF_BEFORE else config.baseline',
+        "of_others = config.baseline",
+        ("agents/gradient",),
+    ),
     # baselines and normalisation
     Mutation(
         "baseline: the mean of the step has the sequence itself in it",
