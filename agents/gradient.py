@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agents.baselines import BASELINES, OF_BEFORE, advantages, root_mean_square
 from agents.collection import Episodes
+from agents.inner_sums import InnerSums, inner_sums
 from agents.losses import last_step_loss, policy_gradient_factors
 from agents.monte_carlo import LastStep, Score, action_values, last_step
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -43,6 +44,9 @@ class EstimatorConfig:
 
     dense: bool = False
     """Take the value of each token from the terms of a reward that is a sum over tokens; needs ``n_completions`` 0."""
+    inner_sums: bool = False
+    """Take the part of ``dense`` values that is known with the token exactly, summed over every token in each place;
+    needs a discriminator that gives the terms of all V of them, and B x T x V of these an update."""
 
     entropy_bonus: float = 0.0
     """Weight of the generator's entropy, nats per sequence, in the objective."""
@@ -58,6 +62,8 @@ class EstimatorConfig:
             raise ValueError("exact_last_step needs completions, got n_completions 0")
         if self.dense and self.n_completions:
             raise ValueError(f"dense values need no completions, got n_completions {self.n_completions}")
+        if self.inner_sums and not self.dense:
+            raise ValueError("inner_sums needs dense values, got dense False")
         check_choice("baseline", self.baseline, BASELINES)
         if not self.n_completions and self.baseline in OF_BEFORE:
             raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
@@ -81,6 +87,7 @@ def estimate_gradient(
     config: EstimatorConfig,
     rng: torch.Generator | None = None,
     dense_values: Score | None = None,
+    known_values: Score | None = None,
 ) -> Estimate:
     """Estimate the gradient of J from the episodes of a collection; nothing changes.
 
@@ -91,6 +98,7 @@ def estimate_gradient(
         config: how.
         rng: where the completions' randomness comes from; None is torch's global generator.
         dense_values: gives the value of each token of complete sequences, where ``config`` asks for these.
+        known_values: the same of the part of the values of all tokens that is known with the token, ``known_BTV``.
     """
     tokens_BT, _, reward_B = episodes
     last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
@@ -108,6 +116,10 @@ def estimate_gradient(
             stratified=config.stratified,
             last=last,
         )
+    inner = None
+    if config.inner_sums:
+        assert known_values is not None
+        inner = inner_sums(generator, episodes, known_values)
     cost_BT = None
     if config.entropy_bonus:
         # grad H = -E[grad log G(Y) log G(Y)]; what lies before a token does not depend on it
@@ -115,7 +127,7 @@ def estimate_gradient(
         if last is not None:
             q_MV = last.q_MV - config.entropy_bonus * last.log_prob_MV.detach().to(last.q_MV)
             last = last._replace(q_MV=q_MV)
-    return policy_loss(generator, episodes, q_BT, config, cost_BT, last)
+    return policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner)
 
 
 def likelihood_loss(generator: AutoregressiveModel, real_BT: Tensor, weight: float) -> Tensor:
@@ -131,6 +143,7 @@ def policy_loss(
     config: EstimatorConfig,
     cost_BT: Tensor | None = None,
     last: LastStep | None = None,
+    inner: InnerSums | None = None,
 ) -> Estimate:
     """The estimate that action values make.
 
@@ -141,6 +154,7 @@ def policy_loss(
         config: how.
         cost_BT: what is subtracted from them, each the sum of a token's own cost and of the costs after it.
         last: all values of the last step, where its sums are taken exactly.
+        inner: the part of the values that is known with the token, where its sums are taken exactly.
     """
     tokens_BT, chosen_BT, _ = episodes
     features_BTH = None
@@ -154,6 +168,8 @@ def policy_loss(
         advantage_BT = advantage_BT - advantages(cost_BT, chosen_BT, of_others)
         q_BT = q_BT - cost_BT
     scale = root_mean_square(advantage_BT, chosen_BT) if config.normalize_advantage else torch.ones_like(q_BT[0, 0])
+    if inner is not None:  # only the rest is sampled, and has a baseline of its own
+        advantage_BT = advantage_BT - advantages(inner.known_BT, chosen_BT, config.baseline)
     sampled_BT = chosen_BT
     if last is not None:
         sampled_BT = chosen_BT.clone()
@@ -165,4 +181,6 @@ def policy_loss(
     loss = -total
     if last is not None:
         loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
+    if inner is not None:
+        loss = loss - inner.total / scale.to(inner.total.dtype) / len(tokens_BT)
     return Estimate(loss, q_BT, log_prob_BT)

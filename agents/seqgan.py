@@ -79,7 +79,7 @@ class SeqGAN(BaseAlgorithm):
         device: where the policy computes.
         _init_setup_model: build the networks now.
         **estimator: fields of ``agents.gradient.EstimatorConfig``: ``n_completions``, ``baseline``,
-            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``, …
+            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``, ``inner_sums``, …
 
     Raises:
         ValueError: an unknown policy or argument, an environment of something else, or a value out of range.
@@ -317,7 +317,9 @@ class SeqGAN(BaseAlgorithm):
     def estimate(self, episodes: Episodes, rng: torch.Generator | None = None) -> Estimate:
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
         assert self._handle is not None
-        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng, self._handle.action_values)
+        handle = self._handle
+        values = handle.action_values, handle.known_values
+        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng, *values)
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
         """Take the step of an estimate.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seqgan_env import mdp
 from seqgan_env.autoregressive.cores import CoreState, build_core, rows_of
-from seqgan_env.autoregressive.likelihood import expected_value, token_log_prob, weighted_log_prob
+from seqgan_env.autoregressive.likelihood import token_log_prob, weighted_log_prob
 from seqgan_env.autoregressive.sampling import check_sampling, sample_tokens
 from seqgan_env.descent import check_weights
 from seqgan_env.device import may_look
@@ -79,27 +79,9 @@ class AutoregressiveModel(nn.Module):
         return self._in_place(tokens_BT, row_M, token_log_prob(*arguments))
 
     def all_log_prob(self, tokens_BT: Tensor) -> Tensor:
-        """The log-probability of every token that might stand in each place, given the tokens before it, with gradient.
-
-        Args:
-            tokens_BT: sequences, padded with V.
-
-        Returns:
-            ``log_prob_BTV`` in nats; exactly 0 at padding.
-        """
+        """``log_prob`` of every token that might stand in each place, ``log_prob_BTV``, nats; 0 at padding."""
         log_prob_BTV: Tensor = self.output(self.hidden(tokens_BT)).log_softmax(dim=2)
         return log_prob_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
-
-    def expected_value(self, tokens_BT: Tensor, value_BTV: Tensor) -> Tensor:
-        """The sum over all places of the mean of a value of the token that might stand there, a scalar with gradient.
-
-        Args:
-            tokens_BT: sequences, padded with V; a place's mean is given the tokens before it.
-            value_BTV: the value of each token, taken as constants; of no consequence at padding.
-        """
-        row_M, (hidden_MH, weight_VH, bias_V, _) = self._output_arguments(tokens_BT)
-        value_BTV = value_BTV.detach().masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
-        return expected_value(hidden_MH, weight_VH, bias_V, value_BTV.flatten(0, 1)[row_M].to(hidden_MH.dtype))
 
     def weighted_log_prob(
         self,
@@ -201,15 +183,9 @@ class AutoregressiveModel(nn.Module):
         uniform_BN: Tensor | None = None,
     ) -> Tensor:
         """Draw the next token of each sequence, shape ``(B,)``, or N of them; see ``sample_tokens``."""
+        softmax = state[0], self.output.weight, self.output.bias
         return sample_tokens(
-            state[0],
-            self.output.weight,
-            self.output.bias,
-            rng=rng,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            uniform_MN=uniform_BN,
+            *softmax, rng=rng, temperature=temperature, top_k=top_k, top_p=top_p, uniform_MN=uniform_BN
         )
 
     @torch.no_grad()

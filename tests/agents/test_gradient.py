@@ -127,7 +127,7 @@ class TestDense:
             lambda: make_seqgan_vec_env("SeqGAN-v0", 4, **task),
             lambda: make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=task, vec_env_cls=SubprocVecEnv),
         ):
-            model = agent(make(), **self.ARGUMENTS)
+            model = agent(make(), **self.ARGUMENTS, inner_sums=True)
             tokens_BT = torch.from_numpy(model.sample(8, seed=1))
             episodes = Episodes(tokens_BT, torch.ones_like(tokens_BT, dtype=torch.bool), torch.zeros(8).double())
             found.append(model.estimate(episodes))
@@ -139,6 +139,8 @@ class TestDense:
     def test_need_no_completions_and_a_reward_that_has_them(self) -> None:
         with pytest.raises(ValueError, match="dense values need no completions, got n_completions 2"):
             agent(dense=True, n_completions=2)
+        with pytest.raises(ValueError, match="inner_sums needs dense values, got dense False"):
+            agent(inner_sums=True)
         model = agent(**self.ARGUMENTS)
         with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
             model.learn(1)
