@@ -5,7 +5,9 @@ Dimensions: B sequences, T time, H hidden.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,11 +52,13 @@ class EstimatorConfig:
 
     entropy_bonus: float = 0.0
     """Weight of the generator's entropy, nats per sequence, in the objective."""
+    kl_penalty: float = 0.0
+    """Weight of KL(G || G_pre), nats per sequence, in the objective, G_pre being the generator when learning began."""
     teacher_forcing: float = 0.0
     """Weight of the log-likelihood (eq. 13.34) of as many real sequences as episodes in each update."""
 
     def __post_init__(self) -> None:
-        for name in ("entropy_bonus", "teacher_forcing"):
+        for name in ("entropy_bonus", "kl_penalty", "teacher_forcing"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}")
         check_whole_number("n_completions", self.n_completions, 0)
@@ -88,6 +92,7 @@ def estimate_gradient(
     rng: torch.Generator | None = None,
     dense_values: Score | None = None,
     known_values: Score | None = None,
+    pretrained: AutoregressiveModel | None = None,
 ) -> Estimate:
     """Estimate the gradient of J from the episodes of a collection; nothing changes.
 
@@ -99,6 +104,7 @@ def estimate_gradient(
         rng: where the completions' randomness comes from; None is torch's global generator.
         dense_values: gives the value of each token of complete sequences, where ``config`` asks for these.
         known_values: the same of the part of the values of all tokens that is known with the token, ``known_BTV``.
+        pretrained: the generator when learning began; None is the generator as it is.
     """
     tokens_BT, _, reward_B = episodes
     last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
@@ -116,18 +122,47 @@ def estimate_gradient(
             stratified=config.stratified,
             last=last,
         )
+    cost, cost_BT = functools.partial(_cost, config, generator, pretrained), None
+    if config.entropy_bonus or (config.kl_penalty and pretrained is not None):
+        # grad E[cost(Y)] = E[grad log G(Y) cost(Y)]; what lies before a token does not depend on it
+        cost_BT = to_go(cost(lambda model: model.log_prob(tokens_BT)))
+        if last is not None:
+            ends_MT = tokens_BT[last.sequence_M]
+            last = last._replace(q_MV=last.q_MV - cost(lambda model: model.all_log_prob(ends_MT)[:, -1]))
     inner = None
     if config.inner_sums:
         assert known_values is not None
-        inner = inner_sums(generator, episodes, known_values)
-    cost_BT = None
-    if config.entropy_bonus:
-        # grad H = -E[grad log G(Y) log G(Y)]; what lies before a token does not depend on it
-        cost_BT = config.entropy_bonus * to_go(generator.log_prob(tokens_BT).detach().double())
-        if last is not None:
-            q_MV = last.q_MV - config.entropy_bonus * last.log_prob_MV.detach().to(last.q_MV)
-            last = last._replace(q_MV=q_MV)
+
+        def known(tokens_KT: Tensor) -> Tensor:
+            known_KTV = known_values(tokens_KT)
+            return known_KTV if cost_BT is None else known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
+
+        inner = inner_sums(generator, episodes, known)
     return policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner)
+
+
+@torch.no_grad()
+def _cost(
+    config: EstimatorConfig,
+    generator: AutoregressiveModel,
+    pretrained: AutoregressiveModel | None,
+    log_prob: Callable[[AutoregressiveModel], Tensor],
+) -> Tensor:
+    """A token's part of what the objective takes from the reward, float64.
+
+    It is ``log G`` times the weight of the entropy, and ``log G - log G_pre`` times that of the divergence, whose own
+    gradients have an expectation of 0.
+
+    Args:
+        config: the weights.
+        generator: G.
+        pretrained: G_pre; None is G.
+        log_prob: gives the log-probabilities of some tokens under a model.
+    """
+    log_g = log_prob(generator).double()
+    if pretrained is None:
+        return config.entropy_bonus * log_g
+    return config.entropy_bonus * log_g + config.kl_penalty * (log_g - log_prob(pretrained).double())
 
 
 def likelihood_loss(generator: AutoregressiveModel, real_BT: Tensor, weight: float) -> Tensor:

@@ -156,20 +156,23 @@ class TestTerms:
     @pytest.mark.theory
     @pytest.mark.parametrize("exact_last_step", [False, True])
     @pytest.mark.parametrize("baseline", BASELINES)
-    def test_the_entropy_s_gradient_is_that_of_the_enumerated_one(self, baseline: str, exact_last_step: bool) -> None:
+    def test_their_gradient_is_that_of_the_enumerated_ones(self, baseline: str, exact_last_step: bool) -> None:
         """Over every pair of sequences, where all sequences are paid the same: no baseline takes it away."""
-        generator = lstm(self.SPEC, 1)
+        generator, pretrained = lstm(self.SPEC, 1), lstm(self.SPEC, 2)
         rows_KT = torch.from_numpy(reference.all_sequences(self.SPEC))
         log_g_K = generator.log_prob(rows_KT).sum(dim=1)
-        exact = reference.gradient_of(-0.3 * (log_g_K.exp() * log_g_K).sum(), list(generator.parameters()))
-        settings = EstimatorConfig(1, baseline, False, exact_last_step=exact_last_step, entropy_bonus=0.3)
+        divergence = (log_g_K.exp() * (log_g_K - pretrained.log_prob(rows_KT).sum(dim=1))).sum()
+        objective = -0.3 * (log_g_K.exp() * log_g_K).sum() - 0.2 * divergence
+        exact = reference.gradient_of(objective, list(generator.parameters()))
+        weights = {"entropy_bonus": 0.3, "kl_penalty": 0.2}
+        settings = EstimatorConfig(1, baseline, False, exact_last_step=exact_last_step, **weights)
 
         def score(tokens_BT: torch.Tensor) -> torch.Tensor:
             return torch.ones(len(tokens_BT), dtype=torch.float64)
 
         def loss(tokens_BT: torch.Tensor) -> torch.Tensor:
             episodes = Episodes(tokens_BT, self.SPEC.is_token(tokens_BT), score(tokens_BT))
-            return estimate_gradient(generator, episodes, score, settings).loss
+            return estimate_gradient(generator, episodes, score, settings, pretrained=pretrained).loss
 
         mean, _ = reference.over_all_batches(generator, 2, loss)
         torch.testing.assert_close(mean, -exact, rtol=1e-8, atol=1e-10)
@@ -197,7 +200,7 @@ class TestTerms:
             found[forcing] = torch.nn.utils.parameters_to_vector(parameters).detach()
         torch.testing.assert_close(found[weight] - found[0.0], 0.01 * weight * gradient, rtol=1e-3, atol=1e-7)
 
-    @pytest.mark.parametrize("name", ["entropy_bonus", "teacher_forcing"])
+    @pytest.mark.parametrize("name", ["entropy_bonus", "kl_penalty", "teacher_forcing"])
     @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
     def test_a_weight_out_of_range_is_refused(self, name: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"{name} must be a finite number of at least 0"):

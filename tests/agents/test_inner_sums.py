@@ -54,7 +54,7 @@ class Exact:
         reward_B = self.scoring.score_tensor(tokens_BT)
         episodes = Episodes(tokens_BT, mask_BT if chosen_BT is None else mask_BT & chosen_BT, reward_B)
         settings = EstimatorConfig(**{"n_completions": 0, "dense": True, "normalize_advantage": False, **config})
-        values = self.scoring.action_values, self.scoring.known_values
+        values = self.scoring.action_values, self.scoring.known_values, lstm(self.spec, 3)
         return estimate_gradient(self.generator, episodes, self.scoring.score_tensor, settings, None, *values).loss
 
     def moments(self, n: int, **config: Any) -> tuple[Tensor, float]:
@@ -82,6 +82,15 @@ class TestMean:
         gradient = exact.gradient()
         assert gradient.abs().max() > 1e-2
         mean, _ = exact.moments(1, baseline="none", inner_sums=True)
+        torch.testing.assert_close(mean, -gradient, rtol=1e-8, atol=1e-10)
+
+    def test_holds_the_entropy_and_the_divergence_too(self, reward: str, spec: SequenceSpec) -> None:
+        """Which are sums over tokens themselves."""
+        exact, rows_KT = Exact(spec, reward, WIDE), torch.from_numpy(reference.all_sequences(spec))
+        log_g_K, log_pre_K = (m.log_prob(rows_KT).sum(dim=1) for m in (exact.generator, lstm(spec, 3)))
+        more = -(log_g_K.exp() * (0.5 * log_g_K - 0.2 * log_pre_K)).sum()
+        gradient = exact.gradient() + reference.gradient_of(more, list(exact.generator.parameters()))
+        mean, _ = exact.moments(1, baseline="none", inner_sums=True, entropy_bonus=0.3, kl_penalty=0.2)
         torch.testing.assert_close(mean, -gradient, rtol=1e-8, atol=1e-10)
 
     def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self, reward: str, spec: SequenceSpec) -> None:
