@@ -514,13 +514,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "config.kl_penalty * log_g",
         ("agents/gradient",),
     ),
-    Mutation(
-        "divergence from the pretrained generator: what is summed exactly is not taken from the sampled part",
-        _GRADIENT,
-        "known_KTV if cost_BT is None else known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))",
-        "known_KTV if cost_BT is None else known_KTV - cost(lambda model: model.all_log_prob(tokens_KT)).cumsum(1)",
-        ("agents/inner_sums",),
-    ),
     # baselines and normalisation
     Mutation(
         "baseline: the mean of the step has the sequence itself in it",
