@@ -13,6 +13,8 @@ from seqgan_env.checks import check_choice
 
 BASELINES = ("none", "batch", "step", "prefix", "learned")
 """The baselines by name; see ``advantages``."""
+OF_BEFORE = ("prefix", "learned")
+"""Those that use the value of the token before: it must be an estimate that does not know the token itself."""
 
 _RIDGE = 1.0  # of the learned baseline: as much as one token more that says every weight is 0
 

@@ -5,15 +5,18 @@ Dimensions: B sequences, T time, H hidden.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from agents.baselines import BASELINES, advantages, root_mean_square
+from agents.baselines import BASELINES, OF_BEFORE, advantages, root_mean_square
 from agents.collection import Episodes
+from agents.inner_sums import InnerSums, inner_sums
 from agents.losses import last_step_loss, policy_gradient_factors
 from agents.monte_carlo import LastStep, Score, action_values, last_step
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -32,7 +35,8 @@ class EstimatorConfig:
     n_completions: int = 16
     """N, Monte Carlo completions of each prefix; with 0 the reward of a sequence is the value of each of its tokens."""
     baseline: str = "prefix"
-    """none, batch, step, prefix or learned: what is subtracted from the action values."""
+    """none, batch, step, prefix or learned: what is subtracted from the action values. The last two need
+    completions, which do not know the next token."""
     normalize_advantage: bool = True
     """Divide the advantages by their root mean square."""
     stratified: bool = False
@@ -42,14 +46,19 @@ class EstimatorConfig:
 
     dense: bool = False
     """Take the value of each token from the terms of a reward that is a sum over tokens; needs ``n_completions`` 0."""
+    inner_sums: bool = False
+    """Take the part of ``dense`` values that is known with the token exactly, summed over every token in each place;
+    needs a discriminator that gives the terms of all V of them, and B x T x V of these an update."""
 
     entropy_bonus: float = 0.0
     """Weight of the generator's entropy, nats per sequence, in the objective."""
+    kl_penalty: float = 0.0
+    """Weight of KL(G || G_pre), nats per sequence, in the objective, G_pre being the generator when learning began."""
     teacher_forcing: float = 0.0
     """Weight of the log-likelihood (eq. 13.34) of as many real sequences as episodes in each update."""
 
     def __post_init__(self) -> None:
-        for name in ("entropy_bonus", "teacher_forcing"):
+        for name in ("entropy_bonus", "kl_penalty", "teacher_forcing"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}")
         check_whole_number("n_completions", self.n_completions, 0)
@@ -57,7 +66,11 @@ class EstimatorConfig:
             raise ValueError("exact_last_step needs completions, got n_completions 0")
         if self.dense and self.n_completions:
             raise ValueError(f"dense values need no completions, got n_completions {self.n_completions}")
+        if self.inner_sums and not self.dense:
+            raise ValueError("inner_sums needs dense values, got dense False")
         check_choice("baseline", self.baseline, BASELINES)
+        if not self.n_completions and self.baseline in OF_BEFORE:
+            raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
 
 
 class Estimate(NamedTuple):
@@ -78,6 +91,8 @@ def estimate_gradient(
     config: EstimatorConfig,
     rng: torch.Generator | None = None,
     dense_values: Score | None = None,
+    known_values: Score | None = None,
+    pretrained: AutoregressiveModel | None = None,
 ) -> Estimate:
     """Estimate the gradient of J from the episodes of a collection; nothing changes.
 
@@ -88,6 +103,8 @@ def estimate_gradient(
         config: how.
         rng: where the completions' randomness comes from; None is torch's global generator.
         dense_values: gives the value of each token of complete sequences, where ``config`` asks for these.
+        known_values: the same of the part of the values of all tokens that is known with the token, ``known_BTV``.
+        pretrained: the generator when learning began; None is the generator as it is.
     """
     tokens_BT, _, reward_B = episodes
     last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
@@ -105,13 +122,47 @@ def estimate_gradient(
             stratified=config.stratified,
             last=last,
         )
-    if config.entropy_bonus:
-        # grad H = -E[grad log G(Y) log G(Y)]; what lies before a token does not depend on it
-        q_BT = q_BT - config.entropy_bonus * to_go(generator.log_prob(tokens_BT).detach().double())
+    cost, cost_BT = functools.partial(_cost, config, generator, pretrained), None
+    if config.entropy_bonus or (config.kl_penalty and pretrained is not None):
+        # grad E[cost(Y)] = E[grad log G(Y) cost(Y)]; what lies before a token does not depend on it
+        cost_BT = to_go(cost(lambda model: model.log_prob(tokens_BT)))
         if last is not None:
-            q_MV = last.q_MV - config.entropy_bonus * last.log_prob_MV.detach().to(last.q_MV)
-            last = last._replace(q_MV=q_MV)
-    return policy_loss(generator, episodes, q_BT, config, last)
+            ends_MT = tokens_BT[last.sequence_M]
+            last = last._replace(q_MV=last.q_MV - cost(lambda model: model.all_log_prob(ends_MT)[:, -1]))
+    inner = None
+    if config.inner_sums:
+        assert known_values is not None
+
+        def known(tokens_KT: Tensor) -> Tensor:
+            known_KTV = known_values(tokens_KT)
+            return known_KTV if cost_BT is None else known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
+
+        inner = inner_sums(generator, episodes, known)
+    return policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner)
+
+
+@torch.no_grad()
+def _cost(
+    config: EstimatorConfig,
+    generator: AutoregressiveModel,
+    pretrained: AutoregressiveModel | None,
+    log_prob: Callable[[AutoregressiveModel], Tensor],
+) -> Tensor:
+    """A token's part of what the objective takes from the reward, float64.
+
+    It is ``log G`` times the weight of the entropy, and ``log G - log G_pre`` times that of the divergence, whose own
+    gradients have an expectation of 0.
+
+    Args:
+        config: the weights.
+        generator: G.
+        pretrained: G_pre; None is G.
+        log_prob: gives the log-probabilities of some tokens under a model.
+    """
+    log_g = log_prob(generator).double()
+    if pretrained is None:
+        return config.entropy_bonus * log_g
+    return config.entropy_bonus * log_g + config.kl_penalty * (log_g - log_prob(pretrained).double())
 
 
 def likelihood_loss(generator: AutoregressiveModel, real_BT: Tensor, weight: float) -> Tensor:
@@ -125,7 +176,9 @@ def policy_loss(
     episodes: Episodes,
     q_BT: Tensor,
     config: EstimatorConfig,
+    cost_BT: Tensor | None = None,
     last: LastStep | None = None,
+    inner: InnerSums | None = None,
 ) -> Estimate:
     """The estimate that action values make.
 
@@ -134,7 +187,9 @@ def policy_loss(
         episodes: the episodes.
         q_BT: the action values, float64.
         config: how.
+        cost_BT: what is subtracted from them, each the sum of a token's own cost and of the costs after it.
         last: all values of the last step, where its sums are taken exactly.
+        inner: the part of the values that is known with the token, where its sums are taken exactly.
     """
     tokens_BT, chosen_BT, _ = episodes
     features_BTH = None
@@ -142,7 +197,14 @@ def policy_loss(
         with torch.no_grad():
             features_BTH = generator.hidden(tokens_BT)
     advantage_BT = advantages(q_BT, chosen_BT, config.baseline, features_BTH)
+    if cost_BT is not None:
+        # the cost to go of the token before holds that of the token itself, which a baseline must not know
+        of_others = "step" if config.baseline in OF_BEFORE else config.baseline
+        advantage_BT = advantage_BT - advantages(cost_BT, chosen_BT, of_others)
+        q_BT = q_BT - cost_BT
     scale = root_mean_square(advantage_BT, chosen_BT) if config.normalize_advantage else torch.ones_like(q_BT[0, 0])
+    if inner is not None:  # only the rest is sampled, and has a baseline of its own
+        advantage_BT = advantage_BT - advantages(inner.known_BT, chosen_BT, config.baseline)
     sampled_BT = chosen_BT
     if last is not None:
         sampled_BT = chosen_BT.clone()
@@ -154,4 +216,6 @@ def policy_loss(
     loss = -total
     if last is not None:
         loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
+    if inner is not None:
+        loss = loss - inner.total / scale.to(inner.total.dtype) / len(tokens_BT)
     return Estimate(loss, q_BT, log_prob_BT)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import secrets
@@ -37,7 +38,7 @@ from seqgan_env.files import refusal
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
-from seqgan_env.weights import check_buildable, check_form, load_optimizer
+from seqgan_env.weights import check_buildable, check_form, check_weights, load_optimizer
 
 Self = TypeVar("Self", bound="SeqGAN")
 
@@ -79,7 +80,7 @@ class SeqGAN(BaseAlgorithm):
         device: where the policy computes.
         _init_setup_model: build the networks now.
         **estimator: fields of ``agents.gradient.EstimatorConfig``: ``n_completions``, ``baseline``,
-            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``, …
+            ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``, ``inner_sums``, …
 
     Raises:
         ValueError: an unknown policy or argument, an environment of something else, or a value out of range.
@@ -139,6 +140,7 @@ class SeqGAN(BaseAlgorithm):
         self.max_grad_norm = max_grad_norm
         self.last_update: Update | None = None
         """The measurements of the last update."""
+        self._pretrained: AutoregressiveModel | None = None  # when learning began, where it is asked for
         self._handle: TaskHandle | None = None
         self._spec: SequenceSpec | None = None
         if self.env is not None:
@@ -304,6 +306,8 @@ class SeqGAN(BaseAlgorithm):
     def train(self, episodes: Episodes) -> None:
         """One policy-gradient step (eq. 13.44) on the episodes of a collection."""
         assert self.seed is not None
+        if self.estimator.kl_penalty and self._pretrained is None:
+            self._pretrained = copy.deepcopy(self.generator).requires_grad_(False)
         rng = torch_rng(self.seed, "completions", self._n_updates, device=self.device)
         estimate = self.estimate(episodes, rng)
         if weight := self.estimator.teacher_forcing:
@@ -317,7 +321,9 @@ class SeqGAN(BaseAlgorithm):
     def estimate(self, episodes: Episodes, rng: torch.Generator | None = None) -> Estimate:
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
         assert self._handle is not None
-        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng, self._handle.action_values)
+        handle = self._handle
+        values = handle.action_values, handle.known_values
+        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng, *values, self._pretrained)
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
         """Take the step of an estimate.
@@ -398,6 +404,7 @@ class SeqGAN(BaseAlgorithm):
         """Everything that goes on after a checkpoint, as plain data and tensors."""
         return {
             "policy": dict(self.policy.state_dict()),
+            "pretrained": {} if self._pretrained is None else dict(self._pretrained.state_dict()),
             "optimizer": self.policy.optimizer.state_dict(),
             "seed": self.seed,
             "num_timesteps": self.num_timesteps,
@@ -410,9 +417,16 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: it is the state of another agent.
         """
-        check_form("the agent's state", state, self.state_dict() | {"seed": 0, "num_timesteps": 0, "n_updates": 0})
+        fresh = {"pretrained": {}, "seed": 0, "num_timesteps": 0, "n_updates": 0}
+        check_form("the agent's state", state, self.state_dict() | fresh)
+        if pretrained := state["pretrained"]:
+            check_weights(self.generator.state_dict(), pretrained)
         load_optimizer(self.policy.optimizer, state["optimizer"])
         self.policy.load_state_dict(state["policy"])
+        self._pretrained = None
+        if pretrained and self.estimator.kl_penalty:
+            self._pretrained = copy.deepcopy(self.generator).requires_grad_(False)
+            self._pretrained.load_state_dict(pretrained)
         self.seed, self.num_timesteps, self._n_updates = (state[n] for n in ("seed", "num_timesteps", "n_updates"))
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:

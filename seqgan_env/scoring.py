@@ -160,13 +160,34 @@ class Scoring:
         Raises:
             ValueError: the reward is not of that kind, or is clipped, or the discriminator's logit is no sum.
         """
+        reward = self._dense()
+        with torch.no_grad():
+            return reward.action_values(self._needed().token_logits(tokens_BT.to(self._device)).double())
+
+    def known_values(self, tokens_BT: Tensor) -> Tensor:
+        """The part of ``action_values`` that is known with the token, of every token: ``known_BTV``, float64.
+
+        It holds B x T x V numbers at once.
+
+        Args:
+            tokens_BT: complete sequences.
+
+        Raises:
+            ValueError: as for ``action_values``.
+        """
+        reward = self._dense()
+        with torch.no_grad():
+            logit_real_BTV = self._needed().all_token_logits(tokens_BT.to(self._device)).double()
+        token_BT1 = tokens_BT.to(logit_real_BTV.device)[:, :, None].clamp(max=self.spec.vocab_size - 1)
+        term_BT1 = logit_real_BTV.gather(2, token_BT1)  # 0 at padding
+        return reward.known_values(term_BT1.cumsum(dim=1) - term_BT1, logit_real_BTV)
+
+    def _dense(self) -> DenseReward:
+        """The reward, if it gives each token a value of its own."""
         if not isinstance(self._built, DenseReward) or self._clip is not None:
             what = "a clipped reward" if self._clip is not None else f"the reward {self.entry.label!r}"
             raise ValueError(f"{what} does not give each token a value of its own")
-        discriminator = self._needed()
-        with torch.no_grad():
-            logit_real_BT = discriminator.token_logits(tokens_BT.to(self._device)).double()
-        return self._built.action_values(logit_real_BT)
+        return self._built
 
     def step_reward(self, tokens_BT: Tokens) -> Floats:
         """The reward that a step pays for sequences that are known to be complete.

@@ -58,6 +58,10 @@ class TaskAccess:
         """The value of each token of complete sequences, shape ``(B, T)``; see ``Scoring.action_values``."""
         return self.task.scoring.action_values(torch.from_numpy(tokens_BT)).cpu().numpy()
 
+    def known_values(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The part of the value of every token that is known with it, ``(B, T, V)``; see ``Scoring.known_values``."""
+        return self.task.scoring.known_values(torch.from_numpy(tokens_BT)).cpu().numpy()
+
     def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
         """Score with this object from now on; see ``Scoring.set_discriminator``."""
         self.task.scoring.set_discriminator(discriminator, version)

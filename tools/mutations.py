@@ -472,6 +472,48 @@ MUTATIONS: tuple[Mutation, ...] = (
         "(position_T >= start_B1 - 1)",
         ("agents/collection",),
     ),
+    Mutation(
+        "entropy: its cost to go takes the baseline that holds the token's own cost",
+        _GRADIENT,
+        'of_others = "step" if config.baseline in OF_BEFORE else config.baseline',
+        "of_others = config.baseline",
+        ("agents/gradient",),
+    ),
+    Mutation(
+        "inner sums: the sampled part still holds what is summed exactly",
+        _GRADIENT,
+        "advantage_BT = advantage_BT - advantages(inner.known_BT, chosen_BT, config.baseline)",
+        "advantage_BT = advantage_BT",
+        ("agents/inner_sums",),
+    ),
+    Mutation(
+        "inner sums: tokens that the policy did not choose are counted",
+        "agents/inner_sums.py",
+        "known_values(tokens_BT[some]) * chosen_BT[some, :, None]",
+        "known_values(tokens_BT[some])",
+        ("agents/inner_sums",),
+    ),
+    Mutation(
+        "inner sums: the gradient of the softmax's sum is left out",
+        "seqgan_env/autoregressive/likelihood.py",
+        "p_CV *= value_MV[rows] - mean_M1[rows]",
+        "p_CV *= value_MV[rows]",
+        ("seqgan_env/autoregressive/likelihood", "agents/inner_sums"),
+    ),
+    Mutation(
+        "inner sums: the ratio of a beginning leaves out what lies before the token",
+        "seqgan_env/rewards/divergences.py",
+        "(before_BT1 + logit_real_BTV)",
+        "(0 * before_BT1 + logit_real_BTV)",
+        ("agents/inner_sums",),
+    ),
+    Mutation(
+        "divergence from the pretrained generator: it is the entropy alone",
+        _GRADIENT,
+        "config.kl_penalty * (log_g - log_prob(pretrained).double())",
+        "config.kl_penalty * log_g",
+        ("agents/gradient",),
+    ),
     # baselines and normalisation
     Mutation(
         "baseline: the mean of the step has the sequence itself in it",

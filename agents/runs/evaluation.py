@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from agents.agent_file import generator_weights
 from agents.runs.folder import Record, RunFolder
@@ -39,8 +40,14 @@ def optimal_discriminator(source: KnownSource, generator: AutoregressiveModel) -
         assert isinstance(source, FactoredSource)
         return source.token_log_prob(tokens_BT) - generator.token_log_prob(tokens_BT)
 
-    terms = token_log_ratio if isinstance(source, FactoredSource) else None
-    return OptimalDiscriminator(source.spec, source.log_prob, generator.sequence_log_prob, terms)
+    def all_token_log_ratio(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        assert isinstance(source, FactoredSource)
+        with torch.no_grad():
+            log_g_BTV = generator.all_log_prob(torch.from_numpy(tokens_BT).to(generator.device)).double().cpu().numpy()
+        return source.all_token_log_prob(tokens_BT) - np.asarray(log_g_BTV, dtype=np.float64)
+
+    terms = (token_log_ratio, all_token_log_ratio) if isinstance(source, FactoredSource) else ()
+    return OptimalDiscriminator(source.spec, source.log_prob, generator.sequence_log_prob, *terms)
 
 
 class Evaluator:

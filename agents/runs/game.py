@@ -73,8 +73,11 @@ class Game:
                     f"an exact discriminator needs a source of known likelihood, got {config.task.source!r}"
                 )
             self.task.scoring.set_discriminator(self.evaluator.optimal)
+        scoring, some_BT = self.task.scoring, torch.from_numpy(self.task.real_sequences[:1])
         if config.agent.dense:  # refused now, if at all, before anything is learned
-            self.task.scoring.action_values(torch.from_numpy(self.task.real_sequences[:1]))
+            scoring.action_values(some_BT)
+        if config.agent.inner_sums:
+            scoring.known_values(some_BT)
 
     def set_version(self, version: int) -> None:
         """Name the discriminator's version, of which the environment has the very object."""

@@ -85,9 +85,11 @@ class TaskHandle:
 
     def action_values(self, tokens_BT: Tensor) -> Tensor:
         """The values that the terms of the discriminator's logit give each token, ``q_BT``, float64."""
-        if tokens_BT.device.type != "cpu" and (task := self.local_task) is not None:
-            return task.scoring.action_values(tokens_BT)
-        return torch.from_numpy(self._call("action_values", tokens_BT.cpu().numpy()))
+        return self._of_scoring("action_values", tokens_BT)
+
+    def known_values(self, tokens_BT: Tensor) -> Tensor:
+        """The part of the value of every token that is known with it, ``known_BTV``, float64."""
+        return self._of_scoring("known_values", tokens_BT)
 
     def check_rewards(self, tokens_BT: Tokens, reward_B: np.ndarray) -> None:
         """Refuse rewards of complete sequences that differ from the task's own scores by more than rounding.
@@ -139,6 +141,15 @@ class TaskHandle:
         state = discriminator.state_dict()
         weights: Weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
         self._env.env_method("load_discriminator", weights, version)
+
+    def _of_scoring(self, method: str, tokens_BT: Tensor) -> Tensor:
+        """A method of the task's scoring, where the tokens are."""
+        values: Tensor
+        if tokens_BT.device.type != "cpu" and (task := self.local_task) is not None:
+            values = getattr(task.scoring, method)(tokens_BT)
+        else:
+            values = torch.from_numpy(self._call(method, tokens_BT.cpu().numpy()))
+        return values.to(tokens_BT.device)
 
     def _get(self, name: str) -> Any:
         return self._env.get_attr(name, indices=[0])[0]

@@ -52,6 +52,43 @@ def weighted_log_prob(
     return total, log_prob_M
 
 
+def expected_value(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, value_MV: Tensor) -> Tensor:
+    """The sum over rows of the mean of a value under ``softmax(W h + c)`` (eq. 13.30), a scalar with gradient.
+
+    Args:
+        hidden_MH: as for ``token_log_prob``.
+        weight_VH: as for ``token_log_prob``.
+        bias_V: as for ``token_log_prob``.
+        value_MV: the value of each token in each row, taken as constants.
+    """
+    total: Tensor = _ExpectedValue.apply(hidden_MH, weight_VH, bias_V, value_MV)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _ExpectedValue(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, value_MV: Tensor) -> Tensor:
+        mean_M1 = torch.empty_like(hidden_MH[:, :1])
+        grad_hidden_MH = torch.empty_like(hidden_MH)
+        grad_weight_VH, grad_bias_V = torch.zeros_like(weight_VH), torch.zeros_like(bias_V)
+        logits2 = Logits2(hidden_MH, weight_VH, bias_V)
+        for rows in logits2.chunks:
+            p_CV = logits2.of(rows).exp2_()
+            p_CV /= p_CV.sum(dim=1, keepdim=True)
+            mean_M1[rows] = (p_CV * value_MV[rows]).sum(dim=1, keepdim=True)
+            p_CV *= value_MV[rows] - mean_M1[rows]  # the gradient by the logits
+            torch.mm(p_CV, weight_VH, out=grad_hidden_MH[rows])
+            grad_weight_VH.addmm_(p_CV.t(), hidden_MH[rows])
+            grad_bias_V += p_CV.sum(dim=0)
+        ctx.save_for_backward(grad_hidden_MH, grad_weight_VH, grad_bias_V)
+        return mean_M1.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *(grad * gradient for gradient in ctx.saved_tensors), None  # type: ignore[attr-defined]
+
+
 class _TokenLogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:

@@ -78,6 +78,11 @@ class AutoregressiveModel(nn.Module):
         row_M, arguments = self._output_arguments(tokens_BT, temperature, rng)
         return self._in_place(tokens_BT, row_M, token_log_prob(*arguments))
 
+    def all_log_prob(self, tokens_BT: Tensor) -> Tensor:
+        """``log_prob`` of every token that might stand in each place, ``log_prob_BTV``, nats; 0 at padding."""
+        log_prob_BTV: Tensor = self.output(self.hidden(tokens_BT)).log_softmax(dim=2)
+        return log_prob_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
+
     def weighted_log_prob(
         self,
         tokens_BT: Tensor,
@@ -178,15 +183,9 @@ class AutoregressiveModel(nn.Module):
         uniform_BN: Tensor | None = None,
     ) -> Tensor:
         """Draw the next token of each sequence, shape ``(B,)``, or N of them; see ``sample_tokens``."""
+        softmax = state[0], self.output.weight, self.output.bias
         return sample_tokens(
-            state[0],
-            self.output.weight,
-            self.output.bias,
-            rng=rng,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            uniform_MN=uniform_BN,
+            *softmax, rng=rng, temperature=temperature, top_k=top_k, top_p=top_p, uniform_MN=uniform_BN
         )
 
     @torch.no_grad()

@@ -95,6 +95,21 @@ class Discriminator(nn.Module):
         """
         raise ValueError(f"the logit of a {type(self).__name__} is no sum over tokens")
 
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        """The terms that every token might have in each place, of which ``token_logits`` gives those of the tokens.
+
+        Args:
+            tokens_BT: sequences or prefixes, padded with V.
+
+        Returns:
+            ``logit_real_BTV``, nats; 0 at padding.
+
+        Raises:
+            ValueError: the logit is no sum over tokens, or its terms are known for the tokens of a sequence alone.
+        """
+        what = "has terms for the tokens of a sequence alone" if self.is_sum() else "is no sum over tokens"
+        raise ValueError(f"the logit of a {type(self).__name__} {what}")
+
     @classmethod
     def is_sum(cls) -> bool:
         """Whether the logit is a sum over tokens, so that ``token_logits`` gives its terms."""

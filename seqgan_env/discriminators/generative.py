@@ -5,6 +5,7 @@ Dimensions: those of ``tokens``; K members.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -134,6 +135,13 @@ class GenerativeDiscriminator(Discriminator):
         log_prob_BT = log_prob_KBT.logsumexp(dim=0) - math.log(len(self.members))
         log_prob_BT = log_prob_BT.masked_fill(~self.spec.is_token(tokens_BT), 0)
         return log_prob_BT - self.generator.log_prob(tokens_BT)
+
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        """The log-ratio of every token; see ``Discriminator.all_token_logits``."""
+        log_prob_BTV = functools.reduce(torch.logaddexp, (m.all_log_prob(tokens_BT) for m in self._members))
+        log_prob_BTV = log_prob_BTV - math.log(len(self.members))
+        log_prob_BTV = log_prob_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
+        return log_prob_BTV - self.generator.all_log_prob(tokens_BT)
 
     def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
         """Fit the members that are not fitted yet; see ``Discriminator.fit_real``."""

@@ -87,19 +87,27 @@ class LogRatioDiscriminator(Discriminator):
             ``logit_real_BT``, each entry the log-ratio of a token given those before it; exactly 0 at padding.
         """
         tokens_BS = without_empty_columns(self.spec, tokens_BT)
-        embedded_BSE = self._dropped(self.embedding(self.spec.with_start(tokens_BS[:, :-1])), rng)
-        hidden_BSH = read_layers(self.rnn, self.upper, embedded_BSE, lambda x: self._dropped(x, rng))
-        hidden_BSH = self._dropped(hidden_BSH, rng)
+        hidden_BSH = self._hidden(tokens_BS, rng)
         row_BS = tokens_BS.clamp(max=self.spec.vocab_size - 1)
         weight_BSH, bias_BS = F.embedding(row_BS, self.output.weight), self.output.bias[row_BS]
         logit_real_BS = (hidden_BSH * weight_BSH).sum(dim=-1) + bias_BS
         logit_real_BS = logit_real_BS.masked_fill(~self.spec.is_token(tokens_BS), 0)
         return F.pad(logit_real_BS, (0, tokens_BT.shape[1] - tokens_BS.shape[1]))
 
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        """``W h_t + c`` as it is; see ``Discriminator.all_token_logits``."""
+        logit_real_BTV: Tensor = self.output(self._hidden(tokens_BT))
+        return logit_real_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
+
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included."""
         penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
         return penalty
+
+    def _hidden(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """``h_BTH``, which has read the start symbol and the tokens before each."""
+        embedded_BTE = self._dropped(self.embedding(self.spec.with_start(tokens_BT[:, :-1])), rng)
+        return self._dropped(read_layers(self.rnn, self.upper, embedded_BTE, lambda x: self._dropped(x, rng)), rng)
 
     def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x

@@ -27,6 +27,7 @@ class OptimalDiscriminator(Discriminator):
         log_prob_real: log-probability of a sequence under the data's distribution, such as ``KnownSource.log_prob``.
         log_prob_generated: the same under the generator.
         token_log_ratio: the terms of their difference, one for each token, shape ``(B, T)``; may be left out.
+        all_token_log_ratio: the same of every token that might stand in each place, shape ``(B, T, V)``.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class OptimalDiscriminator(Discriminator):
         log_prob_real: LogProb,
         log_prob_generated: LogProb,
         token_log_ratio: LogProb | None = None,
+        all_token_log_ratio: LogProb | None = None,
     ) -> None:
         super().__init__(spec)
         self._token_log_ratio = token_log_ratio
+        self._all_token_log_ratio = all_token_log_ratio
         self._log_prob_real = log_prob_real
         self._log_prob_generated = log_prob_generated
 
@@ -51,3 +54,9 @@ class OptimalDiscriminator(Discriminator):
         if self._token_log_ratio is None:
             raise ValueError("the optimal discriminator was made without token_log_ratio")
         return torch.as_tensor(self._token_log_ratio(tokens_BT.cpu().numpy()))
+
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        """The exact log-ratio of every token; see ``Discriminator.all_token_logits``."""
+        if self._all_token_log_ratio is None:
+            raise ValueError("the optimal discriminator was made without all_token_log_ratio")
+        return torch.as_tensor(self._all_token_log_ratio(tokens_BT.cpu().numpy()))

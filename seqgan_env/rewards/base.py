@@ -49,6 +49,17 @@ class DenseReward(Protocol):
             ``q_BT``.
         """
 
+    def known_values(self, before_BT1: Tensor, logit_real_BTV: Tensor) -> Tensor:
+        """The part of the action values that is known when the token is: what comes after it is left out.
+
+        Args:
+            before_BT1: the sum of the terms before each token.
+            logit_real_BTV: the terms that every token might have in each place.
+
+        Returns:
+            ``known_BTV``.
+        """
+
 
 @dataclass(frozen=True)
 class RewardContext:

@@ -62,6 +62,12 @@ class BothDivergences:
         ratio_BT = logit_real_BT.cumsum(dim=1).clamp(max=math.log(c.ratio_limit)).exp()
         return ratio_BT + c.log_weight * to_go(logit_real_BT).clamp(-c.log_clip, c.log_clip)
 
+    def known_values(self, before_BT1: Tensor, logit_real_BTV: Tensor) -> Tensor:
+        """The whole ratio, and the token's own log-ratio, clipped; see ``DenseReward``."""
+        c = self.config
+        ratio_BTV = (before_BT1 + logit_real_BTV).clamp(max=math.log(c.ratio_limit)).exp()
+        return ratio_BTV + c.log_weight * logit_real_BTV.clamp(-c.log_clip, c.log_clip)
+
 
 def _build(context: RewardContext) -> Reward:
     return BothDivergences(context.config)

@@ -76,6 +76,10 @@ class LogRatio(OfLogit):
         """``to_go``; see ``DenseReward``."""
         return to_go(logit_real_BT)
 
+    def known_values(self, before_BT1: Tensor, logit_real_BTV: Tensor) -> Tensor:
+        """The token's own term; see ``DenseReward``."""
+        return logit_real_BTV
+
 
 register_reward(
     "log_d",

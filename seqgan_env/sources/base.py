@@ -51,6 +51,9 @@ class FactoredSource(KnownSource, Protocol):
     def token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each token given those before it, nats, shape ``(B, T)``; 0 at padding."""
 
+    def all_token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The same of every token that might stand in each place, shape ``(B, T, V)``; 0 at padding."""
+
 
 def split_known(source: KnownSource, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
     """Draw a training and a held-out set from a known source; neither depends on the size of the other.

@@ -81,17 +81,34 @@ class Grammar:
             ValueError: a batch that is not of sequences.
         """
         tokens_BT = self.spec.validate(tokens_BT)
-        is_token_BT, is_end_BT = self.spec.is_token(tokens_BT), tokens_BT == self.vocabulary.eos_id
-        word, end = np.log((1 - SALAD_END) / (self.spec.vocab_size - 1)), np.log(SALAD_END)
-        salad_BT = np.where(is_end_BT, end, word * is_token_BT).cumsum(axis=1)
+        return self._log_prob_of(tokens_BT, tokens_BT[:, :, None])[:, :, 0]
+
+    def all_token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The same of every token that might stand in each place, shape ``(B, T, V)``; 0 at padding.
+
+        Raises:
+            ValueError: a batch that is not of sequences.
+        """
+        return self._log_prob_of(self.spec.validate(tokens_BT), np.arange(self.spec.vocab_size)[None, None])
+
+    def _log_prob_of(self, tokens_BT: Tokens, token_BTN: Tokens) -> npt.NDArray[np.float64]:
+        """The log-probability of N tokens in each place of sequences, shape ``(B, T, N)``; 0 at padding."""
+        salad_P = np.full(self.spec.vocab_size + 1, np.log((1 - SALAD_END) / (self.spec.vocab_size - 1)))
+        salad_P[self.vocabulary.eos_id], salad_P[self.spec.pad_id] = np.log(SALAD_END), 0.0
         with np.errstate(divide="ignore"):
             noise = np.log(self.noise)
-        sentence_BT = np.where(is_token_BT, self._sentence_terms(tokens_BT), 0.0).cumsum(axis=1)
-        begun_BT = np.logaddexp(np.log1p(-self.noise) + sentence_BT, noise + salad_BT)
-        before_BT = np.pad(begun_BT, ((0, 0), (1, 0)))[:, :-1]
-        possible_BT = np.isfinite(before_BT)
-        term_BT = np.where(possible_BT, begun_BT - np.where(possible_BT, before_BT, 0.0), -np.inf)
-        return np.where(is_token_BT, term_BT, 0.0)
+        is_token_BT, log_prob_SP = self.spec.is_token(tokens_BT), self.automaton.log_prob_SP
+        sentence_BT1, salad_BT1 = (
+            np.pad(np.where(is_token_BT, term_BT, 0.0).cumsum(axis=1), ((0, 0), (1, 0)))[:, :-1, None]
+            for term_BT in (self._sentence_terms(tokens_BT), salad_P[tokens_BT])
+        )
+        sentence_BT1, salad_BT1 = np.log1p(-self.noise) + sentence_BT1, noise + salad_BT1
+        before_BT1 = np.logaddexp(sentence_BT1, salad_BT1)
+        state_BT1 = self._states(tokens_BT)[:, :, None]
+        begun_BTN = np.logaddexp(sentence_BT1 + log_prob_SP[state_BT1, token_BTN], salad_BT1 + salad_P[token_BTN])
+        possible_BT1 = np.isfinite(before_BT1)
+        term_BTN = np.where(possible_BT1, begun_BTN - np.where(possible_BT1, before_BT1, 0.0), -np.inf)
+        return np.where(is_token_BT[:, :, None], term_BTN, 0.0)
 
     def is_grammatical(self, tokens_BT: Tokens) -> npt.NDArray[np.bool_]:
         """Whether each sequence is a whole sentence of the grammar, shape ``(B,)``.
@@ -115,15 +132,15 @@ class Grammar:
 
     def _sentence_terms(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The log-probability of each token under the grammar alone; minus infinity for padding before the end."""
-        n_columns = self.spec.vocab_size + 1
-        next_state, log_prob = self.automaton.next_state_SP.ravel(), self.automaton.log_prob_SP.ravel()
-        state_B = np.zeros(len(tokens_BT), dtype=np.int64)
-        terms_BT = np.empty(tokens_BT.shape)
-        for t, token_B in enumerate(tokens_BT.T):
-            entry_B = state_B * n_columns + token_B
-            terms_BT[:, t] = log_prob[entry_B]
-            state_B = next_state[entry_B]
+        terms_BT: npt.NDArray[np.float64] = self.automaton.log_prob_SP[self._states(tokens_BT), tokens_BT]
         return terms_BT
+
+    def _states(self, tokens_BT: Tokens) -> npt.NDArray[np.int64]:
+        """The state of the grammar before each token."""
+        state_BT = np.zeros(tokens_BT.shape, dtype=np.int64)
+        for t in range(tokens_BT.shape[1] - 1):
+            state_BT[:, t + 1] = self.automaton.next_state_SP[state_BT[:, t], tokens_BT[:, t]]
+        return state_BT
 
     def _sentences(self, uniform_BT: npt.NDArray[np.float64]) -> Tokens:
         """Sentences by inverting each state's cumulated probabilities.

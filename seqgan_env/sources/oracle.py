@@ -139,6 +139,10 @@ class LSTMOracle:
         """The exact log-probability of each token given those before it, nats, shape ``(B, T)``; 0 at padding."""
         return self.model.token_log_prob(self.spec.validate(tokens_BT))
 
+    def all_token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The same of every token that might stand in each place, shape ``(B, T, V)``; 0 at padding."""
+        return self.model.all_log_prob(torch.from_numpy(self.spec.validate(tokens_BT))).double().numpy()
+
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
         """Draw a training and a held-out set, independently, shapes ``(n, T)``; see `split_known`."""
         return split_known(self, n_train, n_test, seed)

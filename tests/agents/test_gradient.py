@@ -12,9 +12,9 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from agents import make_seqgan_vec_env
+from agents.baselines import BASELINES
 from agents.collection import Episodes
 from agents.gradient import EstimatorConfig, estimate_gradient
-from agents.losses import policy_gradient_loss
 from agents.runs.game import Game
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec
@@ -107,7 +107,12 @@ def test_values_are_those_of_the_policy_as_it_is_now() -> None:
 class TestDense:
     """Values from the terms of a reward, in place of completions."""
 
-    ARGUMENTS: ClassVar[dict[str, Any]] = {"n_completions": 0, "dense": True, "normalize_advantage": False}
+    ARGUMENTS: ClassVar[dict[str, Any]] = {
+        "n_completions": 0,
+        "dense": True,
+        "baseline": "none",
+        "normalize_advantage": False,
+    }
 
     def test_are_what_the_environment_says_whatever_its_kind(self) -> None:
         """Also where the environments live in other processes, and nothing is drawn or scored."""
@@ -122,7 +127,7 @@ class TestDense:
             lambda: make_seqgan_vec_env("SeqGAN-v0", 4, **task),
             lambda: make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=task, vec_env_cls=SubprocVecEnv),
         ):
-            model = agent(make(), **self.ARGUMENTS, baseline="none")
+            model = agent(make(), **self.ARGUMENTS, inner_sums=True)
             tokens_BT = torch.from_numpy(model.sample(8, seed=1))
             episodes = Episodes(tokens_BT, torch.ones_like(tokens_BT, dtype=torch.bool), torch.zeros(8).double())
             found.append(model.estimate(episodes))
@@ -134,43 +139,50 @@ class TestDense:
     def test_need_no_completions_and_a_reward_that_has_them(self) -> None:
         with pytest.raises(ValueError, match="dense values need no completions, got n_completions 2"):
             agent(dense=True, n_completions=2)
+        with pytest.raises(ValueError, match="inner_sums needs dense values, got dense False"):
+            agent(inner_sums=True)
         model = agent(**self.ARGUMENTS)
         with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
             model.learn(1)
         with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
-            Game(changed(TINY, agent={"n_completions": 0, "dense": True}))
+            Game(changed(TINY, agent={"n_completions": 0, "dense": True, "baseline": "step"}))
 
 
 class TestTerms:
     """What else the objective can hold; without a weight it is the plain estimate, bit for bit."""
 
-    SPEC = SequenceSpec(3, 3, 0)
-
-    def estimate(self, score: Any, **config: Any) -> torch.Tensor:
-        """The gradient of J, estimated from every sequence as often as it is likely."""
-        generator = lstm(self.SPEC, 1)
-        tokens_BT = torch.from_numpy(reference.all_sequences(self.SPEC))
-        g_B = generator.log_prob(tokens_BT).detach().sum(dim=1).exp()
-        episodes = Episodes(tokens_BT, self.SPEC.is_token(tokens_BT), score(tokens_BT))
-        settings = EstimatorConfig(baseline="none", normalize_advantage=False, n_completions=0, **config)
-        estimate = estimate_gradient(generator, episodes, score, settings)
-        # the loss is a mean over rows: weigh each by its probability
-        q_BT = estimate.q_BT * g_B[:, None] * len(g_B)
-        loss = policy_gradient_loss(generator.log_prob(tokens_BT), q_BT, episodes.chosen_BT)
-        return -reference.gradient_of(loss, list(generator.parameters()))
+    SPEC = SequenceSpec(3, 2, 0)
 
     @pytest.mark.theory
-    @pytest.mark.parametrize("bonus", [0.0, 0.3])
-    def test_the_entropy_s_gradient_is_that_of_the_enumerated_one(self, bonus: float) -> None:
-        def score(tokens_BT: torch.Tensor) -> torch.Tensor:
-            return (tokens_BT == 1).double().sum(dim=1)
-
-        generator = lstm(self.SPEC, 1)
-        tokens_BT = torch.from_numpy(reference.all_sequences(self.SPEC))
-        log_g_B = generator.log_prob(tokens_BT).sum(dim=1)
-        objective = (log_g_B.exp() * (score(tokens_BT) - bonus * log_g_B)).sum()
+    @pytest.mark.parametrize("exact_last_step", [False, True])
+    @pytest.mark.parametrize("baseline", BASELINES)
+    def test_their_gradient_is_that_of_the_enumerated_ones(self, baseline: str, exact_last_step: bool) -> None:
+        """Over every pair of sequences, where all sequences are paid the same: no baseline takes it away."""
+        generator, pretrained = lstm(self.SPEC, 1), lstm(self.SPEC, 2)
+        rows_KT = torch.from_numpy(reference.all_sequences(self.SPEC))
+        log_g_K = generator.log_prob(rows_KT).sum(dim=1)
+        divergence = (log_g_K.exp() * (log_g_K - pretrained.log_prob(rows_KT).sum(dim=1))).sum()
+        objective = -0.3 * (log_g_K.exp() * log_g_K).sum() - 0.2 * divergence
         exact = reference.gradient_of(objective, list(generator.parameters()))
-        torch.testing.assert_close(self.estimate(score, entropy_bonus=bonus), exact, rtol=1e-8, atol=1e-10)
+        weights = {"entropy_bonus": 0.3, "kl_penalty": 0.2}
+        settings = EstimatorConfig(1, baseline, False, exact_last_step=exact_last_step, **weights)
+
+        def score(tokens_BT: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(tokens_BT), dtype=torch.float64)
+
+        def loss(tokens_BT: torch.Tensor) -> torch.Tensor:
+            episodes = Episodes(tokens_BT, self.SPEC.is_token(tokens_BT), score(tokens_BT))
+            return estimate_gradient(generator, episodes, score, settings, pretrained=pretrained).loss
+
+        mean, _ = reference.over_all_batches(generator, 2, loss)
+        torch.testing.assert_close(mean, -exact, rtol=1e-8, atol=1e-10)
+        assert exact.abs().max() > 1e-3
+
+    @pytest.mark.parametrize("baseline", ["prefix", "learned"])
+    def test_values_that_know_the_next_token_are_no_baseline(self, baseline: str) -> None:
+        for dense in (False, True):
+            with pytest.raises(ValueError, match=f"the baseline '{baseline}' needs completions, got n_completions 0"):
+                EstimatorConfig(n_completions=0, dense=dense, baseline=baseline)
 
     def test_teacher_forcing_adds_the_likelihood_of_real_sequences(self) -> None:
         """The step of SGD differs by its rate times the gradient of eq. 13.34, a sum over tokens, on real sequences."""
@@ -188,7 +200,7 @@ class TestTerms:
             found[forcing] = torch.nn.utils.parameters_to_vector(parameters).detach()
         torch.testing.assert_close(found[weight] - found[0.0], 0.01 * weight * gradient, rtol=1e-3, atol=1e-7)
 
-    @pytest.mark.parametrize("name", ["entropy_bonus", "teacher_forcing"])
+    @pytest.mark.parametrize("name", ["entropy_bonus", "kl_penalty", "teacher_forcing"])
     @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
     def test_a_weight_out_of_range_is_refused(self, name: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"{name} must be a finite number of at least 0"):

@@ -553,6 +553,26 @@ class TestSaveAndLoad:
         assert resumed.num_timesteps == through.num_timesteps == 4 * N_STEPS
         np.testing.assert_array_equal(resumed.sample(50), through.sample(50))
 
+    def test_the_generator_when_learning_began_is_kept_where_it_is_asked_for(self, tmp_path: Path) -> None:
+        """Also by an agent that goes on from a file; without a penalty there is none."""
+        plain, through, pieces = agent(), agent(kl_penalty=0.5), agent(kl_penalty=0.5)
+        first = {name: tensor.clone() for name, tensor in through.generator.state_dict().items()}
+        plain.learn(4 * N_STEPS)
+        through.learn(4 * N_STEPS)
+        assert plain.state_dict()["pretrained"] == {}
+        kept = through.state_dict()["pretrained"]
+        assert all(torch.equal(kept[name], tensor) for name, tensor in first.items())
+        assert differ(through, plain)
+        pieces.learn(2 * N_STEPS).save(tmp_path / "agent")
+        resumed = SeqGAN.load(tmp_path / "agent", env=ENVS["native"]())
+        resumed.learn(2 * N_STEPS, reset_num_timesteps=False)
+        assert_same_policy(resumed, through)
+        assert SeqGAN.load(tmp_path / "agent", kl_penalty=0.0).state_dict()["pretrained"] == {}
+        state = through.state_dict()
+        for damaged in ({"output.bias": torch.zeros(3)}, {**kept, "output.bias": torch.zeros(3)}):
+            with pytest.raises(ValueError, match=r"the weights must have the names|output\.bias must have shape"):
+                agent(kl_penalty=0.5).load_state_dict({**state, "pretrained": damaged})
+
     def test_arguments_can_be_replaced(self, tmp_path: Path) -> None:
         agent().save(tmp_path / "agent")
         read = SeqGAN.load(tmp_path / "agent", env=ENVS["native"](), n_completions=7, learning_rate=0.5, verbose=1)

@@ -51,7 +51,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "agents": (
         ("checkpoint", "losses", "baselines", "schedules", "collection", "monte_carlo", "policy"),
-        ("agent_file", "adversary", "gradient"),
+        ("agent_file", "adversary", "inner_sums", "gradient"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),
         ("callbacks", "sb3.actor_critic", "sb3.maskable"),

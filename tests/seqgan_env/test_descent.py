@@ -124,7 +124,7 @@ def of_discriminator() -> tuple[nn.Module, Callable[[], Any]]:
 
 
 def of_policy() -> tuple[nn.Module, Callable[[], Any]]:
-    model = agent(n_completions=0)
+    model = agent(n_completions=0, baseline="step")
     model.set_logger(configure(None, []))
     tokens_BT = torch.from_numpy(model.sample(8))
     episodes = Episodes(tokens_BT, torch.ones(8, 6, dtype=torch.bool), torch.randn(8, dtype=torch.float64))

@@ -219,6 +219,9 @@ class TestActionValues:
         for t in range(tokens_BT.shape[1]):
             np.testing.assert_allclose(q_BT[:, t], term_BT[:, t:].sum(axis=1), rtol=1e-6)
         assert q_BT.dtype == np.float64
+        known_BTV = env.known_values(tokens_BT)
+        own_BT = np.take_along_axis(known_BTV, tokens_BT[:, :, None], axis=2)[:, :, 0]
+        np.testing.assert_allclose(own_BT, term_BT, rtol=1e-6, atol=1e-6)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -235,6 +238,8 @@ class TestActionValues:
         env: Any = gym.make("SeqGANTiny-v0", **arguments).unwrapped
         with pytest.raises(ValueError, match=message):
             env.action_values(env.task.source.sample(2, np.random.default_rng(0)))
+        with pytest.raises(ValueError, match=message):
+            env.known_values(env.task.source.sample(2, np.random.default_rng(0)))
 
 
 class TestPrecision:

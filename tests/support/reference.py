@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -217,6 +218,27 @@ def gradient_by_theorem(
         for token, p in enumerate(next_token(prefix)):
             total = total + reached * p * action_value(spec, completed_by, reward, prefix, token).detach()
     return gradient_of(total, parameters)
+
+
+def over_all_batches(policy: AutoregressiveModel, n: int, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, float]:
+    """The mean of a loss's gradient over every batch of n sequences that the policy may draw, and its variance.
+
+    The variance is the trace of the covariance.
+
+    Args:
+        policy: in double precision.
+        n: sequences in a batch.
+        loss_of: maps a batch ``(n, T)`` to the loss.
+    """
+    rows_KT = torch.from_numpy(all_sequences(policy.spec))
+    log_p_K = policy.log_prob(rows_KT).detach().sum(dim=1)
+    parameters = list(policy.parameters())
+    mean, square = torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64), 0.0
+    for batch in itertools.product(range(len(rows_KT)), repeat=n):
+        p = float(log_p_K[list(batch)].sum().exp())
+        gradient = gradient_of(loss_of(rows_KT[list(batch)]), parameters)
+        mean, square = mean + p * gradient, square + p * float(gradient @ gradient)
+    return mean, square - float(mean @ mean)
 
 
 def reward_of(table: Mapping[Prefix, float]) -> Reward:

@@ -26,7 +26,7 @@ from agents.seqgan import SeqGAN
 from seqgan_env.descent import check_weights
 from seqgan_env.metrics import columns
 from seqgan_env.sources import Corpus
-from tests.support.runs import TINY, changed, flags_of, stored, without_time
+from tests.support.runs import SHORT, TINY, changed, flags_of, stored, without_time
 
 
 def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
@@ -84,6 +84,25 @@ def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp
     assert stored(tmp_path / "run") == stored(finished)
     kept, expected = (SeqGAN.load(folder / "agent.zip").sample(20) for folder in (tmp_path / "run", finished))
     np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_run_remembers_the_generator_when_the_game_began(tmp_path: Path) -> None:
+    """Which the divergence from it needs when the run is resumed in the game."""
+    config = changed(SHORT, agent={"kl_penalty": 0.5})
+    runs = {name: Experiment(config, tmp_path / name, progress=False) for name in ("through", "stopped")}
+    runs["through"].run()
+
+    def stop() -> None:
+        if runs["stopped"].game.agent.n_updates == 2:
+            raise KeyboardInterrupt
+
+    runs["stopped"].game.agent.train = (  # type: ignore[method-assign]
+        lambda episodes, train=runs["stopped"].game.agent.train: (stop(), train(episodes))[1]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        runs["stopped"].run()
+    Experiment(config, tmp_path / "stopped", resume=True, progress=False).run()
+    assert stored(tmp_path / "stopped") == stored(tmp_path / "through")
 
 
 def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqgan_env.autoregressive import softmax
-from seqgan_env.autoregressive.likelihood import token_log_prob, weighted_log_prob
+from seqgan_env.autoregressive.likelihood import expected_value, token_log_prob, weighted_log_prob
 
 
 def inputs(n: int, vocab_size: int, hidden_dim: int, seed: int = 0, scale: float = 1.0) -> list[torch.Tensor]:
@@ -65,6 +65,23 @@ def test_the_weighted_sum_is_that_of_the_log_probabilities(n: int, vocab_size: i
         torch.testing.assert_close(total, (factor_M * expected_M).sum(), rtol=1e-12, atol=1e-12)
         (3 * total).backward()
         (3 * factor_M * expected_M).sum().backward()
+        for mine, its in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine.grad, its.grad, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.theory
+@given(n=st.integers(0, 9), vocab_size=st.integers(1, 12), elements=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_the_mean_of_a_value_is_that_under_the_softmax(n: int, vocab_size: int, elements: int, seed: int) -> None:
+    """In value and gradient, whatever the chunks: the sum over tokens of equation 13.30 times the value."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(softmax._CHUNK_ELEMENTS, "cpu", elements)
+        ours, theirs = (inputs(n, vocab_size, 3, seed, scale=3.0)[:3] for _ in range(2))
+        value_MV = torch.linspace(-1, 2, n * vocab_size, dtype=torch.float64).view(n, vocab_size).sin()
+        total = expected_value(*ours, value_MV)
+        expected = ((theirs[0] @ theirs[1].t() + theirs[2]).softmax(dim=1) * value_MV).sum()
+        torch.testing.assert_close(total, expected, rtol=1e-12, atol=1e-12)
+        (3 * total).backward()
+        (3 * expected).backward()
         for mine, its in zip(ours, theirs, strict=True):
             torch.testing.assert_close(mine.grad, its.grad, rtol=1e-10, atol=1e-12)
 

@@ -53,6 +53,34 @@ class TestLogits:
         np.testing.assert_array_equal(small().logits(torch.from_numpy(tokens_BT)), small().logits(tokens_BT))
 
 
+@pytest.mark.parametrize(("name", "kwargs"), [("log_ratio", {"n_layers": 2}), ("generative", {}), ("log_ratio", {})])
+def test_the_terms_of_every_token_are_those_that_it_would_have(name: str, kwargs: dict[str, Any]) -> None:
+    """One token after the other in each place; at padding there are none."""
+    discriminator = build_discriminator(name, SPEC, kwargs=kwargs).double().eval()
+    rng = torch.Generator().manual_seed(0)
+    for parameter in discriminator.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
+    tokens_BT = torch.from_numpy(sequences(6))
+    found_BTV = discriminator.all_token_logits(tokens_BT)
+    for t in range(SPEC.max_length):
+        open_B = SPEC.is_token(tokens_BT)[:, t]
+        for token in range(SPEC.vocab_size):
+            other_BT = tokens_BT[open_B].clone()
+            other_BT[:, t], other_BT[:, t + 1 :] = token, SPEC.pad_id
+            torch.testing.assert_close(found_BTV[open_B, t, token], discriminator.token_logits(other_BT)[:, t])
+        assert (found_BTV[~open_B, t] == 0).all()
+
+
+def test_that_a_logit_has_no_such_terms_is_said() -> None:
+    tokens_BT = torch.from_numpy(sequences(1))
+    with pytest.raises(ValueError, match="the logit of a CNNDiscriminator is no sum over tokens"):
+        small().all_token_logits(tokens_BT)
+    with pytest.raises(
+        ValueError, match="the logit of a CausalDiscriminator has terms for the tokens of a sequence alone"
+    ):
+        build_discriminator("causal", SPEC).all_token_logits(tokens_BT)
+
+
 def test_a_subclass_must_say_how_it_scores() -> None:
     with pytest.raises(NotImplementedError, match="Discriminator must implement forward"):
         Discriminator(SPEC).logits(sequences(1))

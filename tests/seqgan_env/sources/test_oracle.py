@@ -68,7 +68,10 @@ class TestKnownSource:
         for t in range(n):
             next_VT = np.tile(np.where(np.arange(len(row_T)) < t, row_T, source.spec.pad_id), (size, 1))
             next_VT[:, t] = np.arange(size)
-            assert np.exp(source.token_log_prob(next_VT)[:, t]).sum() == pytest.approx(1, abs=1e-5)
+            next_V = source.token_log_prob(next_VT)[:, t]
+            assert np.exp(next_V).sum() == pytest.approx(1, abs=1e-5)
+            np.testing.assert_allclose(source.all_token_log_prob(row_T[None])[0, t], next_V, rtol=1e-5)
+        assert (source.all_token_log_prob(row_T[None])[0, n:] == 0).all()
 
     def test_log_prob_needs_complete_sequences(self, make: Callable[[], KnownSource]) -> None:
         source = make()

@@ -1,0 +1,246 @@
+"""The worth of the policy gradient's options: each changes one thing of a base setting, from a strong generator.
+
+``python -m benchmarks.agent run`` does the runs (it resumes) and writes ``benchmarks/results/agent.json``;
+``python -m benchmarks.agent report`` writes the tables and the picture of ``docs/results.md`` from that file and trains
+nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from agents.runs.comparison import compare
+from agents.runs.config import AdversaryConfig, RunConfig
+from agents.runs.folder import Record
+from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
+from agents.runs.presets import PRESETS
+from agents.runs.report import markdown_table
+from agents.runs.workers import side_by_side
+from benchmarks.distillation import KEPT, distil, fit
+from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
+from benchmarks.rewards import BASELINE, curve_of, quality_at
+
+FILE = RESULTS / "agent.json"
+PAGE = DOCS / "results.md"
+
+TASKS = ("grammar", "small")
+"""The presets whose generator, after its maximum likelihood, is played with."""
+REWARDS = ("exact", "generative")
+"""The discriminators: the optimum, and language models that learnt the same sentences."""
+BASE: dict[str, dict[str, Any]] = {
+    "task": {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}},
+    "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1},
+    "agent": {
+        "n_updates": 32,
+        "n_episodes": 512,
+        "n_completions": 0,
+        "dense": True,
+        "baseline": "step",
+        "normalize_advantage": False,
+        "learning_rate": 0.03,
+        "final_learning_rate": 3e-4,
+    },
+    "evaluation": {"every": 1_000_000, "n": 2_000},
+}
+"""The setting of ``seqgan demo`` with fewer and smaller updates, measured before the first and after the last."""
+_LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "base": {},
+    "inner sums": {"agent": {"inner_sums": True}},
+    "log-ratio alone": {"task": _LOG_RATIO},
+    "log-ratio alone, inner sums": {"task": _LOG_RATIO, "agent": {"inner_sums": True}},
+    "reward of the whole": {"agent": {"dense": False}},
+    "1,024 episodes": {"agent": {"n_episodes": 1024}},
+    "128 episodes": {"agent": {"n_episodes": 128}},
+    "128 episodes, 4 completions": {
+        "agent": {"n_episodes": 128, "n_completions": 4, "dense": False, "baseline": "prefix"}
+    },
+    "entropy bonus 0.1": {"agent": {"entropy_bonus": 0.1}},
+    "teacher forcing 0.5": {"agent": {"teacher_forcing": 0.5}},
+    "KL to pretrained 0.1": {"agent": {"kl_penalty": 0.1}},
+    "constant step size": {"agent": {"final_learning_rate": None}},
+}
+"""The parts in which each differs from the base."""
+DISTILLED = "distilled"
+LEVEL = 0.7
+"""The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
+
+
+def run(
+    out: Path = Path("runs/agent"),
+    seeds: int = 5,
+    results: Path = FILE,
+    workers: int = 2,
+    tasks: tuple[str, ...] = TASKS,
+) -> None:
+    """Do the runs and write the results.
+
+    Args:
+        out: where the runs are kept; those that are done are not done again.
+        seeds: how many, from 1; those from 100 on are for choosing settings.
+        results: the JSON file.
+        workers: processes side by side.
+        tasks: some of ``TASKS``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    side_by_side(fit, {task: (PRESETS[task], _learned(out / task)) for task in tasks}, workers)
+    found = {task: measure(PRESETS[task], out / task, range(1, 1 + seeds), workers) for task in tasks}
+    write_results(results, {"seeds": list(range(1, 1 + seeds)), "tasks": found})
+
+
+def measure(preset: RunConfig, out: Path, seeds: Sequence[int], workers: int) -> dict[str, Any]:
+    """All rows of one task: of each its ``seconds`` and its ``records``, one for each seed and temperature.
+
+    Args:
+        preset: the task and its generator.
+        out: the folder of its runs, beside the file of its generative discriminator.
+        seeds: of the runs.
+        workers: processes side by side.
+    """
+    learned = _learned(out)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    jobs = {}
+    for seed in seeds:
+        runs = games(preset, seed, learned)
+        done = compare(runs, out / str(seed), n_workers=workers)
+        first = next(iter(runs))
+        rows.setdefault(BASELINE, []).append(_row(done[first], TEMPERATURE))
+        for name, records in done.items():
+            rows.setdefault(name, []).append(_row(records, FINAL_TEMPERATURE))
+        seconds = rows["generative, base"][-1]["seconds"]
+        jobs[seed] = runs[first], out / str(seed) / first, learned, seconds, out / f"distilled-{seed}.json"
+    rows[DISTILLED] = list(side_by_side(distil, jobs, workers).values())
+    return rows
+
+
+def _learned(out: Path) -> Path:
+    return out.with_suffix(".safetensors").resolve()
+
+
+def games(preset: RunConfig, seed: int, learned: Path) -> dict[str, RunConfig]:
+    """The settings of every game by name, all from the same maximum likelihood.
+
+    Args:
+        preset: the task and its generator.
+        seed: everything random follows it.
+        learned: the file of the generative discriminator.
+    """
+    own: dict[str, dict[str, dict[str, Any]]] = {
+        "exact": {"adversary": {"exact": True}},
+        "generative": {"task": {"discriminator": str(learned), "discriminator_kwargs": {}}},
+    }
+    return {
+        f"{reward}, {option}": _changed(preset, seed, BASE, own[reward], OPTIONS[option])
+        for reward in REWARDS
+        for option in OPTIONS
+    }
+
+
+def _changed(preset: RunConfig, seed: int, *changes: Mapping[str, Mapping[str, Any]]) -> RunConfig:
+    config = dataclasses.replace(preset, seed=seed, adversary=AdversaryConfig())
+    for parts in changes:
+        replaced = {part: dataclasses.replace(getattr(config, part), **fields) for part, fields in parts.items()}
+        config = dataclasses.replace(config, **replaced)
+    return config
+
+
+def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
+    """The generator of a phase by temperature, and the seconds of the game."""
+    times = [r["wall_time_s"] for r in records if r["phase"] == ADVERSARIAL]
+    kept = [{name: r[name] for name in ("phase", *KEPT)} for r in records if r["phase"] == phase]
+    return {"seconds": times[-1] - times[0] if phase == FINAL_TEMPERATURE else 0.0, "records": kept}
+
+
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the tables and the picture into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "agent", results, lambda document: tables(document, page.parent))
+
+
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The tables of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the picture is drawn; None draws none.
+    """
+    if pictures is not None:
+        draw_curves(document["tasks"], pictures / "agent.svg")
+    seeds = document["seeds"]
+    parts = [
+        f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t), median of the "
+        f"seconds. Measured with {measured_with(document['environment'])}.\n"
+    ]
+    for task, rows in document["tasks"].items():
+        cells = {name: _cells(own, rows[BASELINE]) for name, own in rows.items()}
+        parts.append(f"### Options of the agent, {task}\n\n{markdown_table(cells, list(cells[BASELINE]))}")
+    parts.append("![Quality against diversity by temperature, the mean of the seeds.](agent.svg)\n")
+    return "\n".join(parts)
+
+
+def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The text of a row."""
+    at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
+    differences = []
+    for row, base in zip(own, baseline, strict=True):
+        curves = [curve_of(each["records"], each["records"][0]["phase"]) for each in (row, base)]
+        _, quality, diversity = next(point for point in curves[1] if point[0] == LEVEL)
+        value = quality_at(curves[0], diversity)
+        if value is not None:
+            differences.append(value - (quality_at(curves[1], diversity) or quality))
+    return {
+        "KL forward": _cell([r["kl_forward"] for r in at_one]),
+        "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
+        "KL sum, best T": _cell([min(r["kl_sum"] for r in row["records"]) for row in own]),
+        f"nll oracle at T = {LEVEL:g}": _cell(differences, "+") if len(differences) == len(own) else "not reached",
+        "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
+    }
+
+
+def _cell(values: Sequence[float], sign: str = "") -> str:
+    mean, half = interval(values)
+    return f"{mean:{sign}.3f} ± {half:.3f}"
+
+
+def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], file: Path) -> None:
+    """Draw the mean curve of every option over that of maximum likelihood, a panel a task and a reward.
+
+    Args:
+        tasks: the rows of each task.
+        file: an SVG file.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
+        figure = Figure(figsize=(11, 4.2 * len(tasks)), layout="constrained")
+        panels = figure.subplots(len(tasks), len(REWARDS), squeeze=False)
+        for axes_R, (task, rows) in zip(panels, tasks.items(), strict=True):
+            for axes, reward in zip(axes_R, REWARDS, strict=True):
+                shown = {name.removeprefix(f"{reward}, "): own for name, own in rows.items() if name.startswith(reward)}
+                shown = {BASELINE: rows[BASELINE], **shown}
+                if reward == "generative":
+                    shown[DISTILLED] = rows[DISTILLED]
+                for index, (name, own) in enumerate(shown.items()):
+                    of_seeds = [[(r["nll_oracle"], r["nll_test"]) for r in row["records"]] for row in own]
+                    points = np.mean([[p for p, t in zip(s, TEMPERATURES, strict=True) if t <= 1] for s in of_seeds], 0)
+                    color = "0.4" if name == BASELINE else f"C{index - 1}"
+                    axes.plot(*points.T, "o-" if index <= 10 else "s--", ms=2, lw=1, color=color, label=name)
+                axes.set(title=f"{task}, {reward}: down and left is better", xlabel="nll oracle", ylabel="nll test")
+                axes.grid(alpha=0.3)
+                axes.legend(fontsize=6)
+        figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.agent")
