@@ -856,6 +856,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("seqgan_env/discriminators/parts",),
     ),
     Mutation(
+        "layer norm: the states that the output reads stay as they are",
+        "seqgan_env/discriminators/causal.py",
+        "self._dropped(self.norm(hidden_BSH), rng)",
+        "self._dropped(hidden_BSH, rng)",
+        ("seqgan_env/discriminators/parts",),
+    ),
+    Mutation(
         "wasserstein: the critic is asked to prefer generated sequences",
         _DISCRIMINATOR_LOSSES,
         "return logit_generated_B.mean() - logit_real_B.mean()",

@@ -45,6 +45,8 @@ class CausalConfig:
     """Weight of the L2 term on the output layer."""
     spectral_norm: bool = False
     """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
+    layer_norm: bool = False
+    """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
@@ -72,6 +74,7 @@ class CausalDiscriminator(Discriminator):
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim, padding_idx=spec.pad_id)
         self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper = upper_layers(nn.LSTM, config.hidden_dim, config.n_layers)
+        self.norm = nn.LayerNorm(config.hidden_dim) if config.layer_norm else nn.Identity()
         self.output = Linear(config.hidden_dim, 1, config.spectral_norm)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -91,7 +94,7 @@ class CausalDiscriminator(Discriminator):
         tokens_BS = without_empty_columns(self.spec, tokens_BT)
         embedded_BSE = self._dropped(self.embedding(tokens_BS), rng)
         hidden_BSH = read_layers(self.rnn, self.upper, embedded_BSE, lambda x: self._dropped(x, rng))
-        logit_real_BS: Tensor = self.output(self._dropped(hidden_BSH, rng)).squeeze(2)
+        logit_real_BS: Tensor = self.output(self._dropped(self.norm(hidden_BSH), rng)).squeeze(2)
         length_B1 = self.spec.lengths(tokens_BT)[:, None]
         place_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).minimum(length_B1 - 1)
         return logit_real_BS.gather(1, place_BT.clamp(min=0)).masked_fill(length_B1 == 0, 0)

@@ -46,6 +46,8 @@ class LogRatioConfig:
     spectral_norm: bool = False
     """Whether W is divided by its largest singular value, so that it can't begin at zero; the recurrent matrices stay
     as they are."""
+    layer_norm: bool = False
+    """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
@@ -76,6 +78,7 @@ class LogRatioDiscriminator(Discriminator):
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim)  # the last row is the start symbol
         self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper = upper_layers(nn.LSTM, config.hidden_dim, config.n_layers)
+        self.norm = nn.LayerNorm(config.hidden_dim) if config.layer_norm else nn.Identity()
         self.output = Linear(config.hidden_dim, spec.vocab_size, config.spectral_norm)
         if not config.spectral_norm:  # a matrix of zeros has no direction
             nn.init.zeros_(self.output.weight)
@@ -100,7 +103,7 @@ class LogRatioDiscriminator(Discriminator):
         tokens_BS = without_empty_columns(self.spec, tokens_BT)
         embedded_BSE = self._dropped(self.embedding(self.spec.with_start(tokens_BS[:, :-1])), rng)
         hidden_BSH = read_layers(self.rnn, self.upper, embedded_BSE, lambda x: self._dropped(x, rng))
-        hidden_BSH = self._dropped(hidden_BSH, rng)
+        hidden_BSH = self._dropped(self.norm(hidden_BSH), rng)
         row_BS = tokens_BS.clamp(max=self.spec.vocab_size - 1)
         weight_BSH, bias_BS = F.embedding(row_BS, self.output.applied_weight), self.output.bias[row_BS]
         logit_real_BS = (hidden_BSH * weight_BSH).sum(dim=-1) + bias_BS

@@ -44,6 +44,8 @@ class RecurrentConfig:
     """Weight of the L2 term on the output layer."""
     spectral_norm: bool = False
     """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
+    layer_norm: bool = False
+    """Whether the pooled features are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
@@ -72,6 +74,7 @@ class RecurrentDiscriminator(Embedded):
         self.backwards = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper_forwards = upper_layers(nn.GRU, config.hidden_dim, config.n_layers)
         self.upper_backwards = upper_layers(nn.GRU, config.hidden_dim, config.n_layers)
+        self.norm = nn.LayerNorm(4 * config.hidden_dim) if config.layer_norm else nn.Identity()
         self.output = Linear(4 * config.hidden_dim, 1, config.spectral_norm)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -96,7 +99,7 @@ class RecurrentDiscriminator(Embedded):
         # `max`, not `amax`, whose gradient looks for the largest a second time
         max_BF = hidden_BSF.masked_fill(~is_token_BS1, -1).max(dim=1).values  # no state of a GRU is below -1
         max_BF = max_BF.masked_fill(n_tokens_B1 == 0, 0)
-        features_BF = self._dropped(torch.cat([mean_BF, max_BF], dim=-1), rng)
+        features_BF = self._dropped(self.norm(torch.cat([mean_BF, max_BF], dim=-1)), rng)
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
 

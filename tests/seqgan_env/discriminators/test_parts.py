@@ -51,7 +51,8 @@ NORMALISED = {
     "causal": {"output"},
 }
 """The layers that spectral norm is for."""
-OPTIONS = [(name, "spectral_norm") for name in SIZES]
+WITH_LAYER_NORM = ("gru", "log_ratio", "causal")
+OPTIONS = [(name, "spectral_norm") for name in SIZES] + [(name, "layer_norm") for name in WITH_LAYER_NORM]
 
 
 def build(name: str, **kwargs: Any) -> Discriminator:
@@ -106,7 +107,7 @@ def test_these_kinds_have_the_options() -> None:
         (name, field.name)
         for name, entry in DISCRIMINATORS.items()
         for field in fields(entry.kind.Config)
-        if field.name == "spectral_norm"
+        if field.name in ("spectral_norm", "layer_norm")
     }
     assert found == set(OPTIONS)
 
@@ -235,6 +236,26 @@ def test_medium_precision_reads_weights_of_norm_1() -> None:
         torch.set_float32_matmul_precision(before)
 
 
+@pytest.mark.theory
+@pytest.mark.parametrize("name", WITH_LAYER_NORM)
+@torch.no_grad()
+def test_layer_norm_makes_the_features_mean_0_and_variance_1(name: str) -> None:
+    """Another network without the option, whose features a hook normalises in between."""
+    network, plain, rng = build(name, layer_norm=True), build(name), torch.Generator().manual_seed(1)
+    gain_F, bias_F = (parameter.normal_(generator=rng) for parameter in network.get_submodule("norm").parameters())
+    assert set(network.state_dict()) - set(plain.state_dict()) == {"norm.weight", "norm.bias"}
+    plain.load_weights({key: tensor for key, tensor in network.state_dict().items() if "norm" not in key})
+
+    def normalised(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> Tensor:
+        centred_F = inputs[0] - inputs[0].mean(dim=-1, keepdim=True)
+        return centred_F / (centred_F.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt() * gain_F + bias_F
+
+    tokens_BT = sequences(50)
+    assert np.abs(network.logits(tokens_BT) - plain.logits(tokens_BT)).max() > 0.1
+    plain.get_submodule("norm").register_forward_hook(normalised)
+    np.testing.assert_allclose(network.logits(tokens_BT), plain.logits(tokens_BT), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
 class TestOption:
     @pytest.mark.theory
@@ -290,6 +311,6 @@ class TestOption:
             build_discriminator(name, SPEC, kwargs={**SIZES[name], option: value}).state_dict()
             for value in (True, False)
         )
-        assert set(on) == set(off)
+        assert set(on) - set(off) == ({"norm.weight", "norm.bias"} if option == "layer_norm" else set())
         changed = {key for key, tensor in off.items() if not torch.equal(tensor, on[key])}
         assert changed == ({"output.weight"} if (name, option) == ("log_ratio", "spectral_norm") else set())
