@@ -884,6 +884,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("seqgan_env/discriminators/embedded",),
     ),
     Mutation(
+        "spectral norm: a weight is divided by the norm of all its entries",
+        "seqgan_env/discriminators/parts.py",
+        "matrix_norm(weight.flatten(1), ord=2)",
+        "matrix_norm(weight.flatten(1))",
+        ("seqgan_env/discriminators/parts",),
+    ),
+    Mutation(
+        "spectral norm: the singular value has no gradient",
+        "seqgan_env/discriminators/parts.py",
+        "weight / norm.clamp",
+        "weight / norm.detach().clamp",
+        ("seqgan_env/discriminators/parts",),
+    ),
+    Mutation(
+        "layer norm: the states that the output reads stay as they are",
+        "seqgan_env/discriminators/causal.py",
+        "self._dropped(self.norm(hidden_BSH), rng)",
+        "self._dropped(hidden_BSH, rng)",
+        ("seqgan_env/discriminators/parts",),
+    ),
+    Mutation(
         "wasserstein: the critic is asked to prefer generated sequences",
         _DISCRIMINATOR_LOSSES,
         "return logit_generated_B.mean() - logit_real_B.mean()",

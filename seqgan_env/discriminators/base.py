@@ -15,6 +15,7 @@ from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NoConfig
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
+from seqgan_env.discriminators.parts import folded
 from seqgan_env.parallel import parallel_map
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import load_weights
@@ -192,7 +193,7 @@ class Discriminator(nn.Module):
         Args:
             n: how many sequences it is to score; a subclass may prepare for many.
         """
-        return self
+        return folded(self)
 
     def logits(self, tokens_BT: Tokens | Tensor, batch_size: int | None = None) -> npt.NDArray[np.float64]:
         """Score any number of sequences in evaluation mode (no dropout), a bounded number at a time.
@@ -243,7 +244,7 @@ class Discriminator(nn.Module):
         fingerprint = _Fingerprint(tensors)
         doubled = self._doubled  # another thread may put its own copy there meanwhile
         if doubled is None or doubled[0] != fingerprint:
-            self._doubled = doubled = (fingerprint, copy.deepcopy(self).double().eval())
+            self._doubled = doubled = (fingerprint, folded(copy.deepcopy(self).double().eval()))
         return _array(doubled[1]._evaluate(doubled[1], torch.as_tensor(tokens_BT, device=self.device), 256))
 
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
-from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
+from seqgan_env.discriminators.parts import (
+    Linear,
+    check_regularisation,
+    check_sizes,
+    l2_penalty,
+    without_empty_columns,
+)
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -37,6 +43,10 @@ class CausalConfig:
     """Share of the features of embedding and states that training drops."""
     l2: float = 0.0
     """Weight of the L2 term on the output layer."""
+    spectral_norm: bool = False
+    """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
+    layer_norm: bool = False
+    """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
@@ -64,7 +74,8 @@ class CausalDiscriminator(Discriminator):
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim, padding_idx=spec.pad_id)
         self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper = upper_layers(nn.LSTM, config.hidden_dim, config.n_layers)
-        self.output = nn.Linear(config.hidden_dim, 1)
+        self.norm = nn.LayerNorm(config.hidden_dim) if config.layer_norm else nn.Identity()
+        self.output = Linear(config.hidden_dim, 1, config.spectral_norm)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The answer after the last token; see ``Discriminator.forward``."""
@@ -83,7 +94,7 @@ class CausalDiscriminator(Discriminator):
         tokens_BS = without_empty_columns(self.spec, tokens_BT)
         embedded_BSE = self._dropped(self.embedding(tokens_BS), rng)
         hidden_BSH = read_layers(self.rnn, self.upper, embedded_BSE, lambda x: self._dropped(x, rng))
-        logit_real_BS: Tensor = self.output(self._dropped(hidden_BSH, rng)).squeeze(2)
+        logit_real_BS: Tensor = self.output(self._dropped(self.norm(hidden_BSH), rng)).squeeze(2)
         length_B1 = self.spec.lengths(tokens_BT)[:, None]
         place_BT = torch.arange(tokens_BT.shape[1], device=tokens_BT.device).minimum(length_B1 - 1)
         return logit_real_BS.gather(1, place_BT.clamp(min=0)).masked_fill(length_B1 == 0, 0)
@@ -112,8 +123,7 @@ class CausalDiscriminator(Discriminator):
 
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included."""
-        penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
-        return penalty
+        return l2_penalty(self.output, self.config.l2)
 
     def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x

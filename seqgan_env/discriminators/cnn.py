@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.embedded import Embedded
-from seqgan_env.discriminators.parts import check_regularisation
+from seqgan_env.discriminators.parts import Conv1d, Linear, check_regularisation, folded, l2_penalty
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -52,6 +52,10 @@ class CNNConfig:
     """Share of the features that training drops."""
     l2: float = 0.2
     """Weight of the L2 term on the output layer."""
+    spectral_norm: bool = False
+    """Whether the filters of each width and the matrices of the highway layer and of the output are divided by their
+    largest singular value. Each update, and each scoring with new weights, then decomposes two matrices of as many
+    rows and columns as there are filters: seconds on a CPU with the default ones, so choose fewer."""
 
     def __post_init__(self) -> None:
         filters = tuple((index(width), index(count)) for width, count in self.filters)
@@ -93,10 +97,10 @@ class CNNDiscriminator(Embedded):
         self.dropout = config.dropout
         self.l2 = config.l2
         self.embedding = nn.Embedding(spec.vocab_size + 1, embedding_dim, padding_idx=spec.pad_id)
-        self.convolutions = nn.ModuleList(nn.Conv1d(embedding_dim, n, w) for w, n in table)
-        self.transform = nn.Linear(n_features, n_features)
-        self.gate = nn.Linear(n_features, n_features)
-        self.output = nn.Linear(n_features, 1)
+        self.convolutions = nn.ModuleList(Conv1d(embedding_dim, n, w, config.spectral_norm) for w, n in table)
+        self.transform = Linear(n_features, n_features, config.spectral_norm)
+        self.gate = Linear(n_features, n_features, config.spectral_norm)
+        self.output = Linear(n_features, 1, config.spectral_norm)
         # The highway layer starts as nearly the identity (Srivastava et al., 2015).
         nn.init.constant_(self.gate.bias, -2.0)
 
@@ -119,15 +123,16 @@ class CNNDiscriminator(Embedded):
         A convolution over embedded tokens is a sum of rows of the table embedding x filter. For more windows than there
         are tokens in the vocabulary it pays to make these tables once; the sums then cost no multiplication.
         """
-        convolutions = self._convolutions
+        network = folded(self)
+        convolutions = network._convolutions
         n_rows = self.spec.vocab_size + 1
         n_elements = n_rows * sum(conv.out_channels * conv.kernel_size[0] for conv in convolutions)
         if n * self.spec.max_length < n_rows or n_elements > _MAX_TABLE_ELEMENTS:
-            return self
+            return network
         # row v * width + k: what token v contributes at place k of a window; the places lie together, since the windows
         # around a token read them all
         tables_RC = [
-            (self.embedding.weight @ conv.weight.permute(1, 2, 0).flatten(1)).view(-1, conv.out_channels)
+            (network.embedding.weight @ conv.weight.permute(1, 2, 0).flatten(1)).view(-1, conv.out_channels)
             for conv in convolutions
         ]
 
@@ -141,7 +146,7 @@ class CNNDiscriminator(Embedded):
                     0, rows_BPK.shape[:2]
                 )
                 pooled.append(sums_BPC.amax(dim=1) if conv.bias is None else sums_BPC.amax(dim=1) + conv.bias)
-            return self._judge(torch.cat(pooled, dim=1))
+            return network._judge(torch.cat(pooled, dim=1))
 
         return score
 
@@ -164,7 +169,7 @@ class CNNDiscriminator(Embedded):
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
 
-    def _product(self, layer: nn.Linear, x_BF: Tensor) -> Tensor:
+    def _product(self, layer: Linear, x_BF: Tensor) -> Tensor:
         """``layer(x)``, which in evaluation, on a CPU and in torch's "medium" precision is computed in bfloat16.
 
         Torch would do so by itself only on processors with units for whole matrices.
@@ -173,11 +178,11 @@ class CNNDiscriminator(Embedded):
         if self.training or not is_medium or x_BF.device.type != "cpu" or x_BF.dtype != torch.float32:
             product_BF: Tensor = layer(x_BF)
             return product_BF
-        return F.linear(x_BF.bfloat16(), layer.weight.bfloat16(), layer.bias.bfloat16()).float()
+        return F.linear(x_BF.bfloat16(), layer.applied_weight.bfloat16(), layer.bias.bfloat16()).float()
 
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included, as in the paper's code."""
-        return 0.5 * self.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
+        return l2_penalty(self.output, self.l2)
 
 
 register_discriminator(

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
+from seqgan_env.discriminators.parts import (
+    Linear,
+    check_regularisation,
+    check_sizes,
+    l2_penalty,
+    without_empty_columns,
+)
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -37,6 +43,11 @@ class LogRatioConfig:
     """Share of the features of embedding and states that training drops."""
     l2: float = 0.0
     """Weight of the L2 term on the output layer."""
+    spectral_norm: bool = False
+    """Whether W is divided by its largest singular value, so that it can't begin at zero; the recurrent matrices stay
+    as they are."""
+    layer_norm: bool = False
+    """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
@@ -49,7 +60,8 @@ class LogRatioDiscriminator(Discriminator):
     The optimum ``log p(Y) - log G(Y)`` is by eq. 13.31 such a sum, of ``log p(y_t | Y_{1:t-1}) - log G(y_t |
     Y_{1:t-1})``. The logit of a complete sequence fixes its terms only up to what moves from one step to another, so
     the terms themselves need not become these. ``h_t`` is the state of an LSTM that has read the start symbol and the
-    tokens before t. W and c begin at zero, so that ``D = 1/2``.
+    tokens before t. W and c begin at zero, so that ``D = 1/2``;
+    with spectral norm c alone does.
 
     The logit of a prefix, as ``prefix_logits`` gives it, is the sum over the tokens it has.
 
@@ -66,8 +78,10 @@ class LogRatioDiscriminator(Discriminator):
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim)  # the last row is the start symbol
         self.rnn = nn.LSTM(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper = upper_layers(nn.LSTM, config.hidden_dim, config.n_layers)
-        self.output = nn.Linear(config.hidden_dim, spec.vocab_size)
-        nn.init.zeros_(self.output.weight)
+        self.norm = nn.LayerNorm(config.hidden_dim) if config.layer_norm else nn.Identity()
+        self.output = Linear(config.hidden_dim, spec.vocab_size, config.spectral_norm)
+        if not config.spectral_norm:  # a matrix of zeros has no direction
+            nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -89,7 +103,7 @@ class LogRatioDiscriminator(Discriminator):
         tokens_BS = without_empty_columns(self.spec, tokens_BT)
         hidden_BSH = self._hidden(tokens_BS, rng)
         row_BS = tokens_BS.clamp(max=self.spec.vocab_size - 1)
-        weight_BSH, bias_BS = F.embedding(row_BS, self.output.weight), self.output.bias[row_BS]
+        weight_BSH, bias_BS = F.embedding(row_BS, self.output.applied_weight), self.output.bias[row_BS]
         logit_real_BS = (hidden_BSH * weight_BSH).sum(dim=-1) + bias_BS
         logit_real_BS = logit_real_BS.masked_fill(~self.spec.is_token(tokens_BS), 0)
         return F.pad(logit_real_BS, (0, tokens_BT.shape[1] - tokens_BS.shape[1]))
@@ -101,13 +115,13 @@ class LogRatioDiscriminator(Discriminator):
 
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included."""
-        penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
-        return penalty
+        return l2_penalty(self.output, self.config.l2)
 
     def _hidden(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """``h_BTH``, which has read the start symbol and the tokens before each."""
         embedded_BTE = self._dropped(self.embedding(self.spec.with_start(tokens_BT[:, :-1])), rng)
-        return self._dropped(read_layers(self.rnn, self.upper, embedded_BTE, lambda x: self._dropped(x, rng)), rng)
+        hidden_BTH = read_layers(self.rnn, self.upper, embedded_BTE, lambda x: self._dropped(x, rng))
+        return self._dropped(self.norm(hidden_BTH), rng)
 
     def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x

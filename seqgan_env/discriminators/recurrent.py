@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
 from seqgan_env.discriminators.embedded import Embedded
-from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
+from seqgan_env.discriminators.parts import (
+    Linear,
+    check_regularisation,
+    check_sizes,
+    l2_penalty,
+    without_empty_columns,
+)
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -36,6 +42,10 @@ class RecurrentConfig:
     """Share of the pooled features, and of the outputs between layers, that training drops."""
     l2: float = 0.0
     """Weight of the L2 term on the output layer."""
+    spectral_norm: bool = False
+    """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
+    layer_norm: bool = False
+    """Whether the pooled features are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
@@ -64,7 +74,8 @@ class RecurrentDiscriminator(Embedded):
         self.backwards = nn.GRU(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper_forwards = upper_layers(nn.GRU, config.hidden_dim, config.n_layers)
         self.upper_backwards = upper_layers(nn.GRU, config.hidden_dim, config.n_layers)
-        self.output = nn.Linear(4 * config.hidden_dim, 1)
+        self.norm = nn.LayerNorm(4 * config.hidden_dim) if config.layer_norm else nn.Identity()
+        self.output = Linear(4 * config.hidden_dim, 1, config.spectral_norm)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
@@ -88,14 +99,13 @@ class RecurrentDiscriminator(Embedded):
         # `max`, not `amax`, whose gradient looks for the largest a second time
         max_BF = hidden_BSF.masked_fill(~is_token_BS1, -1).max(dim=1).values  # no state of a GRU is below -1
         max_BF = max_BF.masked_fill(n_tokens_B1 == 0, 0)
-        features_BF = self._dropped(torch.cat([mean_BF, max_BF], dim=-1), rng)
+        features_BF = self._dropped(self.norm(torch.cat([mean_BF, max_BF], dim=-1)), rng)
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
 
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included."""
-        penalty: Tensor = 0.5 * self.config.l2 * (self.output.weight.square().sum() + self.output.bias.square().sum())
-        return penalty
+        return l2_penalty(self.output, self.config.l2)
 
     def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
         return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.discriminators.embedded import Embedded
-from seqgan_env.discriminators.parts import check_regularisation, check_sizes, without_empty_columns
+from seqgan_env.discriminators.parts import Linear, check_regularisation, check_sizes, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -34,6 +34,9 @@ class TransformerConfig:
     """Attention heads; a divisor of ``hidden_dim``."""
     dropout: float = 0.1
     """Share of the features that training drops, of the embeddings and of what each layer adds."""
+    spectral_norm: bool = False
+    """Whether each matrix of attention (queries, keys and values as one), of the feed-forward networks and of the
+    output is divided by its largest singular value; the gains of the normalisations stay as they are."""
 
     def __post_init__(self) -> None:
         check_sizes(self, "hidden_dim", "n_layers", "n_heads")
@@ -62,10 +65,11 @@ class TransformerDiscriminator(Embedded):
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.hidden_dim, padding_idx=spec.pad_id)
         self.position = nn.Embedding(spec.max_length, config.hidden_dim)
         self.layers = nn.ModuleList(
-            _Layer(config.hidden_dim, config.n_heads, config.dropout) for _ in range(config.n_layers)
+            _Layer(config.hidden_dim, config.n_heads, config.dropout, config.spectral_norm)
+            for _ in range(config.n_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_dim)
-        self.output = nn.Linear(config.hidden_dim, 1)
+        self.output = Linear(config.hidden_dim, 1, config.spectral_norm)
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch; see ``Discriminator.forward``."""
@@ -90,17 +94,17 @@ class TransformerDiscriminator(Embedded):
 class _Layer(nn.Module):
     """Self-attention, then a feed-forward network, each added to its input."""
 
-    def __init__(self, hidden_dim: int, n_heads: int, dropout: float) -> None:
+    def __init__(self, hidden_dim: int, n_heads: int, dropout: float, spectral_norm: bool) -> None:
         super().__init__()
         self.n_heads = n_heads
         self.dropout = dropout
-        self.attention_in = nn.Sequential(nn.LayerNorm(hidden_dim), nn.Linear(hidden_dim, 3 * hidden_dim))
-        self.attention_out = nn.Linear(hidden_dim, hidden_dim)
+        self.attention_in = nn.Sequential(nn.LayerNorm(hidden_dim), Linear(hidden_dim, 3 * hidden_dim, spectral_norm))
+        self.attention_out = Linear(hidden_dim, hidden_dim, spectral_norm)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(hidden_dim),
-            nn.Linear(hidden_dim, 4 * hidden_dim),
+            Linear(hidden_dim, 4 * hidden_dim, spectral_norm),
             nn.GELU(),
-            nn.Linear(4 * hidden_dim, hidden_dim),
+            Linear(4 * hidden_dim, hidden_dim, spectral_norm),
         )
 
     def forward(self, x_BSH: Tensor, seen_B11S: Tensor, rng: torch.Generator | None) -> Tensor:
