@@ -55,8 +55,8 @@ N_LIKELIHOOD = 10_000
 N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": N_LIKELIHOOD, "unlimited": 100_000}
 """Real sequences that a discriminator learns from; "unlimited" are as many as none learns by heart in its time."""
 N_HELD_OUT = 5_000
-MOST_ROUNDS, PATIENCE = 60, 6
-ROUND = RoundConfig(n_generated=2_048, learning_rate=1e-3, n_held_out=2_048)
+MOST_ROUNDS, PATIENCE = 40, 6
+ROUND = RoundConfig(n_generated=4_096, learning_rate=1e-3, n_held_out=4_096)
 
 
 class Cell(NamedTuple):
