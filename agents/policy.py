@@ -11,6 +11,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from seqgan_env.autoregressive import CORES, AutoregressiveModel
+from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
 
 
@@ -66,6 +67,9 @@ class AutoregressivePolicy(BasePolicy):
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)
+        spec = self.spec
+        if may_look(observation.device):  # on a GPU an id out of range is an error of the kernel's
+            spec.validate(observation.numpy(), name="observation")
         state = self.generator.read(observation.long())
         if deterministic:
             greedy_B: Tensor = self.generator.output(state[0]).argmax(dim=1)

@@ -265,8 +265,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"num_envs": 0}, "num_envs must be a whole number of at least 1, not 0"),
-            ({"num_envs": 2.0}, "num_envs must be a whole number of at least 1, not 2.0"),
+            ({"num_envs": 0}, "num_envs must be a whole number of at least 1, got 0"),
+            ({"num_envs": 2.0}, "num_envs must be a whole number of at least 1, got 2.0"),
             ({"autoreset_mode": "Sometimes"}, "'Sometimes' is not a valid AutoresetMode"),
             ({"render_mode": "human"}, "the vector environment renders nothing"),
             ({"reward": "bleu"}, "reward must be one of"),

@@ -145,7 +145,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("make", "message"),
         [
-            (lambda: RunConfig(seed=-1), "seed must be a whole number of at least 0, not -1"),
+            (lambda: RunConfig(seed=-1), "seed must be a whole number of at least 0, got -1"),
             (lambda: GeneratorConfig("mlp"), "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
             (
                 lambda: GeneratorConfig("gru", {"n_heads": 2}),
