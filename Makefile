@@ -69,8 +69,8 @@ mutations: install ## break the mathematics in many ways and see a test fail eac
 speed: install ## every hot path against a plain reference, at a small size
 	$(PYTEST) tests/benchmarks/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
 
-reliability: install ## every fault at every field of every file, and a run killed at a hundred random points (half an hour)
-	SEQGAN_THOROUGH=1 SEQGAN_KILLS=100 $(PYTEST) tests/reliability -o timeout=7200
+reliability: install ## every fault at every field of every file, and a run killed at five hundred random points (half an hour)
+	SEQGAN_THOROUGH=1 SEQGAN_KILLS=500 $(PYTEST) tests/reliability -o timeout=7200
 
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/project/test_architecture.py tests/project/test_house.py

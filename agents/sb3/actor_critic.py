@@ -208,9 +208,7 @@ def with_generator(
     model = algorithm(
         cast("type[ActorCriticPolicy]", policy), env, policy_kwargs={**own, **(policy_kwargs or {})}, **arguments
     )
-    played = model.get_env()
-    assert played is not None
-    if (found := TaskHandle(played).spec) != spec:
+    if (found := TaskHandle(cast(VecEnv, model.get_env())).spec) != spec:
         raise ValueError(f"the agent was made for {spec}, the environment has {found}")
     cast(SharesGenerator, model.policy).load_generator(agent)
     return model

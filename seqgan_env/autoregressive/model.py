@@ -1,7 +1,6 @@
 """The autoregressive model: the likelihood of sequences, and drawing from it.
 
-Dimensions: B sequences, T time, S of it as far as any sequence goes, M rows of the flattened batch, V vocabulary, H
-hidden, N draws.
+Dimensions: B sequences, T time, S the longest of some sequences, M rows of the batch, V vocabulary, H hidden, N draws.
 """
 
 from __future__ import annotations

@@ -32,8 +32,17 @@ from tests.support.runs import SHORT, stored
 N_KILLS = int(os.environ.get("SEQGAN_KILLS", "50"))
 FILE_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir"}
 """The operations on files that Python tells its audit hooks; what replaces a file is a rename."""
+N_OPERATIONS = 110
+"""About so many of them has a run of ``SHORT``."""
+KILLS_OF_A_RUN = 10
 
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would take seconds to import torch
+
+
+@pytest.fixture(autouse=True)
+def _report_without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take four times as long as the run."""
+    monkeypatch.setattr("agents.runs.report._plots", lambda records: iter(()))
 
 
 def go_on(folder: Path) -> None:
@@ -92,25 +101,32 @@ def _go_on_until_killed(folder: Path, n_operations: int) -> None:
     go_on(folder)
 
 
+@pytest.mark.timeout(1200)
 def test_a_run_that_is_killed_at_any_time_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
     """Each run is killed again and again, by turns before some operation on a file and after some time."""
+    began = time.monotonic()
+    assert finished(started(go_on, tmp_path / "timed")) == 0
+    duration = time.monotonic() - began
     rng = random.Random()
     print("seed", seed := rng.randrange(2**32))
     rng.seed(seed)
     n_kills = n_runs = 0
     while n_kills < N_KILLS:
         folder, status, n_runs = tmp_path / str(n_runs), -1, n_runs + 1
-        while status:
-            if rng.random() < 0.6:
-                status = finished(started(_go_on_until_killed, folder, rng.randint(1, 25)))
+        for _ in range(KILLS_OF_A_RUN):
+            if rng.random() < 0.7:
+                status = finished(started(_go_on_until_killed, folder, rng.randint(1, N_OPERATIONS // 2)))
             else:
                 process = started(go_on, folder)
-                process.join(rng.uniform(0, 0.4))
+                process.join(rng.uniform(0, duration / 2))
                 process.kill()  # with SIGKILL, unless it has ended
-                process.join()
-                status = process.exitcode
+                status = finished(process)
             assert status in (0, -signal.SIGKILL)
-            n_kills += status != 0
+            if status == 0:
+                break
+            n_kills += 1
+        if status:
+            assert finished(started(go_on, folder)) == 0
         assert_equal_to(folder, whole)
     print(f"{n_kills} kills in {n_runs} runs")
 

@@ -109,6 +109,7 @@ def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pyt
     """The files of a run are written one after the other; whichever came last, resuming completes them all."""
     config = changed(TINY, pretraining={"n_epochs": 1}, adversary={"n_rounds": 1}, agent={"n_updates": 2})
     monkeypatch.setattr("agents.runs.phases.TEMPERATURES", (1.0, 0.5))
+    monkeypatch.setattr("agents.runs.report._plots", lambda records: iter(()))  # pictures take longer than the run
     whole, written = tmp_path / "whole", list[str]()
     replace = os.replace
 
