@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
@@ -64,6 +65,12 @@ class AutoregressivePolicy(BasePolicy):
     def spec(self) -> SequenceSpec:
         """The form of the sequences."""
         return self.generator.spec
+
+    def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
+        """See ``BasePolicy``; what torch makes no tensor of is refused by name."""
+        if (dtype := np.asarray(observation).dtype).kind not in "iufb":
+            raise ValueError(f"observation must be whole numbers, got an array of {dtype}")
+        return super().obs_to_tensor(observation)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)

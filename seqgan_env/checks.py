@@ -222,8 +222,8 @@ def check_type(name: str, value: Any, hint: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in an error: its ``repr``, cut short where it is long."""
-    return _REPR.repr(value)
+    """A value in an error: its ``repr`` in one line, cut short where it is long."""
+    return " ".join(_REPR.repr(value).split())
 
 
 _REPR = reprlib.Repr()

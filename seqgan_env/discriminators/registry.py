@@ -45,7 +45,7 @@ DISCRIMINATORS: Registry[DiscriminatorEntry] = Registry("discriminator")
 
 @check_arguments
 def register_discriminator(
-    name: str, kind: type[Discriminator], *, summary: str, source: str, formula: str = "", when: str = ""
+    name: str, kind: Any, *, summary: str, source: str, formula: str = "", when: str = ""
 ) -> None:
     """Make a discriminator available by name: to ``gymnasium.make(..., discriminator=name)`` and to the command line.
 

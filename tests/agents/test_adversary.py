@@ -156,5 +156,5 @@ def test_real_sequences_of_another_fold_are_skipped() -> None:
     ours.round(Drawn())
     np.testing.assert_array_equal(spy.fitted[0][0], REAL[16:])
     for share in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ValueError, match=r"skip_real must be in \[0, 1\), got"):
+        with pytest.raises(ValueError, match=r"skip_real must be a finite number in \[0, 1\), got"):
             RoundConfig(skip_real=share)

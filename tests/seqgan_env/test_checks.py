@@ -21,6 +21,7 @@ from seqgan_env.checks import (
     check_fields,
     check_type,
     is_whole,
+    shown,
 )
 
 
@@ -115,6 +116,14 @@ def test_arguments_in_either_form_and_defaults_reach_the_function() -> None:
 def test_an_argument_of_another_kind_is_refused_by_its_name(arguments: Any, keywords: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         repeat(*arguments, **keywords)
+
+
+def test_a_value_of_several_lines_is_shown_in_one() -> None:
+    class Long:
+        def __repr__(self) -> str:
+            return "two\n    lines"
+
+    assert shown(Long()) == "two lines"
 
 
 def test_a_missing_argument_is_the_error_that_python_gives() -> None:

@@ -362,7 +362,7 @@ class TestWeightAveraging:
 
     def test_it_refuses(self) -> None:
         for value in (-0.1, 1.0):
-            with pytest.raises(ValueError, match=r"weight_averaging must be in \[0, 1\)"):
+            with pytest.raises(ValueError, match=r"weight_averaging must be a finite number in \[0, 1\)"):
                 LikelihoodConfig(weight_averaging=value)
         trainer = self.trainer(weight_averaging=0.9)
         trainer.epoch(self.TOKENS)
