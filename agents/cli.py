@@ -325,9 +325,10 @@ def _parse(commands: Any, argv: Sequence[str]) -> Any:
 
 def _without_box(box: str) -> str:
     """The parser's message in a line: what is wrong, the flag that may have been meant, and what lists the others."""
-    inside = box.partition("\n")[2]  # without the title
-    sections = [" ".join(part.strip("│╭╰ \n").split()) for part in re.split("[\u2500]{2,}", inside)]
-    reason, *more = [re.sub(r"\s*[\u2500-\u257f]\s*", " ", section) for section in sections if section]
+    lines = [line.strip().strip("|\u2502").strip() for line in box.splitlines()[1:]]  # without the title
+    rule = re.compile("[-+\u2500-\u257f]*")  # of ASCII, where the output takes no more
+    sections = "\n".join("\n" if rule.fullmatch(line) else line for line in lines).split("\n\n")
+    reason, *more = [" ".join(section.split()) for section in sections if section.strip()]
     reason = re.sub(r" Got errors:.*", "", reason).rstrip(". ")
     meant = dict.fromkeys(re.findall(r"(?<= )(--[\w.-]+) ", more[0])) if more and "meant" in more[0] else {}
     return f"{reason}; {f'was {next(iter(meant))} meant? ' if meant else ''}seqgan COMMAND --help lists what there is"
