@@ -118,7 +118,10 @@ def build_task_config(arguments: Mapping[str, Any]) -> TaskConfig:
         raise ValueError(
             "max_episode_steps must be left out: an episode ends with its sequence, after max_length at most"
         )
-    return build_config(TaskConfig, arguments, "the environment")
+    names = [each.name for each in fields(TaskConfig)]
+    if unknown := sorted(set(arguments) - set(names)):
+        raise ValueError(f"the environment takes {', '.join(names)}; got {', '.join(unknown)}")
+    return TaskConfig(**arguments)  # which checks its fields
 
 
 class Task:
