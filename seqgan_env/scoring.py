@@ -13,6 +13,7 @@ from torch import Tensor
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.rewards import REWARDS, DenseReward, Reward, RewardContext, RewardEntry
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import Weights
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,23 +21,6 @@ MAX_EXACT_SCORES = 256
 """Up to so many sequences ``Scoring.score`` scores as a step does; more are scored faster, equal up to rounding."""
 
 _ROUNDING = 1e-6
-
-
-class Weights(dict[str, npt.NDArray[Any]]):
-    """A discriminator's ``state_dict`` as NumPy arrays, with the sequences that it is made for.
-
-    Args:
-        spec: the sequences; its vocabulary is compared where the weights are loaded.
-        arrays: by name.
-    """
-
-    def __init__(self, spec: SequenceSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        super().__init__(arrays)
-        self.spec = spec
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes."""
-        return type(self), (self.spec, dict(self))
 
 
 class Scoring:

@@ -12,9 +12,9 @@ import torch
 
 from seqgan_env.checks import NonNegativeInt, check_arguments
 from seqgan_env.discriminators import Discriminator
-from seqgan_env.scoring import Weights
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import Weights
 
 
 class TaskAccess:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -20,6 +21,23 @@ from torch.optim import Optimizer
 from seqgan_env.checks import check_names, is_whole, shown
 from seqgan_env.device import check_memory, is_out_of_memory
 from seqgan_env.tokens import SequenceSpec
+
+
+class Weights(dict[str, npt.NDArray[Any]]):
+    """A discriminator's ``state_dict`` as NumPy arrays, with the sequences that it is made for.
+
+    Args:
+        spec: the sequences; its vocabulary is compared where the weights are loaded.
+        arrays: by name.
+    """
+
+    def __init__(self, spec: SequenceSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self.spec = spec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes."""
+        return type(self), (self.spec, dict(self))
 
 
 def check_weights(own: Mapping[str, Tensor], weights: Any) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
 from seqgan_env.rewards import REWARDS
-from seqgan_env.scoring import Weights
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import Weights
 
 
 class TaskHandle:

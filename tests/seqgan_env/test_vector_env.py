@@ -20,7 +20,7 @@ from torch import Tensor
 from seqgan_env import SeqGANEnv, SeqGANVectorEnv
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.registration import TASKS
-from seqgan_env.scoring import Weights
+from seqgan_env.weights import Weights
 from tests.support.cases import CASES, SMALL_GRAMMAR, assert_same, nth_allowed
 from tests.support.reference_env import BAD_ACTIONS, TINY
 
