@@ -5,6 +5,7 @@ VENV ?= .venv
 EXTRAS ?= dev
 DEMO_OUT ?= runs/demo
 WORKERS ?= 2
+SECONDS ?= 60
 
 # Which build of torch to install. On Linux PyPI's own build brings gigabytes of CUDA libraries, so the default there is
 # `cpu`. Another label (`make install TORCH=cu130`) takes that build from PyTorch's index, and `default` takes whatever
@@ -26,7 +27,7 @@ PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-fast test-consumers mutations reliability speed imports check lint types format constraints clean \
+.PHONY: help venv install demo test test-fast test-consumers mutations reliability fuzz speed imports check lint types format constraints clean \
 	distclean
 
 help: ## list the targets
@@ -69,8 +70,12 @@ mutations: install ## break the mathematics in many ways and see a test fail eac
 speed: install ## every hot path against a plain reference, at a small size
 	$(PYTEST) tests/benchmarks/test_speed.py -p no:xdist --benchmark-enable --benchmark-columns=median,rounds
 
-reliability: install ## every fault at every field of every file, and a run killed at a hundred random points (half an hour)
-	SEQGAN_THOROUGH=1 SEQGAN_KILLS=100 $(PYTEST) tests/reliability -o timeout=7200
+reliability: install ## every fault at every field of every file, and a run killed at five hundred random points (half an hour)
+	SEQGAN_THOROUGH=1 SEQGAN_KILLS=500 $(PYTEST) tests/reliability -o timeout=7200
+
+fuzz: ## look for files that a reader neither reads nor refuses in one line (SECONDS for each of nine; builds an environment)
+	$(MAKE) --no-print-directory install VENV=build/fuzzenv EXTRAS=fuzz
+	OMP_NUM_THREADS=1 build/fuzzenv/bin/python tools/fuzz.py $(SECONDS)
 
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/project/test_architecture.py tests/project/test_house.py
@@ -93,7 +98,7 @@ constraints: ## renew constraints.txt from the newest releases (builds an enviro
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/python -m pip install --quiet --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
 		'torch==$(TORCH_VERSION)$(if $(filter-out default,$(TORCH)),+$(TORCH))'
-	build/pins/bin/python -m pip install --quiet -e '.[consumers,dev,docs]'
+	build/pins/bin/python -m pip install --quiet -e '.[consumers,dev,docs,fuzz]'
 	build/pins/bin/python tools/pin.py constraints.txt
 
 clean: ## remove caches and build output, keep the environment and the runs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +9,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_positive, check_whole_number
+from seqgan_env.checks import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ShareBelowOne,
+    StepSize,
+    check_fields,
+)
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.discriminators.losses import check_gradient_penalty, check_stopping, get_objective
 from seqgan_env.seeding import derived_seed
@@ -36,50 +42,41 @@ class RoundConfig:
         ValueError: a value is out of range.
     """
 
-    n_generated: int = 1024
+    n_generated: PositiveInt = 1024
     """Negatives of one training."""
-    n_epochs: int = 1
+    n_epochs: PositiveInt = 1
     """Passes over them."""
-    batch_size: int = 64
+    batch_size: PositiveInt = 64
     """Sequences of each kind in an update."""
-    learning_rate: float = 1e-4
+    learning_rate: StepSize = 1e-4
     """Step size of Adam."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """Decoupled weight decay."""
     loss: str = "logistic"
     """The training loss: a key of ``seqgan_env.discriminators.losses.LOSSES``. Under wasserstein and relativistic D is
     no probability, and the reward that fits is log_ratio, the logit itself."""
     label_smoothing: float = 0.0
     """Share by which the label of real sequences falls short of 1."""
-    gradient_penalty: float = 0.0
+    gradient_penalty: NonNegativeFloat = 0.0
     """Weight of a penalty on the slope of the logit between real and generated embeddings; wasserstein needs one."""
-    skip_real: float = 0.0
+    skip_real: ShareBelowOne = 0.0
     """Share of the real sequences, from the first, that it does not learn from. Cross-fitting: with those that the
     generator's maximum likelihood has seen, it would learn what the generator learnt by heart."""
-    n_held_out: int = 512
+    n_held_out: NonNegativeInt = 512
     """Held-out real sequences, and fresh negatives where the model is a ``Sampler``, on which the discriminator is
     measured after each training; 0 measures nothing."""
-    patience: int | None = None
+    patience: PositiveInt | None = None
     """Passes without a lower log-loss on the held-out sequences before a training stops; the best pass is kept. None
     makes all passes and keeps the last."""
 
     def __post_init__(self) -> None:
-        for name in ("n_generated", "n_epochs", "batch_size"):
-            check_whole_number(name, getattr(self, name), 1)
-        check_whole_number("n_held_out", self.n_held_out, 0)
-        if self.patience is not None:
-            check_whole_number("patience", self.patience, 1)
-            if not self.n_held_out:
-                raise ValueError("patience needs held-out sequences, got n_held_out 0")
-        check_positive("learning_rate", self.learning_rate)
-        if not 0 <= self.skip_real < 1:
-            raise ValueError(f"skip_real must be in [0, 1), got {self.skip_real!r}")
+        check_fields(self)
+        if self.patience is not None and not self.n_held_out:
+            raise ValueError("patience needs held-out sequences, got n_held_out 0")
         get_objective(self.loss, self.label_smoothing)
         check_gradient_penalty(self.loss, self.gradient_penalty)
         if self.patience is not None:
             check_stopping(self.loss)
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}")
 
 
 def trainer_of(discriminator: Discriminator, config: RoundConfig, seed: int) -> DiscriminatorTrainer:

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.gradient import EstimatorConfig
-from seqgan_env.checks import build_config, check_names, check_positive, check_whole_number, shown
+from seqgan_env.checks import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    StepSize,
+    build_config,
+    check_names,
+    shown,
+)
 from seqgan_env.files import refusal
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import check_sizes
@@ -32,30 +41,25 @@ class AgentArguments(EstimatorConfig):
         ValueError: a value is out of range.
     """
 
-    learning_rate: float
+    learning_rate: StepSize
     """Step size of the policy's optimiser."""
-    n_episodes: int
+    n_episodes: PositiveInt
     """B, the episodes of an iteration."""
-    max_grad_norm: float
+    max_grad_norm: PositiveFloat
     """The gradient is scaled down to this norm."""
     policy_kwargs: Mapping[str, Any]
     """Further arguments of the policy, as plain data."""
-    seed: int
+    seed: Seed
     """Everything random follows it."""
-    stats_window_size: int
+    stats_window_size: PositiveInt
     """Episodes in the logged means."""
     tensorboard_log: str | None
     """The folder of TensorBoard events, or None."""
-    verbose: int
+    verbose: NonNegativeInt
     """0 silent, 1 tables of the logger."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive("learning_rate", self.learning_rate)
-        check_whole_number("n_episodes", self.n_episodes, 1)
-        check_positive("max_grad_norm", self.max_grad_norm)
-        check_whole_number("seed", self.seed, 0)
-        check_whole_number("stats_window_size", self.stats_window_size, 1)
         if "optimizer_class" in self.policy_kwargs:
             raise ValueError("policy_kwargs must be plain data, got an optimizer_class")
 

@@ -17,7 +17,7 @@ from agents.sb3.features import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
 from agents.schedules import EveryEpisodes, GameStatus, Schedule
-from seqgan_env.checks import build_config, check_choice
+from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.tokens import Tokens
 
@@ -45,13 +45,14 @@ class DiscriminatorCallback(BaseCallback):
             have ended (``ARS`` of sb3-contrib doesn't), or an episode was cut short before its sequence was complete.
     """
 
+    @check_arguments
     def __init__(
         self,
-        every_n_episodes: int | Schedule = 64,
+        every_n_episodes: PositiveInt | Schedule = 64,
         *,
         trainer: DiscriminatorTrainer | None = None,
-        seed: int = 0,
-        verbose: int = 0,
+        seed: NonNegativeInt = 0,
+        verbose: NonNegativeInt = 0,
         config: RoundConfig | None = None,
         **round_settings: Any,
     ) -> None:
@@ -82,6 +83,8 @@ class DiscriminatorCallback(BaseCallback):
         self._played_with = self.model
         self._goes_on = True
         self._handle = handle = TaskHandle(self.training_env)
+        if not isinstance(self.model, Sampler):
+            handle.check_observations()  # of which the negatives are the last ones
         self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
             self.trainer = trainer_of(handle.copy_discriminator(), self.config, self.seed)

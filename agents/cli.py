@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import io
 import json
 import os
@@ -27,7 +26,10 @@ from agents.runs.config import RunConfig
 from agents.runs.flags import default_config, flag_of, run_flags, to_config
 from agents.runs.presets import PRESETS
 from agents.runs.search_space import SPACE
+from agents.runs.workers import import_for_workers
+from seqgan_env.device import is_out_of_memory
 from seqgan_env.files import printable
+from seqgan_env.task import TaskConfig
 
 _BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
 _DENSE: dict[str, Any] = {
@@ -275,8 +277,7 @@ def _import_modules(argv: Sequence[str]) -> None:
     if modules and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        for module in filter(None, modules):
-            importlib.import_module(module)
+        import_for_workers(module for module in modules if module)
     except ImportError as error:
         raise ValueError(f"--import must name modules that are here: {error}") from error
 
@@ -318,9 +319,28 @@ def _parse(commands: Any, argv: Sequence[str]) -> Any:
             return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
     except SystemExit as end:
         if end.code:
-            inside = box.getvalue().partition("\n")[2]  # without the title
-            raise ValueError(re.sub("[\u2500-\u257f]+", " ", inside)) from None
+            raise ValueError(_without_box(box.getvalue())) from None
         raise
+
+
+def _without_box(box: str) -> str:
+    """The parser's message in a line: what is wrong, the flag that may have been meant, and what lists the others."""
+    lines = [line.strip().strip("|\u2502").strip() for line in box.splitlines()[1:]]  # without the title
+    rule = re.compile("[-+\u2500-\u257f]*")  # of ASCII, where the output takes no more
+    sections = "\n".join("\n" if rule.fullmatch(line) else line for line in lines).split("\n\n")
+    reason, *more = [" ".join(section.split()) for section in sections if section.strip()]
+    reason = re.sub(r" Got errors:.*", "", reason).rstrip(". ")
+    meant = dict.fromkeys(re.findall(r"(?<= )(--[\w.-]+) ", more[0])) if more and "meant" in more[0] else {}
+    return f"{reason}; {f'was {next(iter(meant))} meant? ' if meant else ''}seqgan COMMAND --help lists what there is"
+
+
+def _as_flags(reason: str) -> str:
+    """An error with the arguments that it advises, as in ``long_lines='drop'``, as flags."""
+    return re.sub(
+        r"\b(\w+)='([^']*)'",
+        lambda found: f"{flag_of(found[1])} {found[2]}" if hasattr(TaskConfig, found[1]) else found[0],
+        reason,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -341,10 +361,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             _run(argv)
         finally:
             sys.stdout.flush()
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
+            raise
         if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
             return 0
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = _as_flags(" ".join(str(error).split()) or type(error).__name__)
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -6,7 +6,6 @@ Dimensions: B sequences, T time, H hidden.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from agents.inner_sums import InnerSums, inner_sums
 from agents.losses import last_step_loss, policy_gradient_factors
 from agents.monte_carlo import LastStep, Score, action_values, last_step
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_choice, check_whole_number
+from seqgan_env.checks import NonNegativeFloat, NonNegativeInt, check_choice, check_fields
 from seqgan_env.rewards.of_logit import to_go
 
 
@@ -32,7 +31,7 @@ class EstimatorConfig:
         ValueError: a value is out of range.
     """
 
-    n_completions: int = 16
+    n_completions: NonNegativeInt = 16
     """N, Monte Carlo completions of each prefix; with 0 the reward of a sequence is the value of each of its tokens."""
     baseline: str = "prefix"
     """none, batch, step, prefix or learned: what is subtracted from the action values. The last two need
@@ -50,18 +49,15 @@ class EstimatorConfig:
     """Take the part of ``dense`` values that is known with the token exactly, summed over every token in each place;
     needs a discriminator that gives the terms of all V of them, and B x T x V of these an update."""
 
-    entropy_bonus: float = 0.0
+    entropy_bonus: NonNegativeFloat = 0.0
     """Weight of the generator's entropy, nats per sequence, in the objective."""
-    kl_penalty: float = 0.0
+    kl_penalty: NonNegativeFloat = 0.0
     """Weight of KL(G || G_pre), nats per sequence, in the objective, G_pre being the generator when learning began."""
-    teacher_forcing: float = 0.0
+    teacher_forcing: NonNegativeFloat = 0.0
     """Weight of the log-likelihood (eq. 13.34) of as many real sequences as episodes in each update."""
 
     def __post_init__(self) -> None:
-        for name in ("entropy_bonus", "kl_penalty", "teacher_forcing"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)!r}")
-        check_whole_number("n_completions", self.n_completions, 0)
+        check_fields(self)
         if self.exact_last_step and not self.n_completions:
             raise ValueError("exact_last_step needs completions, got n_completions 0")
         if self.dense and self.n_completions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
@@ -11,6 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from seqgan_env.autoregressive import CORES, AutoregressiveModel
+from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
 
 
@@ -64,8 +66,17 @@ class AutoregressivePolicy(BasePolicy):
         """The form of the sequences."""
         return self.generator.spec
 
+    def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
+        """See ``BasePolicy``; what torch makes no tensor of is refused by name."""
+        if (dtype := np.asarray(observation).dtype).kind not in "iufb":
+            raise ValueError(f"observation must be whole numbers, got an array of {dtype}")
+        return super().obs_to_tensor(observation)
+
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         assert isinstance(observation, Tensor)
+        spec = self.spec
+        if may_look(observation.device):  # on a GPU an id out of range is an error of the kernel's
+            spec.validate(observation.numpy(), name="observation")
         state = self.generator.read(observation.long())
         if deterministic:
             greedy_B: Tensor = self.generator.output(state[0]).argmax(dim=1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import PositiveInt, check_fields
 
 Decision = Literal["wait", "train", "stop"]
 """Wait for more episodes, train the discriminator now, or end the learning."""
@@ -42,10 +42,10 @@ class EveryEpisodes:
         ValueError: ``n`` is below 1.
     """
 
-    n: int
+    n: PositiveInt
 
     def __post_init__(self) -> None:
-        check_whole_number("every_n_episodes", self.n, 1)
+        check_fields(self)
 
     def decide(self, game: GameStatus) -> Decision:
         """See ``Schedule``."""

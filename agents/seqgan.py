@@ -32,7 +32,16 @@ from agents.policy import AutoregressivePolicy, policy_names
 from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
-from seqgan_env.checks import build_config, check_choice, check_positive, check_whole_number
+from seqgan_env.checks import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    StepSize,
+    build_config,
+    check_arguments,
+    check_choice,
+)
 from seqgan_env.descent import check_step_size, gradient_step
 from seqgan_env.files import refusal
 from seqgan_env.scoring import MAX_EXACT_SCORES
@@ -88,19 +97,20 @@ class SeqGAN(BaseAlgorithm):
 
     policy: AutoregressivePolicy
 
+    @check_arguments
     def __init__(
         self,
         policy: str | type[AutoregressivePolicy],
         env: gym.Env[Any, Any] | VecEnv | str | None,
-        learning_rate: float | Schedule = 0.001,
-        n_episodes: int = 64,
+        learning_rate: StepSize | Schedule = 0.001,
+        n_episodes: PositiveInt = 64,
         *,
-        max_grad_norm: float = 5.0,
-        stats_window_size: int = 100,
+        max_grad_norm: PositiveFloat = 5.0,
+        stats_window_size: PositiveInt = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
+        verbose: NonNegativeInt = 0,
+        seed: Seed | None = None,
         device: torch.device | str = "auto",
         _init_setup_model: bool = True,
         **estimator: Any,
@@ -115,12 +125,6 @@ class SeqGAN(BaseAlgorithm):
             raise ValueError(f"policy must be a subclass of AutoregressivePolicy, got {policy.__name__}")
         self.estimator = build_config(EstimatorConfig, estimator, type(self).__name__)
         check_storable("policy_kwargs", _plain(policy_kwargs or {}))
-        check_whole_number("n_episodes", n_episodes, 1)
-        check_positive("max_grad_norm", max_grad_norm)
-        check_whole_number("stats_window_size", stats_window_size, 1)
-        check_whole_number("verbose", verbose, 0)
-        if not callable(learning_rate):
-            check_positive("learning_rate", learning_rate)
         if isinstance(env, str):
             env = make_seqgan_vec_env(env, n_envs=n_episodes)
         super().__init__(
@@ -177,10 +181,11 @@ class SeqGAN(BaseAlgorithm):
 
     # Learning
 
+    @check_arguments
     def pretrain(
         self,
-        real: Tokens,
-        n_epochs: int = 1,
+        real: Any,
+        n_epochs: PositiveInt = 1,
         *,
         on_epoch: Callable[[float], None] | None = None,
         **settings: Any,
@@ -209,11 +214,12 @@ class SeqGAN(BaseAlgorithm):
                 on_epoch(loss)
         return trainer
 
+    @check_arguments
     def learn(
         self: Self,
-        total_timesteps: int,
+        total_timesteps: PositiveInt,
         callback: MaybeCallback = None,
-        log_interval: int | None = 10,
+        log_interval: PositiveInt | None = 10,
         tb_log_name: str = "SeqGAN",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
@@ -223,8 +229,6 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: the agent has no environment, or a number is out of range.
         """
-        if log_interval is not None:
-            check_whole_number("log_interval", log_interval, 1)
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -239,7 +243,8 @@ class SeqGAN(BaseAlgorithm):
         callback.on_training_end()
         return self
 
-    def learn_updates(self: Self, n_updates: int, callback: MaybeCallback = None) -> Self:
+    @check_arguments
+    def learn_updates(self: Self, n_updates: NonNegativeInt, callback: MaybeCallback = None) -> Self:
         """Play and improve until ``n_updates`` updates have been made in all, those before this call included.
 
         Args:
@@ -382,6 +387,7 @@ class SeqGAN(BaseAlgorithm):
 
     # Keeping
 
+    @check_arguments
     def set_env(self, env: gym.Env[Any, Any] | VecEnv, force_reset: bool = True) -> None:
         """Go on in another environment.
 
@@ -456,6 +462,7 @@ class SeqGAN(BaseAlgorithm):
         AgentFile(*names, self.policy.spec, kept, self.state_dict()).write(path)
 
     @classmethod
+    @check_arguments
     def load(
         cls: type[Self],
         path: Any,

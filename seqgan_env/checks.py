@@ -1,9 +1,15 @@
-"""Checks of arguments at the boundary: each returns what is valid and raises a ``ValueError`` that names both sides."""
+"""Checks of arguments at the boundary: each returns what is valid and raises a ``ValueError`` that names both sides.
+
+An annotation says all of it: ``n: PositiveInt`` is checked by ``check_fields`` in a dataclass, and by
+``check_arguments`` in a function.
+"""
 
 from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
+import inspect
 import math
 import os
 import reprlib
@@ -11,39 +17,57 @@ import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 import numpy as np
 
 Config = TypeVar("Config")
+Function = TypeVar("Function", bound=collections.abc.Callable[..., Any])
 
 _LARGEST = 2**63
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """The numbers that an annotation allows: ``Annotated[float, Interval(0, 1)]``."""
+
+    low: float
+    """The lower limit."""
+    high: float = math.inf
+    """The upper limit."""
+    has_low: bool = True
+    """Whether the lower limit itself is allowed."""
+    has_high: bool = True
+    """Whether the upper one is."""
+
+    def __contains__(self, value: Any) -> bool:
+        above = value >= self.low if self.has_low else value > self.low
+        return bool(above and (value <= self.high if self.has_high else value < self.high))
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"of at least {self.low}" if self.has_low else f"above {self.low}"
+        if not self.has_low:
+            return f"above {self.low} and {'at most' if self.has_high else 'below'} {self.high}"
+        return f"in [{self.low}, {self.high}{']' if self.has_high else ')'}"
+
+
+PositiveInt = Annotated[int, Interval(1)]
+NonNegativeInt = Annotated[int, Interval(0)]
+PositiveFloat = Annotated[float, Interval(0, has_low=False)]
+NonNegativeFloat = Annotated[float, Interval(0)]
+Share = Annotated[float, Interval(0, 1)]
+ShareBelowOne = Annotated[float, Interval(0, 1, has_high=False)]
+ShareAboveZero = Annotated[float, Interval(0, 1, has_low=False)]
+Seed = Annotated[int, Interval(0, 2**32 - 1)]
+"""A seed that Stable-Baselines3 gives to NumPy's global generator."""
+StepSize = Annotated[float, Interval(0, 1_000_000, has_low=False)]
+"""The step size of an optimiser; of larger ones the weights of a network soon overflow."""
 
 
 def is_whole(value: Any) -> bool:
     """Whether a value is an integer of Python or NumPy; a boolean is none."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def check_whole_number(name: str, value: Any, at_least: int) -> int:
-    """Return ``value`` if it is a whole number that is large enough.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not is_whole(value) or value < at_least:
-        raise ValueError(f"{name} must be a whole number of at least {at_least}, not {value!r}")
-    return int(value)
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Refuse what is not a finite number above 0.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < math.inf:
-        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
@@ -122,8 +146,37 @@ def check_names(owner: str, values: Any, names: Collection[str]) -> None:
 
 def field_types(config_class: Any) -> dict[str, Any]:
     """The annotations of a dataclass's fields, resolved."""
-    hints = typing.get_type_hints(config_class)
+    hints = typing.get_type_hints(config_class, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+
+
+def check_arguments(function: Function) -> Function:
+    """Decorate a function, so that each argument of a call is checked against its annotation before anything is done.
+
+    Args:
+        function: its arguments by keyword, ``**arguments``, are left to it.
+    """
+    signature = inspect.signature(function)
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+    @functools.cache
+    def hints() -> dict[str, Any]:  # late: a module that is being imported may not know all names yet
+        hints = typing.get_type_hints(function, include_extras=True)
+        return {
+            name: hints[name]
+            for name, each in signature.parameters.items()
+            if name in hints and each.kind not in several
+        }
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        for name, hint in hints().items():
+            if name in bound.arguments:
+                bound.arguments[name] = check_type(name, bound.arguments[name], hint)
+        return function(*bound.args, **bound.kwargs)
+
+    return typing.cast(Function, checked)
 
 
 def check_type(name: str, value: Any, hint: Any) -> Any:
@@ -141,7 +194,11 @@ def check_type(name: str, value: Any, hint: Any) -> Any:
     """
     origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
     plain = _WRONG
-    if origin in (Union, types.UnionType):
+    if origin is Annotated:
+        plain = _attempt(name, value, arguments[0])
+        if plain is not _WRONG and any(plain not in each for each in arguments[1:] if isinstance(each, Interval)):
+            plain = _WRONG
+    elif origin in (Union, types.UnionType):
         fitting = (_attempt(name, value, each) for each in arguments)
         plain = next((each for each in fitting if each is not _WRONG), _WRONG)
     elif dataclasses.is_dataclass(origin) and isinstance(origin, type) and isinstance(value, Mapping):
@@ -165,8 +222,8 @@ def check_type(name: str, value: Any, hint: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in an error: its ``repr``, cut short where it is long."""
-    return _REPR.repr(value)
+    """A value in an error: its ``repr`` in one line, cut short where it is long."""
+    return " ".join(_REPR.repr(value).split())
 
 
 _REPR = reprlib.Repr()
@@ -199,7 +256,10 @@ def _plain(value: Any, kind: Any) -> Any:
         return os.fspath(value)
     if kind is collections.abc.Callable:
         return value if callable(value) else _WRONG
-    return value if isinstance(value, kind) else _WRONG
+    try:
+        return value if isinstance(value, kind) else _WRONG
+    except TypeError:  # a protocol or a variable, which no value is an instance of
+        return value
 
 
 def _is_finite(value: Real) -> bool:
@@ -214,6 +274,10 @@ def _described(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint) or hint, typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return " or ".join(map(_described, arguments))
+    if origin is Annotated:
+        return " ".join(
+            [_described(arguments[0]), *(str(each) for each in arguments[1:] if isinstance(each, Interval))]
+        )
     if origin is Literal:
         return " or ".join(map(repr, arguments))
     if origin is tuple and arguments[-1] is not ...:

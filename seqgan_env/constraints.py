@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_type
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 Mask = npt.NDArray[np.int8]
@@ -34,22 +34,22 @@ class ActionMask:
             no token; or the lexicon is empty.
     """
 
+    @check_arguments
     def __init__(
         self,
         spec: SequenceSpec,
         *,
-        min_length: int = 1,
+        min_length: PositiveInt = 1,
         allowed: Iterable[int] | None = None,
         allowed_next: AllowedNext | None = None,
     ) -> None:
-        check_whole_number("min_length", min_length, 1)
         if min_length > spec.max_length:
             raise ValueError(f"min_length must be at most T = {spec.max_length}, got {min_length}")
         if min_length > 1 and spec.eos_id is None:
             raise ValueError(f"min_length must be 1 where every sequence has T tokens, got {min_length}")
         allowed_V = np.ones(spec.vocab_size, dtype=np.bool_)
         if allowed is not None:
-            ids = [check_whole_number("a token of allowed_tokens", token, 0) for token in allowed]
+            ids = [check_type("a token of allowed_tokens", token, NonNegativeInt) for token in allowed]
             if not ids or max(ids) >= spec.vocab_size:
                 raise ValueError(f"allowed_tokens must hold token ids in [0, {spec.vocab_size}), got {ids}")
             allowed_V[:] = False

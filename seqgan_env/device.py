@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
@@ -33,6 +35,30 @@ def check_device(device: str) -> None:
             torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device must be 'auto', 'cpu' or another device of torch, got {device!r}") from error
+
+
+def check_memory(n_bytes: int, what: str) -> None:
+    """Refuse what does not fit into the memory of this machine, where that is known.
+
+    Args:
+        n_bytes: how much it takes at least.
+        what: it is, for an error.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    try:
+        has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not on this system
+        return
+    if n_bytes > has:
+        raise ValueError(f"{what} must fit into the memory of this machine, {has:.1e} bytes; got {n_bytes:.1e} bytes")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory, or an address in it, cannot be had."""
+    texts = ("allocate memory", "not enough memory", "calculation overflowed", "unpacking long", "invalid buffer size")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error).lower() for text in texts)
 
 
 def may_look(device: torch.device) -> bool:

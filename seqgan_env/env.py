@@ -11,7 +11,8 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from seqgan_env import mdp
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.checks import check_arguments
+from seqgan_env.task import Task, build_task_config
 from seqgan_env.task_access import TaskAccess
 from seqgan_env.tokens import Tokens
 
@@ -67,12 +68,13 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "human", "rgb_array"], "render_fps": 4}
 
+    @check_arguments
     def __init__(self, *, render_mode: str | None = None, **task: Any) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
         self.render_mode = render_mode
         self._window: Window | None = None
-        self.task = Task(TaskConfig(**task))
+        self.task = Task(build_task_config(task))
         self.observation_space = self.task.observation_space
         self.action_space = self.task.action_space
         # a step is a few microseconds: what it needs of the specification is at hand

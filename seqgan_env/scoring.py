@@ -13,10 +13,9 @@ from torch import Tensor
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.rewards import REWARDS, DenseReward, Reward, RewardContext, RewardEntry
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import Weights
 
 Floats = npt.NDArray[np.float64]
-Weights = Mapping[str, npt.NDArray[Any]]
-"""A discriminator's ``state_dict`` as NumPy arrays."""
 
 MAX_EXACT_SCORES = 256
 """Up to so many sequences ``Scoring.score`` scores as a step does; more are scored faster, equal up to rounding."""
@@ -97,18 +96,22 @@ class Scoring:
 
     def discriminator_weights(self) -> Weights:
         """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
-        return {name: tensor.cpu().numpy().copy() for name, tensor in self.discriminator.state_dict().items()}
+        state = self.discriminator.state_dict()
+        return Weights(self.spec, {name: tensor.cpu().numpy().copy() for name, tensor in state.items()})
 
-    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
+    def load_discriminator(self, weights: Mapping[str, npt.NDArray[Any]], version: int | None = None) -> None:
         """Copy new weights into the discriminator.
 
         Args:
-            weights: those of ``discriminator_weights``, of a discriminator of the same kind.
+            weights: those of ``discriminator_weights``, of a discriminator of the same kind; another mapping does not
+                say which vocabulary its ids are of.
             version: their version; None is one more than the current.
 
         Raises:
-            ValueError: they do not fit; nothing has changed.
+            ValueError: they do not fit, or are of other sequences; nothing has changed.
         """
+        if isinstance(weights, Weights) and weights.spec != self.spec:
+            raise ValueError(f"the weights are made for {weights.spec}, the task has {self.spec}")
         try:
             self.discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
         except (TypeError, ValueError) as error:

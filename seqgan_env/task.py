@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from seqgan_env import mdp
-from seqgan_env.checks import build_config, check_choice
+from seqgan_env.checks import NonNegativeInt, PositiveInt, Share, build_config, check_choice, check_type
 from seqgan_env.constraints import ActionMask, AllowedNext, Mask
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
@@ -62,13 +62,13 @@ class TaskConfig(SourceConfig):
 
     discriminator: str = "cnn"
     discriminator_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    discriminator_seed: int = 0
+    discriminator_seed: NonNegativeInt = 0
     reward: str = "log_d"
     reward_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reward_clip: Sequence[float | None] | None = None
     shaping: str | Potential = "none"
-    shaping_gamma: float = 1.0
-    min_length: int = 1
+    shaping_gamma: Share = 1.0
+    min_length: PositiveInt = 1
     allowed_tokens: Sequence[int | str] | None = None
     allowed_next: str | AllowedNext | None = None
     observation: str = "tokens"
@@ -82,8 +82,6 @@ class TaskConfig(SourceConfig):
             check_clip(self.reward_clip)
         if isinstance(self.allowed_tokens, str):
             raise ValueError(f"allowed_tokens must be a list of tokens, got the text {self.allowed_tokens!r}")
-        if not 0 <= self.shaping_gamma <= 1:
-            raise ValueError(f"shaping_gamma must be in [0, 1], got {self.shaping_gamma!r}")
         check_choice("observation", self.observation, OBSERVATIONS)
 
     @property
@@ -108,6 +106,22 @@ class TaskConfig(SourceConfig):
     def is_shaped(self) -> bool:
         """Whether a step before the last can be paid."""
         return self.shaping != "none"
+
+
+def build_task_config(arguments: Mapping[str, Any]) -> TaskConfig:
+    """The configuration that an environment's keyword arguments describe.
+
+    Raises:
+        ValueError: an unknown argument, or one of another type or out of range.
+    """
+    if "max_episode_steps" in arguments:
+        raise ValueError(
+            "max_episode_steps must be left out: an episode ends with its sequence, after max_length at most"
+        )
+    names = [each.name for each in fields(TaskConfig)]
+    if unknown := sorted(set(arguments) - set(names)):
+        raise ValueError(f"the environment takes {', '.join(names)}; got {', '.join(unknown)}")
+    return TaskConfig(**arguments)  # which checks its fields
 
 
 class Task:
@@ -245,6 +259,7 @@ class Task:
         Raises:
             ValueError: an unknown option, or text where tokens have none or that the vocabulary does not hold.
         """
+        check_type("options", options, Mapping[str, Any] | None)
         unknown = sorted(map(repr, set(options or ()) - {"prefix"}))
         if unknown:
             raise ValueError(f"options may hold 'prefix', got {', '.join(unknown)}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from seqgan_env.checks import NonNegativeInt, check_arguments
 from seqgan_env.discriminators import Discriminator
-from seqgan_env.scoring import Weights
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import Weights
 
 
 class TaskAccess:
@@ -56,13 +58,15 @@ class TaskAccess:
 
     def action_values(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The value of each token of complete sequences, shape ``(B, T)``; see ``Scoring.action_values``."""
+        tokens_BT = self.task.spec.validate(tokens_BT, complete=True, name="tokens_BT")
         return self.task.scoring.action_values(torch.from_numpy(tokens_BT)).cpu().numpy()
 
     def known_values(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The part of the value of every token that is known with it, ``(B, T, V)``; see ``Scoring.known_values``."""
         return self.task.scoring.known_values(torch.from_numpy(tokens_BT)).cpu().numpy()
 
-    def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
+    @check_arguments
+    def set_discriminator(self, discriminator: Discriminator, version: NonNegativeInt | None = None) -> None:
         """Score with this object from now on; see ``Scoring.set_discriminator``."""
         self.task.scoring.set_discriminator(discriminator, version)
 
@@ -70,6 +74,7 @@ class TaskAccess:
         """A copy of the discriminator's weights, as arrays, so that they travel between processes."""
         return self.task.scoring.discriminator_weights()
 
-    def load_discriminator(self, weights: Weights, version: int | None = None) -> None:
+    @check_arguments
+    def load_discriminator(self, weights: Weights | Mapping[str, Any], version: NonNegativeInt | None = None) -> None:
         """Copy new weights into the discriminator; see ``Scoring.load_discriminator``."""
         self.task.scoring.load_discriminator(weights, version)

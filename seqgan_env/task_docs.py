@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from seqgan_env.checks import check_arguments
 from seqgan_env.env import SeqGANEnv
 from seqgan_env.registration import TASKS, class_name
 from seqgan_env.sources import SourceConfig
@@ -24,6 +25,7 @@ _ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", flags=re.MULTILINE)
 """An argument in a docstring of Google's form."""
 
 
+@check_arguments
 def describe(env_id: str) -> str:
     """All about a registered task, as Markdown, in the sections of Gymnasium's own environments.
 

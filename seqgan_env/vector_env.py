@@ -20,9 +20,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from seqgan_env import mdp
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_type
 from seqgan_env.constraints import Mask
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task, build_task_config
 from seqgan_env.task_access import TaskAccess
 
 BoolArray = npt.NDArray[np.bool_]
@@ -48,15 +48,15 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
+    @check_arguments
     def __init__(
         self,
-        num_envs: int = 1,
+        num_envs: PositiveInt = 1,
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **task: Any,
     ) -> None:
-        check_whole_number("num_envs", num_envs, 1)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(
                 "the vector environment renders nothing on the screen; "
@@ -66,7 +66,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         self.num_envs = num_envs
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.task = Task(TaskConfig(**task))
+        self.task = Task(build_task_config(task))
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -98,7 +98,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
             ValueError: a bad seed, prefix or mask, or an unknown option.
             ResetNeeded: a mask before the first full reset.
         """
-        options = dict(options or {})
+        options = check_type("options", options, dict[str, Any] | None) or {}
         seed_B = self._seeds(seed)
         chosen_B = self._reset_mask(options.pop("reset_mask", None))
         start = mdp.initial(self.task.spec, self.num_envs, self.task.encode_prefix(options))
@@ -226,7 +226,7 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
             seed = [int(seed) + b for b in range(self.num_envs)]
         if not isinstance(seed, (Sequence, np.ndarray)) or len(seed) != self.num_envs:
             raise ValueError(f"seed must be a number, or one for each of {self.num_envs} episodes; got {seed!r}")
-        return [None if each is None else check_whole_number("seed", each, 0) for each in seed]
+        return [None if each is None else check_type("seed", each, NonNegativeInt) for each in seed]
 
     def _reset_mask(self, mask: Any) -> BoolArray:
         if mask is None:

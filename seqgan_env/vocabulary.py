@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import PositiveInt, check_arguments
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.tokenizing import UNK, UNK_CHAR, clean, closes, opens, tokenize, unknown_token
 from seqgan_env.tokens import SequenceSpec
@@ -40,13 +40,11 @@ class Vocabulary:
             text gives.
     """
 
+    @check_arguments
     def __init__(self, tokens: Sequence[str], level: str = "word", normalization: str = "NFC") -> None:
         clean("", level, normalization)
         self._level, self._normalization = level, normalization
         self._tokens = tuple(tokens)
-        for token in self._tokens:
-            if not isinstance(token, str):
-                raise ValueError(f"each token of a vocabulary must be a string, got {token!r}")
         if self._tokens[:1] != (EOS,):
             raise ValueError(f"the first token of a vocabulary must be {EOS!r}, got {list(self._tokens[:1])}")
         self._unk_id = 1 if self._tokens[1:2] == (UNK,) else None
@@ -80,8 +78,9 @@ class Vocabulary:
             raise ValueError(f"each token of a vocabulary must be valid Unicode, got {error.object!r}") from error
 
     @classmethod
+    @check_arguments
     def build(
-        cls, lines: Iterable[str], level: str = "word", min_count: int = 1, normalization: str = "NFC"
+        cls, lines: Iterable[str], level: str = "word", min_count: PositiveInt = 1, normalization: str = "NFC"
     ) -> Vocabulary:
         """Make the vocabulary of a text, with an unknown token.
 
@@ -100,11 +99,11 @@ class Vocabulary:
         return cls.from_counts(counts, level, min_count, normalization)
 
     @classmethod
+    @check_arguments
     def from_counts(
-        cls, counts: Mapping[str, int], level: str = "word", min_count: int = 1, normalization: str = "NFC"
+        cls, counts: Mapping[str, int], level: str = "word", min_count: PositiveInt = 1, normalization: str = "NFC"
     ) -> Vocabulary:
         """Make the vocabulary of counted tokens: by falling count, then alphabetically; see `build`."""
-        check_whole_number("min_count", min_count, 1)
         if EOS in counts:
             raise ValueError(f"no token of a text may be {EOS!r}, the name of its end, which is added to each line")
         kept = [token for token, count in counts.items() if count >= min_count and token != unknown_token(level)]
@@ -181,6 +180,7 @@ class Vocabulary:
         """The id of one token: the unknown token's where it has none of its own, None where there is none of either."""
         return self._ids.get(token, self._unk_id)
 
+    @check_arguments
     def encode(self, text: str, *, allow_unknown: bool = True) -> list[int]:
         """Turn a text into ids, without end-of-sequence.
 

@@ -12,13 +12,32 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.optim import Optimizer
 
 from seqgan_env.checks import check_names, is_whole, shown
+from seqgan_env.device import check_memory, is_out_of_memory
 from seqgan_env.tokens import SequenceSpec
+
+
+class Weights(dict[str, npt.NDArray[Any]]):
+    """A discriminator's ``state_dict`` as NumPy arrays, with the sequences that it is made for.
+
+    Args:
+        spec: the sequences; its vocabulary is compared where the weights are loaded.
+        arrays: by name.
+    """
+
+    def __init__(self, spec: SequenceSpec, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self.spec = spec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes."""
+        return type(self), (self.spec, dict(self))
 
 
 def check_weights(own: Mapping[str, Tensor], weights: Any) -> None:
@@ -124,6 +143,35 @@ def check_buildable(build: Callable[[], nn.Module], weights: Any) -> None:
     with torch.random.fork_rng(devices=[]), torch.device("meta"), _at_most(4 * len(weights) + 4):
         own = build().state_dict()
     check_weights(own, {name: weight.to("meta") for name, weight in weights.items()})
+
+
+@contextmanager
+def within_memory(of: str) -> Iterator[None]:
+    """Refuse to build a network that, with its gradient and Adam's two means of it, takes more memory than there is.
+
+    Args:
+        of: the network, with its settings.
+
+    Raises:
+        ValueError: it does; before its weights are written to memory.
+    """
+    n_bytes = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal n_bytes
+        if parameter is not None and not parameter.is_meta:
+            n_bytes += 4 * parameter.nbytes
+            check_memory(n_bytes, of)
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except (RuntimeError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise ValueError(f"{of} must fit into the memory of this machine, got one that does not") from error
+        raise
+    finally:
+        handle.remove()
 
 
 def check_sizes(spec: SequenceSpec, n_bytes: int) -> None:

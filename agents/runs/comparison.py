@@ -9,10 +9,12 @@ from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
 from agents.runs.folder import Record, RunFolder
 from agents.runs.workers import side_by_side
+from seqgan_env.checks import PositiveInt, check_arguments
 
 
+@check_arguments
 def compare(
-    runs: Mapping[str, RunConfig], out: str | Path, *, n_workers: int = 1, progress: bool = True
+    runs: Mapping[str, RunConfig], out: str | Path, *, n_workers: PositiveInt = 1, progress: bool = True
 ) -> dict[str, list[Record]]:
     """Runs that share one maximum-likelihood phase; what is done already is not done again.
 

@@ -16,12 +16,16 @@ from agents.adversary import RoundConfig
 from agents.gradient import EstimatorConfig
 from seqgan_env.autoregressive import CORES, LikelihoodConfig
 from seqgan_env.checks import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    ShareAboveZero,
+    StepSize,
     build_config,
     check_choice,
     check_fields,
     check_names,
-    check_positive,
-    check_whole_number,
 )
 from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
@@ -48,6 +52,7 @@ class GeneratorConfig:
     """Fields of the core's own settings."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         settings = build_config(CORES.lookup(self.core).Config, self.kwargs, f"core {self.core!r}")
         object.__setattr__(self, "kwargs", dataclasses.asdict(settings))  # complete, so that equal ones are equal
 
@@ -60,20 +65,12 @@ class PretrainingConfig(LikelihoodConfig):
         ValueError: a value is out of range.
     """
 
-    n_epochs: int = 25
+    n_epochs: NonNegativeInt = 25
     """At most so many epochs; the best one on validation is kept."""
-    patience: int | None = None
+    patience: PositiveInt | None = None
     """Epochs without a better validation likelihood before it stops; None makes all epochs."""
-    real_share: float = 1.0
+    real_share: ShareAboveZero = 1.0
     """Share of the real sequences, from the first, that it learns from; see ``adversary.skip_real``."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.real_share <= 1:
-            raise ValueError(f"real_share must be above 0 and at most 1, got {self.real_share!r}")
-        check_whole_number("n_epochs", self.n_epochs, 0)
-        if self.patience is not None:
-            check_whole_number("patience", self.patience, 1)
 
 
 @dataclass(frozen=True)
@@ -84,21 +81,16 @@ class AdversaryConfig(RoundConfig):
         ValueError: a value is out of range.
     """
 
-    n_generated: int = 2048
+    n_generated: PositiveInt = 2048
     """Negatives of one training."""
-    n_held_out: int = 0
+    n_held_out: NonNegativeInt = 0
     """Held-out sequences of each round's own measurement; a run's evaluations measure the discriminator anyway."""
-    n_rounds: int = 10
+    n_rounds: NonNegativeInt = 10
     """Rounds of the discriminator's pretraining, each on fresh negatives."""
-    every_n_episodes: int = 64
+    every_n_episodes: PositiveInt = 64
     """Episodes of the game between two rounds."""
     exact: bool = False
     """Play against the best possible discriminator, where the source's likelihood is known: an upper bound."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole_number("n_rounds", self.n_rounds, 0)
-        check_whole_number("every_n_episodes", self.every_n_episodes, 1)
 
 
 @dataclass(frozen=True)
@@ -109,25 +101,16 @@ class AgentConfig(EstimatorConfig):
         ValueError: a value is out of range.
     """
 
-    n_updates: int = 100
+    n_updates: NonNegativeInt = 100
     """Policy-gradient updates."""
-    n_episodes: int = 64
+    n_episodes: PositiveInt = 64
     """B, episodes in an update."""
-    learning_rate: float = 1e-3
+    learning_rate: StepSize = 1e-3
     """Step size."""
-    final_learning_rate: float | None = None
+    final_learning_rate: StepSize | None = None
     """The step size falls linearly to this at the last update; None keeps it as it is."""
-    max_grad_norm: float = 5.0
+    max_grad_norm: PositiveFloat = 5.0
     """The gradient is scaled down to this norm."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole_number("n_updates", self.n_updates, 0)
-        check_whole_number("n_episodes", self.n_episodes, 1)
-        check_positive("learning_rate", self.learning_rate)
-        check_positive("max_grad_norm", self.max_grad_norm)
-        if self.final_learning_rate is not None:
-            check_positive("final_learning_rate", self.final_learning_rate)
 
     @property
     def estimator(self) -> dict[str, Any]:
@@ -150,14 +133,13 @@ class EvaluationConfig:
         ValueError: a value is out of range.
     """
 
-    every: int = 10
+    every: PositiveInt = 10
     """Updates between two evaluations; a checkpoint is written at each."""
-    n: int = 2_000
+    n: PositiveInt = 2_000
     """Sequences in an evaluation, of each kind."""
 
     def __post_init__(self) -> None:
-        check_whole_number("every", self.every, 1)
-        check_whole_number("n", self.n, 1)
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -170,15 +152,14 @@ class RuntimeConfig:
 
     device: str = "auto"
     """auto, cpu, cuda, ..."""
-    n_threads: int | None = None
+    n_threads: PositiveInt | None = None
     """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several."""
     matmul_precision: str | None = None
     """highest, high or medium, of torch.set_float32_matmul_precision: "high" is TF32 on a GPU that has it, "medium"
     also lets the cnn score in bfloat16 on a CPU. None leaves it to torch: single precision everywhere."""
 
     def __post_init__(self) -> None:
-        if self.n_threads is not None:
-            check_whole_number("n_threads", self.n_threads, 1)
+        check_fields(self)
         check_choice("matmul_precision", self.matmul_precision, (None, *PRECISIONS))
         check_device(self.device)
 
@@ -210,12 +191,11 @@ class RunConfig:
     """The measurements."""
     runtime: RuntimeConfig = RuntimeConfig()
     """The machine's part."""
-    seed: int = 0
+    seed: Seed = 0
     """Everything random follows it."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_whole_number("seed", self.seed, 0)
         if self.task.n_held_out < 2:
             raise ValueError(f"n_held_out must be at least 2, got {self.task.n_held_out}")
         for name, of_run in (("device", "runtime.device"), ("discriminator_seed", "seed")):

@@ -15,7 +15,8 @@ import torch
 from agents.agent_file import generator_weights
 from agents.runs.folder import Record, RunFolder
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_choice, check_positive, check_whole_number
+from seqgan_env.autoregressive.sampling import Temperature
+from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.files import refusal
@@ -106,10 +107,11 @@ class Evaluator:
         return self.source.log_prob(self.test) if isinstance(self.source, KnownSource) else None
 
 
+@check_arguments
 def evaluate_run(
     run: str | Path,
-    n: int | None = None,
-    temperature: float = 1.0,
+    n: PositiveInt | None = None,
+    temperature: Temperature = 1.0,
     *,
     source: str | None = None,
     device: str = "auto",
@@ -128,9 +130,6 @@ def evaluate_run(
     """
     folder = RunFolder(run)
     folder.check_run(folder.checkpoint)
-    check_positive("temperature", temperature)
-    if n is not None:
-        check_whole_number("n", n, 1)
     if source in NAMED_SOURCES:
         raise ValueError(f"source must be the new place of the run's file, got {source!r}")
     config, state = folder.load_state()

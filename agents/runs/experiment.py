@@ -34,7 +34,7 @@ from agents.runs.records import check_records
 from agents.runs.report import summary, write_report
 from agents.runs.resuming import check_settings, without_end
 from agents.runs.sample import TextGenerator
-from seqgan_env.checks import check_choice, check_whole_number
+from seqgan_env.checks import NonNegativeInt, check_arguments, check_choice, check_type
 from seqgan_env.files import atomic_write, parse_json, refusal
 from seqgan_env.weights import check_form
 
@@ -58,6 +58,7 @@ class Experiment:
             the source. Construction checks everything and writes nothing.
     """
 
+    @check_arguments
     def __init__(
         self,
         config: RunConfig,
@@ -247,7 +248,7 @@ class Experiment:
         if self.folder.checkpoint.exists():
             stored, state = self.folder.load_state()  # config.json can be edited
             with refusal(self.folder.checkpoint, "checkpoint of this run"):
-                n_updates = check_whole_number("n_updates", state["agent"]["n_updates"], 0)
+                n_updates = check_type("n_updates", state["agent"]["n_updates"], NonNegativeInt)
             check_settings(stored, self.config, what, n_updates=n_updates, knows_source=state.get("sha256") is not None)
         else:
             check_settings(self.folder.load_config(), self.config, what)

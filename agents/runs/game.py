@@ -15,7 +15,10 @@ from agents.runs.evaluation import Evaluator
 from agents.sb3.vec_env import SeqGANVecEnv
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import MaximumLikelihoodTrainer
+from seqgan_env.device import check_memory
 from seqgan_env.vector_env import SeqGANVectorEnv
+
+_BYTES_OF_TOKEN = 32  # its id in some copies, a random number, its log-probability
 
 
 class Game:
@@ -38,6 +41,10 @@ class Game:
             torch.set_float32_matmul_precision(config.runtime.matmul_precision)
         envs = SeqGANVectorEnv(config.agent.n_episodes, autoreset_mode="SameStep", **config.env_kwargs)
         self.env, self.task = SeqGANVecEnv(envs), envs.task
+        n, n_tokens = max(config.evaluation.n, config.adversary.n_generated), self.task.spec.max_length
+        check_memory(
+            _BYTES_OF_TOKEN * n * n_tokens, f"{n} sequences of max_length {n_tokens}, which are drawn at once,"
+        )
         self.agent = SeqGAN(
             AutoregressivePolicy,
             self.env,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE
-from seqgan_env.checks import check_choice, check_whole_number, shown
+from seqgan_env.checks import NonNegativeInt, check_choice, check_type, shown
 from seqgan_env.metrics import columns
 from seqgan_env.metrics.base import RESERVED
 
@@ -29,7 +29,7 @@ def check_records(records: Any) -> None:
         check_choice(f"the phase of record {number}", record["phase"], MEASURED)
         if unknown := sorted(map(str, record.keys() - known)):
             raise ValueError(f"record {number} has measurements of no registered metric: {', '.join(unknown)}")
-        check_whole_number(f"step of record {number}", record.get("step"), 0)
+        check_type(f"step of record {number}", record.get("step"), NonNegativeInt)
         for name, value in record.items():
             if name != "phase" and (isinstance(value, bool) or not isinstance(value, (int, float))):
                 raise ValueError(f"{name} of record {number} must be a number, got {shown(value)}")

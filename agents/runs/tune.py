@@ -28,7 +28,7 @@ from agents.runs.phases import MaximumLikelihood
 from agents.runs.search_space import SPACE, Range, Space, check_space, to_plain, with_settings
 from agents.runs.tune_report import best_first
 from agents.runs.workers import side_by_side
-from seqgan_env.checks import check_whole_number, is_whole
+from seqgan_env.checks import PositiveInt, check_type, is_whole
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal, remove_partial
 from seqgan_env.seeding import derived_seed
 
@@ -138,9 +138,9 @@ def tune(
         ValueError: a value is out of range, a searched setting is unknown, Optuna is not installed, or ``out`` holds
             something else; nothing has been written then.
     """
-    check_whole_number("trials", n_trials, 1)
-    check_whole_number("workers", n_workers, 1)
-    check_whole_number("pretraining.n_epochs", config.pretraining.n_epochs, 1)
+    check_type("trials", n_trials, PositiveInt)
+    check_type("workers", n_workers, PositiveInt)
+    check_type("pretraining.n_epochs", config.pretraining.n_epochs, PositiveInt)
     check_space(config, space)
     _optuna()
     folder, asked = SearchFolder(out), {"config": config.to_dict(), "space": to_plain(space)}

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 from typing import Any, TypeVar
 
+from seqgan_env.checks import PositiveInt, check_arguments
+
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
+_imported: list[str] = []
+"""The modules of the user's own that this process has imported, in order."""
 
+
+def import_for_workers(modules: Iterable[str]) -> None:
+    """Import modules, as those that register a reward, here and in each worker that starts later.
+
+    Args:
+        modules: their names.
+
+    Raises:
+        ImportError: one is not there.
+    """
+    for module in modules:
+        importlib.import_module(module)
+        if module not in _imported:
+            _imported.append(module)
+
+
+@check_arguments
 def side_by_side(
     work: Callable[..., Result],
     jobs: Mapping[Key, tuple[Any, ...]],
-    n_workers: int,
+    n_workers: PositiveInt,
     on_result: Callable[[Key], None] = lambda key: None,
 ) -> dict[Key, Result]:
     """Do jobs in processes of their own; an interrupt or an error ends them all at once.
@@ -38,7 +60,9 @@ def side_by_side(
             on_result(key)
         return results
     before = set(active_children())
-    with ProcessPoolExecutor(max(1, min(n_workers, len(jobs))), get_context("spawn"), _end_with_parent) as pool:
+    with ProcessPoolExecutor(
+        max(1, min(n_workers, len(jobs))), get_context("spawn"), _begin, (list(_imported),)
+    ) as pool:
         # workers inherit the mask: Ctrl-C, which a terminal sends to all, is for this process alone
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
@@ -55,6 +79,12 @@ def side_by_side(
             pool.shutdown(cancel_futures=True)
             raise
     return {key: results[key] for key in jobs}
+
+
+def _begin(modules: list[str]) -> None:
+    """Begin a worker: it ends with its parent, and knows what that has imported."""
+    _end_with_parent()
+    import_for_workers(modules)
 
 
 def _end_with_parent() -> None:

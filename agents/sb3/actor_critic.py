@@ -21,13 +21,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import gymnasium as gym
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import CategoricalDistribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtractor
-from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from agents.agent_file import existing_file, generator_weights
@@ -37,6 +39,7 @@ from agents.sb3.handle import TaskHandle
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import invert
+from seqgan_env.checks import check_arguments
 from seqgan_env.files import refusal
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import load_weights
@@ -175,9 +178,10 @@ class GeneratorActorCritic(SharesGenerator, ActorCriticPolicy):
         super()._build(lr_schedule)
 
 
+@check_arguments
 def with_generator(
     algorithm: type[Algorithm],
-    env: GymEnv | str,
+    env: gym.Env[Any, Any] | VecEnv | str,
     generator: SeqGAN | str | Path,
     *,
     policy: type[SharesGenerator] = GeneratorActorCritic,
@@ -204,9 +208,7 @@ def with_generator(
     model = algorithm(
         cast("type[ActorCriticPolicy]", policy), env, policy_kwargs={**own, **(policy_kwargs or {})}, **arguments
     )
-    played = model.get_env()
-    assert played is not None
-    if (found := TaskHandle(played).spec) != spec:
+    if (found := TaskHandle(cast(VecEnv, model.get_env())).spec) != spec:
         raise ValueError(f"the agent was made for {spec}, the environment has {found}")
     cast(SharesGenerator, model.policy).load_generator(agent)
     return model

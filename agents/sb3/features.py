@@ -15,8 +15,10 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
-from seqgan_env.checks import check_choice
+from seqgan_env.checks import PositiveInt, check_arguments, check_choice
+from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
+from seqgan_env.weights import within_memory
 
 
 def tokens_of(observation: Any) -> Any:
@@ -36,6 +38,18 @@ def tokens_space(space: spaces.Space[Any]) -> spaces.Box:
     return tokens
 
 
+def check_ids(tokens_BT: Tensor, spec: SequenceSpec) -> None:
+    """Refuse what is neither a token's id nor the padding id V.
+
+    Raises:
+        ValueError: there is such a number.
+    """
+    wrong_BT = (tokens_BT < 0) | (tokens_BT > spec.pad_id) | (tokens_BT != tokens_BT.long())
+    if wrong_BT.any():
+        got = tokens_BT[wrong_BT][0].item()
+        raise ValueError(f"observation must hold ids in [0, {spec.vocab_size}), or {spec.pad_id} as padding; got {got}")
+
+
 def prefix_inputs(tokens_BT: Tensor, spec: SequenceSpec) -> tuple[Tensor, Tensor]:
     """The inputs of a causal network that reads each prefix, and the place where it has read it.
 
@@ -48,6 +62,8 @@ def prefix_inputs(tokens_BT: Tensor, spec: SequenceSpec) -> tuple[Tensor, Tensor
         ``inputs_BS``, the start symbol V and the tokens as far as the longest prefix goes, and ``length_B``: entry
         ``length_B[b]`` of the network's output has read all of prefix b and nothing after it.
     """
+    if may_look(tokens_BT.device):
+        check_ids(tokens_BT, spec)
     tokens_BT = tokens_BT.long()
     length_B = spec.lengths(tokens_BT)
     longest = int(length_B.max()) if len(length_B) else 0
@@ -67,23 +83,25 @@ class PrefixExtractor(BaseFeaturesExtractor):
         ValueError: the space is not that of a sequence task, or the encoder is unknown.
     """
 
+    @check_arguments
     def __init__(
         self,
         observation_space: spaces.Space[Any],
-        features_dim: int = 64,
-        embedding_dim: int = 32,
+        features_dim: PositiveInt = 64,
+        embedding_dim: PositiveInt = 32,
         encoder: str = "recurrent",
     ) -> None:
         check_choice("encoder", encoder, ("recurrent", "convolutional"))
         space = tokens_space(observation_space)
         super().__init__(observation_space, features_dim)
         self.spec = SequenceSpec(int(space.high.max()), space.shape[0])
-        self.embedding = nn.Embedding(self.spec.vocab_size + 1, embedding_dim)
         self.encoder: _Recurrent | _Convolutional
-        if encoder == "recurrent":
-            self.encoder = _Recurrent(embedding_dim, features_dim)
-        else:
-            self.encoder = _Convolutional(embedding_dim, features_dim, n_inputs=space.shape[0] + 1)
+        with within_memory(f"an extractor of features_dim {features_dim} and embedding_dim {embedding_dim}"):
+            self.embedding = nn.Embedding(self.spec.vocab_size + 1, embedding_dim)
+            if encoder == "recurrent":
+                self.encoder = _Recurrent(embedding_dim, features_dim)
+            else:
+                self.encoder = _Convolutional(embedding_dim, features_dim, n_inputs=space.shape[0] + 1)
 
     def forward(self, observations: PyTorchObs) -> Tensor:
         """``(B, T)`` token ids of any dtype, or a dictionary of observations, to ``(B, H)``."""

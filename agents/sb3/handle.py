@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor
 
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
 from seqgan_env.rewards import REWARDS
-from seqgan_env.scoring import Weights
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import Weights
 
 
 class TaskHandle:
@@ -35,7 +36,8 @@ class TaskHandle:
             specs: list[SequenceSpec] = env.get_attr("sequence_spec")
             self.configs: list[TaskConfig] = env.get_attr("task_config")
         except AttributeError as error:
-            raise ValueError(f"env must be a task of seqgan_env, got {env}") from error
+            got = f"one with observations {env.observation_space} and actions {env.action_space}"
+            raise ValueError(f"env must be a task of seqgan_env, got {got}") from error
         self.spec = specs[0]
         if other := next((spec for spec in specs if spec != self.spec), None):
             raise ValueError(f"the environments must have the same sequences, got {self.spec} and {other}")
@@ -108,6 +110,23 @@ class TaskHandle:
                 f"{score_B[b]:.6g}; does a wrapper change rewards, or one environment have another discriminator?"
             )
 
+    def check_observations(self) -> None:
+        """Refuse observations that a wrapper has changed, so that they are not the tokens so far any more.
+
+        Raises:
+            ValueError: they are.
+        """
+        space = self._env.observation_space
+        tokens = space.spaces.get("tokens") if isinstance(space, spaces.Dict) else space
+        if (
+            not isinstance(tokens, spaces.Box)
+            or tokens.shape != (self.spec.max_length,)
+            or not np.issubdtype(tokens.dtype, np.integer)
+            or tokens.high.max() != self.spec.pad_id
+        ):
+            expected = f"Box(0, {self.spec.pad_id}, ({self.spec.max_length},), int64)"
+            raise ValueError(f"observations must be tokens, {expected}; got {space}; does a wrapper change them?")
+
     def copy_discriminator(self) -> Discriminator:
         """A discriminator with the settings of the task and the weights that the first environment has."""
         config = self.config
@@ -139,7 +158,7 @@ class TaskHandle:
         if discriminator.spec != self.spec:
             raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
         state = discriminator.state_dict()
-        weights: Weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+        weights = Weights(self.spec, {name: tensor.detach().cpu().numpy() for name, tensor in state.items()})
         self._env.env_method("load_discriminator", weights, version)
 
     def _of_scoring(self, method: str, tokens_BT: Tensor) -> Tensor:
@@ -169,6 +188,7 @@ def handle_for_planning(env: VecEnv) -> TaskHandle:
     if normalizer is not None and (normalizer.norm_obs or normalizer.norm_reward):
         # the completions are scored by the task itself, and tokens are names
         raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
+    handle.check_observations()
     # the completions of its estimate are drawn from the whole softmax, and paid at the end
     for config in handle.configs:
         for what, is_so in (

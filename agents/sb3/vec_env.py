@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from seqgan_env.checks import PositiveInt, check_arguments
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 _FINAL = ("final_obs", "final_info")
@@ -30,6 +31,7 @@ class SeqGANVecEnv(VecEnv):
         ValueError: it is in another mode.
     """
 
+    @check_arguments
     def __init__(self, envs: SeqGANVectorEnv) -> None:
         if envs.autoreset_mode is not AutoresetMode.SAME_STEP:
             raise ValueError(f"the vector environment must be in mode SAME_STEP, got {envs.autoreset_mode}")
@@ -109,7 +111,8 @@ class SeqGANVecEnv(VecEnv):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def make_seqgan_vec_env(env_id: str = "SeqGAN-v0", n_envs: int = 64, **kwargs: Any) -> VecMonitor:
+@check_arguments
+def make_seqgan_vec_env(env_id: str = "SeqGAN-v0", n_envs: PositiveInt = 64, **kwargs: Any) -> VecMonitor:
     """The fast way to give a task to an algorithm of Stable-Baselines3.
 
     Args:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqgan_env.checks import build_config, check_whole_number
+from seqgan_env.checks import PositiveInt, ShareBelowOne, build_config, check_fields
 from seqgan_env.dropout import dropout
 from seqgan_env.registry import Registry
 from seqgan_env.tokens import SequenceSpec
@@ -40,20 +40,17 @@ class CoreConfig:
         ValueError: a size is below 1.
     """
 
-    embedding_dim: int = 32
+    embedding_dim: PositiveInt = 32
     """Size of a token's embedding, E."""
-    hidden_dim: int = 32
+    hidden_dim: PositiveInt = 32
     """Size of the state that predicts the next token, H."""
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     """Share of the embedding's and of the state's elements that maximum likelihood drops."""
     variational: bool = False
     """Drop the same elements at all steps of a sequence (arXiv 1512.05287)."""
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "hidden_dim"):
-            check_whole_number(name, getattr(self, name), 1)
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        check_fields(self)
 
 
 class Core(nn.Module):

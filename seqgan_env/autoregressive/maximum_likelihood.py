@@ -10,12 +10,23 @@ import torch
 from torch import Tensor
 
 from seqgan_env.autoregressive.model import AutoregressiveModel
-from seqgan_env.checks import check_choice, check_positive, check_whole_number
+from seqgan_env.checks import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ShareBelowOne,
+    StepSize,
+    check_arguments,
+    check_choice,
+    check_fields,
+)
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 from seqgan_env.weights import check_weights, load_optimizer
 
+_DIVERGED = 100.0
 SCHEDULES = ("cosine", "constant", "plateau")
 """The ways of the step size: to 0 by half a cosine over all epochs; as it is; halved when validation gets no better."""
 
@@ -38,34 +49,27 @@ class LikelihoodConfig:
         ValueError: a value is out of range.
     """
 
-    learning_rate: float = 0.01
+    learning_rate: StepSize = 0.01
     """Step size of Adam, the largest of its schedule."""
     schedule: str = "cosine"
     """cosine, constant or plateau."""
-    warmup: float = 0.0
+    warmup: ShareBelowOne = 0.0
     """Share of the updates in which the step size rises linearly from 0."""
-    batch_size: int = 64
+    batch_size: PositiveInt = 64
     """Sequences in an update."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """Decoupled weight decay (arXiv 1711.05101)."""
-    label_smoothing: float = 0.0
+    label_smoothing: ShareBelowOne = 0.0
     """Share of the target that is spread over all tokens."""
-    max_grad_norm: float = 5.0
+    max_grad_norm: PositiveFloat = 5.0
     """The gradient is scaled down to this norm."""
-    weight_averaging: float = 0.0
+    weight_averaging: ShareBelowOne = 0.0
     """Decay of a moving average of the weights for each update: the generator is the average between epochs. 0 is
     none."""
 
     def __post_init__(self) -> None:
-        check_positive("learning_rate", self.learning_rate)
-        check_positive("max_grad_norm", self.max_grad_norm)
-        check_whole_number("batch_size", self.batch_size, 1)
+        check_fields(self)
         check_choice("schedule", self.schedule, SCHEDULES)
-        for name in ("warmup", "label_smoothing", "weight_averaging"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)!r}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}")
 
     def step_size(self, progress: float) -> float:
         """The step size after a share of all updates, before any plateau."""
@@ -87,13 +91,14 @@ class MaximumLikelihoodTrainer:
         total_epochs: how many epochs the schedule is for.
     """
 
+    @check_arguments
     def __init__(
         self,
         generator: AutoregressiveModel,
         config: LikelihoodConfig | None = None,
-        seed: int = 0,
+        seed: NonNegativeInt = 0,
         *,
-        total_epochs: int = 1,
+        total_epochs: PositiveInt = 1,
     ) -> None:
         self.generator = generator
         self.config = config = LikelihoodConfig() if config is None else config
@@ -115,7 +120,8 @@ class MaximumLikelihoodTrainer:
             The mean loss over the updates, nats per token.
 
         Raises:
-            ValueError: there are no sequences, or a loss, a gradient or the step size is not finite.
+            ValueError: there are no sequences, a loss, a gradient or the step size is not finite, or training has
+                diverged: the mean loss is a hundred times that of guessing.
         """
         if not len(real):
             raise ValueError("real must hold sequences, got none")
@@ -133,7 +139,13 @@ class MaximumLikelihoodTrainer:
         finally:
             self._exchange()
         self.n_epochs += 1
-        return mean_loss(losses, "generator")
+        loss, guessing = mean_loss(losses, "generator"), math.log(generator.spec.vocab_size)
+        if loss > _DIVERGED * max(1.0, guessing):
+            raise ValueError(
+                f"maximum likelihood has diverged: its loss is {loss:.4g} nats per token, that of guessing "
+                f"{guessing:.4g}; learning_rate must be smaller, got {config.learning_rate:g}"
+            )
+        return loss
 
     def _update(self, tokens_BT: Tensor, step_size: float, rng: torch.Generator) -> Tensor:
         """One gradient step; the loss before it, a scalar."""

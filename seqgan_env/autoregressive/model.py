@@ -1,7 +1,6 @@
 """The autoregressive model: the likelihood of sequences, and drawing from it.
 
-Dimensions: B sequences, T time, S of it as far as any sequence goes, M rows of the flattened batch, V vocabulary, H
-hidden, N draws.
+Dimensions: B sequences, T time, S the longest of some sequences, M rows of the batch, V vocabulary, H hidden, N draws.
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ from torch import Tensor, nn
 from seqgan_env import mdp
 from seqgan_env.autoregressive.cores import CoreState, build_core, rows_of
 from seqgan_env.autoregressive.likelihood import token_log_prob, weighted_log_prob
-from seqgan_env.autoregressive.sampling import check_sampling, sample_tokens
+from seqgan_env.autoregressive.sampling import Temperature, check_sampling, sample_tokens
+from seqgan_env.checks import NonNegativeInt, PositiveInt, ShareAboveZero, check_arguments, shown
 from seqgan_env.descent import check_weights
 from seqgan_env.device import may_look
 from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.seeding import torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.weights import within_memory
 
 _CHUNK_TOKENS = 1 << 14  # read at once where no gradient is needed
 _SAMPLE_ROWS = 8192  # sequences drawn at once, so that memory stays bounded
@@ -41,11 +42,13 @@ class AutoregressiveModel(nn.Module):
         ValueError: an unknown core, or an argument that it does not take or that is out of range.
     """
 
+    @check_arguments
     def __init__(self, spec: SequenceSpec, core: str = "lstm", **core_arguments: Any) -> None:
         super().__init__()
         self.spec = spec
-        self.core = build_core(core, spec, core_arguments)
-        self.output = nn.Linear(self.core.hidden_dim, spec.vocab_size)
+        with within_memory(f"a model of {spec.vocab_size} tokens with the core {core!r} of {shown(core_arguments)}"):
+            self.core = build_core(core, spec, core_arguments)
+            self.output = nn.Linear(self.core.hidden_dim, spec.vocab_size)
 
     @property
     def device(self) -> torch.device:
@@ -260,15 +263,16 @@ class AutoregressiveModel(nn.Module):
             tokens_BT[:, : len(prefix)] = torch.as_tensor(prefix, device=self.device)
         return self.complete(tokens_BT, rng, temperature, top_k=top_k, top_p=top_p, uniform_BT=uniform_BT)
 
+    @check_arguments
     def draw(
         self,
-        n: int,
+        n: PositiveInt,
         *,
-        seed: int = 0,
-        temperature: float = 1.0,
+        seed: NonNegativeInt = 0,
+        temperature: Temperature = 1.0,
         prefix: Any = (),
-        top_k: int | None = None,
-        top_p: float | None = None,
+        top_k: PositiveInt | None = None,
+        top_p: ShareAboveZero | None = None,
     ) -> Tokens:
         """Draw complete sequences by seed, in bounded memory, as an array.
 
@@ -286,8 +290,6 @@ class AutoregressiveModel(nn.Module):
         Raises:
             ValueError: a value is out of range, a weight is NaN, or the prefix is too long, ended or out of vocabulary.
         """
-        if n < 1 or not temperature > 0:
-            raise ValueError(f"n must be at least 1 and temperature above 0, got {n} and {temperature}")
         check_weights(self, "generator")
         start = mdp.initial(self.spec, 1, prefix)
         prefix_T = start.tokens_BT[0, : start.length_B[0]]

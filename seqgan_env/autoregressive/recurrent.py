@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.cores import Core, CoreConfig, CoreState, look_back, register_core, write_slot
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import PositiveInt
 from seqgan_env.tokens import SequenceSpec
 
 
@@ -25,12 +25,8 @@ class RecurrentConfig(CoreConfig):
         ValueError: a size is below 1.
     """
 
-    n_layers: int = 1
+    n_layers: PositiveInt = 1
     """Number of layers; between them the same share of elements is dropped."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_whole_number("n_layers", self.n_layers, 1)
 
 
 def upper_layers(kind: type[nn.LSTM | nn.GRU], hidden_dim: int, n_layers: int) -> nn.ModuleList:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from seqgan_env.autoregressive.softmax import LOG2_E, Logits2
+from seqgan_env.checks import Interval, PositiveInt, ShareAboveZero, check_arguments
 from seqgan_env.device import may_look
+
+Temperature = Annotated[float, Interval(1e-30)]
+"""A temperature; logits that are divided by a smaller one leave the range of single precision."""
 
 _BLOCK = 64
 _BELOW_ONE = 1.0 - 2.0**-23
@@ -76,18 +80,15 @@ def sample_tokens(
     return token_MN.view(shape)
 
 
-def check_sampling(temperature: float, top_k: int | None = None, top_p: float | None = None) -> None:
+@check_arguments
+def check_sampling(
+    temperature: Temperature, top_k: PositiveInt | None = None, top_p: ShareAboveZero | None = None
+) -> None:
     """Validate the sampling parameters.
 
     Raises:
         ValueError: temperature, top_k or top_p is out of range.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < 1):
-        raise ValueError(f"top_k must be a whole number of at least 1, got {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
 
 
 def _draw_likeliest(logits_CV: Tensor, uniform_CN: Tensor, n_kept: int, mass: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.cores import Core, CoreConfig, CoreState, look_back, register_core, write_slot
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import PositiveInt
 from seqgan_env.tokens import SequenceSpec
 
 
@@ -24,15 +24,13 @@ class TransformerConfig(CoreConfig):
         ValueError: a size is below 1, or ``n_heads`` does not divide ``hidden_dim``.
     """
 
-    n_layers: int = 2
+    n_layers: PositiveInt = 2
     """Number of layers."""
-    n_heads: int = 4
+    n_heads: PositiveInt = 4
     """Attention heads, A; a divisor of ``hidden_dim``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("n_layers", "n_heads"):
-            check_whole_number(name, getattr(self, name), 1)
         if self.hidden_dim % self.n_heads:
             raise ValueError(
                 f"n_heads must divide hidden_dim, got n_heads {self.n_heads} and hidden_dim {self.hidden_dim}"

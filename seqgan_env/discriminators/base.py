@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import NoConfig
+from seqgan_env.checks import NoConfig, check_arguments, check_type
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.parts import folded
@@ -44,10 +44,11 @@ class Discriminator(nn.Module):
     """Whether the logit contains the generator's likelihood; the settings then say ``generator_core`` and
     ``generator_kwargs``."""
 
+    @check_arguments
     def __init__(self, spec: SequenceSpec, config: Any = None) -> None:
         super().__init__()
         self.spec = spec
-        self.config = self.Config() if config is None else config
+        self.config = check_type("config", self.Config() if config is None else config, self.Config)
         self.check(spec, self.config)
         self._doubled: tuple[_Fingerprint, Discriminator] | None = None  # of exact_logits: of what, and the copy
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import index
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.embedded import Embedded
-from seqgan_env.discriminators.parts import Conv1d, Linear, check_regularisation, folded, l2_penalty
+from seqgan_env.discriminators.parts import Conv1d, Linear, folded, l2_penalty
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -44,13 +44,13 @@ class CNNConfig:
         ValueError: a value is out of range.
     """
 
-    embedding_dim: int = 64
+    embedding_dim: PositiveInt = 64
     """Size of a token's embedding."""
-    filters: tuple[tuple[int, int], ...] = PAPER_FILTERS
+    filters: tuple[tuple[PositiveInt, PositiveInt], ...] = PAPER_FILTERS
     """``(width, count)`` of the convolutions; widths above T are left out."""
-    dropout: float = 0.25
+    dropout: ShareBelowOne = 0.25
     """Share of the features that training drops."""
-    l2: float = 0.2
+    l2: NonNegativeFloat = 0.2
     """Weight of the L2 term on the output layer."""
     spectral_norm: bool = False
     """Whether the filters of each width and the matrices of the highway layer and of the output are divided by their
@@ -58,11 +58,7 @@ class CNNConfig:
     rows and columns as there are filters: seconds on a CPU with the default ones, so choose fewer."""
 
     def __post_init__(self) -> None:
-        filters = tuple((index(width), index(count)) for width, count in self.filters)
-        object.__setattr__(self, "filters", filters)  # JSON has lists
-        if index(self.embedding_dim) < 1 or any(min(pair) < 1 for pair in filters):
-            raise ValueError(f"embedding_dim and filters must be at least 1, got {self.embedding_dim} and {filters}")
-        check_regularisation(self.dropout, self.l2)
+        check_fields(self)
 
     def fitting(self, spec: SequenceSpec) -> list[tuple[int, int]]:
         """The filters that are not wider than T.

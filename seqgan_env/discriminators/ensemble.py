@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import build_config, check_choice, check_whole_number
+from seqgan_env.checks import (
+    NonNegativeFloat,
+    PositiveInt,
+    build_config,
+    check_choice,
+    check_fields,
+)
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.registry import DISCRIMINATORS, register_discriminator
@@ -41,7 +47,7 @@ class EnsembleConfig:
 
     kind: str = "cnn"
     """The members' kind, a registered name."""
-    n_members: int = 3
+    n_members: PositiveInt = 3
     """Number of members, M."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """The members' settings, fields of their own ``Config``; the others have their defaults. The command line has
@@ -49,14 +55,12 @@ class EnsembleConfig:
     combine: str = "mean"
     """The ensemble's logit from its members': ``"mean"``, ``"minimum"``, or ``"pessimistic"``, which is the mean less
     ``k`` standard deviations."""
-    k: float = 1.0
+    k: NonNegativeFloat = 1.0
     """Number of standard deviations of ``"pessimistic"``."""
 
     def __post_init__(self) -> None:
-        check_whole_number("n_members", self.n_members, 1)
+        check_fields(self)
         check_choice("combine", self.combine, COMBINATIONS)
-        if not 0 <= self.k < float("inf"):
-            raise ValueError(f"k must be a finite number of at least 0, got {self.k}")
         object.__setattr__(self, "kwargs", json.loads(json.dumps(dict(self.kwargs))))  # equal to what a file holds
         self.member()
 

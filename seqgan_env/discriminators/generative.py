@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive import CORES, AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
-from seqgan_env.checks import build_config, check_choice, check_whole_number
+from seqgan_env.checks import (
+    PositiveInt,
+    ShareBelowOne,
+    StepSize,
+    build_config,
+    check_choice,
+    check_fields,
+)
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.seeding import derived_seed, numpy_rng
@@ -31,23 +38,23 @@ class GenerativeConfig:
         ValueError: a value is out of range, or a core is unknown or doesn't take its settings.
     """
 
-    n_members: int = 4
+    n_members: PositiveInt = 4
     """K, the language models that are mixed."""
     core: str = "lstm"
     """The network of a member: a key of ``seqgan_env.autoregressive.CORES``."""
-    embedding_dim: int = 32
+    embedding_dim: PositiveInt = 32
     """Size of a token's embedding in a member."""
-    hidden_dim: int = 64
+    hidden_dim: PositiveInt = 64
     """Size of the state of a member."""
-    n_layers: int | None = None
+    n_layers: PositiveInt | None = None
     """Number of layers of a member; None is as many as its core has by default."""
-    dropout: float = 0.3
+    dropout: ShareBelowOne = 0.3
     """Share of the features of embedding and state that the fit of a member drops."""
-    n_epochs: int = 40
+    n_epochs: PositiveInt = 40
     """Passes over the real sequences that fit a member, in which the step size falls to 0 by a cosine."""
-    learning_rate: float = 0.02
+    learning_rate: StepSize = 0.02
     """Step size of that fit, the largest."""
-    validation: float = 0.1
+    validation: ShareBelowOne = 0.1
     """Share of the real sequences, another one for each member, by which the best of its passes is found; it learns
     from the rest. With 0 it learns from all, and the last pass is kept: where they are few it learns them by heart."""
     tune: bool = False
@@ -58,10 +65,7 @@ class GenerativeConfig:
     """The settings of that core; a run fills them in."""
 
     def __post_init__(self) -> None:
-        check_whole_number("n_members", self.n_members, 1)
-        check_whole_number("n_epochs", self.n_epochs, 1)
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation must be in [0, 1), got {self.validation!r}")
+        check_fields(self)
         for name in ("core", "generator_core"):
             check_choice(name, getattr(self, name), CORES)
         self.likelihood()

@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
+from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.parts import (
     Linear,
-    check_regularisation,
-    check_sizes,
     l2_penalty,
     without_empty_columns,
 )
@@ -33,15 +32,15 @@ class LogRatioConfig:
         ValueError: a value is out of range.
     """
 
-    embedding_dim: int = 32
+    embedding_dim: PositiveInt = 32
     """Size of a token's embedding."""
-    hidden_dim: int = 64
+    hidden_dim: PositiveInt = 64
     """Size of the state of a layer of the LSTM."""
-    n_layers: int = 1
+    n_layers: PositiveInt = 1
     """Number of layers."""
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     """Share of the features of embedding and states that training drops."""
-    l2: float = 0.0
+    l2: NonNegativeFloat = 0.0
     """Weight of the L2 term on the output layer."""
     spectral_norm: bool = False
     """Whether W is divided by its largest singular value, so that it can't begin at zero; the recurrent matrices stay
@@ -50,8 +49,7 @@ class LogRatioConfig:
     """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "embedding_dim", "hidden_dim", "n_layers")
-        check_regularisation(self.dropout, self.l2)
+        check_fields(self)
 
 
 class LogRatioDiscriminator(Discriminator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqgan_env.checks import check_choice
+from seqgan_env.checks import Interval, check_arguments, check_choice
 
 
 class Objective(Protocol):
@@ -153,7 +153,10 @@ LOSSES: dict[str, Loss] = {
 """The losses by name; p is the distribution of real sequences and G that of generated ones."""
 
 
-def get_objective(loss: str = "logistic", label_smoothing: float = 0.0) -> Objective:
+@check_arguments
+def get_objective(
+    loss: str = "logistic", label_smoothing: Annotated[float, Interval(0, 0.5, has_high=False)] = 0.0
+) -> Objective:
     """A loss by name, with its label smoothing; ``discriminator_loss`` itself for the defaults.
 
     Args:
@@ -164,8 +167,6 @@ def get_objective(loss: str = "logistic", label_smoothing: float = 0.0) -> Objec
         ValueError: an unknown name, s out of range, or above 0 for a loss without labels.
     """
     check_choice("loss", loss, LOSSES)
-    if not 0 <= label_smoothing < 0.5:
-        raise ValueError(f"label_smoothing must be at least 0 and below 0.5, got {label_smoothing}")
     if label_smoothing and not LOSSES[loss].has_labels:
         raise ValueError(f"label_smoothing must be 0 for the loss {loss!r}, which has no labels; got {label_smoothing}")
     if loss == "logistic" and not label_smoothing:

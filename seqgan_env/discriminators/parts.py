@@ -1,15 +1,14 @@
-"""Parts that several networks share: layers with spectral norm, the columns worth reading, and checks of settings."""
+"""Parts that several networks share: layers with spectral norm, and the columns worth reading."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqgan_env.checks import check_whole_number
 from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
 
@@ -126,23 +125,3 @@ def without_empty_columns(spec: SequenceSpec, tokens_BT: Tensor) -> Tensor:
     if not may_look(tokens_BT.device):
         return tokens_BT
     return tokens_BT[:, : max(1, int(spec.is_token(tokens_BT).any(dim=0).sum()))]
-
-
-def check_sizes(config: Any, *names: str) -> None:
-    """Refuse settings that are not whole numbers of at least 1.
-
-    Raises:
-        ValueError: one is not.
-    """
-    for name in names:
-        check_whole_number(name, getattr(config, name), 1)
-
-
-def check_regularisation(dropout: float, l2: float = 0.0) -> None:
-    """Refuse a share of features or the weight of a penalty that is out of range.
-
-    Raises:
-        ValueError: one is.
-    """
-    if not 0 <= dropout < 1 or not 0 <= l2 < float("inf"):
-        raise ValueError(f"dropout must be in [0, 1) and l2 at least 0, got {dropout} and {l2}")

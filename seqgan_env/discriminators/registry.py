@@ -13,14 +13,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from seqgan_env.checks import build_config, check_names
+from seqgan_env.checks import NonNegativeInt, build_config, check_arguments, check_names, shown
 from seqgan_env.descent import check_weights
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.files import atomic_write, parse_json, refusal
 from seqgan_env.registry import Registry
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec
-from seqgan_env.weights import check_buildable, check_sizes, digest
+from seqgan_env.weights import check_buildable, check_sizes, digest, within_memory
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ DISCRIMINATORS: Registry[DiscriminatorEntry] = Registry("discriminator")
 """The discriminators by name."""
 
 
+@check_arguments
 def register_discriminator(
-    name: str, kind: type[Discriminator], *, summary: str, source: str, formula: str = "", when: str = ""
+    name: str, kind: Any, *, summary: str, source: str, formula: str = "", when: str = ""
 ) -> None:
     """Make a discriminator available by name: to ``gymnasium.make(..., discriminator=name)`` and to the command line.
 
@@ -66,8 +67,9 @@ def register_discriminator(
     DISCRIMINATORS.register(name, DiscriminatorEntry(kind, summary, source, formula, when))
 
 
+@check_arguments
 def build_discriminator(
-    name: str, spec: SequenceSpec, *, seed: int = 0, kwargs: Mapping[str, Any] | None = None
+    name: str, spec: SequenceSpec, *, seed: NonNegativeInt = 0, kwargs: Mapping[str, Any] | None = None
 ) -> Discriminator:
     """Make a freshly initialised discriminator, in evaluation mode, the same for the same seed.
 
@@ -86,6 +88,7 @@ def build_discriminator(
     return _construct(name, spec, kwargs or {}, seed)
 
 
+@check_arguments
 def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any] | None = None) -> None:
     """Check the arguments of ``build_discriminator``, without its time and memory.
 
@@ -105,6 +108,7 @@ def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]
         raise ValueError(f"{name} is a discriminator of {found}, the task has {spec}")
 
 
+@check_arguments
 def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
     """Write the weights and the settings of a discriminator, as safetensors.
 
@@ -122,6 +126,7 @@ def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
         file.write(save(weights, metadata={"recipe": recipe, "sha256": digest(weights, recipe)}))
 
 
+@check_arguments
 def load_discriminator(path: str | Path) -> Discriminator:
     """Read what ``save_discriminator`` wrote; nothing in the file is executed.
 
@@ -174,6 +179,6 @@ def _config(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]) -> Any:
 def _construct(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any], seed: int = 0) -> Discriminator:
     """Make an instance of a registered class; torch's global generator is left as it is."""
     config = _config(name, spec, kwargs)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), within_memory(f"discriminator {name!r} of {shown(dict(kwargs))}"):
         torch.manual_seed(derived_seed(seed, "discriminator"))
         return DISCRIMINATORS[name].kind(spec, config).eval()

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from seqgan_env.checks import NonNegativeFloat, check_fields
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.enumeration import index_weights, n_completions, n_sequences
@@ -23,12 +24,11 @@ class TabularConfig:
         ValueError: the scale is out of range.
     """
 
-    scale: float = 0.0
+    scale: NonNegativeFloat = 0.0
     """Standard deviation of the initial logits, drawn from a normal distribution around 0; 0 is ``D = 1/2``."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.scale < float("inf"):
-            raise ValueError(f"scale must be a finite number of at least 0, got {self.scale}")
+        check_fields(self)
 
 
 class TabularDiscriminator(Discriminator):

@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqgan_env.checks import check_positive, check_whole_number
+from seqgan_env.checks import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StepSize,
+    check_arguments,
+)
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.embedded import freeze_embeddings
@@ -49,22 +56,19 @@ class DiscriminatorTrainer:
             loss takes no other, or one without embeddings for the penalty.
     """
 
+    @check_arguments
     def __init__(
         self,
         discriminator: Discriminator,
-        learning_rate: float = 1e-4,
-        max_grad_norm: float = 5.0,
-        seed: int = 0,
+        learning_rate: StepSize = 1e-4,
+        max_grad_norm: PositiveFloat = 5.0,
+        seed: NonNegativeInt = 0,
         *,
-        weight_decay: float = 0.0,
+        weight_decay: NonNegativeFloat = 0.0,
         loss: str = "logistic",
         label_smoothing: float = 0.0,
-        gradient_penalty: float = 0.0,
+        gradient_penalty: NonNegativeFloat = 0.0,
     ) -> None:
-        check_positive("learning_rate", learning_rate)
-        check_positive("max_grad_norm", max_grad_norm)
-        if not 0 <= weight_decay < float("inf"):
-            raise ValueError(f"weight_decay must be a finite number of at least 0, got {weight_decay}")
         self.loss, self.label_smoothing = loss, label_smoothing
         self._objective: Objective = get_objective(loss, label_smoothing)
         if self._objective is not discriminator_loss and "objective" not in signature(discriminator.loss).parameters:
@@ -123,13 +127,14 @@ class DiscriminatorTrainer:
         self.n_updates += 1
         return loss.detach()
 
+    @check_arguments
     def fit(
         self,
-        real: Tokens,
-        generated: Tokens,
+        real: Any,
+        generated: Any,
         *,
-        n_epochs: int = 1,
-        batch_size: int = 64,
+        n_epochs: PositiveInt = 1,
+        batch_size: PositiveInt = 64,
         on_update: Callable[[], None] | None = None,
     ) -> float:
         """Pass ``n_epochs`` times over the generated sequences, each batch beside as many real ones drawn at random.
@@ -147,10 +152,12 @@ class DiscriminatorTrainer:
         Raises:
             ValueError: there is nothing to learn from, or a size is below 1.
         """
+        spec = self.discriminator.spec
+        real, generated = (
+            spec.validate(each, complete=True, name=name) for name, each in (("real", real), ("generated", generated))
+        )
         if not len(real) or not len(generated):
             raise ValueError(f"real and generated must hold sequences, got {len(real)} and {len(generated)}")
-        if n_epochs < 1 or batch_size < 1:
-            raise ValueError(f"n_epochs and batch_size must be at least 1, got {n_epochs} and {batch_size}")
         device = self.discriminator.device
         real_NT, generated_NT = torch.from_numpy(real).to(device), torch.from_numpy(generated).to(device)
         losses = []
@@ -170,6 +177,7 @@ class DiscriminatorTrainer:
                     on_update()
         return mean_loss(losses, "discriminator")
 
+    @check_arguments
     def fit_until_stale(
         self,
         real: Tokens,
@@ -177,9 +185,9 @@ class DiscriminatorTrainer:
         held_out_real: Tokens,
         held_out_generated: Tokens,
         *,
-        max_epochs: int = 100,
-        patience: int = 3,
-        batch_size: int = 64,
+        max_epochs: PositiveInt = 100,
+        patience: PositiveInt = 3,
+        batch_size: PositiveInt = 64,
         on_epoch: Callable[[], None] | None = None,
     ) -> list[dict[str, float]]:
         """``fit`` for as long as the held-out log-loss falls, then go back to the best epoch.
@@ -213,8 +221,6 @@ class DiscriminatorTrainer:
             raise ValueError(
                 f"the held-out sequences must be some of each kind, got {len(held_out[0])} and {len(held_out[1])}"
             )
-        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
-            check_whole_number(name, value, 1)
         if self._unfinished is None:
             self._unfinished = {"history": [self.evaluate(*held_out)], "best": self.snapshot()}
         history = self._unfinished["history"]

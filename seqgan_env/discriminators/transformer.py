@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.checks import PositiveInt, ShareBelowOne, check_fields
 from seqgan_env.discriminators.embedded import Embedded
-from seqgan_env.discriminators.parts import Linear, check_regularisation, check_sizes, without_empty_columns
+from seqgan_env.discriminators.parts import Linear, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
@@ -26,25 +27,24 @@ class TransformerConfig:
         ValueError: a value is out of range, or ``n_heads`` does not divide ``hidden_dim``.
     """
 
-    hidden_dim: int = 64
+    hidden_dim: PositiveInt = 64
     """Size of the embeddings and of the state at each token."""
-    n_layers: int = 2
+    n_layers: PositiveInt = 2
     """Number of layers."""
-    n_heads: int = 4
+    n_heads: PositiveInt = 4
     """Attention heads; a divisor of ``hidden_dim``."""
-    dropout: float = 0.1
+    dropout: ShareBelowOne = 0.1
     """Share of the features that training drops, of the embeddings and of what each layer adds."""
     spectral_norm: bool = False
     """Whether each matrix of attention (queries, keys and values as one), of the feed-forward networks and of the
     output is divided by its largest singular value; the gains of the normalisations stay as they are."""
 
     def __post_init__(self) -> None:
-        check_sizes(self, "hidden_dim", "n_layers", "n_heads")
+        check_fields(self)
         if self.hidden_dim % self.n_heads:
             raise ValueError(
                 f"n_heads must divide hidden_dim, got n_heads {self.n_heads} and hidden_dim {self.hidden_dim}"
             )
-        check_regularisation(self.dropout)
 
 
 class TransformerDiscriminator(Embedded):

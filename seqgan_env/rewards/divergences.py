@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from seqgan_env.checks import check_positive
+from seqgan_env.checks import NonNegativeFloat, PositiveFloat, check_fields
 from seqgan_env.rewards.base import Reward, RewardContext, register_reward
 from seqgan_env.rewards.of_logit import to_go
 
@@ -26,18 +26,15 @@ class BothDivergencesConfig:
         ValueError: a value is out of range.
     """
 
-    log_weight: float = 0.5
+    log_weight: NonNegativeFloat = 0.5
     """Weight of the log-ratio beside the ratio; 0 is the forward divergence alone."""
-    log_clip: float = 10.0
+    log_clip: PositiveFloat = 10.0
     """The log-ratio is cut off at plus and minus this, nats: one impossible sequence must not outweigh a batch."""
-    ratio_limit: float = 1000.0
+    ratio_limit: PositiveFloat = 1000.0
     """The ratio is cut off at this."""
 
     def __post_init__(self) -> None:
-        check_positive("log_clip", self.log_clip)
-        check_positive("ratio_limit", self.ratio_limit)
-        if not 0 <= self.log_weight < math.inf:
-            raise ValueError(f"log_weight must be a finite number of at least 0, got {self.log_weight!r}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)

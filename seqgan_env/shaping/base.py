@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import NonNegativeInt, check_type
 from seqgan_env.registry import Registry
 from seqgan_env.scoring import Scoring
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -63,7 +63,7 @@ class CheckedShaping:
     def __init__(self, shaping: Shaping, name: str) -> None:
         self._shaping = shaping
         self._name = name
-        self.n_carried = check_whole_number(f"n_carried of shaping {name!r}", shaping.n_carried, 0)
+        self.n_carried = check_type(f"n_carried of shaping {name!r}", shaping.n_carried, NonNegativeInt)
 
     def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
         """See ``Shaping.start``.

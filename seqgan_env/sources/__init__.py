@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from seqgan_env.checks import check_fields, check_whole_number
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_fields
 from seqgan_env.sources.base import FactoredSource, KnownSource, Source
 from seqgan_env.sources.corpus import Corpus
 from seqgan_env.sources.grammar import Grammar
@@ -53,20 +53,18 @@ class SourceConfig:
     """
 
     source: str = "oracle"
-    vocab_size: int | None = None
-    max_length: int | None = None
-    source_seed: int = 0
+    vocab_size: PositiveInt | None = None
+    max_length: PositiveInt | None = None
+    source_seed: NonNegativeInt = 0
     level: str | None = None
     normalization: str | None = None
-    min_count: int | None = None
+    min_count: PositiveInt | None = None
     long_lines: str | None = None
-    n_real: int = 10_000
-    n_held_out: int = 5_000
+    n_real: PositiveInt = 10_000
+    n_held_out: PositiveInt = 5_000
 
     def __post_init__(self) -> None:
         check_fields(self, may_lack=("source",))  # which the id for text files leaves to its user
-        for name in ("n_real", "n_held_out"):
-            check_whole_number(name, getattr(self, name), 1)
 
     @property
     def source_config(self) -> SourceConfig:
@@ -91,15 +89,16 @@ class SourceConfig:
         )
 
 
+@check_arguments
 def build_source(
-    source: str,
+    source: Any,
     *,
-    vocab_size: int | None = None,
-    max_length: int | None = None,
-    seed: int | None = None,
+    vocab_size: PositiveInt | None = None,
+    max_length: PositiveInt | None = None,
+    seed: NonNegativeInt | None = None,
     level: str | None = None,
     normalization: str | None = None,
-    min_count: int | None = None,
+    min_count: PositiveInt | None = None,
     long_lines: str | None = None,
     vocabulary: Vocabulary | None = None,
 ) -> Source:

@@ -93,6 +93,10 @@ _OPCODES = frozenset((
 """The instructions that a list of arrays is written with; with others a small file could take a long time."""
 
 
+_LEAST_PROTOCOL = 3
+"""The first in which bytes are bytes."""
+
+
 _DAMAGE = (
     ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, pickle.UnpicklingError
 )  # fmt: skip
@@ -126,6 +130,12 @@ def read_array_pickle(data: bytes) -> list[Array]:
         ValueError: it is anything else.
     """
     try:
+        first, protocol, _ = next(pickletools.genops(data))
+        if first.name != "PROTO" or int(protocol or 0) < _LEAST_PROTOCOL:
+            raise pickle.UnpicklingError(
+                f"it must be of protocol {_LEAST_PROTOCOL} or above, which Python 3 writes; this one is "
+                f"{'of 0 or 1' if first.name != 'PROTO' else f'of {protocol}'}, as Python 2 wrote"
+            )
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name not in _OPCODES or (opcode.name.endswith("PUT") and int(argument or 0) > len(data)):
                 raise pickle.UnpicklingError(f"it uses {opcode.name} {argument}")

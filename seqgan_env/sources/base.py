@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments
 from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.vocabulary import Vocabulary
@@ -55,7 +55,10 @@ class FactoredSource(KnownSource, Protocol):
         """The same of every token that might stand in each place, shape ``(B, T, V)``; 0 at padding."""
 
 
-def split_known(source: KnownSource, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
+@check_arguments
+def split_known(
+    source: KnownSource, n_train: PositiveInt, n_test: PositiveInt, seed: NonNegativeInt
+) -> tuple[Tokens, Tokens]:
     """Draw a training and a held-out set from a known source; neither depends on the size of the other.
 
     Args:
@@ -67,8 +70,5 @@ def split_known(source: KnownSource, n_train: int, n_test: int, seed: int) -> tu
     Raises:
         ValueError: a size below 1, or a negative seed.
     """
-    check_whole_number("n_train", n_train, 1)
-    check_whole_number("n_test", n_test, 1)
-    check_whole_number("seed", seed, 0)
     train_BT = source.sample(n_train, numpy_rng(seed, "split", "train"))
     return train_BT, source.sample(n_test, numpy_rng(seed, "split", "held_out"))

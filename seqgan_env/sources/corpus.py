@@ -12,16 +12,29 @@ import functools
 import hashlib
 import os
 from array import array
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import check_choice, check_whole_number
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_choice
+from seqgan_env.files import read_bytes
 from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokenizing import clean, tokenize
 from seqgan_env.tokens import Tokens
 from seqgan_env.vocabulary import EOS, Vocabulary
+
+_OTHER_KINDS = {
+    b"\x1f\x8b": "a file compressed by gzip; decompress it first",
+    b"BZh": "a file compressed by bzip2; decompress it first",
+    b"\xfd7zXZ\0": "a file compressed by xz; decompress it first",
+    b"\x28\xb5\x2f\xfd": "a file compressed by zstd; decompress it first",
+    b"PK\x03\x04": "a zip file; unpack it first",
+    b"%PDF": "a PDF file",
+    b"\xff\xfe": "text in UTF-16 or UTF-32; convert it first",
+    b"\xfe\xff": "text in UTF-16; convert it first",
+    b"\0\0\xfe\xff": "text in UTF-32; convert it first",
+}
+"""The kinds of file that are taken for text, by their first bytes."""
 
 HELD_OUT_SHARE = 5
 """At most one line in this many is held out."""
@@ -46,20 +59,18 @@ class Corpus:
             what is wrong with the file is said in one line that begins with its path.
     """
 
+    @check_arguments
     def __init__(
         self,
         path: str | os.PathLike[str],
         level: str = "word",
-        max_length: int | None = None,
-        min_count: int = 1,
+        max_length: PositiveInt | None = None,
+        min_count: PositiveInt = 1,
         long_lines: str = "error",
         vocabulary: Vocabulary | None = None,
         normalization: str = "NFC",
     ) -> None:
         clean("", level, normalization)
-        check_whole_number("min_count", min_count, 1)
-        if max_length is not None:
-            check_whole_number("max_length", max_length, 1)
         check_choice("long_lines", long_lines, ("error", "drop"))
         for name, value in (("level", level), ("normalization", normalization)):
             if vocabulary is not None and getattr(vocabulary, name) != value:
@@ -98,7 +109,8 @@ class Corpus:
         """The number of sequences, repeated ones included."""
         return len(self._length_L)
 
-    def split(self, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
+    @check_arguments
+    def split(self, n_train: PositiveInt, n_test: PositiveInt, seed: NonNegativeInt) -> tuple[Tokens, Tokens]:
         """Draw a training and a held-out set without replacement, shapes ``(n, T)``, in an order that the seed decides.
 
         Identical sequences go to the same side, all of them, so that the held-out set holds nothing that was trained
@@ -113,9 +125,7 @@ class Corpus:
         Raises:
             ValueError: a size below 1, a negative seed, or a file with fewer than two distinct sequences.
         """
-        check_whole_number("n_train", n_train, 1)
-        check_whole_number("n_test", n_test, 1)
-        rng = numpy_rng(check_whole_number("seed", seed, 0), "split")
+        rng = numpy_rng(seed, "split")
         group_L = self._group_L
         size = np.bincount(group_L)
         if len(size) < 2:
@@ -160,16 +170,24 @@ class Corpus:
     def _read(self) -> tuple[str, str]:
         """The file's text and the SHA-256 of its bytes."""
         try:
-            data = Path(self.path).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            data = read_bytes(self.path)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path, or no file on a disk
             reason = getattr(error, "strerror", None) or error
             raise self._error(f"the corpus must be a text file that can be read: {reason}") from error
-        if b"\0" in data:
-            raise self._error(f"the corpus must be UTF-8 text, got a NUL byte at offset {data.index(0)}")
         try:
             text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self._error(f"the corpus must be UTF-8 text, byte {error.start} is not: {error.reason}") from error
+            if "\0" in text:
+                raise self._error(
+                    f"the corpus must be UTF-8 text, got a NUL byte at offset {data.index(0)}, as in other files"
+                )
+        except ValueError as error:
+            for start, kind in _OTHER_KINDS.items():
+                if data.startswith(start):
+                    raise self._error(f"the corpus must be UTF-8 text, got {kind}") from error
+            if isinstance(error, UnicodeDecodeError):
+                reason = f"byte {error.start} is not: {error.reason}"
+                raise self._error(f"the corpus must be UTF-8 text, {reason}") from error
+            raise
         return text.removeprefix("\ufeff"), hashlib.sha256(data).hexdigest()
 
     def _number(

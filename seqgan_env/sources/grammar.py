@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import NonNegativeInt, ShareBelowOne, check_arguments
 from seqgan_env.sources.automaton import Automaton
 from seqgan_env.sources.base import split_known
 from seqgan_env.sources.english import english
@@ -34,15 +34,15 @@ class Grammar:
         ValueError: a ``noise`` outside [0, 1).
     """
 
-    def __init__(self, noise: float = 0.002, automaton: Automaton | None = None) -> None:
-        if not 0 <= noise < 1:
-            raise ValueError(f"noise must be in [0, 1), not {noise!r}")
+    @check_arguments
+    def __init__(self, noise: ShareBelowOne = 0.002, automaton: Automaton | None = None) -> None:
         self.noise = noise
         self.automaton = english() if automaton is None else automaton
         self.vocabulary: Vocabulary = self.automaton.vocabulary
         self.spec = self.vocabulary.spec(self.automaton.max_length)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Tokens:
+    @check_arguments
+    def sample(self, n: NonNegativeInt, rng: np.random.Generator) -> Tokens:
         """Draw ``n`` independent sequences, shape ``(n, T)``.
 
         The first rows of a larger sample are those of a smaller one from the same generator state.
@@ -50,7 +50,7 @@ class Grammar:
         Raises:
             ValueError: a negative ``n``.
         """
-        uniform_BT = rng.random((check_whole_number("n", n, 0), self.spec.max_length + 1))
+        uniform_BT = rng.random((n, self.spec.max_length + 1))
         is_salad_B1, uniform_BT = uniform_BT[:, :1] < self.noise, uniform_BT[:, 1:]
         return np.where(is_salad_B1, self._salad(uniform_BT), self._sentences(uniform_BT))
 

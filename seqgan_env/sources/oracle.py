@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_whole_number
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments
 from seqgan_env.files import read_bytes, refusal
 from seqgan_env.sources.array_pickle import Array, read_array_pickle
 from seqgan_env.sources.base import split_known
@@ -45,23 +45,25 @@ class LSTMOracle:
         ValueError: a size below 1, or a negative seed.
     """
 
+    @check_arguments
     def __init__(
         self,
-        vocab_size: int = 5000,
-        max_length: int = 20,
-        embedding_dim: int = 32,
-        hidden_dim: int = 32,
-        seed: int = 0,
+        vocab_size: PositiveInt = 5000,
+        max_length: PositiveInt = 20,
+        embedding_dim: PositiveInt = 32,
+        hidden_dim: PositiveInt = 32,
+        seed: NonNegativeInt = 0,
     ) -> None:
         self.spec = SequenceSpec(vocab_size, max_length, eos_id=None)
-        self.embedding_dim = check_whole_number("embedding_dim", embedding_dim, 1)
-        self.hidden_dim = check_whole_number("hidden_dim", hidden_dim, 1)
-        self.seed: int | None = check_whole_number("seed", seed, 0)
+        self.embedding_dim = embedding_dim
+        self.hidden_dim = hidden_dim
+        self.seed: int | None = seed
         self.sha256: str | None = None
         """Of the parameter file, where there is one."""
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], max_length: int = 20) -> LSTMOracle:
+    @check_arguments
+    def from_file(cls, path: str | os.PathLike[str], max_length: PositiveInt = 20) -> LSTMOracle:
         """Read the parameter file that the literature shares: a pickle of fifteen float32 arrays.
 
         Nothing in the file is run, and nothing but arrays is built from it.
@@ -114,7 +116,8 @@ class LSTMOracle:
         model.load_state_dict(weights, assign=True)
         return model.requires_grad_(False).eval()
 
-    def sample(self, n: int, rng: np.random.Generator) -> Tokens:
+    @check_arguments
+    def sample(self, n: NonNegativeInt, rng: np.random.Generator) -> Tokens:
         """Draw ``n`` independent sequences, shape ``(n, T)``.
 
         The first rows of a larger sample are those of a smaller one from the same generator state.
@@ -122,7 +125,7 @@ class LSTMOracle:
         Raises:
             ValueError: a negative ``n``.
         """
-        uniform_BT = torch.from_numpy(rng.random((check_whole_number("n", n, 0), self.spec.max_length)))
+        uniform_BT = torch.from_numpy(rng.random((n, self.spec.max_length)))
         return self.model.sample(n, uniform_BT=uniform_BT).numpy()
 
     def log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:

@@ -418,13 +418,13 @@ class TestWhere:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"every_n_episodes": 0}, "every_n_episodes must be a whole number of at least 1, not 0"),
-        ({"n_generated": 0}, "n_generated must be a whole number of at least 1, not 0"),
-        ({"n_epochs": 0}, "n_epochs must be a whole number of at least 1, not 0"),
-        ({"batch_size": -1}, "batch_size must be a whole number of at least 1, not -1"),
-        ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0, got 0.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be a finite number, got nan"),
-        ({"n_held_out": -1}, "n_held_out must be a whole number of at least 0, not -1"),
+        ({"every_n_episodes": 0}, "every_n_episodes must be a whole number of at least 1 or Schedule, got 0"),
+        ({"n_generated": 0}, "n_generated must be a whole number of at least 1, got 0"),
+        ({"n_epochs": 0}, "n_epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": -1}, "batch_size must be a whole number of at least 1, got -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be a finite number above 0 and at most 1000000, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0 and at most 1000000, got nan"),
+        ({"n_held_out": -1}, "n_held_out must be a whole number of at least 0, got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 
 from agents.cli import main
 from agents.runs.experiment import Experiment
+from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
 from tests.support.runs import TINY, changed, flags_of, stored, without_time
 
@@ -41,8 +43,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--matmul-precision", "double"], "matmul_precision must be one of None, highest, high, medium; got 'double'"),
         (["--vocab-size", "0"], "vocab_size must be"),
         (["--max-length", "0"], "max_length must be"),
-        (["--agent.n-completions", "-1"], "n_completions must be a whole number of at least 0, not -1"),
-        (["--agent.n-episodes", "-1"], "n_episodes must be a whole number of at least 1, not -1"),
+        (["--agent.n-completions", "-1"], "n_completions must be a whole number of at least 0, got -1"),
+        (["--agent.n-episodes", "-1"], "n_episodes must be a whole number of at least 1, got -1"),
         (["--agent.learning-rate", "0"], "learning_rate must be a finite number above 0"),
         (["--source", "missing.txt"], "missing.txt"),
         (["--source", "empty.txt"], "empty.txt"),
@@ -52,7 +54,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--source", "long.txt", "--max-length", "4"], "longer than"),
         (["--source", "rare.txt", "--min-count", "5"], "min_count"),
         (["--source", "grammar", "--level", "char"], "level"),
-        (["--sorce", "x"], "Unrecognized options: --sorce, x"),
+        (["--source", "long.txt", "--max-length", "4", "--seed", "1"], "or drop them with --long-lines drop"),
+        (["--source", "zipped.gz"], "got a file compressed by gzip"),
+        (["--generator.hidden-dim", "1000000"], "must fit into the memory of this machine"),
+        (["--evaluation.n", "10000000000"], "10000000000 sequences of max_length 10, which are drawn at once,"),
+        (["--agent.learning-rate", "1e30"], "learning_rate must be a finite number above 0 and at most 1000000"),
+        (["--sorce", "x"], "error: Unrecognized options: --sorce, x; was --source meant? seqgan COMMAND --help lists"),
         (["--source"], "Missing value for argument '--source'"),
         (["--out"], "Missing value for argument '--out'"),
         (["--agent.n-updates", "1.5"], "Error parsing --agent.n-updates"),
@@ -75,6 +82,7 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(
     Path("latin1.txt").write_bytes("café\n".encode("latin-1"))
     Path("long.txt").write_text("a b c d e f g\na b\n")
     Path("rare.txt").write_text("a b c\nd e f\n")
+    Path("zipped.gz").write_bytes(gzip.compress(b"a b\n"))
     Path("full").mkdir()
     Path("full/letter.txt").write_text("keep me")
     source = [] if {"--source", "--preset"} & set(arguments) else ["--preset", "small"]
@@ -86,6 +94,18 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(
     assert says in stderr
     assert not Path("run").exists()
     assert Path("full/letter.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("arguments", [["--source", "c.txt", "--help"], ["--help", "--source", "c.txt"]])
+def test_the_help_beside_a_source_shows_the_defaults_of_its_preset(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["train", *arguments])
+    assert end.value.code in (0, None)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {PRESETS['text'].generator.kwargs['hidden_dim']})" in shown
+    assert f"(default: {PRESETS['text'].adversary.n_generated})" in shown
 
 
 def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,9 +126,9 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["sample", "RUN", "--prefix", "a man"], "token ids"),
         (["sample", "RUN", "--prefix", "1 1 1 1 1"], "shorter than T = 5"),
         (["sample", "RUN", "--temperature", "0"], "temperature"),
-        (["sample", "RUN", "--top-k", "0"], "top_k must be a whole number of at least 1, got 0"),
-        (["sample", "RUN", "--top-p", "1.5"], "top_p must be above 0 and at most 1, got 1.5"),
-        (["sample", "RUN", "-n", "0"], "n must be at least 1"),
+        (["sample", "RUN", "--top-k", "0"], "top_k must be a whole number of at least 1 or None, got 0"),
+        (["sample", "RUN", "--top-p", "1.5"], "top_p must be a finite number above 0 and at most 1 or None, got 1.5"),
+        (["sample", "RUN", "-n", "0"], "n must be a whole number of at least 1, got 0"),
         (["sample", "RUN", "--device", "tpu9"], "device"),
         (["sample", "nowhere"], "no run in nowhere"),
         (["evaluate", "nowhere"], "no run in nowhere"),

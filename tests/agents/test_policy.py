@@ -154,8 +154,8 @@ class TestInTheAlgorithm:
         ),
         ({"observation_space": spaces.Discrete(3)}, "the spaces must be"),
         ({"observation_space": spaces.Box(0, 3, (2, 2), np.int64)}, "the spaces must be"),
-        ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, not 0"),
-        ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, not 0"),
+        ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
+        ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, got 0"),
         ({"eos_id": 3}, "eos_id must be a whole number in"),
     ],
 )
@@ -168,11 +168,11 @@ def test_spaces_of_no_task_and_sizes_below_one_are_refused(arguments: dict[str, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_layers": 0}, "n_layers must be a whole number of at least 1, not 0"),
-        ({"n_heads": 0}, "n_heads must be a whole number of at least 1, not 0"),
+        ({"n_layers": 0}, "n_layers must be a whole number of at least 1, got 0"),
+        ({"n_heads": 0}, "n_heads must be a whole number of at least 1, got 0"),
         ({"n_heads": 5}, "n_heads must divide hidden_dim, got n_heads 5 and hidden_dim 32"),
         ({"hidden_dim": 6}, "n_heads must divide hidden_dim, got n_heads 4 and hidden_dim 6"),
-        ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, not 0"),
+        ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, got 0"),
     ],
 )
 def test_the_transformer_refuses(arguments: dict[str, Any], message: str) -> None:

@@ -47,7 +47,7 @@ def test_every_few_episodes_waits_for_them() -> None:
 
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_every_few_episodes_is_at_least_one(n: int) -> None:
-    with pytest.raises(ValueError, match=f"every_n_episodes must be a whole number of at least 1, not {n}"):
+    with pytest.raises(ValueError, match=f"n must be a whole number of at least 1, got {n}"):
         EveryEpisodes(n)
 
 

@@ -1,6 +1,6 @@
 """Runs that are killed, that two processes write, or whose disk is full: nothing that was finished is lost.
 
-``SEQGAN_KILLS`` says at how many random points a run is killed; the default is a handful.
+``SEQGAN_KILLS`` says at how many random points a run is killed; the default is fifty.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -28,9 +29,20 @@ from seqgan_env.files import is_partial
 from tests.support.hostile import same
 from tests.support.runs import SHORT, stored
 
-N_KILLS = int(os.environ.get("SEQGAN_KILLS", "3"))
+N_KILLS = int(os.environ.get("SEQGAN_KILLS", "50"))
+FILE_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir"}
+"""The operations on files that Python tells its audit hooks; what replaces a file is a rename."""
+N_OPERATIONS = 110
+"""About so many of them has a run of ``SHORT``."""
+KILLS_OF_A_RUN = 10
 
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would take seconds to import torch
+
+
+@pytest.fixture(autouse=True)
+def _report_without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures take four times as long as the run."""
+    monkeypatch.setattr("agents.runs.report._plots", lambda records: iter(()))
 
 
 def go_on(folder: Path) -> None:
@@ -74,22 +86,49 @@ def assert_equal_to(folder: Path, whole: Path) -> None:
     assert not any(map(is_partial, folder.iterdir()))
 
 
+def _go_on_until_killed(folder: Path, n_operations: int) -> None:
+    """Go on with a run, and kill this process just before so many operations on files of its folder have been begun."""
+    left = n_operations
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if event in FILE_EVENTS and str(arguments[0]).startswith(str(folder)):
+            left -= 1
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)  # which ends with this process
+    go_on(folder)
+
+
+@pytest.mark.timeout(1200)
 def test_a_run_that_is_killed_at_any_time_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
+    """Each run is killed again and again, by turns before some operation on a file and after some time."""
     began = time.monotonic()
     assert finished(started(go_on, tmp_path / "timed")) == 0
     duration = time.monotonic() - began
     rng = random.Random()
     print("seed", seed := rng.randrange(2**32))
     rng.seed(seed)
-    for number in range(N_KILLS):
-        folder = tmp_path / str(number)
-        for _ in range(2):
-            process = started(go_on, folder)
-            process.join(rng.uniform(0, 0.7 * duration))
-            process.kill()  # with SIGKILL, unless it has ended
-            process.join()
-        go_on(folder)
+    n_kills = n_runs = 0
+    while n_kills < N_KILLS:
+        folder, status, n_runs = tmp_path / str(n_runs), -1, n_runs + 1
+        for _ in range(KILLS_OF_A_RUN):
+            if rng.random() < 0.7:
+                status = finished(started(_go_on_until_killed, folder, rng.randint(1, N_OPERATIONS // 2)))
+            else:
+                process = started(go_on, folder)
+                process.join(rng.uniform(0, duration / 2))
+                process.kill()  # with SIGKILL, unless it has ended
+                status = finished(process)
+            assert status in (0, -signal.SIGKILL)
+            if status == 0:
+                break
+            n_kills += 1
+        if status:
+            assert finished(started(go_on, folder)) == 0
         assert_equal_to(folder, whole)
+    print(f"{n_kills} kills in {n_runs} runs")
 
 
 def test_of_two_processes_that_resume_a_run_one_does(whole: Path, tmp_path: Path) -> None:

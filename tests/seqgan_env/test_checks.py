@@ -6,12 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 
-from seqgan_env.checks import build_config, check_choice, check_fields, check_positive, check_whole_number, is_whole
+from seqgan_env.checks import (
+    Interval,
+    PositiveFloat,
+    PositiveInt,
+    build_config,
+    check_arguments,
+    check_choice,
+    check_fields,
+    check_type,
+    is_whole,
+    shown,
+)
 
 
 @dataclass(frozen=True)
@@ -42,26 +53,82 @@ def test_nothing_else_is_a_whole_number(value: Any) -> None:
 
 
 def test_a_whole_number_that_is_large_enough_comes_back_as_an_integer_of_python() -> None:
-    number = check_whole_number("n", np.int32(3), 3)
+    number = check_type("n", np.int32(3), Annotated[int, Interval(3)])
     assert type(number) is int
     assert number == 3
 
 
 @pytest.mark.parametrize("value", [2, -1, True, 3.0, "3", None])
 def test_a_number_that_is_too_small_or_not_whole_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^n must be a whole number of at least 3, not {value!r}$"):
-        check_whole_number("n", value, 3)
+    with pytest.raises(ValueError, match=f"^n must be a whole number of at least 3, got {value!r}$"):
+        check_type("n", value, Annotated[int, Interval(3)])
 
 
 @pytest.mark.parametrize("value", [1, 1e-300, np.float32(0.5), np.int64(2), Fraction(1, 3)])
 def test_a_finite_number_above_0_is_positive(value: Any) -> None:
-    check_positive("rate", value)
+    assert check_type("rate", value, PositiveFloat) == float(value)
 
 
 @pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan"), True, "1", None, 1j])
 def test_what_is_not_positive_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^rate must be a finite number above 0, got "):
-        check_positive("rate", value)
+        check_type("rate", value, PositiveFloat)
+
+
+@pytest.mark.parametrize(
+    ("interval", "inside", "outside", "text"),
+    [
+        (Interval(1), (1, 2.5), (0, 0.999), "of at least 1"),
+        (Interval(0, has_low=False), (1e-300,), (0, -1), "above 0"),
+        (Interval(0, 1), (0, 0.5, 1), (-0.1, 1.1), "in [0, 1]"),
+        (Interval(0, 1, has_low=False), (0.5, 1), (0, 1.1), "above 0 and at most 1"),
+        (Interval(0, 1, has_high=False), (0, 0.5), (1, -0.1), "in [0, 1)"),
+    ],
+)
+def test_an_interval_has_its_limits_or_not(interval: Interval, inside: Any, outside: Any, text: str) -> None:
+    assert all(value in interval for value in inside)
+    assert not any(value in interval for value in outside)
+    assert str(interval) == text
+
+
+@check_arguments
+def repeat(text: str, times: PositiveInt = 1, *rest: str, scale: PositiveFloat | None = None, **more: Any) -> Any:
+    """A function whose annotations say what it takes."""
+    return text, times, rest, scale, more
+
+
+def test_arguments_in_either_form_and_defaults_reach_the_function() -> None:
+    assert repeat("a") == ("a", 1, (), None, {})
+    assert repeat("a", np.int64(2), "b", scale=1, other=3) == ("a", 2, ("b",), 1.0, {"other": 3})
+    assert type(repeat("a", np.int64(2))[1]) is int
+    assert repeat.__doc__ == "A function whose annotations say what it takes."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "message"),
+    [
+        ((1,), {}, "text must be a string, got 1"),
+        (("a", 0), {}, "times must be a whole number of at least 1, got 0"),
+        (("a",), {"times": None}, "times must be a whole number of at least 1, got None"),
+        (("a",), {"scale": -1}, "scale must be a finite number above 0 or None, got -1"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_by_its_name(arguments: Any, keywords: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        repeat(*arguments, **keywords)
+
+
+def test_a_value_of_several_lines_is_shown_in_one() -> None:
+    class Long:
+        def __repr__(self) -> str:
+            return "two\n    lines"
+
+    assert shown(Long()) == "two lines"
+
+
+def test_a_missing_argument_is_the_error_that_python_gives() -> None:
+    with pytest.raises(TypeError, match="missing a required argument: 'text'"):
+        repeat()  # type: ignore[call-arg]
 
 
 def test_a_choice_is_one_of_the_choices() -> None:

@@ -305,3 +305,17 @@ class TestPrecision:
                 twin.scoring.discriminator.output.weight.zero_()
             assert (twin.scoring.step_reward(rows_BT) != before).all()
         np.testing.assert_array_equal(task.scoring.step_reward(rows_BT), before)
+
+
+def test_weights_of_another_vocabulary_of_the_same_size_are_refused(tmp_path: Path) -> None:
+    """They say which sequences they are made for, also after a trip to another process."""
+    sizes = {"discriminator_kwargs": {"embedding_dim": 4, "filters": [[1, 4]]}}
+    envs = []
+    for name, text in (("ours", "cats eat fish\ndogs eat meat\n"), ("theirs", "we go home\nyou go away\n")):
+        (tmp_path / name).write_text(text)
+        envs.append(SeqGANEnv(source=str(tmp_path / name), **sizes))
+    weights = pickle.loads(pickle.dumps(envs[0].discriminator_weights()))
+    with pytest.raises(ValueError, match=r"the weights are made for .*, the task has"):
+        envs[1].load_discriminator(weights)
+    envs[0].load_discriminator(weights)
+    assert (envs[0].discriminator_version, envs[1].discriminator_version) == (1, 0)

@@ -23,10 +23,10 @@ from tests.support.tasks import tiny_task
         ({"device": "meta"}, "device must be .*; got 'meta'"),
         ({"device": ""}, "device must be .*; got ''"),
         ({"device": None}, "device must be a string, got None"),
-        ({"n_real": 0}, "n_real must be a whole number of at least 1, not 0"),
-        ({"n_real": 2.5}, "n_real must be a whole number, got 2.5"),
-        ({"n_held_out": -1}, "n_held_out must be a whole number of at least 1, not -1"),
-        ({"n_held_out": "5"}, "n_held_out must be a whole number, got '5'"),
+        ({"n_real": 0}, "n_real must be a whole number of at least 1, got 0"),
+        ({"n_real": 2.5}, "n_real must be a whole number of at least 1, got 2.5"),
+        ({"n_held_out": -1}, "n_held_out must be a whole number of at least 1, got -1"),
+        ({"n_held_out": "5"}, "n_held_out must be a whole number of at least 1, got '5'"),
     ],
 )
 def test_a_config_refuses(arguments: Any, message: str) -> None:
@@ -38,8 +38,8 @@ def test_a_config_refuses(arguments: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1, not 0"),
-        ({"max_length": 0}, "max_length must be a whole number of at least 1, not 0"),
+        ({"vocab_size": 0}, "vocab_size must be a whole number of at least 1 or None, got 0"),
+        ({"max_length": 0}, "max_length must be a whole number of at least 1 or None, got 0"),
         ({"source": "nowhere.txt"}, "there is no file 'nowhere.txt'"),
         ({"source": "grammar", "vocab_size": 10}, "the grammar as a source takes no options"),
         ({"discriminator": "transformr"}, r"discriminator must be one of .*tabular.* or a file; got 'transformr'"),
@@ -47,7 +47,7 @@ def test_a_config_refuses(arguments: Any, message: str) -> None:
         ({"discriminator_kwargs": {"filters": [[30, 5]]}}, "filters must hold a width of at most T = 3"),
         (
             {"discriminator_kwargs": {"filters": 3}},
-            r"filters must be a list \(each \(a whole number, a whole number\)\), got 3",
+            r"filters must be a list \(each \(a whole number of at least 1, a whole number of at least 1\)\), got 3",
         ),
     ],
 )

@@ -21,12 +21,12 @@ FIXED, ENDING = SequenceSpec(3, 4), SequenceSpec(3, 4, eos_id=1)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 4), "vocab_size must be a whole number of at least 1, not 0"),
+        ((0, 4), "vocab_size must be a whole number of at least 1, got 0"),
         ((-3, 4), "vocab_size must be .* not -3"),
         ((2.0, 4), "vocab_size must be .* not 2.0"),
         ((True, 4), "vocab_size must be .* not True"),
         (("3", 4), "vocab_size must be .* not '3'"),
-        ((3, 0), "max_length must be a whole number of at least 1, not 0"),
+        ((3, 0), "max_length must be a whole number of at least 1, got 0"),
         ((3, None), "max_length must be .* not None"),
         ((3, 4, 3), r"eos_id must be a whole number in \[0, 3\), not 3"),
         ((3, 4, -1), "eos_id must be .* not -1"),

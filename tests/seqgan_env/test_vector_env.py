@@ -20,7 +20,7 @@ from torch import Tensor
 from seqgan_env import SeqGANEnv, SeqGANVectorEnv
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.registration import TASKS
-from seqgan_env.scoring import Weights
+from seqgan_env.weights import Weights
 from tests.support.cases import CASES, SMALL_GRAMMAR, assert_same, nth_allowed
 from tests.support.reference_env import BAD_ACTIONS, TINY
 
@@ -265,8 +265,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"num_envs": 0}, "num_envs must be a whole number of at least 1, not 0"),
-            ({"num_envs": 2.0}, "num_envs must be a whole number of at least 1, not 2.0"),
+            ({"num_envs": 0}, "num_envs must be a whole number of at least 1, got 0"),
+            ({"num_envs": 2.0}, "num_envs must be a whole number of at least 1, got 2.0"),
             ({"autoreset_mode": "Sometimes"}, "'Sometimes' is not a valid AutoresetMode"),
             ({"render_mode": "human"}, "the vector environment renders nothing"),
             ({"reward": "bleu"}, "reward must be one of"),

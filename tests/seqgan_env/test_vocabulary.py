@@ -310,7 +310,7 @@ class TestJson:
             ({"normalization": "NFD"}, "normalization must be one of none, NFC, NFKC"),
             ({"normalization": "NFKC"}, "hash of the vocabulary must be"),
             ({"level": "byte"}, "level must be one of word, char"),
-            ({"level": ["word"]}, "level must be one of word, char"),
+            ({"level": ["word"]}, "level must be a string, got"),
             ({"tokens": "<eos>"}, "must be a list, got str"),
             ({"tokens": [EOS, 1]}, "must be a string, got 1"),
             ({"tokens": [EOS, "a", "a"]}, "'a' twice"),

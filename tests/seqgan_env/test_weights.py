@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import nn
 
-from seqgan_env.discriminators import DISCRIMINATORS
+from agents import PrefixExtractor
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.discriminators import DISCRIMINATORS, build_discriminator
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import (
     check_buildable,
@@ -177,3 +181,22 @@ def test_the_digest_is_of_names_dtypes_shapes_values_and_text() -> None:
     assert len(digests) == len(changes) + 1
     assert digest(dict(reversed(weights.items())), "recipe") == digest(weights, "recipe")
     check_weights(weights, weights)
+
+
+@pytest.mark.parametrize("size", [10**6, 10**9, 10**15])
+def test_a_network_that_does_not_fit_into_memory_is_refused_in_one_line(size: int) -> None:
+    spec = SequenceSpec(5, 6)
+    for build in (
+        lambda: AutoregressiveModel(spec, "lstm", hidden_dim=size),
+        lambda: build_discriminator("gru", spec, kwargs={"hidden_dim": size}),
+        lambda: PrefixExtractor(spaces.Box(0, 5, (6,), np.int64), features_dim=size),
+    ):
+        with pytest.raises(ValueError, match=f"{size}.* must fit into the memory of this machine, got") as caught:
+            build()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_takes_more_than_there_is_in_its_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sysconf", lambda name: 1000)
+    with pytest.raises(ValueError, match=r"must fit into the memory of this machine, 1.0e\+06 bytes; got"):
+        AutoregressiveModel(SequenceSpec(5, 6), "lstm", hidden_dim=200)

@@ -131,7 +131,7 @@ class TestRefused:
             ({"allowed_next": mean_token}, "a run's allowed_next must be given by its name, 'module:function'"),
             ({"n_held_out": 1}, "n_held_out must be at least 2, got 1"),
             ({"discriminator_kwargs": {"n_legs": 4}}, "discriminator 'cnn' takes embedding_dim, .*; got n_legs"),
-            ({"discriminator_kwargs": {"dropout": 1.0}}, r"dropout must be in \[0, 1\)"),
+            ({"discriminator_kwargs": {"dropout": 1.0}}, r"dropout must be a finite number in \[0, 1\)"),
         ],
     )
     def test_a_task_that_is_no_run_s(self, task: dict[str, Any], message: str) -> None:
@@ -145,7 +145,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("make", "message"),
         [
-            (lambda: RunConfig(seed=-1), "seed must be a whole number of at least 0, not -1"),
+            (lambda: RunConfig(seed=-1), r"seed must be a whole number in \[0, 4294967295\], got -1"),
             (lambda: GeneratorConfig("mlp"), "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
             (
                 lambda: GeneratorConfig("gru", {"n_heads": 2}),

@@ -127,5 +127,5 @@ def test_cross_fitting_gives_each_side_real_sequences_of_its_own(
     assert all(np.array_equal(own, real[:80]) for own in seen["likelihood"])
     assert all(np.array_equal(own, real[80:]) for own in seen["discriminator"])
     for share in (0.0, 1.1):
-        with pytest.raises(ValueError, match="real_share must be above 0 and at most 1, got"):
+        with pytest.raises(ValueError, match="real_share must be a finite number above 0 and at most 1, got"):
             changed(TINY, pretraining={"real_share": share})

@@ -23,7 +23,7 @@ def test_records_are_accepted() -> None:
         ([RECORD, 3], "record 1 must be measurements by name, and their phase; got 3"),
         ([{"step": 0}], "record 0 must be measurements by name, and their phase"),
         ([{**RECORD, "phase": "bogus"}], "the phase of record 0 must be one of random, .*; got 'bogus'"),
-        ([{**RECORD, "step": -1}], "step of record 0 must be a whole number of at least 0, not -1"),
+        ([{**RECORD, "step": -1}], "step of record 0 must be a whole number of at least 0, got -1"),
         ([{**RECORD, "step": None}], "step of record 0 must be a whole number"),
         ([{**RECORD, "nll_test": "2"}], "nll_test of record 0 must be a number, got '2'"),
         ([{**RECORD, "nll_test": True}], "nll_test of record 0 must be a number, got True"),

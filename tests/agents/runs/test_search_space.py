@@ -47,8 +47,8 @@ def test_an_unknown_name_is_refused(name: str) -> None:
     [
         ({}, "at least one setting"),
         ({"pretraining.lr": Range(0.1, 0.2)}, r"such as pretraining\.learning_rate; got 'pretraining\.lr'"),
-        ({"pretraining.warmup": Range(0.0, 1.0)}, r"warmup must be in \[0, 1\), got 1\.0"),
-        ({"pretraining.batch_size": Range(0, 8)}, "batch_size must be a whole number of at least 1, not 0"),
+        ({"pretraining.warmup": Range(0.0, 1.0)}, r"warmup must be a finite number in \[0, 1\), got 1\.0"),
+        ({"pretraining.batch_size": Range(0, 8)}, "batch_size must be a whole number of at least 1, got 0"),
         ({"pretraining.schedule": ("cosine", "sine")}, "schedule must be one of .*; got 'sine'"),
     ],
 )

@@ -52,8 +52,8 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            ({"n_trials": 0}, "trials must be a whole number of at least 1, not 0"),
-            ({"n_workers": 0}, "workers must be a whole number of at least 1, not 0"),
+            ({"n_trials": 0}, "trials must be a whole number of at least 1, got 0"),
+            ({"n_workers": 0}, "workers must be a whole number of at least 1, got 0"),
             ({"config": changed(TINY, pretraining={"n_epochs": 0})}, "n_epochs must be a whole number of at least 1"),
             ({"space": {}}, "at least one setting"),
             ({"space": {"pretraining.lr": Range(0.1, 0.2)}}, r"got 'pretraining\.lr'"),

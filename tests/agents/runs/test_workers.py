@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.runs.workers import side_by_side
+from agents.runs.workers import import_for_workers, side_by_side
 
 SLEEPERS = """
 from agents.runs.workers import side_by_side
@@ -62,6 +62,20 @@ def test_an_error_in_one_ends_all(n_workers: int) -> None:
     with pytest.raises(ZeroDivisionError):
         side_by_side(divide, {"good": (1, 2), "bad": (1, 0)}, n_workers)
     assert active_children() == []
+
+
+def names_of_a_worker() -> list[str]:
+    return [name for name in sys.modules if name.startswith("imported_for")]
+
+
+def test_what_a_module_of_the_user_registers_is_known_to_every_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_for_workers.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("agents.runs.workers._imported", [])
+    import_for_workers(["imported_for_workers"])
+    assert side_by_side(names_of_a_worker, {"a": (), "b": ()}, 2) == {name: ["imported_for_workers"] for name in "ab"}
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc to see which processes are alive")

@@ -376,7 +376,7 @@ class TestArguments:
         ("arguments", "message"),
         [
             ({"core": "mlp"}, "core must be one of lstm, gru.*; got 'mlp'"),
-            ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, not 0"),
+            ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, got 0"),
             ({"eos_id": 20}, "eos_id must be a whole number in"),
         ],
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.wrappers import DtypeObservation
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
 
-from agents import make_seqgan_vec_env
+from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
 from agents.sb3.handle import TaskHandle
 from seqgan_env.task import TaskConfig
 from seqgan_env.tokens import SequenceSpec
@@ -113,3 +116,20 @@ def test_knows_the_version_of_the_first_environment_and_the_newest() -> None:
 def test_refuses_an_environment_of_something_else() -> None:
     with pytest.raises(ValueError, match="env must be a task of seqgan_env, got"):
         TaskHandle(make_vec_env("CartPole-v1", 1))
+
+
+def test_refuses_observations_that_a_wrapper_has_changed() -> None:
+    wrapped: list[Callable[[], VecEnv]] = [
+        lambda: VecFrameStack(LOCAL["dummy"](), 2),
+        lambda: DummyVecEnv([lambda: DtypeObservation(gym.make("SeqGAN-v0", **ORACLE), np.float32)]),
+    ]
+    for make_env in wrapped:
+        with pytest.raises(ValueError, match=r"observations must be tokens, Box\(0, 20, \(6,\), int64\); got Box"):
+            SeqGAN("LstmPolicy", make_env())
+        with pytest.raises(ValueError, match=r"observations must be tokens, Box\(0, 20, \(6,\), int64\); got Box"):
+            PPO("MlpPolicy", make_env(), n_steps=8, batch_size=8).learn(8, DiscriminatorCallback())
+
+
+def test_says_which_spaces_an_environment_of_something_else_has() -> None:
+    with pytest.raises(ValueError, match=r"got one with observations Box.* and actions Discrete\(2\)"):
+        PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8).learn(8, DiscriminatorCallback())

@@ -192,9 +192,9 @@ def test_refuses_no_sequences() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("learning_rate", 0.0, "a finite number above 0, got"),
-        ("learning_rate", float("nan"), "a finite number above 0, got"),
-        ("batch_size", 0, "a whole number of at least 1, not"),
+        ("learning_rate", 0.0, "a finite number above 0 and at most 1000000, got"),
+        ("learning_rate", float("nan"), "a finite number above 0 and at most 1000000, got"),
+        ("batch_size", 0, "a whole number of at least 1, got"),
         ("max_grad_norm", -1.0, "a finite number above 0, got"),
         ("max_grad_norm", float("nan"), "a finite number above 0, got"),
     ],
@@ -362,7 +362,7 @@ class TestWeightAveraging:
 
     def test_it_refuses(self) -> None:
         for value in (-0.1, 1.0):
-            with pytest.raises(ValueError, match=r"weight_averaging must be in \[0, 1\)"):
+            with pytest.raises(ValueError, match=r"weight_averaging must be a finite number in \[0, 1\)"):
                 LikelihoodConfig(weight_averaging=value)
         trainer = self.trainer(weight_averaging=0.9)
         trainer.epoch(self.TOKENS)
@@ -399,3 +399,11 @@ class TestMaximumLikelihood:
         assert loss.item() == pytest.approx(entropy.item(), abs=1e-12)
         gradient = reference.gradient_of(loss, list(policy.parameters()))
         torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-12)
+
+
+def test_a_loss_far_above_that_of_guessing_is_named() -> None:
+    config = LikelihoodConfig(learning_rate=1e5, batch_size=1, schedule="constant")
+    trainer = MaximumLikelihoodTrainer(lstm(SequenceSpec(3, 3)), config)
+    message = r"^maximum likelihood has diverged: its loss is .*; learning_rate must be smaller, got 100000$"
+    with pytest.raises(ValueError, match=message):
+        trainer.epoch(np.arange(27)[:, None] // [9, 3, 1] % 3)

@@ -281,14 +281,14 @@ class TestTruncation:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": 0.0}, "temperature must be above 0, got 0.0"),
-        ({"temperature": float("nan")}, "temperature must be above 0, got nan"),
-        ({"top_k": 0}, "top_k must be a whole number of at least 1, got 0"),
-        ({"top_k": 1.5}, "top_k must be a whole number of at least 1, got 1.5"),
-        ({"top_k": True}, "top_k must be a whole number of at least 1, got True"),
-        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
-        ({"top_p": 1.01}, "top_p must be above 0 and at most 1, got 1.01"),
-        ({"top_p": float("nan")}, "top_p must be above 0 and at most 1, got nan"),
+        ({"temperature": 0.0}, "temperature must be a finite number of at least 1e-30, got 0.0"),
+        ({"temperature": float("nan")}, "temperature must be a finite number of at least 1e-30, got nan"),
+        ({"top_k": 0}, "top_k must be a whole number of at least 1 or None, got 0"),
+        ({"top_k": 1.5}, "top_k must be a whole number of at least 1 or None, got 1.5"),
+        ({"top_k": True}, "top_k must be a whole number of at least 1 or None, got True"),
+        ({"top_p": 0.0}, "top_p must be a finite number above 0 and at most 1 or None, got 0.0"),
+        ({"top_p": 1.01}, "top_p must be a finite number above 0 and at most 1 or None, got 1.01"),
+        ({"top_p": float("nan")}, "top_p must be a finite number above 0 and at most 1 or None, got nan"),
     ],
 )
 def test_a_temperature_and_cuts_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:

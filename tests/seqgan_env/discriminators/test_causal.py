@@ -134,9 +134,9 @@ class TestLoss:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, not 0"),
-            ({"n_layers": 0}, "n_layers must be a whole number of at least 1, not 0"),
-            ({"dropout": 1.0}, r"dropout must be in \[0, 1\) and l2 at least 0, got 1.0 and 0.0"),
+            ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, got 0"),
+            ({"n_layers": 0}, "n_layers must be a whole number of at least 1, got 0"),
+            ({"dropout": 1.0}, r"dropout must be a finite number in \[0, 1\), got 1.0"),
         ],
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:

@@ -62,16 +62,16 @@ class TestCNN:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"embedding_dim": 0}, "embedding_dim and filters must be at least 1, got 0"),
-            ({"filters": [[0, 4]]}, "embedding_dim and filters must be at least 1, got"),
-            ({"filters": [[2, 0]]}, "embedding_dim and filters must be at least 1, got"),
+            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
+            ({"filters": [[0, 4]]}, r"filters\[0\]\[0\] must be a whole number of at least 1, got"),
+            ({"filters": [[2, 0]]}, r"filters\[0\]\[1\] must be a whole number of at least 1, got"),
             ({"filters": [[7, 4]]}, "filters must hold a width of at most T = 6"),
             ({"filters": []}, "filters must hold a width of at most T = 6"),
-            ({"dropout": 1.0}, r"dropout must be in \[0, 1\) and l2 at least 0, got 1.0"),
-            ({"dropout": -0.1}, r"dropout must be in \[0, 1\)"),
-            ({"dropout": float("nan")}, r"dropout must be in \[0, 1\)"),
-            ({"l2": -1.0}, r"dropout must be in \[0, 1\) and l2 at least 0"),
-            ({"l2": float("nan")}, r"dropout must be in \[0, 1\) and l2 at least 0"),
+            ({"dropout": 1.0}, r"dropout must be a finite number in \[0, 1\), got"),
+            ({"dropout": -0.1}, r"dropout must be a finite number in \[0, 1\)"),
+            ({"dropout": float("nan")}, r"dropout must be a finite number in \[0, 1\)"),
+            ({"l2": -1.0}, "l2 must be a finite number of at least 0, got"),
+            ({"l2": float("nan")}, "l2 must be a finite number of at least 0, got"),
         ],
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:

@@ -154,10 +154,10 @@ class TestSettings:
         ("kwargs", "message"),
         [
             ({"kind": "rnn"}, "discriminator must be one of causal, cnn, .*; got 'rnn'"),
-            ({"n_members": 0}, "n_members must be a whole number of at least 1, not 0"),
+            ({"n_members": 0}, "n_members must be a whole number of at least 1, got 0"),
             ({"combine": "median"}, "combine must be one of mean, minimum, pessimistic; got 'median'"),
             ({"k": -1.0}, "k must be a finite number of at least 0, got -1.0"),
-            ({"k": float("nan")}, "k must be a finite number, got nan"),
+            ({"k": float("nan")}, "k must be a finite number of at least 0, got nan"),
             ({"kwargs": {"width": 3}}, "discriminator 'cnn' takes embedding_dim, .*; got width"),
             ({"kwargs": 3}, "kwargs must be a mapping from names, got 3"),
             ({"kwargs": {"filters": [[7, 4]]}}, "filters must hold a width of at most T = 6"),

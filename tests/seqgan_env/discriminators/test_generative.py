@@ -261,7 +261,7 @@ def test_settings_are_checked() -> None:
         ({"n_members": 0}, "n_members must be a whole number of at least 1"),
         ({"core": "rnn"}, "core must be one of"),
         ({"n_layers": 0}, "n_layers must be a whole number of at least 1"),
-        ({"dropout": 1.0}, "dropout must be in"),
+        ({"dropout": 1.0}, "dropout must be a finite number in"),
         ({"learning_rate": 0.0}, "learning_rate must be"),
         ({"generator_kwargs": {"width": 3}}, "width"),
     ):

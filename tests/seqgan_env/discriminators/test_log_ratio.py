@@ -120,10 +120,10 @@ class TestRegularisation:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, not 0"),
-            ({"hidden_dim": 2.5}, "hidden_dim must be a whole number of at least 1, not 2.5"),
-            ({"dropout": 1.0}, r"dropout must be in \[0, 1\) and l2 at least 0, got 1.0 and 0.0"),
-            ({"l2": float("nan")}, r"dropout must be in \[0, 1\) and l2 at least 0, got 0.0 and nan"),
+            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
+            ({"hidden_dim": 2.5}, "hidden_dim must be a whole number of at least 1, got 2.5"),
+            ({"dropout": 1.0}, r"dropout must be a finite number in \[0, 1\), got"),
+            ({"l2": float("nan")}, "l2 must be a finite number of at least 0, got"),
         ],
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:

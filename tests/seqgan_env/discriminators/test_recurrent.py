@@ -83,11 +83,11 @@ class TestRegularisation:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, not 0"),
-            ({"n_layers": 0}, "n_layers must be a whole number of at least 1, not 0"),
-            ({"hidden_dim": -1}, "hidden_dim must be a whole number of at least 1, not -1"),
-            ({"dropout": -0.1}, r"dropout must be in \[0, 1\) and l2 at least 0, got -0.1 and 0.0"),
-            ({"l2": -1.0}, r"dropout must be in \[0, 1\) and l2 at least 0, got 0.25 and -1.0"),
+            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
+            ({"hidden_dim": -1}, "hidden_dim must be a whole number of at least 1, got -1"),
+            ({"dropout": -0.1}, r"dropout must be a finite number in \[0, 1\), got"),
+            ({"l2": -1.0}, "l2 must be a finite number of at least 0, got"),
+            ({"n_layers": 0}, "n_layers must be a whole number of at least 1, got 0"),
         ],
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:

@@ -82,10 +82,14 @@ class TestBuild:
             (".", {}, r"discriminator must be one of causal, cnn, .*tabular.* or a file; got '.'"),
             ("cnn", {"width": 3, "depth": 2}, "discriminator 'cnn' takes embedding_dim, .*; got depth, width"),
             ("cnn", {"spec": SPEC}, "discriminator 'cnn' takes embedding_dim, .*; got spec"),
-            ("cnn", {"filters": 3}, r"filters must be a list \(each \(a whole number, a whole number\)\), got 3"),
-            ("cnn", {"filters": [[2.5, 3]]}, r"filters\[0\]\[0\] must be a whole number, got 2.5"),
-            ("cnn", {"embedding_dim": "64"}, "embedding_dim must be a whole number, got '64'"),
-            ("cnn", {"dropout": 2}, "dropout must be in"),
+            (
+                "cnn",
+                {"filters": 3},
+                r"filters must be a list \(each \(a whole number of at least 1, a whole .* 1\)\), got 3",
+            ),
+            ("cnn", {"filters": [[2.5, 3]]}, r"filters\[0\]\[0\] must be a whole number of at least 1, got 2.5"),
+            ("cnn", {"embedding_dim": "64"}, "embedding_dim must be a whole number of at least 1, got '64'"),
+            ("cnn", {"dropout": 2}, "dropout must be a finite number in"),
         ],
     )
     def test_it_refuses(self, function: Any, name: str, kwargs: dict[str, Any], message: str) -> None:

@@ -117,9 +117,9 @@ class TestTable:
         [
             (SequenceSpec(5000, 20), {}, "the task must be small enough to enumerate, .*; got SequenceSpec"),
             (SequenceSpec(3, 3), {"scale": -1.0}, "scale must be a finite number of at least 0, got -1.0"),
-            (SequenceSpec(3, 3), {"scale": math.inf}, "scale must be a finite number, got inf"),
-            (SequenceSpec(3, 3), {"scale": math.nan}, "scale must be a finite number, got nan"),
-            (SequenceSpec(3, 3), {"scale": "2"}, "scale must be a finite number, got '2'"),
+            (SequenceSpec(3, 3), {"scale": math.inf}, "scale must be a finite number of at least 0, got inf"),
+            (SequenceSpec(3, 3), {"scale": math.nan}, "scale must be a finite number of at least 0, got nan"),
+            (SequenceSpec(3, 3), {"scale": "2"}, "scale must be a finite number of at least 0, got '2'"),
             (SequenceSpec(3, 3), {"filters": [[1, 4]]}, "discriminator 'tabular' takes scale; got filters"),
         ],
     )

@@ -100,8 +100,8 @@ class TestTraining:
         [
             (0, 3, {}, "real and generated must hold sequences, got 0 and 3"),
             (3, 0, {}, "real and generated must hold sequences, got 3 and 0"),
-            (3, 3, {"n_epochs": 0}, "n_epochs and batch_size must be at least 1, got 0 and 64"),
-            (3, 3, {"batch_size": 0}, "n_epochs and batch_size must be at least 1, got 1 and 0"),
+            (3, 3, {"n_epochs": 0}, "n_epochs must be a whole number of at least 1, got 0"),
+            (3, 3, {"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
         ],
     )
     def test_it_refuses(self, n_real: int, n_generated: int, kwargs: Any, message: str) -> None:
@@ -238,9 +238,9 @@ class TestFitUntilStale:
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
-            ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1, not 0"),
-            ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
-            ({"batch_size": 0}, "n_epochs and batch_size must be at least 1, got 1 and 0"),
+            ({"max_epochs": 0}, "max_epochs must be a whole number of at least 1, got 0"),
+            ({"patience": 0}, "patience must be a whole number of at least 1, got 0"),
+            ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
         ],
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:
@@ -312,8 +312,8 @@ class TestLossByName:
             ({"loss": "wasserstein"}, "the loss 'wasserstein' needs a gradient_penalty above 0, such as 10; got 0"),
             ({"gradient_penalty": -1.0}, "gradient_penalty must be a finite number of at least 0, got -1.0"),
             ({"loss": "wasserstein", "label_smoothing": 0.1, "gradient_penalty": 10.0}, "label_smoothing must be 0"),
-            ({"label_smoothing": 0.5}, "label_smoothing must be at least 0 and below 0.5, got 0.5"),
-            ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 0.5, got -0.1"),
+            ({"label_smoothing": 0.5}, r"label_smoothing must be a finite number in \[0, 0.5\), got 0.5"),
+            ({"label_smoothing": -0.1}, r"label_smoothing must be a finite number in \[0, 0.5\), got -0.1"),
         ],
     )
     def test_it_refuses(self, kwargs: Any, message: str) -> None:

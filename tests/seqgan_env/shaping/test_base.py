@@ -198,7 +198,7 @@ def step_gives(bonus: Any = 0.0, n_carried: int = 2) -> dict[str, Any]:
             {"start": lambda self, tokens_BT, length_B: np.full((len(length_B), 2), np.nan)},
             "start of shaping 'altered' must give finite numbers of shape .*, got nan",
         ),
-        ({"n_carried": -1}, "n_carried of shaping 'altered' must be a whole number of at least 0, not -1"),
+        ({"n_carried": -1}, "n_carried of shaping 'altered' must be a whole number of at least 0, got -1"),
     ],
     ids=["nan", "infinity", "too many", "carries too few", "starts with too few", "starts with nan", "n_carried"],
     indirect=["altered"],

@@ -113,8 +113,8 @@ def test_a_duplicate_is_shaped_by_a_discriminator_of_its_own(duplicate: Any) -> 
     [
         ({"shaping": "bonus"}, "shaping must be one of discriminator; got 'bonus'"),
         ({"shaping": 3}, "shaping must be a string or a function, got 3"),
-        ({"shaping_gamma": 1.5}, r"shaping_gamma must be in \[0, 1\], got 1.5"),
-        ({"shaping_gamma": float("nan")}, "shaping_gamma must be a finite number, got nan"),
+        ({"shaping_gamma": 1.5}, r"shaping_gamma must be a finite number in \[0, 1\], got 1.5"),
+        ({"shaping_gamma": float("nan")}, r"shaping_gamma must be a finite number in \[0, 1\], got nan"),
     ],
 )
 def test_arguments_out_of_range_are_refused(kwargs: dict[str, Any], message: str) -> None:

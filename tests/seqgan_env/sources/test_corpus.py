@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
+import lzma
+import os
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -118,9 +122,9 @@ class TestCorpus:
         ("options", "message"),
         [
             ({"level": "line"}, "^level must be one of word, char, token; got 'line'"),
-            ({"min_count": 0}, "^min_count must be a whole number of at least 1, not 0"),
-            ({"max_length": 0}, "^max_length must be a whole number of at least 1, not 0"),
-            ({"max_length": "8"}, "^max_length must be a whole number of at least 1, not '8'"),
+            ({"min_count": 0}, "^min_count must be a whole number of at least 1, got 0"),
+            ({"max_length": 0}, "^max_length must be a whole number of at least 1 or None, got 0"),
+            ({"max_length": "8"}, "^max_length must be a whole number of at least 1 or None, got '8'"),
             ({"long_lines": "cut"}, "^long_lines must be one of error, drop; got 'cut'"),
             ({"vocabulary": Vocabulary.of("a", "char")}, "^level must be 'char', as in the vocabulary"),
             ({"normalization": "NFD"}, "^normalization must be one of none, NFC, NFKC; got 'NFD'"),
@@ -158,7 +162,12 @@ class TestCorpus:
             (b"\n \n\t\r\n", "must hold at least one line that is not blank, it is empty"),
             (b"\xef\xbb\xbf", "must hold at least one line that is not blank, it is empty"),
             (b"\xe2\x80\x8b\n\xef\xbb\xbf\n", "must hold at least one line that is not blank, it is empty"),
-            (b"text\n\0\0", "must be UTF-8 text, got a NUL byte at offset 5"),
+            (b"text\n\0\0", "must be UTF-8 text, got a NUL byte at offset 5, as in other files"),
+            (b"\0a\0 \0b", "must be UTF-8 text, got a NUL byte at offset 0, as in other files"),
+            (gzip.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by gzip; decompress it first"),
+            (bz2.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by bzip2; decompress it first"),
+            (lzma.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by xz; decompress it first"),
+            ("a b\n".encode("utf-16"), "must be UTF-8 text, got text in UTF-16 or UTF-32; convert it first"),
             (b"caf\xe9 au lait", "must be UTF-8 text, byte 3 is not: invalid continuation byte"),
         ],
     )
@@ -166,6 +175,17 @@ class TestCorpus:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"^{path}: the corpus {message}$"):
             Corpus(path)
+
+    def test_a_beginning_like_that_of_another_kind_of_file_is_text(self, path: Path) -> None:
+        path.write_text("BZh is no word\nPK is none\n")
+        assert len(Corpus(path)) == 2
+
+    @pytest.mark.timeout(20)
+    def test_a_pipe_and_a_device_are_refused_at_once(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/zero")):
+            with pytest.raises(ValueError, match=f"^{path}: the corpus must be .*: it is not a file on a disk$"):
+                Corpus(path)
 
     def test_refuses_the_end_of_sequence_as_a_token(self, path: Path) -> None:
         path.write_text("a b <eos>\nb a <eos>\n")

@@ -168,7 +168,7 @@ class TestGrammar:
 
     @pytest.mark.parametrize("noise", [-0.1, 1.0, math.nan])
     def test_refuses_a_noise_that_is_no_share(self, noise: float) -> None:
-        with pytest.raises(ValueError, match=r"noise must be in \[0, 1\), not "):
+        with pytest.raises(ValueError, match=r"noise must be a finite number in \[0, 1\), got "):
             Grammar(noise)
 
     @pytest.mark.parametrize(

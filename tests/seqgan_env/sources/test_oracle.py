@@ -96,9 +96,9 @@ class TestKnownSource:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ((0, 1, 0), "n_train must be a whole number of at least 1, not 0"),
-            ((1, 0.5, 0), "n_test must be a whole number of at least 1, not 0.5"),
-            ((1, 1, -1), "seed must be a whole number of at least 0, not -1"),
+            ((0, 1, 0), "n_train must be a whole number of at least 1, got 0"),
+            ((1, 0.5, 0), "n_test must be a whole number of at least 1, got 0.5"),
+            ((1, 1, -1), "seed must be a whole number of at least 0, got -1"),
         ],
     )
     def test_split_refuses(self, make: Callable[[], KnownSource], arguments: Any, message: str) -> None:
@@ -106,7 +106,7 @@ class TestKnownSource:
             make().split(*arguments)
 
     def test_sample_refuses_a_negative_number(self, make: Callable[[], KnownSource]) -> None:
-        with pytest.raises(ValueError, match="n must be a whole number of at least 0, not -1"):
+        with pytest.raises(ValueError, match="n must be a whole number of at least 0, got -1"):
             make().sample(-1, np.random.default_rng(0))
 
 
@@ -264,9 +264,9 @@ class TestOracleFile:
             pickle.dumps([np.zeros(3, np.float32)], protocol=2),
             b"\x80\x04]r\xff\xff\xff\x7f.",  # a memo of two thousand million entries
             b"\x80\x04\x82\x01.",  # the extension registry
-            b"cnumpy\ndtype\n}b.",  # a changed function
-            b"cnumpy\nndarray\n)\x81.",  # an object of a class that is a function here
-            b"]cnumpy\nndarray\n)Ra.",  # an array without parts
+            b"\x80\x04cnumpy\ndtype\n}b.",  # a changed function
+            b"\x80\x04cnumpy\nndarray\n)\x81.",  # an object of a class that is a function here
+            b"\x80\x04]cnumpy\nndarray\n)Ra.",  # an array without parts
         ],
     )
     def test_anything_but_arrays_is_refused(self, data: bytes, tmp_path: Path) -> None:
@@ -275,6 +275,13 @@ class TestOracleFile:
         with pytest.raises(ValueError, match=f"^{path} is not a readable oracle's parameter file: ") as caught:
             LSTMOracle.from_file(path)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(("protocol", "says"), [(0, "0 or 1"), (1, "0 or 1"), (2, "2")])
+    def test_a_pickle_of_python_2_is_called_one(self, protocol: int, says: str, tmp_path: Path) -> None:
+        path = tmp_path / "oracle.pkl"
+        path.write_bytes(pickle.dumps(tiny_oracle().parameters, protocol=protocol))
+        with pytest.raises(ValueError, match=rf"^{path} .*protocol 3 or above.* of {says}, as Python 2 wrote$"):
+            LSTMOracle.from_file(path)
 
     @pytest.mark.parametrize(
         ("i", "array", "message"),
