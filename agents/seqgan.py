@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import math
 import secrets
 import sys
 import time
@@ -217,7 +218,7 @@ class SeqGAN(BaseAlgorithm):
     @check_arguments
     def learn(
         self: Self,
-        total_timesteps: PositiveInt,
+        total_timesteps: PositiveFloat,
         callback: MaybeCallback = None,
         log_interval: PositiveInt | None = 10,
         tb_log_name: str = "SeqGAN",
@@ -226,17 +227,17 @@ class SeqGAN(BaseAlgorithm):
     ) -> Self:
         """Play and improve for at least ``total_timesteps`` steps of the environment; the arguments are SB3's.
 
+        A number such as ``1e5`` is welcome, as it is in Stable-Baselines3.
+
         Raises:
             ValueError: the agent has no environment, or a number is out of range.
         """
-        total_timesteps, callback = self._setup_learn(
-            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        n_timesteps, callback = self._setup_learn(
+            math.ceil(total_timesteps), callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        callback.on_training_start({"self": self, "callback": callback, "total_timesteps": total_timesteps}, {})
+        callback.on_training_start({"self": self, "callback": callback, "total_timesteps": n_timesteps}, {})
         iteration = 0
-        while self.num_timesteps < total_timesteps and self._iterate(
-            callback, lambda: self.num_timesteps / total_timesteps
-        ):
+        while self.num_timesteps < n_timesteps and self._iterate(callback, lambda: self.num_timesteps / n_timesteps):
             iteration += 1
             if log_interval is not None and iteration % log_interval == 0:
                 self.dump_logs()

@@ -210,7 +210,7 @@ def check_type(name: str, value: Any, hint: Any) -> Any:
     elif origin in (list, Sequence) and isinstance(value, (list, tuple, range, np.ndarray)):
         plain = [check_type(f"{name}[{i}]", each, arguments[0]) for i, each in enumerate(value)]
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
-        if all(isinstance(key, str) for key in value):
+        if arguments[0] is not str or all(isinstance(key, str) for key in value):
             plain = {key: check_type(f"{name}[{key!r}]", each, arguments[1]) for key, each in value.items()}
     elif origin is Literal:
         plain = value if value in arguments else _WRONG

@@ -52,9 +52,9 @@ class SequenceSpec:
         for name in ("vocab_size", "max_length"):
             value = getattr(self, name)
             if not is_whole(value) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
         if self.eos_id is not None and not (is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
-            raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), not {self.eos_id!r}")
+            raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), got {self.eos_id!r}")
         if self.vocabulary is not None and not re.fullmatch("[0-9a-f]{16}", str(self.vocabulary)):
             raise ValueError(f"vocabulary must be 16 digits of the hash of one, or None; got {self.vocabulary!r}")
         for name, value in list(vars(self).items()):  # NumPy's integers would not go into JSON

@@ -238,6 +238,10 @@ class TestLearning:
 
         assert_same_policy(agent().learn(3 * N_STEPS, Draws()), agent().learn(3 * N_STEPS))
 
+    def test_steps_may_be_given_as_a_float(self) -> None:
+        """As people do with Stable-Baselines3: ``learn(1e5)``."""
+        assert_same_policy(agent().learn(3e0 * N_STEPS - 0.5), agent().learn(3 * N_STEPS))
+
     def test_follows_a_schedule_of_the_learning_rate(self) -> None:
         model = agent(learning_rate=lambda remaining: 0.1 * remaining + 1e-6)
         rates: list[float] = []

@@ -193,7 +193,7 @@ class TestPrefix:
             (TINY, {"prefix": [0.0]}, "prefix must be whole numbers, got an array of float64"),
             (TINY, {"prefix": "a bird"}, "prefix must be token ids: the tokens of source 'oracle' have no text"),
             (TINY, {"perfix": [0]}, "options may hold 'prefix', got 'perfix'"),
-            (TINY, {1: 2, "b": 3}, "options may hold 'prefix', got 'b', 1"),
+            (TINY, {1: 2, "b": 3}, "options must be a mapping from names or None, got"),
             (SMALL_GRAMMAR, {"prefix": [EOS]}, "prefix must not hold the end-of-sequence token 0"),
             (SMALL_GRAMMAR, {"prefix": [A, EOS]}, "prefix must not hold the end-of-sequence token 0"),
             (SMALL_GRAMMAR, {"prefix": "a dragon"}, "it does not have 'dragon'"),

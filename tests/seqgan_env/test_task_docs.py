@@ -226,7 +226,7 @@ class TestEachTask:
     def test_the_small_task_has_the_sizes_of_the_preset(self) -> None:
         preset, config = get_preset("small").task, make("SeqGANSmall-v0").task_config
         # the preset names what is a default of the discriminator too
-        kwargs = {"dropout": CNNConfig().dropout} | dict(config.discriminator_kwargs)
+        kwargs = {**dataclasses.asdict(CNNConfig()), **config.discriminator_kwargs}
         assert dataclasses.replace(preset, device="cpu") == dataclasses.replace(config, discriminator_kwargs=kwargs)
 
     def test_the_paper_s_task_has_the_sizes_of_the_preset(self) -> None:

@@ -57,7 +57,7 @@ class TestBadInput:
             ({"config": changed(TINY, pretraining={"n_epochs": 0})}, "n_epochs must be a whole number of at least 1"),
             ({"space": {}}, "at least one setting"),
             ({"space": {"pretraining.lr": Range(0.1, 0.2)}}, r"got 'pretraining\.lr'"),
-            ({"space": {"pretraining.warmup": Range(0.0, 1.0)}}, "warmup must be in"),
+            ({"space": {"pretraining.warmup": Range(0.0, 1.0)}}, "warmup must be a finite number in"),
         ],
     )
     def test_is_refused(self, arguments: dict[str, Any], says: str, tmp_path: Path) -> None:

@@ -164,7 +164,10 @@ class TestCorpus:
             (b"\xe2\x80\x8b\n\xef\xbb\xbf\n", "must hold at least one line that is not blank, it is empty"),
             (b"text\n\0\0", "must be UTF-8 text, got a NUL byte at offset 5, as in other files"),
             (b"\0a\0 \0b", "must be UTF-8 text, got a NUL byte at offset 0, as in other files"),
-            (gzip.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by gzip; decompress it first"),
+            (
+                gzip.compress(b"a b\n", mtime=0),
+                "must be UTF-8 text, got a file compressed by gzip; decompress it first",
+            ),
             (bz2.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by bzip2; decompress it first"),
             (lzma.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by xz; decompress it first"),
             ("a b\n".encode("utf-16"), "must be UTF-8 text, got text in UTF-16 or UTF-32; convert it first"),
