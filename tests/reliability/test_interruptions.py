@@ -147,7 +147,7 @@ def _on_a_full_disk(folder: Path, n_bytes: int) -> None:
     go_on(folder)
 
 
-@pytest.mark.parametrize("n_bytes", [0, 5_000, 20_000])
+@pytest.mark.parametrize("n_bytes", [0, 5_000, 10_000])
 def test_a_full_disk_loses_nothing_that_was_finished(whole: Path, tmp_path: Path, n_bytes: int) -> None:
     """No file can grow beyond so many bytes, in the middle of a run and when a finished one is taken up again."""
 

@@ -134,7 +134,7 @@ def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: signal.Signals) -> None:
-    config = changed(TINY, agent={"n_updates": 60}, evaluation={"every": 3})
+    config = changed(TINY, agent={"n_updates": 30}, evaluation={"every": 3})
     arguments = [
         *(sys.executable, "-m", "agents.cli", "train", "--preset", "small", "--out", str(tmp_path / "killed")),
         *flags_of(config),
