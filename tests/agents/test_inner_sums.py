@@ -85,7 +85,7 @@ class TestMean:
         torch.testing.assert_close(mean, -gradient, rtol=1e-8, atol=1e-10)
 
     def test_holds_the_entropy_and_the_divergence_too(self, reward: str, spec: SequenceSpec) -> None:
-        """Which are sums over tokens themselves."""
+        """The entropy and the divergence are sums over tokens themselves."""
         exact, rows_KT = Exact(spec, reward, WIDE), torch.from_numpy(reference.all_sequences(spec))
         log_g_K, log_pre_K = (m.log_prob(rows_KT).sum(dim=1) for m in (exact.generator, lstm(spec, 3)))
         more = -(log_g_K.exp() * (0.5 * log_g_K - 0.2 * log_pre_K)).sum()

@@ -1,4 +1,4 @@
-"""What the fuzzer begins with is sound, so that it gets past the first check of each reader."""
+"""The files that the fuzzer begins with: they are sound, so that it gets past the first check of each reader."""
 
 from __future__ import annotations
 

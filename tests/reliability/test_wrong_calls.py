@@ -76,7 +76,7 @@ SETTINGS: dict[str, Any] = {
     "core_arguments": CORES["lstm"].Config,
     "arguments": AutoregressiveModel.draw,
 }
-"""What the arguments by keyword of each name are: fields or arguments of something else."""
+"""The meaning of arguments by keyword, by their name: fields or arguments of something else."""
 NOT_OURS = {with_generator}
 """Functions whose arguments by keyword are somebody else's."""
 MAY_LACK = {"source"}

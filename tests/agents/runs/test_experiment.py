@@ -88,7 +88,7 @@ def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp
 
 
 def test_a_run_remembers_the_generator_when_the_game_began(tmp_path: Path) -> None:
-    """Which the divergence from it needs when the run is resumed in the game."""
+    """The divergence from that generator needs it when the run is resumed in the game."""
     config = changed(SHORT, agent={"kl_penalty": 0.5})
     runs = {name: Experiment(config, tmp_path / name, progress=False) for name in ("through", "stopped")}
     runs["through"].run()
