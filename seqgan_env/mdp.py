@@ -75,6 +75,8 @@ def initial(spec: SequenceSpec, n: int, prefix: Any = ()) -> State:
         ValueError: ``prefix`` is neither (padding is no token of a row), or one is as long as the horizon or has ended
             already.
     """
+    if isinstance(prefix, tuple) and not prefix:
+        return State(np.full((n, spec.max_length), spec.pad_id, dtype=np.int64), np.zeros(n, dtype=np.int64))
     rows = np.asarray(prefix)
     if rows.ndim not in (1, 2):
         raise ValueError(f"prefix must be a row of token ids, got an array of shape {rows.shape}")

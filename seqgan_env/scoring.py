@@ -195,14 +195,14 @@ class Scoring:
     def step_reward(self, tokens_BT: Tokens) -> Floats:
         """The reward that a step pays for sequences that are known to be complete.
 
-        It is computed in double precision and rounded to single, so that it doesn't depend on how many episodes end
-        together: the single and the vector environment pay the same number.
+        It doesn't depend on how many episodes end together (``Discriminator.row_logits``): the single and the vector
+        environment pay the same number.
 
         Raises:
             ValueError: a logit or a reward is NaN or infinite, a reward is outside the range that its kind declares,
                 or it needs another discriminator.
         """
-        return _rounded(self._rewards(tokens_BT, lambda d: d.exact_logits(tokens_BT)))
+        return _rounded(self._rewards(tokens_BT, lambda d: d.row_logits(tokens_BT)))
 
     def prefix_reward(self, tokens_BT: Tokens) -> Floats:
         """The reward that each prefix would get as if nothing came after it, shape ``(B,)``.
@@ -242,10 +242,10 @@ class Scoring:
             logit_real_B = logits(self._needed())
             _check_finite("the discriminator's logits", logit_real_B)
         paid_B = self._paid(torch.from_numpy(logit_real_B), torch.from_numpy(tokens_BT))
-        self._check_range(paid_B)
-        reward_B = self._clipped(paid_B).numpy()
+        self._check_range(paid_B.numpy())
+        reward_B = np.asarray(self._clipped(paid_B).numpy(), dtype=np.float64)
         _check_finite("rewards", reward_B)
-        return np.asarray(reward_B, dtype=np.float64)
+        return reward_B
 
     def _paid(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
         """The rewards before they are clipped."""
@@ -256,15 +256,12 @@ class Scoring:
             raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
         return reward_B
 
-    def _check_range(self, reward_B: Tensor) -> None:
+    def _check_range(self, reward_B: Floats) -> None:
         """Refuse rewards below ``low`` or above ``high`` of their kind by more than rounding."""
         low, high = self.entry.low, self.entry.high
-        outside_B = (reward_B < low - _ROUNDING * max(1.0, abs(low))) | (
-            reward_B > high + _ROUNDING * max(1.0, abs(high))
-        )
-        if outside_B.any():
-            got = float(reward_B[outside_B][0])
-            raise ValueError(f"the reward {self._name!r} declares numbers in [{low}, {high}], got {got}")
+        for got in (reward_B.min(), reward_B.max()) if len(reward_B) else ():
+            if got < low - _ROUNDING * max(1.0, abs(low)) or got > high + _ROUNDING * max(1.0, abs(high)):
+                raise ValueError(f"the reward {self._name!r} declares numbers in [{low}, {high}], got {got}")
 
     def _clipped(self, reward_B: Tensor) -> Tensor:
         return reward_B if self._clip is None else reward_B.clamp(*self._clip)

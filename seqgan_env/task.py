@@ -259,11 +259,13 @@ class Task:
         Raises:
             ValueError: an unknown option, or text where tokens have none or that the vocabulary does not hold.
         """
+        if options is None:
+            return ()
         check_type("options", options, Mapping[str, Any] | None)
-        unknown = sorted(map(repr, set(options or ()) - {"prefix"}))
+        unknown = sorted(map(repr, set(options) - {"prefix"}))
         if unknown:
             raise ValueError(f"options may hold 'prefix', got {', '.join(unknown)}")
-        prefix = (options or {}).get("prefix", ())
+        prefix = options.get("prefix", ())
         if isinstance(prefix, (list, tuple)) and any(isinstance(row, (str, list, tuple, np.ndarray)) for row in prefix):
             # one for each episode; no prefix reaches the last column
             return np.concatenate([mdp.initial(self.spec, 1, self._encode(row)).tokens_BT for row in prefix])[:, :-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from benchmarks.harness import DOCS, RESULTS, replace_section, write_results
 from benchmarks.speed.measuring import (
     environments,
+    episodes,
     errors,
     growth,
     lengths,
@@ -25,13 +27,14 @@ from benchmarks.speed.measuring import (
     seconds,
 )
 from benchmarks.speed.paths import Setting, Size, paths
-from benchmarks.speed.report import draw, tables
+from benchmarks.speed.report import draw, episode_table, tables
 from seqgan_env.autoregressive import MaximumLikelihoodTrainer
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.metrics import likelihood_metrics
 
 PAGE = DOCS / "performance.md"
 PICTURE = DOCS / "performance.svg"
+EPISODES = RESULTS / "episodes.json"
 
 
 def run(
@@ -93,6 +96,18 @@ def large(vocab_size: int = 50_000, max_length: int = 100, n_episodes: int = 64,
     print(json.dumps(measured, indent=1))
 
 
+def rewards(results: Path = EPISODES) -> None:
+    """Measure episodes with their reward, one thread, and write the results.
+
+    Args:
+        results: the JSON file.
+    """
+    if os.environ.get("OMP_NUM_THREADS") != "1":  # NumPy's threads can't be set once it is imported
+        raise ValueError("set OMP_NUM_THREADS=1: one environment is measured with one thread")
+    torch.set_num_threads(1)
+    write_results(results, {"environments": episodes()})
+
+
 def memory() -> None:
     """Print the peak memory of the process, in megabytes, before and after an estimate at the paper's size."""
     torch.set_num_threads(2)
@@ -114,6 +129,7 @@ def report(results: Sequence[Path] = (), page: Path = PAGE, picture: Path = PICT
     documents = [json.loads(file.read_text()) for file in list(results) or result_files()]
     replace_section(page, "speed", "\n".join(tables(document) for document in documents))
     draw(documents[0], picture)
+    replace_section(page, "episodes", episode_table(json.loads(EPISODES.read_text())))
     print(f"wrote {page} and {picture}", file=sys.stderr)
 
 
@@ -124,7 +140,13 @@ def result_files() -> list[Path]:
 
 def main() -> None:
     """Run one of the commands."""
-    commands: dict[str, Callable[..., Any]] = {"run": run, "report": report, "memory": memory, "large": large}
+    commands: dict[str, Callable[..., Any]] = {
+        "run": run,
+        "rewards": rewards,
+        "report": report,
+        "memory": memory,
+        "large": large,
+    }
     tyro.extras.subcommand_cli_from_dict(commands, prog="python -m benchmarks.speed")
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+import timeit
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -151,6 +152,43 @@ def environments(n_envs: int = 256, repeats: int = 9) -> dict[str, dict[str, flo
             taken[env_id]["sync"].append(many(env_id, "sync", 3))
     for env_id, times in taken.items():
         measured[env_id] = {name: median(values) for name, values in times.items()}
+    return measured
+
+
+EPISODES = {"SeqGANTiny-v0": 50.0, "SeqGANSmall-v0": 400.0, "SeqGANGrammar-v0": 400.0, "SeqGAN-v0": 2000.0}
+"""The most microseconds that an episode of each task is to take, its reward included."""
+
+
+def episodes(n: int = 200, repeats: int = 9) -> dict[str, dict[str, float]]:
+    """Microseconds of an episode, with its reset and its reward, and of a step of CartPole beside it.
+
+    Every environment is as ``gymnasium.make`` gives it, and writes real sequences, which are of the usual length.
+    """
+    cartpole = gym.make("CartPole-v1")
+
+    def of_cartpole() -> None:
+        cartpole.reset(seed=0)
+        for _ in range(8):
+            cartpole.step(0)
+
+    def of_task(env: gym.Env[Any, Any], rows: list[list[np.int64]]) -> None:
+        for row in rows:
+            env.reset()
+            for action in row:
+                env.step(action)
+
+    measured: dict[str, dict[str, float]] = {}
+    for env_id, target in EPISODES.items():
+        env = gym.make(env_id)
+        task = env.unwrapped.task  # type: ignore[attr-defined]
+        rows = [list(tokens_T[tokens_T != task.spec.pad_id]) for tokens_T in task.real_sequences[:n]]
+        of_task(env, rows)
+        beside, took = [], []
+        for _ in range(repeats):
+            beside.append(timeit.timeit(of_cartpole, number=n) / (8 * n))
+            took.append(timeit.timeit(lambda e=env, r=rows: of_task(e, r), number=1) / n)  # type: ignore[misc]
+        measured[env_id] = {"episode": median(took) * 1e6, "cartpole": median(beside) * 1e6, "target": target}
+        measured[env_id]["length"] = sum(map(len, rows)) / n
     return measured
 
 

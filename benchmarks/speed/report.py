@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.report import markdown_table
+from benchmarks.harness import measured_with
 
 _ITERATION = ("collection", "action values", "policy-gradient step")
 
@@ -83,6 +84,22 @@ def tables(document: dict[str, Any]) -> str:
     }
     parts.append(markdown_table(env_cells, list(next(iter(env_cells.values()))), first="a step without a reward"))
     return "\n".join(parts)
+
+
+def episode_table(document: dict[str, Any]) -> str:
+    """The table of episodes with their reward, in Markdown."""
+    cells = {
+        env_id: {
+            "tokens": f"{times['length']:.0f}",
+            "an episode, µs": f"{times['episode']:.0f}",
+            "target, µs": f"{times['target']:.0f}",
+            "a step of CartPole-v1, µs": f"{times['cartpole']:.1f}",
+            "an episode in steps of CartPole-v1": f"{times['episode'] / times['cartpole']:.0f}",
+        }
+        for env_id, times in document["environments"].items()
+    }
+    table = markdown_table(cells, list(next(iter(cells.values()))), first="one environment, one thread")
+    return f"Measured with {measured_with(document['environment'])}.\n\n{table}"
 
 
 def _remarks(document: dict[str, Any]) -> list[str]:

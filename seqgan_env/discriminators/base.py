@@ -248,13 +248,27 @@ class Discriminator(nn.Module):
             self._doubled = doubled = (fingerprint, folded(copy.deepcopy(self).double().eval()))
         return _array(doubled[1]._evaluate(doubled[1], torch.as_tensor(tokens_BT, device=self.device), 256))
 
+    def row_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+        """``logits`` as a step of an environment reads them: those of a sequence depend on that sequence alone.
+
+        Here they are ``exact_logits``. A subclass that computes one row after the other, always by the same operations,
+        may do so in single precision, which for one sequence takes a fraction of the time.
+
+        Args:
+            tokens_BT: complete sequences or prefixes, padded with V.
+
+        Returns:
+            ``logit_real_B``, shape ``(B,)``.
+        """
+        return self.exact_logits(tokens_BT)
+
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
-        """``exact_logits`` of unfinished sequences, for shaping and for pictures.
+        """``row_logits`` of unfinished sequences, for shaping and for pictures.
 
         Args:
             tokens_BT: prefixes, padded with V.
         """
-        return self.exact_logits(tokens_BT)
+        return self.row_logits(tokens_BT)
 
     def _evaluate(self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int) -> Tensor:
         was_training = self.training

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.parts import Conv1d, Linear, folded, l2_penalty
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
-from seqgan_env.tokens import SequenceSpec
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 PAPER_FILTERS: tuple[tuple[int, int], ...] = (
     (1, 100),
@@ -146,6 +148,18 @@ class CNNDiscriminator(Embedded):
 
         return score
 
+    def row_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+        """The logits in single precision, row by row; see ``Discriminator.row_logits``.
+
+        For one sequence most of a network's time goes into calling torch's operations, so these are NumPy's, on the
+        weights as they are: nothing is copied that could become stale.
+        """
+        weight = self.embedding.weight
+        if weight.device.type != "cpu" or weight.dtype != torch.float32 or self.config.spectral_norm:
+            return super().row_logits(tokens_BT)
+        network = _Arrays(self)
+        return np.array([network.logit(row_T) for row_T in np.asarray(tokens_BT)], dtype=np.float64)
+
     @property
     def _convolutions(self) -> list[nn.Conv1d]:
         return [conv for conv in self.convolutions if isinstance(conv, nn.Conv1d)]
@@ -179,6 +193,44 @@ class CNNDiscriminator(Embedded):
     def penalty(self) -> Tensor:
         """``l2 / 2`` times the squared norm of the output layer, bias included, as in the paper's code."""
         return l2_penalty(self.output, self.l2)
+
+
+class _Arrays:
+    """The layers of a network as arrays that share its memory, for one sequence at a time.
+
+    Args:
+        network: on a CPU, in single precision.
+    """
+
+    def __init__(self, network: CNNDiscriminator) -> None:
+        self._pad_id, self._embedding_UE = network.spec.pad_id, network.embedding.weight.detach().numpy()
+        self._filters = [(conv.kernel_size[0], *_arrays(conv)) for conv in network._convolutions]
+        self._gate, self._transform = _arrays(network.gate), _arrays(network.transform)
+        self._output = _arrays(network.output)
+
+    def logit(self, tokens_T: npt.NDArray[np.int64]) -> np.float32:
+        """The logit of one sequence or prefix, as ``CNNDiscriminator.from_embedded`` computes it."""
+        n_places, embedded_ET = len(tokens_T), np.ascontiguousarray(self._embedding_UE[tokens_T].T)
+        n_windows, (over_E, over_T) = np.count_nonzero(tokens_T != self._pad_id) + 1, embedded_ET.strides
+        with np.errstate(all="ignore"):  # what is not finite is found by whoever asked
+            pooled = []
+            for width, filter_CK, bias_C in self._filters:
+                shape = min(n_windows, n_places - width + 1), len(embedded_ET), width
+                windows_PEK = np.ndarray(shape, np.float32, embedded_ET, 0, (over_T, over_E, over_T))
+                pooled.append((windows_PEK.reshape(shape[0], -1) @ filter_CK.T).max(axis=0) + bias_C)
+            features_F = np.maximum(np.concatenate(pooled), 0)
+            gate_F = 0.5 * (1 + np.tanh(0.5 * (self._gate[0] @ features_F + self._gate[1])))  # the logistic function
+            highway_F = np.maximum(self._transform[0] @ features_F + self._transform[1], 0)
+            logit: np.float32 = (self._output[0] @ (gate_F * highway_F + (1 - gate_F) * features_F) + self._output[1])[
+                0
+            ]
+        return logit
+
+
+def _arrays(layer: nn.Linear | nn.Conv1d) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The weight, with a row for each output, and the bias."""
+    assert layer.bias is not None
+    return layer.weight.detach().flatten(1).numpy(), layer.bias.detach().numpy()
 
 
 register_discriminator(

@@ -143,6 +143,11 @@ class EnsembleDiscriminator(Discriminator):
         scorers = [member.scorer(n) for member in self._members]
         return lambda tokens_BT: self._combined([score(tokens_BT) for score in scorers])
 
+    def row_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+        """The members' logits of each row, combined; see ``Discriminator.row_logits``."""
+        parts = [torch.from_numpy(member.row_logits(tokens_BT)) for member in self._members]
+        return self._combined(parts).numpy()
+
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """The members' logits of the prefixes, combined; see ``Discriminator.prefix_logits``."""
         parts = [torch.from_numpy(member.prefix_logits(tokens_BT)) for member in self._members]

@@ -65,6 +65,14 @@ class TabularDiscriminator(Discriminator):
         """Look each logit up; see ``Discriminator.forward``."""
         return self.table_K[self._index(tokens_BT)]
 
+    def row_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+        """Look each logit up; see ``Discriminator.row_logits``."""
+        table_K = self.table_K.detach()
+        if table_K.device.type != "cpu":
+            return super().row_logits(tokens_BT)
+        index_B = self.weight_TU.numpy()[np.arange(self.spec.max_length), np.asarray(tokens_BT)].sum(axis=1)
+        return np.asarray(table_K.numpy()[index_B], dtype=np.float64)
+
     @torch.no_grad()
     def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """The mean logit of all completions of each prefix; see ``Discriminator.prefix_logits``."""

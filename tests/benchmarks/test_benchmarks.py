@@ -14,7 +14,7 @@ from benchmarks.harness import interval, replace_section, section
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.measuring import errors, measure
 from benchmarks.speed.paths import HotPath, Setting, Size
-from benchmarks.speed.report import rows, tables
+from benchmarks.speed.report import episode_table, rows, tables
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
@@ -100,6 +100,7 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) ->
 def test_the_tables_of_speed_are_made_from_the_committed_results() -> None:
     documents = [json.loads(file.read_text()) for file in speed.result_files()]
     assert "\n".join(tables(document) for document in documents) == section(speed.PAGE, "speed")
+    assert episode_table(json.loads(speed.EPISODES.read_text())) == section(speed.PAGE, "episodes")
 
 
 def test_speed_is_told_by_ratios_to_neighbours_in_time() -> None:

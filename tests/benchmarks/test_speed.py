@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.speed.measuring import environments
+from benchmarks.speed.measuring import environments, episodes
 from benchmarks.speed.paths import HotPath, Setting, Size
 from benchmarks.speed.paths import paths as paths_of
 
@@ -81,3 +81,10 @@ def test_a_step_costs_less_than_cartpole_s_and_many_cost_little_more_than_one(be
     for times in measured.values():
         assert times["single"] < times["cartpole"]
         assert times["sync"] / times["vector"] > 20
+
+
+def test_an_episode_with_its_reward_costs_no_more_than_some_steps_of_cartpole(benchmark: Any) -> None:
+    """CartPole takes some six microseconds where the targets were set; a busy machine is slower at both."""
+    measured = benchmark.pedantic(episodes, kwargs={"n": 50, "repeats": 3}, rounds=1)
+    for times in measured.values():
+        assert times["episode"] / times["cartpole"] < 1.5 * times["target"] / 6

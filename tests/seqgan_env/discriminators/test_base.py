@@ -115,6 +115,24 @@ class TestEveryKind:
         alone_K = np.concatenate([discriminator.exact_logits(row_T[None]) for row_T in rows_KT])
         np.testing.assert_allclose(alone_K, together_K, rtol=0, atol=1e-12)
 
+    def test_rows_are_scored_alike_to_the_last_bit_alone_and_together(self, name: str) -> None:
+        discriminator, rows_KT = trained(name), np.concatenate([all_sequences(ENUMERABLE), open_prefixes(ENUMERABLE)])
+        together_K = discriminator.row_logits(rows_KT).astype(np.float32)
+        alone_K = np.concatenate([discriminator.row_logits(row_T[None]) for row_T in rows_KT]).astype(np.float32)
+        np.testing.assert_array_equal(alone_K, together_K)
+        np.testing.assert_allclose(together_K, discriminator.exact_logits(rows_KT), rtol=2e-6, atol=2e-6)
+        assert discriminator.row_logits(rows_KT[:0]).shape == (0,)
+
+    def test_rows_are_scored_with_the_weights_of_the_moment(self, name: str) -> None:
+        discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)
+        before_K = discriminator.row_logits(rows_KT)
+        for parameter in discriminator.parameters():
+            parameter.data.mul_(1.25)  # which torch's own count of changes doesn't see
+        assert np.abs(discriminator.row_logits(rows_KT) - before_K).max() > 1e-3
+        np.testing.assert_allclose(
+            discriminator.row_logits(rows_KT), discriminator.exact_logits(rows_KT), rtol=2e-6, atol=2e-6
+        )
+
     def test_fast_scores_are_exact_ones_rounded(self, name: str) -> None:
         discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)
         exact_K = discriminator.exact_logits(rows_KT)
@@ -144,7 +162,7 @@ class TestEveryKind:
     def test_a_prefix_that_has_ended_is_a_sequence_and_any_other_is_finite(self, name: str) -> None:
         discriminator, rows_KT = trained(name), all_sequences(ENUMERABLE)
         np.testing.assert_allclose(
-            discriminator.prefix_logits(rows_KT), discriminator.exact_logits(rows_KT), rtol=0, atol=1e-12
+            discriminator.prefix_logits(rows_KT), discriminator.row_logits(rows_KT), rtol=0, atol=1e-12
         )
         prefix_ST = open_prefixes(ENUMERABLE)  # the empty one first
         assert np.isfinite(discriminator.prefix_logits(prefix_ST)).all()
