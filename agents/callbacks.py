@@ -19,7 +19,10 @@ from agents.sb3.replay import Relabelling
 from agents.schedules import EveryEpisodes, GameStatus, Schedule
 from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
 from seqgan_env.discriminators import DiscriminatorTrainer
+from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import Tokens
+
+_N_OF_PARTS = 256  # sequences by which the parts of a reward are measured
 
 
 class DiscriminatorCallback(BaseCallback):
@@ -144,11 +147,21 @@ class DiscriminatorCallback(BaseCallback):
         finished = np.array(self._finished) if self._finished else np.zeros((0, self._handle.spec.max_length), np.int64)
         self.last_scores = self._adversary.round(self.model if isinstance(self.model, Sampler) else finished)
         self._n_rounds += 1
+        self._log_parts(finished)
         for name, value in self.last_scores.items():
             self.logger.record(f"discriminator/{name}", value)
         self.logger.record("discriminator/version", self.version)
         if self.verbose >= 1:
             print(f"discriminator version {self.version}: {self.last_scores}")  # noqa: T201 - verbose asks for it
+
+    def _log_parts(self, finished: Tokens) -> None:
+        """Log what each part of a composite reward pays, on the last episodes or on fresh sequences."""
+        if self._handle.config.reward != "composite":
+            return
+        if isinstance(self.model, Sampler):
+            finished = self.model.sample(_N_OF_PARTS, seed=derived_seed(self.seed, "parts", self._n_rounds))
+        for name, part_B in self._handle.reward_parts(finished[-_N_OF_PARTS:]).items():
+            self.logger.record(f"reward/{name}", float(part_B.mean()))
 
     def push(self) -> None:
         """Give the current weights to every environment under the next version."""

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
-from seqgan_env.rewards import REWARDS, DenseReward, Reward, RewardContext, RewardEntry
+from seqgan_env.rewards import (
+    CompositeReward,
+    DenseReward,
+    Payment,
+    RewardContext,
+    RewardEntry,
+    RewardFunction,
+)
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
 
@@ -20,14 +27,12 @@ Floats = npt.NDArray[np.float64]
 MAX_EXACT_SCORES = 256
 """Up to so many sequences ``Scoring.score`` scores as a step does; more are scored faster, equal up to rounding."""
 
-_ROUNDING = 1e-6
-
 
 class Scoring:
     """The rewards of one task under the discriminator of the moment.
 
     Args:
-        reward: a key of ``REWARDS``.
+        reward: a key of ``REWARDS``, or a function or its name, ``"module:function"``.
         context: the task that the reward is built for.
         clip: ``(low, high)``, either of which may be None: the limits that rewards are clipped to.
         build: makes the first discriminator, when it is first needed.
@@ -36,7 +41,7 @@ class Scoring:
 
     def __init__(
         self,
-        reward: str,
+        reward: str | RewardFunction,
         context: RewardContext,
         clip: Sequence[float | None] | None,
         build: Callable[[], Discriminator],
@@ -45,28 +50,15 @@ class Scoring:
         self.spec: SequenceSpec = context.spec
         self.version = 0
         """The number of times that the discriminator was replaced or given new weights."""
-        self._name = reward
-        self._context = context
-        self._reward: Reward | None = self.entry.build(context)
-        self._clip = None if clip is None else check_clip(clip)
+        self._payment = Payment(reward, context, clip)
         self._build = build
         self._device = device
         self._discriminator: Discriminator | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the reward, which may be a local function; a copy builds its own by name."""
-        return {**self.__dict__, "_reward": None}
-
     @property
     def entry(self) -> RewardEntry:
         """The reward's declaration."""
-        return REWARDS.lookup(self._name)
-
-    @property
-    def _built(self) -> Reward:
-        if self._reward is None:
-            self._reward = self.entry.build(self._context)
-        return self._reward
+        return self._payment.entry
 
     # The discriminator
 
@@ -148,11 +140,11 @@ class Scoring:
         Whether the rewards are finite is left to the caller to see.
         """
         tokens_BT = tokens_BT.to(self._device)
-        if self.entry.discriminator == "none":
+        if (discriminator := self._needed()) is None:
             logit_real_B = torch.zeros(len(tokens_BT), dtype=torch.float64, device=tokens_BT.device)
         else:
-            logit_real_B = self._needed().tensor_logits(tokens_BT).double()
-        return self._clipped(self._paid(logit_real_B, tokens_BT))
+            logit_real_B = discriminator.tensor_logits(tokens_BT).double()
+        return self._payment.pay(discriminator, logit_real_B, tokens_BT)
 
     def action_values(self, tokens_BT: Tensor) -> Tensor:
         """The values of tokens that the terms of a logit give, ``q_BT``, float64; see ``DenseReward``.
@@ -163,9 +155,9 @@ class Scoring:
         Raises:
             ValueError: the reward is not of that kind, or is clipped, or the discriminator's logit is no sum.
         """
-        reward = self._dense()
+        reward, discriminator = self._dense()
         with torch.no_grad():
-            return reward.action_values(self._needed().token_logits(tokens_BT.to(self._device)).double())
+            return reward.action_values(discriminator.token_logits(tokens_BT.to(self._device)).double())
 
     def known_values(self, tokens_BT: Tensor) -> Tensor:
         """The part of ``action_values`` that is known with the token, of every token: ``known_BTV``, float64.
@@ -178,19 +170,21 @@ class Scoring:
         Raises:
             ValueError: as for ``action_values``.
         """
-        reward = self._dense()
+        reward, discriminator = self._dense()
         with torch.no_grad():
-            logit_real_BTV = self._needed().all_token_logits(tokens_BT.to(self._device)).double()
+            logit_real_BTV = discriminator.all_token_logits(tokens_BT.to(self._device)).double()
         token_BT1 = tokens_BT.to(logit_real_BTV.device)[:, :, None].clamp(max=self.spec.vocab_size - 1)
         term_BT1 = logit_real_BTV.gather(2, token_BT1)  # 0 at padding
         return reward.known_values(term_BT1.cumsum(dim=1) - term_BT1, logit_real_BTV)
 
-    def _dense(self) -> DenseReward:
-        """The reward, if it gives each token a value of its own."""
-        if not isinstance(self._built, DenseReward) or self._clip is not None:
-            what = "a clipped reward" if self._clip is not None else f"the reward {self.entry.label!r}"
+    def _dense(self) -> tuple[DenseReward, Discriminator]:
+        """The reward, if it gives each token a value of its own, and its discriminator."""
+        discriminator = self._needed()
+        reward = self._payment.under(discriminator)
+        if discriminator is None or not isinstance(reward, DenseReward) or self._payment.clip is not None:
+            what = "a clipped reward" if self._payment.clip is not None else f"the reward {self.entry.label!r}"
             raise ValueError(f"{what} does not give each token a value of its own")
-        return self._built
+        return reward, discriminator
 
     def step_reward(self, tokens_BT: Tokens) -> Floats:
         """The reward that a step pays for sequences that are known to be complete.
@@ -212,6 +206,26 @@ class Scoring:
         """
         return _rounded(self._rewards(tokens_BT, lambda d: d.prefix_logits(tokens_BT)))
 
+    def parts(self, sequences: Any) -> dict[str, Floats]:
+        """The terminal rewards that a composite one is made of, by name, each of shape ``(B,)`` and not yet weighted.
+
+        Args:
+            sequences: complete ones, shape ``(B, t)`` with ``t <= T``.
+
+        Returns:
+            Nothing where the reward is not made of others.
+
+        Raises:
+            ValueError: see ``SequenceSpec.validate``.
+        """
+        tokens_BT = self.spec.validate(sequences, complete=True, name="sequences")
+        discriminator = self._needed()
+        reward = self._payment.under(discriminator)
+        if discriminator is None or not isinstance(reward, CompositeReward):
+            return {}
+        parts = reward.parts(torch.from_numpy(discriminator.logits(tokens_BT)), torch.from_numpy(tokens_BT))
+        return {name: np.asarray(part_B.numpy(), dtype=np.float64) for name, part_B in parts.items()}
+
     def beginning_logits(self, tokens_T: Tokens) -> Floats:
         """The discriminator's logit of each beginning of one sequence, shape ``(length,)``.
 
@@ -225,8 +239,10 @@ class Scoring:
         beginnings_TT = np.where(np.arange(self.spec.max_length) <= np.arange(n)[:, None], tokens_T, self.spec.pad_id)
         return self.discriminator.prefix_logits(beginnings_TT)
 
-    def _needed(self) -> Discriminator:
-        """The current discriminator, if it is of the kind that the reward needs."""
+    def _needed(self) -> Discriminator | None:
+        """The current discriminator, if it is of the kind that the reward needs; None where it needs none."""
+        if self.entry.discriminator == "none":
+            return None
         discriminator = self.discriminator
         if self.entry.discriminator == "exact" and not isinstance(discriminator, OptimalDiscriminator):
             raise ValueError(
@@ -236,56 +252,9 @@ class Scoring:
         return discriminator
 
     def _rewards(self, tokens_BT: Tokens, logits: Callable[[Discriminator], Floats]) -> Floats:
-        if self.entry.discriminator == "none":
-            logit_real_B = np.zeros(len(tokens_BT))
-        else:
-            logit_real_B = logits(self._needed())
-            _check_finite("the discriminator's logits", logit_real_B)
-        paid_B = self._paid(torch.from_numpy(logit_real_B), torch.from_numpy(tokens_BT))
-        self._check_range(paid_B.numpy())
-        reward_B = np.asarray(self._clipped(paid_B).numpy(), dtype=np.float64)
-        _check_finite("rewards", reward_B)
-        return reward_B
-
-    def _paid(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
-        """The rewards before they are clipped."""
-        reward_B = self._built(logit_real_B, tokens_BT.clone())  # which it may write to
-        if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape:
-            got = tuple(reward_B.shape) if isinstance(reward_B, Tensor) else type(reward_B).__name__
-            expected = tuple(logit_real_B.shape)
-            raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
-        return reward_B
-
-    def _check_range(self, reward_B: Floats) -> None:
-        """Refuse rewards below ``low`` or above ``high`` of their kind by more than rounding."""
-        low, high = self.entry.low, self.entry.high
-        for got in (reward_B.min(), reward_B.max()) if len(reward_B) else ():
-            if got < low - _ROUNDING * max(1.0, abs(low)) or got > high + _ROUNDING * max(1.0, abs(high)):
-                raise ValueError(f"the reward {self._name!r} declares numbers in [{low}, {high}], got {got}")
-
-    def _clipped(self, reward_B: Tensor) -> Tensor:
-        return reward_B if self._clip is None else reward_B.clamp(*self._clip)
-
-
-def check_clip(clip: Any) -> tuple[float, float]:
-    """The limits of ``reward_clip`` as two numbers, infinite where they are None.
-
-    Raises:
-        ValueError: it is no pair of numbers or None, the lower first.
-    """
-    try:
-        low, high = clip
-        limits = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
-    except (TypeError, ValueError):
-        limits = (np.nan, np.nan)
-    if not limits[0] < limits[1]:
-        raise ValueError(f"reward_clip must be [low, high], low below high, each a number or None; got {clip!r}")
-    return limits
-
-
-def _check_finite(name: str, values_B: Floats) -> None:
-    if not np.isfinite(values_B).all():
-        raise ValueError(f"{name} must be finite, got {values_B[~np.isfinite(values_B)][0]}")
+        discriminator = self._needed()
+        logit_real_B = np.zeros(len(tokens_BT)) if discriminator is None else logits(discriminator)
+        return self._payment.pay_checked(discriminator, logit_real_B, tokens_BT)
 
 
 def _rounded(reward_B: Floats) -> Floats:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from gymnasium import spaces
 
 from seqgan_env import mdp
@@ -19,8 +20,8 @@ from seqgan_env.constraints import ActionMask, AllowedNext, Mask
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
 from seqgan_env.functions import load_function
-from seqgan_env.rewards import REWARDS, RewardContext
-from seqgan_env.scoring import Scoring, check_clip
+from seqgan_env.rewards import RewardContext, RewardFunction, check_clip, reward_entry
+from seqgan_env.scoring import MAX_EXACT_SCORES, Scoring
 from seqgan_env.shaping import Potential, Shaping, ShapingContext, build_shaping
 from seqgan_env.sources import KnownSource, Source, SourceConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -40,7 +41,8 @@ class TaskConfig(SourceConfig):
             one; ``docs/discriminators.md`` describes each.
         discriminator_kwargs: fields of its ``Config``, such as ``{"filters": [[2, 64], [3, 64]]}``.
         discriminator_seed: its initial weights.
-        reward: a key of ``seqgan_env.rewards.REWARDS``.
+        reward: a key of ``seqgan_env.rewards.REWARDS`` (``docs/rewards.md``); or a function
+            ``(logit_real_B, tokens_BT) -> reward_B`` of tensors, or its name, ``"module:function"``.
         reward_kwargs: fields of its settings, such as ``{"log_weight": 0.3}`` of ``both_divergences``.
         reward_clip: ``[low, high]``, either of which may be None: the limits that the reward is clipped to, such as
             ``[-10, None]`` for ``log D``.
@@ -63,7 +65,7 @@ class TaskConfig(SourceConfig):
     discriminator: str = "cnn"
     discriminator_kwargs: Mapping[str, Any] = field(default_factory=dict)
     discriminator_seed: NonNegativeInt = 0
-    reward: str = "log_d"
+    reward: str | RewardFunction = "log_d"
     reward_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reward_clip: Sequence[float | None] | None = None
     shaping: str | Potential = "none"
@@ -95,7 +97,7 @@ class TaskConfig(SourceConfig):
         Raises:
             ValueError: an unknown reward or setting, or a value out of range.
         """
-        return build_config(REWARDS.lookup(self.reward).config, self.reward_kwargs, f"reward {self.reward!r}")
+        return build_config(reward_entry(self.reward).config, self.reward_kwargs, f"reward {self.reward!r}")
 
     @property
     def is_constrained(self) -> bool:
@@ -147,12 +149,18 @@ class Task:
             allowed_next=None if config.allowed_next is None else load_function("allowed_next", config.allowed_next),
         )
         """The tokens that may come next."""
-        entry = REWARDS.lookup(config.reward)
-        if entry.discriminator == "exact" and not isinstance(self.source, KnownSource):
+        is_known = isinstance(self.source, KnownSource)
+        if reward_entry(config.reward).needs_likelihood and not is_known:
             raise ValueError(f"reward {config.reward!r} needs a source of known likelihood; {config.source!r} has none")
         self.scoring = Scoring(
             config.reward,
-            RewardContext(self.spec, vocabulary, self._training_set, config.build_reward_config()),
+            RewardContext(
+                self.spec,
+                vocabulary,
+                self._training_set,
+                config.build_reward_config(),
+                self._log_prob if is_known else None,
+            ),
             config.reward_clip,
             self._build_discriminator,
             resolve_device(config.device),
@@ -189,6 +197,13 @@ class Task:
 
     def _training_set(self) -> Tokens:
         return self.real_sequences
+
+    def _log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+        """The likelihood under the source: of a few sequences one by one, since the last bits depend on the batch."""
+        assert isinstance(self.source, KnownSource)
+        if len(tokens_BT) > MAX_EXACT_SCORES or not len(tokens_BT):
+            return self.source.log_prob(tokens_BT)
+        return np.concatenate([self.source.log_prob(tokens_BT[b : b + 1]) for b in range(len(tokens_BT))])
 
     @property
     def held_out_sequences(self) -> Tokens:

@@ -56,6 +56,10 @@ class TaskAccess:
         """The terminal reward of complete sequences; see ``Scoring.score``."""
         return self.task.scoring.score(sequences)
 
+    def reward_parts(self, sequences: Any) -> dict[str, npt.NDArray[np.float64]]:
+        """The pay of the parts of a composite reward for complete sequences; see ``Scoring.parts``."""
+        return self.task.scoring.parts(sequences)
+
     def action_values(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The value of each token of complete sequences, shape ``(B, T)``; see ``Scoring.action_values``."""
         tokens_BT = self.task.spec.validate(tokens_BT, complete=True, name="tokens_BT")

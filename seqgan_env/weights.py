@@ -238,3 +238,30 @@ def _at_most(n_weights: int) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+class Fingerprint:
+    """The identity of some tensors, the count of their changes, and a sample of their elements.
+
+    Torch's count sees most changes; fused optimisers and ``Tensor.data`` escape it.
+
+    Args:
+        tensors: by name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = list(tensors.values())
+        self._versions = [tensor._version for tensor in self._tensors]
+        samples = [tensor.reshape(-1)[:: max(1, tensor.numel() // 32)].double() for tensor in self._tensors]
+        self._sample = torch.cat(samples) if samples else torch.zeros(0)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Fingerprint)
+            and len(self._tensors) == len(other._tensors)
+            and all(a is b for a, b in zip(self._tensors, other._tensors, strict=True))
+            and self._versions == other._versions
+            and torch.equal(self._sample, other._sample)
+        )
+
+    __hash__ = None  # type: ignore[assignment]

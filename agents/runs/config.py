@@ -30,7 +30,7 @@ from seqgan_env.checks import (
 from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
-from seqgan_env.rewards import REWARDS
+from seqgan_env.rewards import reward_entry
 from seqgan_env.sources import NAMED_SOURCES
 from seqgan_env.task import TaskConfig
 
@@ -202,7 +202,7 @@ class RunConfig:
             default = getattr(TaskConfig, name)
             if getattr(self.task, name) != default:
                 raise ValueError(f"a run's {name} is its {of_run}; leave that of the task at {default!r}")
-        for name in ("shaping", "allowed_next"):
+        for name in ("reward", "shaping", "allowed_next"):
             if callable(getattr(self.task, name)):
                 raise ValueError(f"a run's {name} must be given by its name, 'module:function'")
         object.__setattr__(self, "task", _with_all_settings(self.task, self.generator))
@@ -215,19 +215,19 @@ class RunConfig:
     @property
     def label(self) -> str:
         """The name of the reward, and of a discriminator that isn't the usual one, in tables and pictures."""
-        label, discriminator = REWARDS.lookup(self.task.reward).label, Path(self.task.discriminator).stem
+        label, discriminator = reward_entry(self.task.reward).label, Path(self.task.discriminator).stem
         named = f"{label}, {discriminator}" if discriminator != TaskConfig.discriminator else label
         return named if self.is_adversarial else f"exact {label}" if self.adversary.exact else label
 
     @property
     def is_adversarial(self) -> bool:
         """Whether the reward needs a discriminator, and it is one that is trained."""
-        return REWARDS.lookup(self.task.reward).discriminator == "trained" and not self.adversary.exact
+        return reward_entry(self.task.reward).discriminator == "trained" and not self.adversary.exact
 
     @property
     def is_exact(self) -> bool:
         """Whether the reward is that of the best possible discriminator."""
-        need = REWARDS.lookup(self.task.reward).discriminator
+        need = reward_entry(self.task.reward).discriminator
         return need == "exact" or (need == "trained" and self.adversary.exact)
 
     @property

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
-from seqgan_env.rewards import REWARDS
+from seqgan_env.rewards import reward_entry
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
@@ -93,6 +93,11 @@ class TaskHandle:
         """The part of the value of every token that is known with it, ``known_BTV``, float64."""
         return self._of_scoring("known_values", tokens_BT)
 
+    def reward_parts(self, tokens_BT: Tokens) -> dict[str, np.ndarray]:
+        """The pay of the parts of a composite reward for complete sequences, by name, each of shape ``(B,)``."""
+        parts: dict[str, np.ndarray] = self._call("reward_parts", tokens_BT)
+        return parts
+
     def check_rewards(self, tokens_BT: Tokens, reward_B: np.ndarray) -> None:
         """Refuse rewards of complete sequences that differ from the task's own scores by more than rounding.
 
@@ -144,7 +149,7 @@ class TaskHandle:
     def has_discriminator_of(self, other: TaskHandle) -> bool:
         """Whether the rewards of both are those of a trained discriminator with the same settings."""
         settings = [
-            (REWARDS.lookup(config.reward).discriminator, config.discriminator, dict(config.discriminator_kwargs))
+            (reward_entry(config.reward).discriminator, config.discriminator, dict(config.discriminator_kwargs))
             for config in (self.config, other.config)
         ]
         return settings[0] == settings[1]

@@ -18,7 +18,7 @@ from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.parts import folded
 from seqgan_env.parallel import parallel_map
 from seqgan_env.tokens import SequenceSpec, Tokens
-from seqgan_env.weights import load_weights
+from seqgan_env.weights import Fingerprint, load_weights
 
 _BATCH_TOKENS = {"cpu": 10 * 1024, "cuda": 160 * 1024}
 """About how many tokens are scored at once, by each thread: 512 sequences of the paper's length on a CPU."""
@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
         self.spec = spec
         self.config = check_type("config", self.Config() if config is None else config, self.Config)
         self.check(spec, self.config)
-        self._doubled: tuple[_Fingerprint, Discriminator] | None = None  # of exact_logits: of what, and the copy
+        self._doubled: tuple[Fingerprint, Discriminator] | None = None  # of exact_logits: of what, and the copy
 
     @classmethod
     def check(cls, spec: SequenceSpec, config: Any) -> None:
@@ -242,11 +242,15 @@ class Discriminator(nn.Module):
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         if not tensors or self.device.type == "mps":  # which knows no double precision
             return self.logits(tokens_BT, 256)
-        fingerprint = _Fingerprint(tensors)
+        fingerprint = self.fingerprint()
         doubled = self._doubled  # another thread may put its own copy there meanwhile
         if doubled is None or doubled[0] != fingerprint:
             self._doubled = doubled = (fingerprint, folded(copy.deepcopy(self).double().eval()))
         return _array(doubled[1]._evaluate(doubled[1], torch.as_tensor(tokens_BT, device=self.device), 256))
+
+    def fingerprint(self) -> Fingerprint:
+        """The identity of the weights of the moment: that of others, also of the same network, is unequal to it."""
+        return Fingerprint({**dict(self.named_parameters()), **dict(self.named_buffers())})
 
     def row_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
         """``logits`` as a step of an environment reads them: those of a sequence depend on that sequence alone.
@@ -284,24 +288,3 @@ class Discriminator(nn.Module):
 
 def _array(logit_real_B: Tensor) -> npt.NDArray[np.float64]:
     return logit_real_B.cpu().double().numpy()
-
-
-class _Fingerprint:
-    """The identity of some tensors, the count of their changes, and a sample of their elements."""
-
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        self._tensors = list(tensors.values())
-        self._versions = [tensor._version for tensor in self._tensors]
-        samples = [tensor.reshape(-1)[:: max(1, tensor.numel() // 32)].double() for tensor in self._tensors]
-        self._sample = torch.cat(samples) if samples else torch.zeros(0)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _Fingerprint)
-            and len(self._tensors) == len(other._tensors)
-            and all(a is b for a, b in zip(self._tensors, other._tensors, strict=True))
-            and self._versions == other._versions
-            and torch.equal(self._sample, other._sample)
-        )
-
-    __hash__ = None  # type: ignore[assignment]

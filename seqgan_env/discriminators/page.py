@@ -6,18 +6,10 @@ The page ``docs/discriminators.md`` is made by
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
-import itertools
-import textwrap
-from typing import Any
-
 from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.losses import LOSSES
 from seqgan_env.discriminators.registry import DISCRIMINATORS
-
-_WIDTH = 120
+from seqgan_env.setting_docs import settings_list, wrapped
 
 
 def page() -> str:
@@ -35,38 +27,10 @@ def page() -> str:
     return "\n\n".join([intro, table, _losses(), *map(_section, DISCRIMINATORS)]) + "\n"
 
 
-def setting_meanings(config: type[Any]) -> dict[str, str]:
-    """The meaning of each field of a dataclass: the string below it in the source, empty where there is none.
-
-    Args:
-        config: the dataclass; the fields of its bases are looked up there.
-    """
-    meanings = {field.name: "" for field in dataclasses.fields(config)}
-    for base in reversed(config.__mro__):
-        if dataclasses.is_dataclass(base):
-            meanings |= _strings_below_fields(base)
-    return meanings
-
-
-def _strings_below_fields(config: type[Any]) -> dict[str, str]:
-    try:
-        source = textwrap.dedent(inspect.getsource(config))
-    except (OSError, TypeError):  # made where there is no file, such as a prompt
-        return {}
-    (definition,) = ast.parse(source).body
-    body = definition.body if isinstance(definition, ast.ClassDef) else []
-    found = {}
-    for field, below in itertools.pairwise(body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            text = ast.literal_eval(below.value) if isinstance(below.value, ast.Constant) else ""
-            found[field.target.id] = " ".join(str(text).split()).replace("``", "`")
-    return found
-
-
 def _losses() -> str:
     """The losses: their optima, and the meaning of the logit."""
     penalised = ", ".join(f"`{name}`" for name, each in DISCRIMINATORS.items() if issubclass(each.kind, Embedded))
-    intro = _wrapped(
+    intro = wrapped(
         "**Losses.** `DiscriminatorTrainer(loss=name)` or `--adversary.loss name`. Rewards in `D`, such as `log_d`, "
         "mean what their name says only where the logit is log-odds: elsewhere `sigmoid(logit)` is no probability, "
         "and the reward that fits is the logit itself, `log_ratio`. p is the distribution of real sequences, G that of "
@@ -87,21 +51,11 @@ def _row(name: str) -> str:
 def _section(name: str) -> str:
     """All about a kind."""
     entry = DISCRIMINATORS[name]
-    parts = [f"## {name}", _wrapped(entry.summary)]
+    parts = [f"## {name}", wrapped(entry.summary)]
     if entry.formula:
         parts.append(f"```text\n{entry.formula}\n```")
     if entry.when:
-        parts.append(_wrapped(f"**When.** {entry.when}"))
-    settings = entry.kind.Config()
-    meanings = setting_meanings(entry.kind.Config)
-    lines = [
-        _wrapped(f"* `{field.name}={getattr(settings, field.name)!r}`: {meanings[field.name]}".rstrip(": "), "  ")
-        for field in dataclasses.fields(settings)
-    ]
-    parts.append("**Settings.**" + ("\n\n" + "\n".join(lines) if lines else " None."))
-    parts.append(_wrapped(f"**Source.** {entry.source}."))
+        parts.append(wrapped(f"**When.** {entry.when}"))
+    parts.append(settings_list(entry.kind.Config))
+    parts.append(wrapped(f"**Source.** {entry.source}."))
     return "\n\n".join(parts)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
-from seqgan_env.checks import NoConfig, check_choice
+from seqgan_env.checks import NoConfig, check_arguments, check_choice
+from seqgan_env.functions import load_function
 from seqgan_env.registry import Registry
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.vocabulary import Vocabulary
@@ -61,6 +64,30 @@ class DenseReward(Protocol):
         """
 
 
+@runtime_checkable
+class ComparingReward(Protocol):
+    """A reward that depends on the logits of certain real sequences too, which move with the discriminator."""
+
+    @property
+    def compared(self) -> Tokens:
+        """The real sequences, shape ``(R, T)``."""
+
+    def beside(self, logit_compared_R: Tensor) -> Reward:
+        """The reward under one discriminator.
+
+        Args:
+            logit_compared_R: its logits of ``compared``, float64.
+        """
+
+
+@runtime_checkable
+class CompositeReward(Protocol):
+    """A reward that is made of others."""
+
+    def parts(self, logit_real_B: Tensor, tokens_BT: Tensor) -> dict[str, Tensor]:
+        """The pay of each of them, by name, before its weight; the arguments are those of ``Reward``."""
+
+
 @dataclass(frozen=True)
 class RewardContext:
     """The task that a reward is built for; statistics of its real sequences are bound then."""
@@ -73,13 +100,15 @@ class RewardContext:
     """Gives the training set of real sequences, shape ``(n_real, T)``, which is drawn when it is first asked for."""
     config: Any = None
     """The settings, an instance of the entry's ``config``; None where it has none."""
+    log_prob: Callable[[Tokens], npt.NDArray[np.float64]] | None = None
+    """The exact log-likelihood of complete sequences where the source's is known, nats."""
 
 
 @dataclass(frozen=True)
 class RewardEntry:
     """A reward as the registry knows it."""
 
-    build: Callable[[RewardContext], Reward]
+    build: Callable[[RewardContext], Reward | ComparingReward]
     """Makes the reward of one task."""
     label: str
     """The name in pictures and tables, such as ``log D``."""
@@ -97,15 +126,36 @@ class RewardEntry:
     """A sentence on what it is."""
     config: type[Any] = NoConfig
     """The settings of the reward: a frozen dataclass, with defaults and checks."""
+    needs_likelihood: bool = False
+    """Whether the likelihood of the source must be known."""
 
 
 REWARDS: Registry[RewardEntry] = Registry("reward")
 """The rewards by name."""
 
 
+RewardFunction = Callable[[Tensor, Tensor], Tensor]
+"""A function of a user as a reward; see ``Reward``."""
+
+
+@check_arguments
+def reward_entry(reward: str | RewardFunction) -> RewardEntry:
+    """The declaration of a reward: of a key of ``REWARDS``, of a function, or of its name, ``"module:function"``.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(reward, str) and ":" not in reward:
+        return REWARDS.lookup(reward)
+    function = load_function("reward", reward)
+    label = reward if isinstance(reward, str) else getattr(reward, "__name__", type(reward).__name__)
+    what = "A function of the logit and the tokens."
+    return RewardEntry(lambda context: function, label, -math.inf, math.inf, "its own", label, "trained", what)
+
+
 def register_reward(
     name: str,
-    build: Callable[[RewardContext], Reward],
+    build: Callable[[RewardContext], Reward | ComparingReward],
     *,
     label: str,
     summary: str,
@@ -115,6 +165,7 @@ def register_reward(
     unit: str = "nats",
     discriminator: DiscriminatorNeed = "trained",
     config: type[Any] = NoConfig,
+    needs_likelihood: bool = False,
 ) -> None:
     """Make a reward available by name: to ``gymnasium.make(..., reward=name)`` and to the command line.
 
@@ -129,6 +180,7 @@ def register_reward(
         unit: see ``RewardEntry``.
         discriminator: see ``RewardEntry``.
         config: see ``RewardEntry``.
+        needs_likelihood: see ``RewardEntry``; rewards of the optimal discriminator need it in any case.
 
     Raises:
         ValueError: the name is taken or no identifier, a text is empty, or ``low`` is above ``high``.
@@ -140,4 +192,6 @@ def register_reward(
         raise ValueError(f"reward {name!r} must declare label, summary, source and unit")
     if not low <= high:
         raise ValueError(f"low must be at most high, got {low} and {high}")
-    REWARDS.register(name, RewardEntry(build, label, low, high, unit, source, discriminator, summary, config))
+    needs_likelihood = needs_likelihood or discriminator == "exact"
+    entry = RewardEntry(build, label, low, high, unit, source, discriminator, summary, config, needs_likelihood)
+    REWARDS.register(name, entry)

@@ -45,9 +45,9 @@ def probability(logit_real_B: Tensor) -> Tensor:
     return torch.sigmoid(logit_real_B)
 
 
-def constant(logit_real_B: Tensor) -> Tensor:
-    """1 for every sequence: a control, the reward that says nothing."""
-    return torch.ones_like(logit_real_B)
+def centered(logit_real_B: Tensor) -> Tensor:
+    """``2 D(Y) - 1 = tanh(logit / 2)``, in [-1, 1]: a sequence that looks generated is punished."""
+    return torch.tanh(0.5 * logit_real_B)
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,14 @@ register_reward(
     unit="probability",
 )
 register_reward(
-    "constant",
-    OfLogit(constant).build,
-    label="constant",
-    summary="1 for every sequence: a control, which says nothing.",
-    source="a control",
-    low=1.0,
+    "centered",
+    OfLogit(centered).build,
+    label="2D − 1",
+    summary="The probability of being real, centred: negative for what looks generated.",
+    source="ScratchGAN, arXiv 1905.09922, eq. 3",
+    low=-1.0,
     high=1.0,
-    unit="one",
-    discriminator="none",
+    unit="probability",
 )
 register_reward(
     "exact_log_ratio",

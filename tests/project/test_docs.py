@@ -15,6 +15,7 @@ PAGES = [
     "docs/architecture.md",
     "docs/tasks.md",
     "docs/discriminators.md",
+    "docs/rewards.md",
     "docs/use_it_with.md",
     "docs/performance.md",
     "README.md",

@@ -36,6 +36,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
             "progress",
             "parallel",
             "tokenizing",
+            "setting_docs",
         ),
         ("tokens", "vocabulary"),
         ("mdp", "enumeration", "weights"),

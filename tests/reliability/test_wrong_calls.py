@@ -51,7 +51,8 @@ MORE = [Vocabulary, Experiment, compare, evaluate_run]
 INNER = {
     "discriminator_loss", "discriminator_scores", "Core", "Column", "EvaluationBatch", "measure", "likelihood_metrics",
     "columns", "columns_of_role", "RewardContext", "RewardEntry", "ShapingContext", "ShapingEntry",
-    "OptimalDiscriminator", "SeqGANVecEnv", "Task", "PotentialShaping", "build_shaping", "Metric", "Reward", "Schedule",
+    "Payment", "check_clip", "OptimalDiscriminator", "SeqGANVecEnv", "Task", "PotentialShaping", "build_shaping",
+    "Metric", "Reward", "Schedule",
     "Shaping", "Source", "KnownSource", "FactoredSource", "DenseReward", "register_metric", "register_reward",
     "register_shaping", "register_core", "RelabellingReplayBuffer", "RelabellingDictReplayBuffer",
     "AutoregressivePolicy", "GeneratorActorCritic",
@@ -60,6 +61,7 @@ INNER = {
 INNER_METHODS = {
     "hidden", "log_prob", "weighted_log_prob", "sequence_log_prob", "token_log_prob", "start", "read", "step", "choose",
     "complete", "forward", "loss", "tensor_logits", "exact_logits", "prefix_logits", "logits", "scorer", "token_logits",
+    "row_logits", "fingerprint",
     "check", "fit_real", "follow", "update", "collect", "train", "estimate", "push", "learn_part", "spec", "decode",
     "observe", "step_size", "is_grammatical", "dump_logs", "save", "load_state_dict", "load_weights", "restore",
     "penalty", "evaluate", "get_attr", "set_attr", "env_method", "measure", "bar", "keep", "id_of", "is_token",
@@ -94,7 +96,7 @@ def sample(name: str, hint: Any) -> Any:
         "lines": ["a b"], "observation_space": spaces.Box(0, 5, (6,), np.int64), "text": "a", "real_BT": REAL,
         "n_updates": 0, "total_timesteps": 1, "rng": np.random.default_rng(0), "sequences": REAL, "weights": {},
         "kind": Discriminator, "summary": "a", "algorithm": PPO, "generator": GENERATOR, "state": None,
-        "loss": "logistic",
+        "loss": "logistic", "reward": "log_d",
     }  # fmt: skip
     if hint is SequenceSpec:
         return SPEC

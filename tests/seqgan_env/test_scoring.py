@@ -30,7 +30,7 @@ from seqgan_env.tokens import SequenceSpec
 from tests.support.discriminators import optimal
 from tests.support.reference import all_sequences
 from tests.support.reference_env import TINY
-from tests.support.rewards import pay
+from tests.support.rewards import pay_in
 from tests.support.tasks import GRAMMAR, TABULAR, tiny_task
 
 
@@ -60,7 +60,7 @@ def test_the_score_of_every_sequence_is_the_reward_of_its_logit(reward: str) -> 
     assert score_B.dtype == np.float64
     # the network computes in single precision, and many sequences at once are another order of the same sums
     single = {"rtol": 1e-6, "atol": 1e-6}
-    np.testing.assert_allclose(score_B, pay(reward, logit_real_B).numpy(), **single)
+    np.testing.assert_allclose(score_B, pay_in(task, logit_real_B, torch.from_numpy(tokens_BT)).numpy(), **single)
     if reward == "log_d":
         np.testing.assert_allclose(score_B, F.logsigmoid(logit_real_B).numpy(), **single)
 

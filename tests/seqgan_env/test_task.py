@@ -18,7 +18,7 @@ from tests.support.tasks import tiny_task
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"reward": "bleu"}, "reward must be one of log_d, .*; got 'bleu'"),
+        ({"reward": "blue"}, "reward must be one of log_d, .*; got 'blue'"),
         ({"device": "gpu"}, "device must be 'auto', 'cpu' or a device that is here; got 'gpu'"),
         ({"device": "meta"}, "device must be .*; got 'meta'"),
         ({"device": ""}, "device must be .*; got ''"),

@@ -83,6 +83,7 @@ def rewards_of(logit: float) -> dict[str, float]:
             "neg_log_one_minus_d": float(-log_one_minus_d),  # eq. 13.36
             "log_ratio": float(log_d - log_one_minus_d),
             "d": float(d),
+            "centered": float(2 * d - 1),
             "constant": 1.0,
             "exact_log_ratio": float(log_d - log_one_minus_d),  # of the optimal D
             "both_divergences": float(min(ratio, Decimal(1000)) + max(min(log_ratio, Decimal(10)), Decimal(-10)) / 2),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, register_discriminator
-from seqgan_env.discriminators.page import page, setting_meanings
+from seqgan_env.discriminators.page import page
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -83,13 +83,3 @@ def test_one_that_says_less_of_itself_is_on_it_too() -> None:
         "\nNothing at all.\n\n**Settings.**\n\n* `width=3`: Width, in `tokens`, of something.\n* `height=2`\n"
         "* `depth=0.5`: Depth.\n\n**Source.** a test.\n"
     )
-
-
-def test_settings_without_a_file_have_no_meanings() -> None:
-    made = dataclasses.make_dataclass("Made", [("size", int, dataclasses.field(default=1))])
-    assert setting_meanings(made) == {"size": ""}
-    assert setting_meanings(OwnConfig) == {
-        "width": "Width, in `tokens`, of something.",
-        "height": "",
-        "depth": "Depth.",
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,6 +100,39 @@ def test_a_reward_of_a_user_is_paid_by_both_environments(register: Callable[...,
         assert rewards == [0, 0, paid]
     np.testing.assert_array_equal(task.scoring.score(sequences_BT), paid_B)
     np.testing.assert_allclose(task.scoring.score_tensor(torch.from_numpy(sequences_BT)).numpy(), paid_B, rtol=1e-5)
+
+
+def doubled(logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+    """A reward of a user that no registry knows."""
+    return 2 * logit_real_B + tokens_BT[:, 0]
+
+
+@pytest.mark.parametrize("given", [doubled, f"{__name__}:doubled"])
+def test_a_function_or_its_name_is_a_reward_too(given: Any) -> None:
+    env = SeqGANEnv(**TINY, reward=given)
+    rows = all_sequences(env.sequence_spec)
+    logit_B = env.task.scoring.discriminator.exact_logits(rows)
+    np.testing.assert_allclose(env.score(rows), 2 * logit_B + rows[:, 0], rtol=1e-6)
+    copied = pickle.loads(pickle.dumps(env.task))
+    np.testing.assert_array_equal(copied.scoring.score(rows), env.score(rows))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere:reward", "reward must be a function or 'module:function', got 'nowhere:reward'"),
+        (f"{__name__}:nothing", "reward must be a function or 'module:function'"),
+        (3, "reward must be a string or a function, got 3"),
+    ],
+)
+def test_what_is_no_reward_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SeqGANEnv(**TINY, reward=given)
+
+
+def test_a_function_takes_no_settings() -> None:
+    with pytest.raises(ValueError, match="takes no arguments; got weight"):
+        SeqGANEnv(**TINY, reward=doubled, reward_kwargs={"weight": 1.0})
 
 
 def test_a_reward_that_was_taken_away_is_unknown(register: Callable[..., None]) -> None:

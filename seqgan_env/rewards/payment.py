@@ -1,0 +1,143 @@
+"""A reward as a task pays it: bound to the discriminator of the moment, checked, and clipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqgan_env.discriminators import Discriminator
+from seqgan_env.rewards.base import (
+    ComparingReward,
+    Reward,
+    RewardContext,
+    RewardEntry,
+    RewardFunction,
+    reward_entry,
+)
+
+_ROUNDING = 1e-6
+
+
+class Payment:
+    """The terminal reward of one task.
+
+    Args:
+        reward: a key of ``REWARDS``, or a function or its name, ``"module:function"``.
+        context: the task that the reward is built for.
+        clip: ``(low, high)``, either of which may be None: the limits that rewards are clipped to.
+
+    Raises:
+        ValueError: the reward is none of these or can't be built, or the limits are wrong.
+    """
+
+    def __init__(
+        self, reward: str | RewardFunction, context: RewardContext, clip: Sequence[float | None] | None
+    ) -> None:
+        self._name = reward
+        self._context = context
+        self.clip = None if clip is None else check_clip(clip)
+        self._reward: Reward | ComparingReward | None = self.entry.build(context)
+        self._beside: tuple[Any, Reward] | None = None  # a reward that compares: of which weights, and itself
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the reward, which may be a local function; a copy builds its own by name."""
+        return {**self.__dict__, "_reward": None, "_beside": None}
+
+    @property
+    def entry(self) -> RewardEntry:
+        """The reward's declaration."""
+        return reward_entry(self._name)
+
+    def under(self, discriminator: Discriminator | None) -> Reward:
+        """The reward as a function of logits and sequences, under the discriminator as it is now.
+
+        Args:
+            discriminator: None where the reward needs none.
+        """
+        if self._reward is None:
+            self._reward = self.entry.build(self._context)
+        if not isinstance(self._reward, ComparingReward):
+            return self._reward
+        assert discriminator is not None
+        fingerprint = discriminator.fingerprint()
+        if self._beside is None or self._beside[0] != fingerprint:
+            logit_compared_R = torch.from_numpy(discriminator.row_logits(self._reward.compared))
+            self._beside = fingerprint, self._reward.beside(logit_compared_R.to(discriminator.device))
+        return self._beside[1]
+
+    def pay(self, discriminator: Discriminator | None, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        """The rewards, clipped, and not looked at: they may not be finite.
+
+        Args:
+            discriminator: as for ``under``.
+            logit_real_B: its logits of the sequences, float64.
+            tokens_BT: the sequences, padded with V.
+
+        Returns:
+            ``reward_B``, float64.
+
+        Raises:
+            ValueError: the reward's answer is not one number for each sequence.
+        """
+        reward_B = self._paid(discriminator, logit_real_B, tokens_BT)
+        return reward_B if self.clip is None else reward_B.clamp(*self.clip)
+
+    def pay_checked(
+        self, discriminator: Discriminator | None, logit_real_B: npt.NDArray[np.float64], tokens_BT: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float64]:
+        """``pay`` of arrays.
+
+        Raises:
+            ValueError: as for ``pay``; or a logit or a reward is not finite, or a reward, before it is clipped, is
+                outside the range that its kind declares.
+        """
+        _check_finite("the discriminator's logits", logit_real_B)
+        reward_B = np.asarray(
+            self._paid(discriminator, torch.from_numpy(logit_real_B), torch.from_numpy(tokens_BT)).numpy(), np.float64
+        )
+        self._check_range(reward_B)
+        if self.clip is not None:
+            reward_B = reward_B.clip(*self.clip)
+        _check_finite("rewards", reward_B)
+        return reward_B
+
+    def _paid(self, discriminator: Discriminator | None, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        reward_B = self.under(discriminator)(logit_real_B, tokens_BT.clone())  # which it may write to
+        if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape:
+            got = tuple(reward_B.shape) if isinstance(reward_B, Tensor) else type(reward_B).__name__
+            expected = tuple(logit_real_B.shape)
+            raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
+        return reward_B
+
+    def _check_range(self, reward_B: npt.NDArray[np.float64]) -> None:
+        """Refuse rewards below ``low`` or above ``high`` of their kind by more than rounding."""
+        low, high = self.entry.low, self.entry.high
+        for got in (reward_B.min(), reward_B.max()) if len(reward_B) else ():
+            if got < low - _ROUNDING * max(1.0, abs(low)) or got > high + _ROUNDING * max(1.0, abs(high)):
+                raise ValueError(f"the reward {self._name!r} declares numbers in [{low}, {high}], got {got}")
+
+
+def check_clip(clip: Any) -> tuple[float, float]:
+    """The limits of ``reward_clip`` as two numbers, infinite where they are None.
+
+    Raises:
+        ValueError: it is no pair of numbers or None, the lower first.
+    """
+    try:
+        low, high = clip
+        limits = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
+    except (TypeError, ValueError):
+        limits = (np.nan, np.nan)
+    if not limits[0] < limits[1]:
+        raise ValueError(f"reward_clip must be [low, high], low below high, each a number or None; got {clip!r}")
+    return limits
+
+
+def _check_finite(name: str, values_B: npt.NDArray[np.float64]) -> None:
+    if not np.isfinite(values_B).all():
+        raise ValueError(f"{name} must be finite, got {values_B[~np.isfinite(values_B)][0]}")
