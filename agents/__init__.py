@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agents.callbacks import DiscriminatorCallback
+from agents.collapse import CollapseAlarm
 from agents.policy import AutoregressivePolicy
 from agents.sb3.actor_critic import GeneratorActorCritic, with_generator
 from agents.sb3.features import PrefixExtractor
@@ -12,6 +13,7 @@ from agents.seqgan import SeqGAN
 
 __all__ = [
     "AutoregressivePolicy",
+    "CollapseAlarm",
     "DiscriminatorCallback",
     "GeneratorActorCritic",
     "PrefixExtractor",

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from agents.history import NegativeHistory
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import (
     NonNegativeFloat,
@@ -32,6 +33,21 @@ class Sampler(Protocol):
 
     def sample(self, n: int, *, seed: int = 0) -> Tokens:
         """Draw ``n`` complete sequences, shape ``(n, T)``."""
+
+
+class GeneratorSampler:
+    """A generator as a ``Sampler``, for models that only contain one.
+
+    Args:
+        generator: draws the sequences.
+    """
+
+    def __init__(self, generator: AutoregressiveModel) -> None:
+        self.generator = generator
+
+    def sample(self, n: int, *, seed: int = 0) -> Tokens:
+        """See ``Sampler``."""
+        return self.generator.draw(n, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -59,6 +75,9 @@ class RoundConfig:
     """Share by which the label of real sequences falls short of 1."""
     gradient_penalty: NonNegativeFloat = 0.0
     """Weight of a penalty on the slope of the logit between real and generated embeddings; wasserstein needs one."""
+    history: ShareBelowOne = 0.0
+    """Share of the negatives of a training that come from those of earlier rounds of the game, a uniform sample of ten
+    trainings' worth of them."""
     skip_real: ShareBelowOne = 0.0
     """Share of the real sequences, from the first, that it does not learn from. Cross-fitting: with those that the
     generator's maximum likelihood has seen, it would learn what the generator learnt by heart."""
@@ -106,6 +125,7 @@ class Adversary:
         config: the settings; None is the defaults. The step size is the trainer's.
         seed: of the negatives.
         push: called after each round.
+        history: of earlier negatives, which it adds to; needed where the settings ask for a share of these.
     """
 
     def __init__(
@@ -117,6 +137,7 @@ class Adversary:
         *,
         seed: int = 0,
         push: Push = lambda discriminator: None,
+        history: NegativeHistory | None = None,
     ) -> None:
         self.trainer = trainer
         self.config = RoundConfig() if config is None else config
@@ -124,6 +145,7 @@ class Adversary:
         self.held_out = held_out
         self.seed = seed
         self.push = push
+        self.history = history
 
     def prepare(self, on_part: Callable[[], None] = lambda: None) -> None:
         """Let the discriminator learn what takes real sequences alone, if that has not been done.
@@ -148,18 +170,13 @@ class Adversary:
                 whose likelihood is known.
         """
         self.prepare()
-        generator = getattr(negatives, "generator", None)
-        self.trainer.discriminator.follow(generator if isinstance(generator, AutoregressiveModel) else None)
-        n_held_out = self.config.n_held_out
-        if isinstance(negatives, np.ndarray):
-            if not len(negatives):
-                raise ValueError("a training needs negatives, and no episode has finished yet")
-            generated, n_held_out = negatives, min(n_held_out, len(negatives) // 5)
-        else:
-            seed = derived_seed(self.seed, "negatives", self.trainer.n_updates)
-            generated = negatives.sample(self.config.n_generated + n_held_out, seed=seed)
-        # hold out the newest: earlier rounds cannot have seen them
-        generated, fresh = np.split(generated, [len(generated) - n_held_out])
+        generated, fresh = self._drawn(negatives, self.config.n_generated)
+        if not len(generated):
+            raise ValueError("a training needs negatives, and no episode has finished yet")
+        if self.history is not None:
+            new, generated = generated, self.history.mixed(generated, self.config.history)
+            self.history.add(new)
+        n_held_out = len(fresh)
         sets, held_out = (self.real, generated), (self.held_out[:n_held_out], fresh)
         n_epochs, batch_size = self.config.n_epochs, self.config.batch_size
         if self.config.patience is None:
@@ -174,6 +191,32 @@ class Adversary:
             scores = {"loss": best["log_loss"], **best}
         self.push(self.trainer.discriminator)
         return scores
+
+    def measure(self, negatives: Sampler | Tokens) -> dict[str, float]:
+        """``discriminator_scores`` on held-out sequences, as ``round`` measures, of the discriminator as it is.
+
+        Args:
+            negatives: as for ``round``.
+
+        Returns:
+            Nothing where there is nothing to measure on.
+        """
+        _, fresh = self._drawn(negatives, 0)
+        return self.trainer.evaluate(self.held_out[: len(fresh)], fresh) if len(fresh) else {}
+
+    def _drawn(self, negatives: Sampler | Tokens, n: int) -> tuple[Tokens, Tokens]:
+        """Negatives to learn from, ``n`` of them where they are drawn, and newer ones to measure on."""
+        generator = getattr(negatives, "generator", None)
+        self.trainer.discriminator.follow(generator if isinstance(generator, AutoregressiveModel) else None)
+        n_held_out = self.config.n_held_out
+        if isinstance(negatives, np.ndarray):
+            n_held_out = min(n_held_out, len(negatives) // 5)
+        else:
+            seed = derived_seed(self.seed, "negatives", self.trainer.n_updates)
+            negatives = negatives.sample(n + n_held_out, seed=seed)
+        # hold out the newest: earlier rounds cannot have seen them
+        generated, fresh = np.split(negatives, [len(negatives) - n_held_out])
+        return generated, fresh
 
     def state_dict(self) -> dict[str, Any]:
         """The state that ``load_state_dict`` restores."""

@@ -11,12 +11,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.adversary import Adversary, RoundConfig, Sampler, trainer_of
+from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, trainer_of
 from agents.collection import ended_sequences
+from agents.history import NegativeHistory
 from agents.sb3.features import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
 from agents.schedules import EveryEpisodes, GameStatus, Schedule
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.seeding import derived_seed
@@ -31,11 +33,12 @@ class DiscriminatorCallback(BaseCallback):
     The discriminator changes only between a policy update and the next collection, so that no return is computed from
     two versions. Where another callback of the same learning evaluates in an environment of its own, as
     ``EvalCallback`` does, with a discriminator of the same kind, that environment is given the weights too. The
-    negatives are fresh sequences from the policy where the model is a ``Sampler``, else the episodes that the
-    environments finished last.
+    negatives are fresh sequences where the model is a ``Sampler`` or its policy has a ``generator``
+    (``with_generator``), else the episodes that the environments finished last.
 
     Args:
-        every_n_episodes: episodes between two trainings, or a ``Schedule``.
+        every_n_episodes: episodes between two trainings, or a ``Schedule``, such as ``EverySteps``, ``AccuracyBand``
+            and ``Never`` of ``agents.schedules``.
         trainer: one to go on with; None begins with the weights that the first environment has.
         seed: of shuffling, dropout and negatives.
         verbose: 1 prints a line at each training.
@@ -73,6 +76,10 @@ class DiscriminatorCallback(BaseCallback):
         self.last_scores: dict[str, float] = {}
         """The measurement after the last training: ``loss``, and ``discriminator_scores`` on held-out sequences."""
         self._n_episodes = 0
+        self._n_steps_before = 0  # steps at the last round
+        self._sampler: Sampler | None = None
+        self._history: NegativeHistory | None = None
+        self._old: dict[str, Any] | None = None  # the state of a history that is still to be made
         self._finished: deque[Tokens] = deque(maxlen=self.config.n_generated)
         self._goes_on = True
         self._n_rounds = 0
@@ -81,13 +88,17 @@ class DiscriminatorCallback(BaseCallback):
 
     def _init_callback(self) -> None:
         if self._played_with not in (None, self.model):  # another model: its episodes are counted from the beginning
-            self._n_episodes = 0
+            self._n_episodes = self._n_steps_before = 0
             self._finished.clear()
         self._played_with = self.model
         self._goes_on = True
         self._handle = handle = TaskHandle(self.training_env)
-        if not isinstance(self.model, Sampler):
+        self._sampler = _sampler_of(self.model, handle)
+        if self._sampler is None:
             handle.check_observations()  # of which the negatives are the last ones
+        if self._history is None and self.config.history:
+            self._history = NegativeHistory(handle.spec, 10 * self.config.n_generated, self.seed)
+            self._history.load_state_dict(self._old) if self._old is not None else None
         self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
             self.trainer = trainer_of(handle.copy_discriminator(), self.config, self.seed)
@@ -103,6 +114,7 @@ class DiscriminatorCallback(BaseCallback):
             self.config,
             seed=self.seed,
             push=lambda discriminator: self.push(),
+            history=self._history,
         )
         buffer = getattr(self.model, "replay_buffer", None)
         if isinstance(buffer, Relabelling):
@@ -120,7 +132,7 @@ class DiscriminatorCallback(BaseCallback):
             raise ValueError(f"{type(self.model).__name__} does not tell its callbacks which episodes have ended")
         dones, infos = self.locals["dones"], self.locals["infos"]
         self._n_episodes += int(np.sum(dones))
-        if not isinstance(self.model, Sampler) and np.any(dones):
+        if self._sampler is None and np.any(dones):
             rows = [tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones)]
             self._finished.extend(ended_sequences(self._handle.spec, rows))
         return self._goes_on
@@ -129,38 +141,53 @@ class DiscriminatorCallback(BaseCallback):
         self.retrain_if_due()
 
     def retrain_if_due(self) -> None:
-        """Train if the schedule says so."""
-        game = GameStatus(self._n_episodes, self.num_timesteps, self._n_rounds, self.last_scores)
-        decision = self.schedule.decide(game)
-        check_choice("a schedule's decision", decision, ("wait", "train", "stop"))
-        if decision == "train":
-            self.retrain()
-            self._n_episodes = 0
+        """Train if the schedule says so, and as often as it does."""
+        n_rounds_now, decision = 0, "more"
+        while decision == "more":
+            game = GameStatus(
+                self._n_episodes,
+                self.num_timesteps,
+                self._n_rounds,
+                self.last_scores,
+                self.num_timesteps - self._n_steps_before,
+                n_rounds_now,
+                lambda: self._adversary.measure(self._negatives()),
+            )
+            decision = self.schedule.decide(game)
+            check_choice("a schedule's decision", decision, ("wait", "train", "more", "stop"))
+            if decision in ("train", "more"):
+                self.retrain()
+                self._n_episodes, self._n_steps_before, n_rounds_now = 0, self.num_timesteps, n_rounds_now + 1
         self._goes_on = decision != "stop"
 
     def retrain(self) -> None:
         """Train now, and give the new weights to every environment.
 
         Raises:
-            ValueError: the model is no ``Sampler``, and no episode has finished.
+            ValueError: there is nothing to draw from, and no episode has finished.
         """
-        finished = np.array(self._finished) if self._finished else np.zeros((0, self._handle.spec.max_length), np.int64)
-        self.last_scores = self._adversary.round(self.model if isinstance(self.model, Sampler) else finished)
+        self.last_scores = self._adversary.round(self._negatives())
         self._n_rounds += 1
-        self._log_parts(finished)
+        self._log_parts()
         for name, value in self.last_scores.items():
             self.logger.record(f"discriminator/{name}", value)
         self.logger.record("discriminator/version", self.version)
         if self.verbose >= 1:
             print(f"discriminator version {self.version}: {self.last_scores}")  # noqa: T201 - verbose asks for it
 
-    def _log_parts(self, finished: Tokens) -> None:
+    def _negatives(self) -> Sampler | Tokens:
+        if self._sampler is not None:
+            return self._sampler
+        return np.array(self._finished) if self._finished else np.zeros((0, self._handle.spec.max_length), np.int64)
+
+    def _log_parts(self) -> None:
         """Log what each part of a composite reward pays, on the last episodes or on fresh sequences."""
         if self._handle.config.reward != "composite":
             return
-        if isinstance(self.model, Sampler):
-            finished = self.model.sample(_N_OF_PARTS, seed=derived_seed(self.seed, "parts", self._n_rounds))
-        for name, part_B in self._handle.reward_parts(finished[-_N_OF_PARTS:]).items():
+        rows = self._negatives()
+        if not isinstance(rows, np.ndarray):
+            rows = rows.sample(_N_OF_PARTS, seed=derived_seed(self.seed, "parts", self._n_rounds))
+        for name, part_B in self._handle.reward_parts(rows[-_N_OF_PARTS:]).items():
             self.logger.record(f"reward/{name}", float(part_B.mean()))
 
     def push(self) -> None:
@@ -178,6 +205,8 @@ class DiscriminatorCallback(BaseCallback):
         return {
             "version": self.version,
             "n_episodes": self._n_episodes,
+            "n_steps_before": self._n_steps_before,
+            "history": self._old if self._history is None else self._history.state_dict(),
             "n_rounds": self._n_rounds,
             "last_scores": self.last_scores,
         }
@@ -187,7 +216,19 @@ class DiscriminatorCallback(BaseCallback):
         self.version = int(state["version"])
         self._n_episodes = int(state["n_episodes"])
         self._n_rounds = int(state["n_rounds"])
+        self._n_steps_before = int(state["n_steps_before"])
+        self._old, self._history = state["history"], None
         self.last_scores = dict(state["last_scores"])
+
+
+def _sampler_of(model: BaseAlgorithm, handle: TaskHandle) -> Sampler | None:
+    """The source of fresh negatives: the model, or the generator in its policy, which knows of no constraints."""
+    if isinstance(model, Sampler):
+        return model
+    generator = getattr(model.policy, "generator", None)
+    if isinstance(generator, AutoregressiveModel) and not handle.config.is_constrained:
+        return GeneratorSampler(generator)
+    return None
 
 
 def _evaluated_in(callback: Any) -> Iterator[VecEnv]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from seqgan_env.checks import PositiveInt, check_fields
+from seqgan_env.checks import PositiveInt, Share, check_fields
 
-Decision = Literal["wait", "train", "stop"]
-"""Wait for more episodes, train the discriminator now, or end the learning."""
+Decision = Literal["wait", "train", "more", "stop"]
+"""Wait for more episodes, train the discriminator now, train it now and decide again, or end the learning."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class GameStatus:
     """Rounds of the game so far, those of a pretraining not counted."""
     scores: Mapping[str, float]
     """The measurement after the last round; empty before the first."""
+    n_new_steps: int = 0
+    """Steps of the environments since the last round."""
+    n_rounds_now: int = 0
+    """Rounds since the last collection: those of this decision's own series."""
+    measure: Callable[[], Mapping[str, float]] = dict
+    """Measures the discriminator as it is, on held-out sequences and new negatives; empty where it can't."""
 
 
 @runtime_checkable
@@ -50,3 +56,68 @@ class EveryEpisodes:
     def decide(self, game: GameStatus) -> Decision:
         """See ``Schedule``."""
         return "train" if game.n_episodes >= self.n else "wait"
+
+
+@dataclass(frozen=True)
+class EverySteps:
+    """Train after every ``n`` steps of the environments.
+
+    Raises:
+        ValueError: ``n`` is below 1.
+    """
+
+    n: PositiveInt
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def decide(self, game: GameStatus) -> Decision:
+        """See ``Schedule``."""
+        return "train" if game.n_new_steps >= self.n else "wait"
+
+
+@dataclass(frozen=True)
+class Never:
+    """Leave the discriminator as it is: a reward that does not move."""
+
+    def decide(self, game: GameStatus) -> Decision:
+        """See ``Schedule``."""
+        return "wait"
+
+
+@dataclass(frozen=True)
+class AccuracyBand:
+    """Keep the held-out accuracy in a band: train while it is below, leave the discriminator alone while it is above.
+
+    A discriminator that is always right has nothing to teach, and one that guesses neither.
+
+    Raises:
+        ValueError: a value is out of range, or ``low`` is above ``high``.
+    """
+
+    low: Share = 0.6
+    """Below this it is trained, until it is in the band or ``max_rounds`` have been made."""
+    high: Share = 0.8
+    """Above this it is left alone."""
+    n_episodes: PositiveInt = 64
+    """Episodes after which it is looked at again."""
+    max_rounds: PositiveInt = 8
+    """The most rounds between two collections."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.low > self.high:
+            raise ValueError(f"low must be at most high, got {self.low} and {self.high}")
+
+    def decide(self, game: GameStatus) -> Decision:
+        """See ``Schedule``.
+
+        Raises:
+            ValueError: there is nothing to measure on.
+        """
+        if game.n_rounds_now == 0 and game.n_episodes < self.n_episodes:
+            return "wait"
+        scores = game.scores if game.n_rounds_now else game.measure()
+        if "accuracy" not in scores:
+            raise ValueError("AccuracyBand needs n_held_out above 0, and episodes to measure on")
+        return "more" if scores["accuracy"] < self.low and game.n_rounds_now < self.max_rounds else "wait"

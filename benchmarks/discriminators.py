@@ -19,7 +19,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from agents.adversary import Adversary, RoundConfig, trainer_of
+from agents.adversary import Adversary, GeneratorSampler, RoundConfig, trainer_of
 from agents.runs.evaluation import optimal_discriminator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
@@ -31,7 +31,6 @@ from seqgan_env.files import atomic_write
 from seqgan_env.metrics.discrimination import correlation, share_of_optimum
 from seqgan_env.seeding import derived_seed
 from seqgan_env.task import Task
-from seqgan_env.tokens import Tokens
 
 FILE = RESULTS / "discriminators.json"
 PAGE = DOCS / "results.md"
@@ -131,7 +130,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
     adversary = Adversary(trainer, real, choose, ROUND, seed=seed)
     started, least, best, last, number = time.process_time(), np.inf, trainer.snapshot(), 0, 0
     for number in range(MOST_ROUNDS):
-        log_loss = adversary.round(_Sampler(generator))["log_loss"]
+        log_loss = adversary.round(GeneratorSampler(generator))["log_loss"]
         if log_loss < least:
             least, best, last = log_loss, trainer.snapshot(), number
         if number - last >= PATIENCE or kind == "generative":  # which has learnt all it can in its first round
@@ -153,17 +152,6 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
     with atomic_write(file) as stream:
         stream.write(json.dumps(result).encode())
     return result
-
-
-class _Sampler:
-    """A generator as the rounds want it."""
-
-    def __init__(self, generator: AutoregressiveModel) -> None:
-        self.generator = generator
-
-    def sample(self, n: int, *, seed: int = 0) -> Tokens:
-        """Draw ``n`` complete sequences."""
-        return self.generator.draw(n, seed=seed)
 
 
 def task_of(name: str) -> Task:

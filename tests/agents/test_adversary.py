@@ -11,11 +11,12 @@ from stable_baselines3 import PPO
 
 from agents import make_seqgan_vec_env
 from agents.adversary import Adversary, RoundConfig, Sampler
+from agents.history import NegativeHistory
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.tokens import Tokens
 from tests.support.agents import agent
 from tests.support.builders import ORACLE
-from tests.support.discriminators import sequences, small
+from tests.support.discriminators import SPEC, sequences, small
 from tests.support.trainers import Spy
 
 REAL, HELD_OUT = sequences(64, seed=1), sequences(40, seed=2)
@@ -75,6 +76,29 @@ class TestNegatives:
         np.testing.assert_array_equal(held_out, HELD_OUT[:6])
         ours.round(sequences(100, seed=3))
         assert [len(part) for part in (*spy.fitted[-1], *spy.evaluated[-1])] == [64, 92, 8, 8]
+
+    def test_a_share_of_them_is_of_earlier_rounds_and_those_to_measure_on_are_new(self) -> None:
+        settings = RoundConfig(n_generated=16, batch_size=8, n_held_out=8, history=0.5)
+        spy, sampler = Spy(small(), settings.learning_rate, seed=0), Drawn()
+        ours = Adversary(spy, REAL, HELD_OUT, settings, history=NegativeHistory(SPEC, 160, 0))
+        for _ in range(3):
+            ours.round(sampler)
+        np.testing.assert_array_equal(spy.fitted[0][1], sampler.rows[0][:16])
+        for i in (1, 2):
+            generated = spy.fitted[i][1]
+            np.testing.assert_array_equal(generated[8:], sampler.rows[i][8:16])
+            earlier = np.concatenate([rows[:16] for rows in sampler.rows[:i]])
+            assert {*map(tuple, generated[:8].tolist())} <= {*map(tuple, earlier.tolist())}
+            np.testing.assert_array_equal(spy.evaluated[i][1], sampler.rows[i][16:])
+
+    def test_measuring_draws_as_a_round_does_and_trains_nothing(self) -> None:
+        (ours, spy), sampler = adversary(), Drawn()
+        assert set(ours.measure(sampler)) == {"accuracy", "log_loss", "calibration_error"}
+        assert len(sampler.rows[0]) == 8
+        assert spy.fitted == []
+        assert set(ours.measure(sequences(30, seed=3))) == {"accuracy", "log_loss", "calibration_error"}
+        assert ours.measure(sequences(4, seed=3)) == {}
+        assert adversary(n_held_out=0)[0].measure(sampler) == {}
 
     @pytest.mark.parametrize("negatives", [sequences(4, seed=3), sequences(30, seed=3), Drawn()])
     def test_are_all_trained_on_where_nothing_is_held_out(self, negatives: Any) -> None:

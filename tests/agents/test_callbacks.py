@@ -10,15 +10,22 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
-from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
+from agents import (
+    DiscriminatorCallback,
+    GeneratorActorCritic,
+    RelabellingReplayBuffer,
+    SeqGAN,
+    make_seqgan_vec_env,
+)
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.schedules import AccuracyBand, EveryEpisodes, EverySteps, Never, Schedule
 from seqgan_env.discriminators import DiscriminatorTrainer
 from tests.support.builders import ORACLE, POLICY
 from tests.support.trainers import Spy
@@ -41,7 +48,17 @@ def a2c(env: Env) -> A2C:
     return A2C("MlpPolicy", env, n_steps=7, seed=0, device="cpu")
 
 
-ALGORITHMS: dict[str, Callable[[Env], BaseAlgorithm]] = {"SeqGAN": seqgan, "PPO": ppo, "A2C": a2c}
+def dqn(env: Env) -> DQN:
+    more: dict[str, Any] = {"replay_buffer_class": RelabellingReplayBuffer, "buffer_size": 500}
+    return DQN("MlpPolicy", env, train_freq=(6, "step"), learning_starts=20, batch_size=8, seed=0, device="cpu", **more)
+
+
+ALGORITHMS: dict[str, Callable[[Env], BaseAlgorithm]] = {"SeqGAN": seqgan, "PPO": ppo, "A2C": a2c, "DQN": dqn}
+SCHEDULES: dict[str, Schedule] = {
+    "episodes": EveryEpisodes(8),
+    "steps": EverySteps(50),
+    "band": AccuracyBand(low=0.9, high=1.0, n_episodes=8, max_rounds=2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +120,9 @@ def weights_of(env: VecEnv) -> list[dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize("kind", ["single", "four", "native", "subprocesses"])
 @pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_environment_gets_the_same_new_version_between_rollouts(
-    name: str, kind: str, request: pytest.FixtureRequest
+    schedule: str, name: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     """`Watch` holds that nothing changes within a rollout, and that all environments agree, at every step."""
     model = ALGORITHMS[name](environment(kind, request))
@@ -112,7 +130,7 @@ def test_every_environment_gets_the_same_new_version_between_rollouts(
     assert env is not None
     first = env.get_attr("discriminator_version")[0]
     before = weights_of(env)[0]
-    callback, watch = DiscriminatorCallback(8, **SETTINGS), Watch()
+    callback, watch = DiscriminatorCallback(SCHEDULES[schedule], history=0.25, **SETTINGS), Watch()
     model.learn(300, [callback, watch])
 
     versions = [rollout[0] for rollout in watch.versions]
@@ -430,3 +448,50 @@ class TestWhere:
 def test_settings_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DiscriminatorCallback(**arguments)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_frozen_discriminator_never_changes(name: str) -> None:
+    model = ALGORITHMS[name](make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+    env = model.get_env()
+    assert env is not None
+    before, callback = weights_of(env)[0], DiscriminatorCallback(Never(), **SETTINGS)
+    model.learn(200, callback)
+    assert callback.version == 0
+    for key, array in weights_of(env)[0].items():
+        np.testing.assert_array_equal(array, before[key])
+
+
+def spy_of(env: VecEnv) -> Spy:
+    return Spy(env.get_attr("task")[0].scoring.discriminator, 0.01, seed=0)
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C])
+def test_negatives_are_fresh_where_the_policy_has_a_generator(kind: Any) -> None:
+    env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+    more = {"batch_size": 24} if kind is PPO else {}
+    model = kind(GeneratorActorCritic, env, n_steps=6, seed=0, device="cpu", **more)
+    spy = spy_of(env)
+    callback = DiscriminatorCallback(4, trainer=spy, **SETTINGS)
+    model.learn(3 * 24, callback)
+    rows = [generated for _, generated in spy.fitted]
+    assert len(rows) >= 2
+    assert all(len(each) == SETTINGS["n_generated"] for each in rows)  # whatever has finished
+    drawn = callback._negatives()
+    assert not isinstance(drawn, np.ndarray)
+    np.testing.assert_array_equal(drawn.sample(5, seed=3), model.policy.generator.draw(5, seed=3))
+
+
+def test_a_callback_that_is_restored_has_its_old_negatives() -> None:
+    def play(n_steps: int, state: dict[str, Any] | None = None) -> DiscriminatorCallback:
+        env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+        callback = DiscriminatorCallback(8, trainer=spy_of(env), history=0.5, **SETTINGS)
+        if state is not None:
+            callback.load_state_dict(state)
+        seqgan(env).learn(n_steps, callback)
+        return callback
+
+    state = play(3 * 48).state_dict()
+    assert state["history"]["n_seen"] == 32
+    restored = play(1, state)
+    assert torch.equal(restored.state_dict()["history"]["kept"][:32], state["history"]["kept"])

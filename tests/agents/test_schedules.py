@@ -9,7 +9,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents import DiscriminatorCallback, make_seqgan_vec_env
-from agents.schedules import Decision, EveryEpisodes, GameStatus
+from agents.schedules import AccuracyBand, Decision, EveryEpisodes, EverySteps, GameStatus, Never
 from tests.support.agents import N_STEPS, agent
 from tests.support.builders import ORACLE
 
@@ -83,3 +83,64 @@ def test_stop_ends_the_learning(make: Callable[[], BaseAlgorithm]) -> None:
     assert len(schedule.seen) == 4
     assert callback.trainer is not None
     assert callback.trainer.n_updates == 0
+
+
+def test_every_few_steps_waits_for_them() -> None:
+    decisions = [EverySteps(30).decide(GameStatus(9, 100, 2, {}, n_new_steps=n)) for n in (0, 29, 30, 31)]
+    assert decisions == ["wait", "wait", "train", "train"]
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1, got 0"):
+        EverySteps(0)
+
+
+def test_never_waits_for_ever() -> None:
+    assert Never().decide(GameStatus(10**6, 10**6, 0, {}, n_new_steps=10**6)) == "wait"
+
+
+class TestAccuracyBand:
+    BAND = AccuracyBand(low=0.6, high=0.8, n_episodes=10, max_rounds=3)
+
+    def decide(self, accuracy: float, n_episodes: int = 10, n_rounds_now: int = 0) -> Decision:
+        """With this accuracy measured now before a series, and after its last round within one."""
+        other = {"accuracy": 0.123}  # of the wrong moment
+        scores = {"accuracy": accuracy} if n_rounds_now else other
+        measured = other if n_rounds_now else {"accuracy": accuracy}
+        return self.BAND.decide(GameStatus(n_episodes, 0, 5, scores, 0, n_rounds_now, lambda: measured))
+
+    def test_trains_below_until_it_is_in_the_band(self) -> None:
+        assert [self.decide(accuracy) for accuracy in (0.5, 0.6, 0.7, 0.8, 0.95)] == ["more"] + 4 * ["wait"]
+        assert [self.decide(0.5, 0, n) for n in (1, 2, 3)] == ["more", "more", "wait"]
+        assert self.decide(0.61, 0, 1) == "wait"
+
+    def test_waits_for_the_episodes_without_measuring(self) -> None:
+        def fails() -> dict[str, float]:
+            raise AssertionError
+
+        assert self.BAND.decide(GameStatus(9, 0, 5, {}, measure=fails)) == "wait"
+
+    def test_needs_something_to_measure_on(self) -> None:
+        with pytest.raises(ValueError, match="AccuracyBand needs n_held_out above 0"):
+            self.BAND.decide(GameStatus(10, 0, 0, {}))
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"low": 0.9}, r"low must be at most high, got 0\.9 and 0\.8"),
+            ({"high": 1.5}, r"high must be a finite number in \[0, 1\], got 1\.5"),
+            ({"max_rounds": 0}, "max_rounds must be a whole number of at least 1, got 0"),
+        ],
+    )
+    def test_settings_out_of_range_are_refused(self, settings: dict[str, float], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            AccuracyBand(**settings)  # type: ignore[arg-type]
+
+    @every_algorithm
+    def test_in_a_game_a_weak_discriminator_is_trained_and_a_strong_one_is_not(
+        self, make: Callable[[], BaseAlgorithm]
+    ) -> None:
+        def rounds(band: AccuracyBand) -> int:
+            callback = DiscriminatorCallback(band, n_generated=16, batch_size=8, n_held_out=8)
+            make().learn(3 * N_STEPS, callback)
+            return callback.version
+
+        assert rounds(AccuracyBand(low=1.0, high=1.0, n_episodes=8, max_rounds=2)) == 4
+        assert rounds(AccuracyBand(low=0.0, high=0.0, n_episodes=8)) == 0

@@ -53,6 +53,13 @@ def check_stable_baselines(names: dict[str, Any]) -> None:
     assert all(1 <= info["l"] <= 20 and math.isfinite(info["r"]) for info in model.ep_info_buffer)
 
 
+def check_schedule(names: dict[str, Any]) -> None:
+    model, retrain = names["model"], names["retrain"]
+    assert model.num_timesteps >= 2_000
+    assert set(model.env.get_attr("discriminator_version")) == {retrain.version}
+    assert 0 <= model.logger.name_to_value.get("diversity/distinct", 1) <= 1
+
+
 def check_masks(names: dict[str, Any]) -> None:
     check_stable_baselines(names)
     assert min(info["l"] for info in names["model"].ep_info_buffer) >= 5
@@ -109,6 +116,7 @@ def check_discriminator(names: dict[str, Any]) -> None:
 
 RUNS: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
     ("Stable-Baselines3", 0, check_stable_baselines),
+    ("Stable-Baselines3", 1, check_schedule),
     ("sb3-contrib", 0, check_masks),
     ("TorchRL", 0, check_torchrl),
     ("TorchRL", 1, check_torchrl_masks),

@@ -51,11 +51,11 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("registration", "task_docs"),
     ),
     "agents": (
-        ("checkpoint", "losses", "baselines", "schedules", "collection", "monte_carlo", "policy"),
+        ("checkpoint", "losses", "baselines", "schedules", "history", "collection", "monte_carlo", "policy"),
         ("agent_file", "adversary", "inner_sums", "gradient"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),
-        ("callbacks", "sb3.actor_critic", "sb3.maskable"),
+        ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),
         ("runs",),
         ("cli",),
     ),
