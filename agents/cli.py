@@ -14,7 +14,7 @@ import re
 import select
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,12 +33,13 @@ from seqgan_env.task import TaskConfig
 
 _BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
 _DENSE: dict[str, Any] = {
-    "n_episodes": 1024,
+    "n_updates": 120,
+    "n_episodes": 512,
     "n_completions": 0,
     "dense": True,
     "baseline": "step",
     "normalize_advantage": False,
-    "learning_rate": 0.03,
+    "learning_rate": 0.015,
     "final_learning_rate": 3e-4,
 }
 DEMO: dict[str, dict[str, dict[str, Any]]] = {
@@ -48,17 +49,17 @@ DEMO: dict[str, dict[str, dict[str, Any]]] = {
             **_BOTH,
             "discriminator": "generative",
             "discriminator_kwargs": {
-                "n_members": 2,
+                "n_members": 1,
                 "dropout": 0.2,
-                "n_epochs": 15,
+                "n_epochs": 8,
                 "learning_rate": 0.01,
                 "validation": 0.0,
             },
         },
-        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
+        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 512},
         "agent": _DENSE,
     },
-    "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
+    "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1, "n_updates": 100}},
     "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
 }
 """The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood gives each
@@ -73,12 +74,17 @@ _LARGE_GENERATOR = (
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
-def demo_runs(seed: int = 0, base: RunConfig = PRESETS["demo"]) -> dict[str, RunConfig]:
+def demo_runs(
+    seed: int = 0,
+    base: RunConfig = PRESETS["demo"],
+    games: Mapping[str, Mapping[str, Mapping[str, Any]]] = DEMO,
+) -> dict[str, RunConfig]:
     """The runs of the demo by name.
 
     Args:
         seed: everything random follows it.
         base: the settings that they share.
+        games: the parts in which each differs from them.
     """
     return {
         name: dataclasses.replace(
@@ -86,7 +92,7 @@ def demo_runs(seed: int = 0, base: RunConfig = PRESETS["demo"]) -> dict[str, Run
             seed=seed,
             **{part: dataclasses.replace(getattr(base, part), **fields) for part, fields in changes.items()},
         )
-        for name, changes in DEMO.items()
+        for name, changes in games.items()
     }
 
 
@@ -164,7 +170,7 @@ class Tune(_Command):
 class Demo(_Command):
     """Train a generator that is too small for the embedded grammar, with four rewards.
 
-    The first is SeqGAN's log D, the second comes from language models of the same sentences. The other two say what a
+    The first is SeqGAN's log D, the second comes from a language model of the same sentences. The other two say what a
     reward is worth: one that says nothing, and one that says everything.
     """
 

@@ -40,6 +40,31 @@ SCENARIOS: dict[str, RunConfig] = {
 """The embedded grammar, with the generator of ``seqgan demo``, here trained by maximum likelihood until more epochs
 bring little, and with one that is large enough for the grammar; and the task of the SeqGAN paper at a small size."""
 
+_BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
+_DENSE: dict[str, Any] = {
+    "n_updates": 200,
+    "n_episodes": 1024,
+    "n_completions": 0,
+    "dense": True,
+    "baseline": "step",
+    "normalize_advantage": False,
+    "learning_rate": 0.03,
+    "final_learning_rate": 3e-4,
+}
+GAMES: dict[str, dict[str, dict[str, Any]]] = {
+    "log_d": {},
+    "generative": {
+        "task": {**_BOTH, "discriminator": "generative", "discriminator_kwargs": {"validation": 0.0}},
+        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
+        "agent": _DENSE,
+    },
+    "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
+    "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
+}
+"""The games, those of ``seqgan demo`` at full length: the parts in which each differs from its scenario."""
+SMALL_MEMBERS = {"n_members": 2, "dropout": 0.2, "n_epochs": 15, "learning_rate": 0.01, "validation": 0.0}
+"""The language models beside the small generator: lesser ones than the default teach it all that it can learn."""
+
 BASELINE = "max. likelihood"
 LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
 """The temperatures of maximum likelihood whose ``nll_test`` the curves are compared at."""
@@ -85,11 +110,16 @@ def run(
 
 
 def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
-    """The games of the demo; the large generator needs the better language models that are the default."""
-    runs = demo_runs(seed, config)
-    if config != PRESETS["grammar"]:
+    """The settings of the games of a scenario by name.
+
+    Args:
+        seed: everything random follows it.
+        config: the scenario.
+    """
+    runs = demo_runs(seed, config, GAMES)
+    if config != SCENARIOS["small generator"]:
         return runs
-    task = dataclasses.replace(runs["generative"].task, discriminator_kwargs={"validation": 0.0})
+    task = dataclasses.replace(runs["generative"].task, discriminator_kwargs=SMALL_MEMBERS)
     return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}
 
 
