@@ -139,6 +139,12 @@ def test_a_plot_is_drawn_of_what_was_measured_and_of_nothing_else(tmp_path: Path
     ]
 
 
+def test_the_place_of_a_legend_is_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matplotlib warns where the search takes it a second, as it does on a busy machine."""
+    monkeypatch.setattr("matplotlib.legend.Legend._find_best_position", lambda *_: pytest.fail("it is"))
+    assert plots(page_of(of_text(), tmp_path))
+
+
 def test_the_rows_are_the_stages_of_the_generator() -> None:
     """The best epoch stands for maximum likelihood, with the discriminator that was trained against it."""
     first, worst, best, _, start, last = of_text()
