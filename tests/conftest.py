@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+
+from tests.support import runs as support
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,6 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
+
+
+@pytest.fixture
+def without_pictures() -> Iterator[None]:
+    """Reports have no pictures in this test."""
+    with support.without_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")

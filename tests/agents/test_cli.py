@@ -18,7 +18,9 @@ from agents.cli import main
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
-from tests.support.runs import TINY, changed, flags_of, stored, without_time
+from tests.support.runs import TINY, changed, flags_of, stored, without_pictures, without_time
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 TRAIN = ["train", "--preset", "small"]
 
@@ -27,7 +29,8 @@ TRAIN = ["train", "--preset", "small"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished tiny run."""
     folder = tmp_path_factory.mktemp("cli") / "run"
-    Experiment(changed(TINY, agent={"n_updates": 2}), folder, progress=False).run()
+    with without_pictures():
+        Experiment(changed(TINY, agent={"n_updates": 2}), folder, progress=False).run()
     return folder
 
 

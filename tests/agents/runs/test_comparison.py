@@ -14,6 +14,8 @@ from agents.runs.config import RunConfig
 from agents.runs.report import summary
 from tests.support.runs import TINY, changed, without_time
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
     rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, "exact_log_ratio": {"learning_rate": 0.01}}

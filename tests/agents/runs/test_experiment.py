@@ -29,6 +29,8 @@ from seqgan_env.metrics import columns
 from seqgan_env.sources import Corpus
 from tests.support.runs import SHORT, TINY, changed, flags_of, stored, without_time
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def test_a_run_writes_what_the_readme_promises(finished: Path) -> None:
     records = stored(finished)
@@ -110,7 +112,6 @@ def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pyt
     """The files of a run are written one after the other; whichever came last, resuming completes them all."""
     config = changed(TINY, pretraining={"n_epochs": 1}, adversary={"n_rounds": 1}, agent={"n_updates": 2})
     monkeypatch.setattr("agents.runs.phases.TEMPERATURES", (1.0, 0.5))
-    monkeypatch.setattr("agents.runs.report._plots", lambda records: iter(()))  # pictures take longer than the run
     whole, written = tmp_path / "whole", list[str]()
     replace = os.replace
 

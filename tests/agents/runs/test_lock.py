@@ -18,6 +18,8 @@ from agents.runs.experiment import Experiment
 from agents.runs.lock import exclusive
 from tests.support.runs import SHORT, TINY, stored
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 HOLD = """
 import sys
 from pathlib import Path

@@ -19,6 +19,8 @@ from tests.support.runs import TINY, changed, stored, without_time
 
 ABSENT = "cuda:63"
 """A device that no machine of ours has."""
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 
 def resume(config: RunConfig, folder: Path, **arguments: Any) -> list[dict[str, Any]]:
