@@ -97,6 +97,7 @@ def _go_on_until_killed(folder: Path, n_operations: int) -> None:
     go_on(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_run_that_is_killed_at_any_time_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
     """Each run is killed again and again, by turns before some operation on a file and after some time."""
