@@ -227,6 +227,18 @@ class TestOutput:
         assert main(["sample", "run", "-n", "3"]) == 0
         assert shown.getvalue().decode("cp1252").split("\n") == ["i ? caf\xe9"] * 3 + [""]
 
+    @pytest.mark.parametrize("is_terminal", [True, False])
+    def test_a_terminal_is_shown_control_characters_as_escapes(
+        self, is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A program at the other end of a pipe gets the text as it is."""
+        text = "a \x1b[2J\u202eman\x9b1m"
+        texts = SimpleNamespace(texts=lambda n, **_: [text] * n)
+        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_: texts)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+        assert main(["sample", "run", "-n", "2"]) == 0
+        assert capsys.readouterr().out.splitlines() == [r"a \x1b[2J\u202eman\x9b1m" if is_terminal else text] * 2
+
     @pytest.mark.usefixtures("_text")
     def test_so_is_one_in_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         shown = io.BytesIO()

@@ -270,6 +270,7 @@ class TestBadInput:
             ({"autoreset_mode": "Sometimes"}, "'Sometimes' is not a valid AutoresetMode"),
             ({"render_mode": "human"}, "the vector environment renders nothing"),
             ({"reward": "bleu"}, "reward must be one of"),
+            ({"max_episode_steps": 4}, "max_episode_steps must be left out: an episode ends with its sequence"),
         ],
     )
     def test_construction(self, arguments: dict[str, Any], message: str) -> None:

@@ -67,6 +67,15 @@ def printed(records: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
+def test_a_title_is_shown_as_it_is_and_moves_no_cursor() -> None:
+    """It is the name of a file, which may hold anything."""
+    out = io.StringIO()
+    title = "[red]\x1b[2J.txt"
+    Console(file=out, width=200, force_terminal=True).print(rich_table(summary({"log D": of_text()}), title))
+    assert r"[red]\x1b[2J.txt" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
 def page_of(records: list[dict[str, Any]], folder: Path) -> str:
     write_report(folder / "report.html", TINY, records, ["a b c"])
     return re.sub('base64,[^"]*', "", (folder / "report.html").read_text(encoding="utf-8"))
