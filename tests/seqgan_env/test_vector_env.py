@@ -50,7 +50,7 @@ def weights(case: str, seed: int) -> Weights:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=40)
+@settings(max_examples=20)  # histories of each of eighteen combinations
 @given(data=st.data())
 def test_it_is_single_environments_side_by_side(case: str, mode: AutoresetMode, data: st.DataObject) -> None:
     """Bit for bit, in everything that is returned."""
