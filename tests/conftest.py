@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
+
+from tests.support import runs as support
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,6 +31,18 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, so that no worker starts one when the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture
+def without_pictures() -> Iterator[None]:
+    """Reports have no pictures in this test."""
+    with support.without_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")

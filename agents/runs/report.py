@@ -183,7 +183,7 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
     if not axes.lines:
         return None
     axes.set(title=title, xlabel=x_label, ylabel=next(iter(fields.values())).unit)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper right")
     axes.grid(alpha=0.3)
     return _png(figure)
 
@@ -213,7 +213,7 @@ def _trade_off(records: Records) -> str | None:
         xlabel=next(labels),
         ylabel=next(labels),
     )
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper right")
     axes.grid(alpha=0.3)
     return _png(figure)
 

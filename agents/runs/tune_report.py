@@ -88,7 +88,7 @@ def draw(results: Record, path: Path) -> None:
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set(ylabel="validation NLL (nats per token)")
-    grid[0, 0].legend(fontsize=7)
+    grid[0, 0].legend(fontsize=7, loc="upper right")
     figure.suptitle("Validation likelihood of each trial; the worst quarter is drawn at the upper edge", fontsize=10)
     figure.savefig(path, dpi=110)
 

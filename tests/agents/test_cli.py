@@ -18,7 +18,9 @@ from agents.cli import main
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
-from tests.support.runs import TINY, changed, flags_of, stored, without_time
+from tests.support.runs import TINY, changed, flags_of, stored, without_pictures, without_time
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 TRAIN = ["train", "--preset", "small"]
 
@@ -27,7 +29,8 @@ TRAIN = ["train", "--preset", "small"]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished tiny run."""
     folder = tmp_path_factory.mktemp("cli") / "run"
-    Experiment(changed(TINY, agent={"n_updates": 2}), folder, progress=False).run()
+    with without_pictures():
+        Experiment(changed(TINY, agent={"n_updates": 2}), folder, progress=False).run()
     return folder
 
 
@@ -223,6 +226,18 @@ class TestOutput:
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="cp1252"))
         assert main(["sample", "run", "-n", "3"]) == 0
         assert shown.getvalue().decode("cp1252").split("\n") == ["i ? caf\xe9"] * 3 + [""]
+
+    @pytest.mark.parametrize("is_terminal", [True, False])
+    def test_a_terminal_is_shown_control_characters_as_escapes(
+        self, is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A program at the other end of a pipe gets the text as it is."""
+        text = "a \x1b[2J\u202eman\x9b1m"
+        texts = SimpleNamespace(texts=lambda n, **_: [text] * n)
+        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_: texts)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+        assert main(["sample", "run", "-n", "2"]) == 0
+        assert capsys.readouterr().out.splitlines() == [r"a \x1b[2J\u202eman\x9b1m" if is_terminal else text] * 2
 
     @pytest.mark.usefixtures("_text")
     def test_so_is_one_in_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

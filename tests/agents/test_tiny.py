@@ -95,32 +95,32 @@ class TestTask:
 
 
 def seqgan(seed: int) -> Policy:
-    """200 updates, each on 256 episodes."""
+    """100 updates, each on 256 episodes."""
     model = SeqGAN(
         "LstmPolicy",
         make_seqgan_vec_env(ENV_ID, N_ENVS),
         n_episodes=N_ENVS,
         n_completions=2,
         exact_last_step=True,
-        learning_rate=0.003,
+        learning_rate=0.008,
         policy_kwargs={"embedding_dim": 16, "hidden_dim": 32},
         seed=seed,
     )
-    model.learn(200 * 4 * N_ENVS)
+    model.learn(100 * 4 * N_ENVS)
     return of_generator(model.generator)
 
 
 def ppo(seed: int) -> Policy:
-    """50 collections of 256 episodes, each passed over four times."""
+    """25 collections of 256 episodes, each passed over four times."""
     model = PPO(
         env=make_seqgan_vec_env(ENV_ID, N_ENVS),
         batch_size=4 * N_ENVS,
         n_epochs=4,
         ent_coef=0.1,
         seed=seed,
-        **PPO_OR_A2C,
+        **{**PPO_OR_A2C, "learning_rate": 0.01},
     )
-    model.learn(50 * 4 * N_ENVS)
+    model.learn(25 * 4 * N_ENVS)
     return of_actor(model.policy)
 
 
@@ -148,9 +148,10 @@ def test_the_optimum_is_reached(train: Callable[[int], Policy]) -> None:
     """At least six of eight runs score 0.95 in J (eq. 13.41).
 
     An algorithm that misses it with probability 0.05 fails here with probability 0.006; one that hits it with
-    probability 0.25 or less passes with at most 0.005. In 60 other runs of each, one of SeqGAN missed it, none of PPO
-    and three of A2C: they committed themselves to a sequence that is nearly as good. SeqGAN with its action values
-    moved by a step or a sequence, scrambled, or with their sign changed, ends between 0.3 and 0.85.
+    probability 0.25 or less passes with at most 0.005. In other runs none of 10 of SeqGAN and none of 18 of PPO missed
+    it, and three of 60 of A2C, which committed themselves to a sequence that is nearly as good. SeqGAN with its action
+    values moved by a step or a sequence, or scrambled, ended at 0.47 to 0.72; with their sign changed, below 0 (one run
+    of each).
     """
     assert stats.binom.cdf(N_ENOUGH - 1, N_SEEDS, 0.95) < 0.006  # the rates that the docstring states
     assert stats.binom.sf(N_ENOUGH - 1, N_SEEDS, 0.25) < 0.005

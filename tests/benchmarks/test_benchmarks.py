@@ -12,7 +12,7 @@ from scipy import stats
 from benchmarks import rewards, stable_baselines, text
 from benchmarks.harness import interval, replace_section, section
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed.measuring import errors, measure
+from benchmarks.speed.measuring import errors, measure, rates
 from benchmarks.speed.paths import HotPath, Setting, Size
 from benchmarks.speed.report import episode_table, rows, tables
 
@@ -111,7 +111,11 @@ def test_speed_is_told_by_ratios_to_neighbours_in_time() -> None:
     assert row == {"seconds": 1.0, "floor": 0.75, "over_floor": 4 / 3, "reference": 8.0, "speedup": 8.0}
 
 
-def test_speed_is_measured_beside_the_machine_s_own() -> None:
+def test_speed_is_measured_beside_the_machine_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = rates()  # once, which takes seconds
+    assert machine.keys() == {"flops", "bytes"}
+    assert all(rate > 1e6 for rate in machine.values())
+    monkeypatch.setattr("benchmarks.speed.measuring.rates", lambda device: machine)
     calls: list[str] = []
     both = HotPath(lambda: calls.append("ours"), lambda: calls.append("reference"), flops=1.0)
     alone = HotPath(lambda: None)
@@ -119,7 +123,7 @@ def test_speed_is_measured_beside_the_machine_s_own() -> None:
     assert [len(measured["both"][of]) for of in ("ours", "reference", "rates")] == [2, 2, 2]
     assert calls == ["ours"] + 2 * (9 * ["ours"] + ["reference"])  # a warm-up; what takes no time is run nine times
     assert measured["alone"]["reference"] == []
-    assert all(rate > 1e6 for rates in measured["both"]["rates"] for rate in rates.values())
+    assert measured["both"]["rates"] == [machine] * 2
 
 
 def test_single_precision_is_near_double_precision() -> None:

@@ -35,8 +35,7 @@ def compressed(path: Path, method: int) -> None:
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("tensors.safetensors", b"")
         with archive.open("state.json", "w") as member:
-            for _ in range(25):
-                member.write(bytes(10 << 20))
+            member.write(bytes(ROOM + 1))
 
 
 def recipe(path: Path, name: str, **changes: Any) -> None:
@@ -76,7 +75,7 @@ BOMBS: dict[str, tuple[Callable[[Path], Any], Callable[..., None], tuple[Any, ..
         {},
     ),
     "filters": (load_discriminator, recipe, ("cnn",), {"filters": [[1, 30_000]]}),
-    "pairs": (load_discriminator, recipe, ("cnn",), {"filters": [[1, 1]] * 100_000}),
+    "pairs": (load_discriminator, recipe, ("cnn",), {"filters": [[1, 1]] * 50_000}),
     "members": (load_discriminator, recipe, ("ensemble",), {"kind": "gru", "n_members": 10**9}),
     "layers": (load_discriminator, recipe, ("transformer",), {"n_layers": 10**9}),
     "long sequences": (

@@ -32,17 +32,13 @@ from tests.support.runs import SHORT, stored
 N_KILLS = int(os.environ.get("SEQGAN_KILLS", "50"))
 FILE_EVENTS = {"open", "os.rename", "os.remove", "os.mkdir"}
 """The operations on files that Python tells its audit hooks; what replaces a file is a rename."""
-N_OPERATIONS = 110
+N_OPERATIONS = 100
 """About so many of them has a run of ``SHORT``."""
 KILLS_OF_A_RUN = 10
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would take seconds to import torch
-
-
-@pytest.fixture(autouse=True)
-def _report_without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take four times as long as the run."""
-    monkeypatch.setattr("agents.runs.report._plots", lambda records: iter(()))
 
 
 def go_on(folder: Path) -> None:
@@ -101,6 +97,7 @@ def _go_on_until_killed(folder: Path, n_operations: int) -> None:
     go_on(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_run_that_is_killed_at_any_time_ends_as_if_it_had_not_been(whole: Path, tmp_path: Path) -> None:
     """Each run is killed again and again, by turns before some operation on a file and after some time."""
@@ -147,7 +144,7 @@ def _on_a_full_disk(folder: Path, n_bytes: int) -> None:
     go_on(folder)
 
 
-@pytest.mark.parametrize("n_bytes", [0, 5_000, 10_000])
+@pytest.mark.parametrize("n_bytes", [0, 2_500, 5_000])
 def test_a_full_disk_loses_nothing_that_was_finished(whole: Path, tmp_path: Path, n_bytes: int) -> None:
     """No file can grow beyond so many bytes, in the middle of a run and when a finished one is taken up again."""
 

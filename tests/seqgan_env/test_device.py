@@ -57,9 +57,9 @@ def test_what_looks_at_a_value_fails() -> None:
 def test_an_estimate_and_its_gradient_never_wait(
     kind: str, eos_id: int | None, baseline: str, stratified: bool, exact_last_step: bool
 ) -> None:
-    spec = SequenceSpec(50, 8, eos_id)
+    spec = SequenceSpec(50, 4, eos_id)  # a first token, one between, the last but one, the last
     policy, discriminator = on_meta(kind, spec), CNNDiscriminator(spec).to("meta")
-    tokens_BT = torch.zeros(BATCH, 8, dtype=torch.int64, device="meta")
+    tokens_BT = torch.zeros(BATCH, 4, dtype=torch.int64, device="meta")
     reward_B = torch.zeros(BATCH, dtype=torch.float64, device="meta")
     scored = []
 
@@ -69,7 +69,7 @@ def test_an_estimate_and_its_gradient_never_wait(
 
     last = last_step(policy, tokens_BT, score) if exact_last_step else None
     q_BT = action_values(policy, tokens_BT, reward_B, score, n_completions=3, stratified=stratified, last=last)
-    assert scored[-1] == 3 * BATCH * (6 if exact_last_step else 7)
+    assert scored[-1] == 3 * BATCH * (2 if exact_last_step else 3)
     chosen_BT = tokens_BT != spec.pad_id
     advantage_BT = advantages(q_BT, chosen_BT, baseline, policy.hidden(tokens_BT).detach())
     factor_BT = policy_gradient_factors(advantage_BT / root_mean_square(advantage_BT, chosen_BT), chosen_BT)

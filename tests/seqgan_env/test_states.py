@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgan_env import SeqGANEnv, SeqGANVectorEnv
@@ -30,6 +30,7 @@ def walk(env: SeqGANEnv, choices: list[int]) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_an_episode_goes_on_from_where_it_was_cloned(case: str, data: st.DataObject) -> None:
     env = SeqGANEnv(**CASES[case][0])

@@ -50,7 +50,7 @@ def weights(case: str, seed: int) -> Weights:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=40)
+@settings(max_examples=20)  # histories of each of eighteen combinations
 @given(data=st.data())
 def test_it_is_single_environments_side_by_side(case: str, mode: AutoresetMode, data: st.DataObject) -> None:
     """Bit for bit, in everything that is returned."""
@@ -270,6 +270,7 @@ class TestBadInput:
             ({"autoreset_mode": "Sometimes"}, "'Sometimes' is not a valid AutoresetMode"),
             ({"render_mode": "human"}, "the vector environment renders nothing"),
             ({"reward": "bleu"}, "reward must be one of"),
+            ({"max_episode_steps": 4}, "max_episode_steps must be left out: an episode ends with its sequence"),
         ],
     )
     def test_construction(self, arguments: dict[str, Any], message: str) -> None:

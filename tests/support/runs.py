@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from agents.runs.config import (
     AdversaryConfig,
@@ -43,6 +47,14 @@ SHORT = dataclasses.replace(
     agent=dataclasses.replace(TINY.agent, n_updates=4),
 )
 """A shorter one, with every phase."""
+
+
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """Reports without pictures, which take three times as long as all the rest of ``TINY``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agents.runs.report._plots", lambda records: iter(()))
+        yield
 
 
 def changed(config: RunConfig, **parts: Any) -> RunConfig:

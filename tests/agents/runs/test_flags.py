@@ -158,6 +158,7 @@ def test_a_reward_that_trains_no_discriminator_has_no_flags_for_it(
     assert flag in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_tabular_discriminator_plays_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On an oracle that is small enough to enumerate."""
     run = tmp_path / "run"

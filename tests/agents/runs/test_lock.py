@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,31 +17,49 @@ from agents.runs.experiment import Experiment
 from agents.runs.lock import exclusive
 from tests.support.runs import SHORT, TINY, stored
 
-HOLD = """
-import sys
-from pathlib import Path
-from agents.runs.lock import exclusive
-with exclusive(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+FORK = multiprocessing.get_context("fork")  # a fresh interpreter would take seconds to import torch
+
+
+class Holder:
+    """Another process that holds the lock of ``run`` until it is told to end."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock, self._holds, self._ends = folder / "run" / ".lock", FORK.Event(), FORK.Event()
+        self._lock.parent.mkdir()
+        self.process = FORK.Process(target=self._hold)
+        self.process.start()
+        assert self._holds.wait(60)
+
+    def _hold(self) -> None:
+        with exclusive(self._lock):
+            self._holds.set()
+            self._ends.wait()
+
+    def end(self, by: signal.Signals | None = None) -> None:
+        """End, by a signal or by itself."""
+        if by is None:
+            self._ends.set()
+        else:
+            assert self.process.pid is not None
+            os.kill(self.process.pid, by)
+        self.process.join(60)
+        assert self.process.exitcode == (0 if by is None else -by)
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock of ``run``."""
-    (tmp_path / "run").mkdir(exist_ok=True)
-    arguments = [sys.executable, "-c", HOLD, str(tmp_path / "run" / ".lock")]
-    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
+def holder(tmp_path: Path) -> Iterator[Holder]:
+    holder = Holder(tmp_path)
+    yield holder
+    holder.process.kill()
+    holder.process.join()
 
 
-def test_a_second_process_is_refused_and_told_who_holds_it(holder: subprocess.Popen[str], tmp_path: Path) -> None:
-    says = rf"^{tmp_path}/run is in use by process {holder.pid} on \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\S+$"
+def test_a_second_process_is_refused_and_told_who_holds_it(holder: Holder, tmp_path: Path) -> None:
+    says = (
+        rf"^{tmp_path}/run is in use by process {holder.process.pid} on \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\S+$"
+    )
     for _ in range(2):  # the refused one has changed nothing
         with pytest.raises(ValueError, match=says), exclusive(tmp_path / "run" / ".lock"):
             pytest.fail("both have it")
@@ -52,12 +69,8 @@ def test_a_second_process_is_refused_and_told_who_holds_it(holder: subprocess.Po
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
-def test_it_is_free_however_its_holder_ends(
-    end: signal.Signals | None, holder: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    if end is not None:
-        holder.send_signal(end)
-    holder.communicate()
+def test_it_is_free_however_its_holder_ends(end: signal.Signals | None, holder: Holder, tmp_path: Path) -> None:
+    holder.end(end)
     with exclusive(tmp_path / "run" / ".lock"):
         assert f"process {os.getpid()} on" in (tmp_path / "run" / ".lock").read_text()
 

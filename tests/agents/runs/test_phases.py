@@ -13,6 +13,8 @@ from agents.runs.experiment import Experiment
 from agents.runs.phases import MaximumLikelihood
 from tests.support.runs import TINY, changed, without_time
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def test_maximum_likelihood_keeps_its_best_epoch(tmp_path: Path) -> None:
     config = changed(

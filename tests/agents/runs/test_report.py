@@ -67,6 +67,15 @@ def printed(records: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
+def test_a_title_is_shown_as_it_is_and_moves_no_cursor() -> None:
+    """It is the name of a file, which may hold anything."""
+    out = io.StringIO()
+    title = "[red]\x1b[2J.txt"
+    Console(file=out, width=200, force_terminal=True).print(rich_table(summary({"log D": of_text()}), title))
+    assert r"[red]\x1b[2J.txt" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
 def page_of(records: list[dict[str, Any]], folder: Path) -> str:
     write_report(folder / "report.html", TINY, records, ["a b c"])
     return re.sub('base64,[^"]*', "", (folder / "report.html").read_text(encoding="utf-8"))
@@ -137,6 +146,12 @@ def test_a_plot_is_drawn_of_what_was_measured_and_of_nothing_else(tmp_path: Path
         "Adversarial game: log-loss on held-out sequences",
         "Adversarial game: calibration error on held-out sequences",
     ]
+
+
+def test_the_place_of_a_legend_is_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matplotlib warns where the search takes it a second, as it does on a busy machine."""
+    monkeypatch.setattr("matplotlib.legend.Legend._find_best_position", lambda *_: pytest.fail("it is"))
+    assert plots(page_of(of_text(), tmp_path))
 
 
 def test_the_rows_are_the_stages_of_the_generator() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from agents.runs.resuming import check_settings
 from agents.runs.sample import load_generator
+from seqgan_env.sources import LSTMOracle
 from tests.support.runs import TINY, changed, stored, without_time
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 ABSENT = "cuda:63"
 """A device that no machine of ours has."""
@@ -109,6 +113,18 @@ class TestSource:
             lambda: Experiment(text_config("other.txt"), "new", start_from=text_run, progress=False),
         ):
             with pytest.raises(ValueError, match=r"other\.txt has changed since the run began, or is another source"):
+                use()
+
+    def test_another_oracle_file_is_refused(self, tmp_path: Path) -> None:
+        """Its arrays have no checksum of their own: the run knows that of the file."""
+        path = tmp_path / "oracle.pkl"
+        path.write_bytes(pickle.dumps(LSTMOracle(12, 5, 4, 4, seed=1).parameters))
+        config = changed(text_config(str(path)), task={"max_length": 5})
+        Experiment(config, tmp_path / "run", progress=False).run()
+        assert resume(config, tmp_path / "run") == stored(tmp_path / "run")
+        path.write_bytes(pickle.dumps(LSTMOracle(12, 5, 4, 4, seed=2).parameters))
+        for use in (lambda: evaluate_run(tmp_path / "run"), lambda: resume(config, tmp_path / "run")):
+            with pytest.raises(ValueError, match=r"oracle\.pkl has changed since the run began, or is another source"):
                 use()
 
 

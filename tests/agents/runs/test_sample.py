@@ -11,6 +11,8 @@ from agents.runs.experiment import Experiment
 from agents.runs.sample import load_generator
 from tests.support.runs import TINY, changed
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> None:
     corpus = tmp_path / "cats.txt"

@@ -176,6 +176,7 @@ def test_several_workers_do_every_trial_once(tmp_path: Path) -> None:
     assert len({tuple(trial["settings"].values()) for trial in results["trials"]}) == 4
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_test_half_is_not_looked_at(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = evaluation.split_held_out
     monkeypatch.setattr(evaluation, "split_held_out", lambda task, n: (split(task, n)[0], _Untouchable()))

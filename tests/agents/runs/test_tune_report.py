@@ -53,7 +53,11 @@ def test_the_table_has_the_best_trials_and_their_settings() -> None:
 
 
 @pytest.mark.parametrize("search", [SEARCH, results(("pruned", [])), results()], ids=["some", "diverged", "none"])
-def test_the_picture_has_a_panel_for_each_setting(search: dict[str, Any], tmp_path: Path) -> None:
+def test_the_picture_has_a_panel_for_each_setting(
+    search: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matplotlib warns where the search for a legend's place takes it a second, as it does on a busy machine."""
+    monkeypatch.setattr("matplotlib.legend.Legend._find_best_position", lambda *_: pytest.fail("it is searched for"))
     draw(search, tmp_path / "tune.png")
     with Image.open(tmp_path / "tune.png") as image:
         width, height = image.size

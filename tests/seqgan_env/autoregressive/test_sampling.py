@@ -282,6 +282,7 @@ class TestTruncation:
     ("arguments", "message"),
     [
         ({"temperature": 0.0}, "temperature must be a finite number of at least 1e-30, got 0.0"),
+        ({"temperature": 1e-39}, "temperature must be a finite number of at least 1e-30, got 1e-39"),
         ({"temperature": float("nan")}, "temperature must be a finite number of at least 1e-30, got nan"),
         ({"top_k": 0}, "top_k must be a whole number of at least 1 or None, got 0"),
         ({"top_k": 1.5}, "top_k must be a whole number of at least 1 or None, got 1.5"),

@@ -153,7 +153,7 @@ class TestByName:
         for p, g in ((0.5, 0.2), (0.1, 0.3), (0.4, 0.3)):
             x_K = torch.linspace(-3, 3, 6001, dtype=torch.float64)
             # the other half of each loss is a constant
-            loss_K = torch.stack([p * loss(x_1, other_1, s) + g * loss(other_1, x_1, s) for x_1 in x_K.split(1)])
+            loss_K = torch.vmap(lambda x, p=p, g=g: p * loss(x[None], other_1, s) + g * loss(other_1, x[None], s))(x_K)
             assert x_K[loss_K.argmin()].item() == pytest.approx(OPTIMA[name](p, g, s), abs=1e-3)
 
 

@@ -200,7 +200,7 @@ class TestFiles:
         "settings",
         [
             {"filters": [[1, 30_000]]},
-            {"filters": [[1, 1]] * 300_000},
+            {"filters": [[1, 1]] * 20_000},
             {"embedding_dim": 2**40},
             {"kind": "transformer", "n_members": 10**9},
             {"kind": "transformer", "n_members": 1, "kwargs": {"n_layers": 10**9}},
