@@ -22,7 +22,7 @@ from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.seeding import derived_seed
-from seqgan_env.tokens import Tokens
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 _N_OF_PARTS = 256  # sequences by which the parts of a reward are measured
 
@@ -79,7 +79,7 @@ class DiscriminatorCallback(BaseCallback):
         self._n_steps_before = 0  # steps at the last round
         self._sampler: Sampler | None = None
         self._history: NegativeHistory | None = None
-        self._old: dict[str, Any] | None = None  # the state of a history that is still to be made
+        self._old: dict[str, Any] = {}  # the state of a history that is still to be made
         self._finished: deque[Tokens] = deque(maxlen=self.config.n_generated)
         self._goes_on = True
         self._n_rounds = 0
@@ -97,8 +97,7 @@ class DiscriminatorCallback(BaseCallback):
         if self._sampler is None:
             handle.check_observations()  # of which the negatives are the last ones
         if self._history is None and self.config.history:
-            self._history = NegativeHistory(handle.spec, 10 * self.config.n_generated, self.seed)
-            self._history.load_state_dict(self._old) if self._old is not None else None
+            self._history = self._restored_history(handle.spec)
         self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
             self.trainer = trainer_of(handle.copy_discriminator(), self.config, self.seed)
@@ -206,19 +205,32 @@ class DiscriminatorCallback(BaseCallback):
             "version": self.version,
             "n_episodes": self._n_episodes,
             "n_steps_before": self._n_steps_before,
-            "history": self._old if self._history is None else self._history.state_dict(),
+            "history": dict(self._old) if self._history is None else self._history.state_dict(),
             "n_rounds": self._n_rounds,
             "last_scores": self.last_scores,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore ``state_dict``."""
+        """Restore ``state_dict``.
+
+        Raises:
+            ValueError: the old negatives are not those of this callback.
+        """
         self.version = int(state["version"])
         self._n_episodes = int(state["n_episodes"])
         self._n_rounds = int(state["n_rounds"])
         self._n_steps_before = int(state["n_steps_before"])
-        self._old, self._history = state["history"], None
         self.last_scores = dict(state["last_scores"])
+        self._old, self._history = dict(state["history"]), None
+        if self._old and self.trainer is not None:
+            self._history = self._restored_history(self.trainer.discriminator.spec)
+
+    def _restored_history(self, spec: SequenceSpec) -> NegativeHistory:
+        """The sample of earlier negatives, as it was when a state was stored."""
+        history = NegativeHistory(spec, 10 * self.config.n_generated, self.seed)
+        if self._old:
+            history.load_state_dict(self._old)
+        return history
 
 
 def _sampler_of(model: BaseAlgorithm, handle: TaskHandle) -> Sampler | None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from seqgan_env.checks import NonNegativeInt, check_names, check_type
 from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -62,7 +64,9 @@ class NegativeHistory:
         Raises:
             ValueError: the sequences are not those of the task, or more than there is room for.
         """
-        kept, n_seen = self._spec.validate(state["kept"].numpy(), complete=True, name="kept"), int(state["n_seen"])
+        check_names("history", state, ["kept", "n_seen"])
+        n_seen = check_type("n_seen", state["n_seen"], NonNegativeInt)
+        kept = self._spec.validate(check_type("kept", state["kept"], Tensor).numpy(), complete=True, name="kept")
         if len(kept) != min(n_seen, self._capacity):
             raise ValueError(f"of {n_seen} negatives {min(n_seen, self._capacity)} must be kept, got {len(kept)}")
         self._kept, self._n_seen = kept, n_seen

@@ -10,7 +10,8 @@ from seqgan_env.discriminators.generative import GenerativeConfig, GenerativeDis
 from seqgan_env.discriminators.log_ratio import LogRatioConfig, LogRatioDiscriminator
 from seqgan_env.discriminators.losses import LOSSES, Objective, discriminator_loss, discriminator_scores, get_objective
 from seqgan_env.discriminators.optimal import OptimalDiscriminator
-from seqgan_env.discriminators.recurrent import RecurrentConfig, RecurrentDiscriminator
+from seqgan_env.discriminators.parts import RecurrentConfig
+from seqgan_env.discriminators.recurrent import RecurrentDiscriminator
 from seqgan_env.discriminators.registry import (
     DISCRIMINATORS,
     build_discriminator,

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
-from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
+from seqgan_env.checks import ShareBelowOne
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.parts import (
     Linear,
+    RecurrentConfig,
     l2_penalty,
     without_empty_columns,
 )
@@ -25,30 +26,15 @@ from seqgan_env.tokens import SequenceSpec
 
 
 @dataclass(frozen=True)
-class CausalConfig:
+class CausalConfig(RecurrentConfig):
     """The settings of ``CausalDiscriminator``.
 
     Raises:
         ValueError: a value is out of range.
     """
 
-    embedding_dim: PositiveInt = 32
-    """Size of a token's embedding."""
-    hidden_dim: PositiveInt = 64
-    """Size of the state of a layer of the LSTM."""
-    n_layers: PositiveInt = 1
-    """Number of layers."""
     dropout: ShareBelowOne = 0.25
     """Share of the features of embedding and states that training drops."""
-    l2: NonNegativeFloat = 0.0
-    """Weight of the L2 term on the output layer."""
-    spectral_norm: bool = False
-    """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
-    layer_norm: bool = False
-    """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class CausalDiscriminator(Discriminator):

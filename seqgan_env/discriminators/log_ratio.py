@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
-from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
+from seqgan_env.checks import ShareBelowOne
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.parts import (
     Linear,
+    RecurrentConfig,
     l2_penalty,
     without_empty_columns,
 )
@@ -25,31 +26,18 @@ from seqgan_env.tokens import SequenceSpec
 
 
 @dataclass(frozen=True)
-class LogRatioConfig:
+class LogRatioConfig(RecurrentConfig):
     """The settings of ``LogRatioDiscriminator``.
 
     Raises:
         ValueError: a value is out of range.
     """
 
-    embedding_dim: PositiveInt = 32
-    """Size of a token's embedding."""
-    hidden_dim: PositiveInt = 64
-    """Size of the state of a layer of the LSTM."""
-    n_layers: PositiveInt = 1
-    """Number of layers."""
     dropout: ShareBelowOne = 0.0
     """Share of the features of embedding and states that training drops."""
-    l2: NonNegativeFloat = 0.0
-    """Weight of the L2 term on the output layer."""
     spectral_norm: bool = False
     """Whether W is divided by its largest singular value, so that it can't begin at zero; the recurrent matrices stay
     as they are."""
-    layer_norm: bool = False
-    """Whether the states that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class LogRatioDiscriminator(Discriminator):

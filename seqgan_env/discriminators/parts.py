@@ -1,14 +1,16 @@
-"""Parts that several networks share: layers with spectral norm, and the columns worth reading."""
+"""Parts that several networks share: settings, layers with spectral norm, and the columns worth reading."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
 from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
 
@@ -28,6 +30,33 @@ def spectrally_normalised(weight: Tensor) -> Tensor:
     norm = torch.linalg.matrix_norm(weight.flatten(1), ord=2)
     normalised: Tensor = weight / norm.clamp(min=torch.finfo(weight.dtype).tiny)
     return normalised
+
+
+@dataclass(frozen=True)
+class RecurrentConfig:
+    """The settings that recurrent discriminators share.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    embedding_dim: PositiveInt = 32
+    """Size of a token's embedding."""
+    hidden_dim: PositiveInt = 64
+    """Size of the state of a layer, in each direction there is."""
+    n_layers: PositiveInt = 1
+    """Number of layers, in each direction there is."""
+    dropout: ShareBelowOne = 0.25
+    """Share of the features that the output reads, and of those between layers, that training drops."""
+    l2: NonNegativeFloat = 0.0
+    """Weight of the L2 term on the output layer."""
+    spectral_norm: bool = False
+    """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
+    layer_norm: bool = False
+    """Whether the features that the output reads are normalised (arXiv 1607.06450), before any is dropped."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class _Normalised(nn.Module):

@@ -5,49 +5,20 @@ Dimensions: those of ``tokens``; S time as far as any sequence goes, E embedding
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
-from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
 from seqgan_env.discriminators.embedded import Embedded
 from seqgan_env.discriminators.parts import (
     Linear,
+    RecurrentConfig,
     l2_penalty,
     without_empty_columns,
 )
 from seqgan_env.discriminators.registry import register_discriminator
 from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
-
-
-@dataclass(frozen=True)
-class RecurrentConfig:
-    """The settings of ``RecurrentDiscriminator``.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    embedding_dim: PositiveInt = 32
-    """Size of a token's embedding."""
-    hidden_dim: PositiveInt = 64
-    """Size of the state of a layer in either direction."""
-    n_layers: PositiveInt = 1
-    """Number of layers in either direction."""
-    dropout: ShareBelowOne = 0.25
-    """Share of the pooled features, and of the outputs between layers, that training drops."""
-    l2: NonNegativeFloat = 0.0
-    """Weight of the L2 term on the output layer."""
-    spectral_norm: bool = False
-    """Whether the output's matrix is divided by its largest singular value; the recurrent matrices stay as they are."""
-    layer_norm: bool = False
-    """Whether the pooled features are normalised (arXiv 1607.06450), before any is dropped."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class RecurrentDiscriminator(Embedded):

@@ -72,6 +72,9 @@ def test_it_is_the_same_again_and_goes_on_where_it_was() -> None:
     [
         ({"kept": torch.zeros(3, 2, dtype=torch.int64), "n_seen": 4}, "of 4 negatives 4 must be kept, got 3"),
         ({"kept": torch.full((3, 2), 1000), "n_seen": 3}, "kept must be complete"),
+        ({"kept": [[0, 1]], "n_seen": 1}, "kept must be Tensor"),
+        ({"kept": torch.zeros(3, 2, dtype=torch.int64), "n_seen": 2.5}, "n_seen must be a whole number"),
+        ({"kept": torch.zeros(3, 2, dtype=torch.int64)}, "history"),
         ({"kept": torch.zeros(3, 5, dtype=torch.int64), "n_seen": 3}, "kept must have at most T = 2 columns"),
     ],
 )

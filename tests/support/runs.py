@@ -33,7 +33,7 @@ TINY = RunConfig(
     ),
     generator=GeneratorConfig(kwargs={"embedding_dim": 8, "hidden_dim": 8}),
     pretraining=PretrainingConfig(n_epochs=3),
-    adversary=AdversaryConfig(n_rounds=2, n_generated=64, every_n_episodes=16),
+    adversary=AdversaryConfig(n_rounds=2, n_generated=64, every_n_episodes=16, history=0.25),
     agent=AgentConfig(n_updates=6, n_episodes=8, n_completions=2),
     evaluation=EvaluationConfig(every=2, n=50),
     runtime=RuntimeConfig(n_threads=1, device="cpu"),
