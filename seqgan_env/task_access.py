@@ -12,6 +12,7 @@ import torch
 
 from seqgan_env.checks import NonNegativeInt, check_arguments
 from seqgan_env.discriminators import Discriminator
+from seqgan_env.shaping import total_payments
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
@@ -55,6 +56,22 @@ class TaskAccess:
     def score(self, sequences: Any) -> npt.NDArray[np.float64]:
         """The terminal reward of complete sequences; see ``Scoring.score``."""
         return self.task.scoring.score(sequences)
+
+    def episode_return(self, sequences: Any, start_B: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float64]:
+        """The sum of all that the steps of complete episodes pay: the terminal rewards, and the shaping of every step.
+
+        Args:
+            sequences: token ids, shape ``(B, t)`` with ``t <= T``.
+            start_B: the lengths of the prefixes that the episodes began with; None is the empty one.
+
+        Raises:
+            ValueError: as for ``score``.
+        """
+        reward_B = self.score(sequences)
+        if self.task.shaping is None:
+            return reward_B
+        tokens_BT = self.task.spec.validate(sequences, complete=True, name="sequences")
+        return reward_B + total_payments(self.task.shaping, self.task.spec, tokens_BT, start_B)
 
     def reward_parts(self, sequences: Any) -> dict[str, npt.NDArray[np.float64]]:
         """The pay of the parts of a composite reward for complete sequences; see ``Scoring.parts``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqgan_env.shaping import potential as potential  # registers its shapings
 from seqgan_env.shaping.base import SHAPINGS, Shaping, ShapingContext, ShapingEntry, register_shaping
 from seqgan_env.shaping.potential import Potential, PotentialShaping, build_shaping
+from seqgan_env.shaping.totals import total_payments
 
 __all__ = [
     "SHAPINGS",
@@ -15,4 +16,5 @@ __all__ = [
     "ShapingEntry",
     "build_shaping",
     "register_shaping",
+    "total_payments",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,19 @@ class Shaping(Protocol):
 
         Returns:
             The payment, ``bonus_B``, and the new ``carry_BK``.
+        """
+
+
+@runtime_checkable
+class TelescopingShaping(Protocol):
+    """A shaping that may know the sum of its payments without a replay of the steps."""
+
+    def total(self, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
+        """The sum of the payments of an episode, whatever is written in it; None where that isn't known.
+
+        Args:
+            tokens_BT: the prefixes that the episodes begin with, padded with V.
+            length_B: their lengths.
         """
 
 
@@ -87,6 +100,17 @@ class CheckedShaping:
             self._checked("step", bonus_B, (len(length_B),)),
             self._checked("step", carry_BK, (len(length_B), self.n_carried)),
         )
+
+    def total(self, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
+        """See ``TelescopingShaping``.
+
+        Raises:
+            ValueError: the answer is not one finite number for each episode.
+        """
+        if not isinstance(self._shaping, TelescopingShaping):
+            return None
+        total_B = self._shaping.total(tokens_BT.copy(), length_B.copy())
+        return None if total_B is None else self._checked("total", total_B, (len(length_B),))
 
     def _checked(self, method: str, answer: Any, shape: tuple[int, ...]) -> Floats:
         numbers: Floats = np.array(answer, dtype=np.float64)  # a copy, which the shaping can't change later
