@@ -232,6 +232,12 @@ class TestOutput:
         sys.stderr.flush()
         assert shown.getvalue().endswith(b"?\n")
 
+    def test_a_closed_one_is_no_error(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stdout", None)
+        monkeypatch.setattr(sys, "stderr", None)
+        assert main(["sample", str(run), "-n", "1"]) == 0
+        assert main(["sample", str(run), "-n", "0"]) == 2
+
     @pytest.mark.usefixtures("_text")
     @pytest.mark.parametrize("arguments", [["sample", "run", "-n", "2"], ["sample", "run", "-n", "20000"], ["--help"]])
     def test_a_reader_that_has_gone_is_no_error(
