@@ -126,6 +126,9 @@ class Adversary:
         seed: of the negatives.
         push: called after each round.
         history: of earlier negatives, which it adds to; needed where the settings ask for a share of these.
+
+    Raises:
+        ValueError: ``skip_real`` leaves no real sequences.
     """
 
     def __init__(
@@ -142,6 +145,10 @@ class Adversary:
         self.trainer = trainer
         self.config = RoundConfig() if config is None else config
         self.real = real[round(self.config.skip_real * len(real)) :]
+        if not len(self.real):
+            raise ValueError(
+                f"skip_real must leave real sequences to learn from, got {self.config.skip_real} of {len(real)}"
+            )
         self.held_out = held_out
         self.seed = seed
         self.push = push

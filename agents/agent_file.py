@@ -97,7 +97,9 @@ class AgentFile:
             "agent": self.state,
         }
         if not hasattr(_checked(file, "write"), "write"):
-            file = Path(file) if Path(file).suffix else Path(f"{file}.zip")
+            if not Path(file).name:
+                raise ValueError(f"path must name a file, got {str(file)!r}")
+            file = Path(file) if Path(file).suffix else Path(f"{Path(file)}.zip")
             file.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(file, state)
 
@@ -129,8 +131,9 @@ class AgentFile:
 
 
 def existing_file(path: str | Path) -> Path:
-    """The path of a file that is named with its suffix ``.zip`` or without, as Stable-Baselines3 does."""
-    return Path(path) if Path(path).exists() else Path(f"{path}.zip")
+    """The path of a file that is named with its suffix ``.zip`` or without, also beside a folder of that name."""
+    path, zipped = Path(path), Path(f"{Path(path)}.zip")
+    return zipped if not path.exists() or (path.is_dir() and zipped.exists()) else path
 
 
 def generator_weights(state: dict[str, Any]) -> dict[str, Tensor]:

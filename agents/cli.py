@@ -358,7 +358,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, also where the reader of the output has gone, 2 for bad input, 130 after Ctrl-C.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    with contextlib.ExitStack() as stack:
+        for stream, redirected in ((sys.stdout, contextlib.redirect_stdout), (sys.stderr, contextlib.redirect_stderr)):
+            if stream is None:  # closed by who started the program
+                stack.enter_context(redirected(stack.enter_context(open(os.devnull, "w"))))
+        return _main(sys.argv[1:] if argv is None else argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    """Run one command; see ``main``."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may lack a character of the text

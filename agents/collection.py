@@ -53,18 +53,19 @@ def collect_episodes(
 
     Raises:
         ValueError: the generator's weights are not finite, an episode was cut short before its sequence was complete,
-            or a step before its last was paid.
+            a step before its last was paid, or an episode holds other tokens than were chosen.
     """
     check_weights(generator, "generator")
     spec, device = generator.spec, generator.device
     observations = env.reset()
-    assert isinstance(observations, np.ndarray)
-    start_B = spec.lengths(observations)
+    written_BT = spec.validate(observations, name="observations")
+    start_B, row_B = spec.lengths(written_BT), np.arange(env.num_envs)
+    length_B = start_B.copy()
     with torch.no_grad():
-        state = generator.read(torch.from_numpy(observations).to(device))
+        state = generator.read(torch.from_numpy(written_BT).to(device))
     quota_B = np.full(env.num_envs, n_episodes // env.num_envs)
     quota_B[: n_episodes % env.num_envs] += 1
-    tokens, starts, rewards = [], [], []
+    tokens, written, starts, rewards = [], [], [], []
     while quota_B.any():
         with torch.no_grad():
             action_B = generator.choose(state, rng).cpu().numpy()
@@ -72,6 +73,8 @@ def collect_episodes(
             # an idle environment must not end episode after episode: each would be scored for nothing
             idle = (quota_B == 0) & (action_B == spec.eos_id)
             action_B[idle] = (spec.eos_id + 1) % spec.vocab_size
+        written_BT[row_B, length_B] = action_B
+        length_B += 1
         new_observations, reward_B, done_B, infos = env.step(action_B)
         if not on_step({"actions": action_B, "rewards": reward_B, "dones": done_B, "infos": infos}):
             return None
@@ -80,6 +83,7 @@ def collect_episodes(
             raise ValueError(f"a step that ends no sequence must be paid 0, got {early_B[early_B != 0][0]:.6g}")
         for b in np.flatnonzero(done_B & (quota_B > 0)):
             tokens.append(infos[b]["terminal_observation"])
+            written.append(written_BT[b].copy())
             starts.append(start_B[b])
             rewards.append(float(reward_B[b]))
         quota_B = quota_B - (done_B & (quota_B > 0))
@@ -87,12 +91,15 @@ def collect_episodes(
             state = generator.step(torch.from_numpy(action_B).to(device), state)
             if done_B.any() and quota_B.any():
                 assert isinstance(new_observations, np.ndarray)
-                start_B[done_B] = spec.lengths(new_observations[done_B])
-                fresh = generator.read(torch.from_numpy(new_observations[done_B]).to(device))
+                written_BT[done_B] = spec.validate(new_observations[done_B], name="observations")
+                start_B[done_B] = length_B[done_B] = spec.lengths(written_BT[done_B])
+                fresh = generator.read(torch.from_numpy(written_BT[done_B]).to(device))
                 done = torch.from_numpy(done_B).to(device)
                 for part, new in zip(state, fresh, strict=True):
                     part[done] = new
-    tokens_BT = torch.from_numpy(ended_sequences(spec, tokens)).to(device)
+    ended_BT = ended_sequences(spec, tokens)
+    _check_chosen(ended_BT, np.stack(written))
+    tokens_BT = torch.from_numpy(ended_BT).to(device)
     start_B1 = torch.from_numpy(np.stack(starts)).to(device)[:, None]
     position_T = torch.arange(spec.max_length, device=device)
     chosen_BT = spec.is_token(tokens_BT) & (position_T >= start_B1)
@@ -108,3 +115,14 @@ def ended_sequences(spec: SequenceSpec, rows: Sequence[Tokens]) -> Tokens:
     return spec.validate(
         np.stack(rows), complete=True, name="sequences of ended episodes, which no wrapper may cut short,"
     )
+
+
+def _check_chosen(ended_BT: Tokens, chosen_BT: Tokens) -> None:
+    """Refuse sequences that are not the tokens that were chosen, as where a wrapper changes actions."""
+    other_B = (ended_BT != chosen_BT).any(axis=1)
+    if other_B.any():
+        b = int(other_B.argmax())
+        raise ValueError(
+            f"an episode must hold the tokens that were chosen, {chosen_BT[b].tolist()}, got {ended_BT[b].tolist()}; "
+            "does a wrapper change actions or observations?"
+        )

@@ -44,6 +44,7 @@ from seqgan_env.checks import (
     check_choice,
 )
 from seqgan_env.descent import check_step_size, gradient_step
+from seqgan_env.device import check_device
 from seqgan_env.files import refusal
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
@@ -125,6 +126,7 @@ class SeqGAN(BaseAlgorithm):
         if not issubclass(policy, AutoregressivePolicy):
             raise ValueError(f"policy must be a subclass of AutoregressivePolicy, got {policy.__name__}")
         self.estimator = build_config(EstimatorConfig, estimator, type(self).__name__)
+        check_device(str(device))
         check_storable("policy_kwargs", _plain(policy_kwargs or {}))
         if isinstance(env, str):
             env = make_seqgan_vec_env(env, n_envs=n_episodes)

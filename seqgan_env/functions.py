@@ -20,6 +20,8 @@ def load_function(name: str, value: Any) -> Callable[..., Any]:
     """
     if isinstance(value, str):
         try:
+            if value.startswith("."):
+                raise ImportError("the module's name is relative to nothing")
             value = load_env_creator(value)
         except (AttributeError, ImportError, ValueError) as error:
             raise ValueError(f"{name} must be a function or 'module:function', got {value!r}: {error}") from error

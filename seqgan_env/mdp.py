@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from seqgan_env.checks import shown
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
@@ -41,6 +42,19 @@ class EpisodeState:
     """The last reward of each."""
     carry_BK: npt.NDArray[np.float64]
     """The numbers that the task's shaping carries from one step to the next; K is 0 without shaping."""
+
+    def check_arrays(self) -> None:
+        """Refuse arrays of another type than those of ``clone_state``, and rewards of another number of episodes.
+
+        Raises:
+            ValueError: an array is none, or of another type, or not finite; or the rewards are too few or too many.
+        """
+        kinds = ("int64", "int64", "bool", "float64", "float64")
+        for (name, array), kind in zip(vars(self).items(), kinds, strict=True):
+            if not isinstance(array, np.ndarray) or array.dtype != kind or not np.isfinite(array).all():
+                raise ValueError(f"the state's {name} must be a finite array of {kind}, got {shown(array)}")
+        if self.reward_B.shape != (n := len(self.tokens_BT),):
+            raise ValueError(f"the state's rewards must be one for each of {n} episodes, got {self.reward_B.shape}")
 
     def take(self, rows: Any) -> EpisodeState:
         """The state of some episodes, in any order and number, such as ``[0] * 64`` or the survivors of a beam.

@@ -25,7 +25,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         Raises:
             ValueError: the name is taken, or is no identifier.
         """
-        if not name.isidentifier():
+        if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"the name of a {self.kind} must be an identifier, got {name!r}")
         if name in self._entries:
             raise ValueError(f"a {self.kind} named {name!r} is registered already")

@@ -245,6 +245,7 @@ class Task:
         """
         if not isinstance(state, mdp.EpisodeState):
             raise ValueError(f"the state must be what clone_state gives, got {type(state).__name__}")
+        state.check_arrays()
         tokens_BT = self.spec.validate(state.tokens_BT, name="the state's tokens")
         if state.tokens_BT.shape != (n, self.spec.max_length):
             raise ValueError(f"the state must be of {n} episodes of {self.spec}, got tokens {state.tokens_BT.shape}")
@@ -252,10 +253,9 @@ class Task:
         if not (np.array_equal(complete_B, state.ended_B) and np.array_equal(length_B, state.length_B)):
             raise ValueError("the state's lengths and ends must be those of its tokens")
         n_carried = 0 if self.shaping is None else self.shaping.n_carried
-        if np.shape(state.carry_BK) != (n, n_carried):
+        if (carry := state.carry_BK).shape != (n, n_carried):
             raise ValueError(
-                f"the state must be of a task with this shaping, which carries {n_carried} numbers of an episode; got "
-                f"an array of shape {np.shape(state.carry_BK)}"
+                f"the state must be of a task with this shaping, which carries {n_carried} numbers, got {carry.shape}"
             )
 
     def _token_id(self, token: int | str) -> int:

@@ -22,6 +22,7 @@ from gymnasium.vector.utils import batch_space
 from seqgan_env import mdp
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_type
 from seqgan_env.constraints import Mask
+from seqgan_env.device import check_memory
 from seqgan_env.task import Task, build_task_config
 from seqgan_env.task_access import TaskAccess
 
@@ -67,6 +68,8 @@ class SeqGANVectorEnv(TaskAccess, VectorEnv[Any, Any, npt.NDArray[Any]]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.task = Task(build_task_config(task))
+        n_tokens = self.task.spec.max_length
+        check_memory(32 * num_envs * n_tokens, f"{num_envs} episodes of max_length {n_tokens}")  # in some copies
         self.single_observation_space = self.task.observation_space
         self.single_action_space = self.task.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -10,12 +10,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from agents.adversary import RoundConfig
 from agents.gradient import EstimatorConfig
 from seqgan_env.autoregressive import CORES, LikelihoodConfig
 from seqgan_env.checks import (
+    Interval,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -152,7 +153,7 @@ class RuntimeConfig:
 
     device: str = "auto"
     """auto, cpu, cuda, ..."""
-    n_threads: PositiveInt | None = None
+    n_threads: Annotated[int, Interval(1, 1024)] | None = None  # with too many torch ends the process
     """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several."""
     matmul_precision: str | None = None
     """highest, high or medium, of torch.set_float32_matmul_precision: "high" is TF32 on a GPU that has it, "medium"

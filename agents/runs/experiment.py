@@ -252,6 +252,7 @@ class Experiment:
             check_settings(stored, self.config, what, n_updates=n_updates, knows_source=state.get("sha256") is not None)
         else:
             check_settings(self.folder.load_config(), self.config, what)
+            self.folder.check_beginning()
         if start_from is not None:
             shared = RunFolder(start_from).load_state(pretrained=True)[1]["records"]
             if state is None or state["records"][: len(shared)] != shared:

@@ -11,7 +11,7 @@ from typing import Any
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.runs.config import RunConfig
 from agents.runs.lock import exclusive
-from seqgan_env.files import atomic_write, is_partial, parse_json, refusal, remove_partial
+from seqgan_env.files import atomic_write, is_partial, parse_json, read_bytes, refusal, remove_partial
 from seqgan_env.vocabulary import Vocabulary
 
 Record = dict[str, Any]
@@ -80,6 +80,18 @@ class RunFolder:
         """
         if not file.exists():
             raise ValueError(f"there is no run in {self.path}")
+
+    def check_beginning(self) -> None:
+        """Refuse a run without a checkpoint that had one, since beginning anew would write over what is left of it.
+
+        Raises:
+            ValueError: it has been measured more than the once that comes before the first checkpoint.
+        """
+        if self.metrics.exists():
+            with refusal(self.metrics, "list of evaluations"):
+                n_records = read_bytes(self.metrics).count(b"\n")
+            if n_records > 1:
+                raise ValueError(f"{self.checkpoint} is missing, of a run that was measured {n_records} times")
 
     def begin(
         self,

@@ -41,7 +41,8 @@ class Game:
             torch.set_float32_matmul_precision(config.runtime.matmul_precision)
         envs = SeqGANVectorEnv(config.agent.n_episodes, autoreset_mode="SameStep", **config.env_kwargs)
         self.env, self.task = SeqGANVecEnv(envs), envs.task
-        n, n_tokens = max(config.evaluation.n, config.adversary.n_generated), self.task.spec.max_length
+        n = max(config.evaluation.n, config.adversary.n_generated + config.adversary.n_held_out)
+        n_tokens = self.task.spec.max_length
         check_memory(
             _BYTES_OF_TOKEN * n * n_tokens, f"{n} sequences of max_length {n_tokens}, which are drawn at once,"
         )

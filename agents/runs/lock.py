@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from seqgan_env.files import one_line
+from seqgan_env.files import one_line, refusal
 
 try:
     import fcntl
@@ -33,12 +33,13 @@ def exclusive(path: Path) -> Iterator[None]:
         path: of the file; it is made if it is not there.
 
     Raises:
-        ValueError: another process holds the lock; the message says which, where, and since when.
+        ValueError: another process holds the lock; the message says which, where, and since when. Or it is nothing that
+            can be written to, or a link, whose target is left alone: a folder may come from a stranger.
     """
     if fcntl is None:
         yield
         return
-    with open(path, "a+", encoding="utf-8") as file:
+    with _opened(path) as file:
         if not _acquire(file):
             file.seek(0)
             holder = file.read(200).strip() or "another process"
@@ -48,6 +49,13 @@ def exclusive(path: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
         file.flush()
         yield
+
+
+def _opened(path: Path) -> IO[str]:
+    """The file itself: neither what a link leads to, nor a pipe, for as long as nobody reads it."""
+    with refusal(path, "lock"):
+        alone = os.O_NOFOLLOW | os.O_NONBLOCK
+        return open(path, "a+", encoding="utf-8", opener=lambda name, flags: os.open(name, flags | alone, 0o666))
 
 
 def _acquire(file: IO[str]) -> bool:

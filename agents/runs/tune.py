@@ -96,12 +96,12 @@ class SearchFolder:
     def begin(self, config: RunConfig) -> Any:
         """The study, after a kill too: without the half line and the unfinished trials that it left."""
         remove_partial(self.path)
-        if self.journal.exists():
-            whole, end, half = self.journal.read_bytes().rpartition(b"\n")
-            if half:
-                with atomic_write(self.journal) as file:
-                    file.write(whole + end)
         with refusal(self.journal, "journal of a search"):
+            if self.journal.exists():
+                whole, end, half = read_bytes(self.journal).rpartition(b"\n")
+                if half or self.journal.is_symlink():  # what a link leads to is only read
+                    with atomic_write(self.journal) as file:
+                        file.write(whole + end)
             study = self.study(config)
         for trial in study.get_trials(deepcopy=False):
             if not trial.state.is_finished():

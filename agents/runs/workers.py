@@ -30,6 +30,8 @@ def import_for_workers(modules: Iterable[str]) -> None:
         ImportError: one is not there.
     """
     for module in modules:
+        if module.startswith("."):
+            raise ImportError(f"the name {module!r} is relative to nothing")
         importlib.import_module(module)
         if module not in _imported:
             _imported.append(module)

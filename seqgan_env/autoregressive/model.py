@@ -18,7 +18,7 @@ from seqgan_env.autoregressive.likelihood import token_log_prob, weighted_log_pr
 from seqgan_env.autoregressive.sampling import Temperature, check_sampling, sample_tokens
 from seqgan_env.checks import NonNegativeInt, PositiveInt, ShareAboveZero, check_arguments, shown
 from seqgan_env.descent import check_weights
-from seqgan_env.device import may_look
+from seqgan_env.device import check_memory, may_look
 from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.seeding import torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -288,9 +288,10 @@ class AutoregressiveModel(nn.Module):
             ``int64``, shape ``(n, T)``, padded with V.
 
         Raises:
-            ValueError: a value is out of range, a weight is NaN, or the prefix is too long, ended or out of vocabulary.
+            ValueError: a value is out of range, a weight is NaN, the prefix is no beginning, or memory is too small.
         """
         check_weights(self, "generator")
+        check_memory(8 * n * self.spec.max_length, f"{n} sequences of max_length {self.spec.max_length}")
         start = mdp.initial(self.spec, 1, prefix)
         prefix_T = start.tokens_BT[0, : start.length_B[0]]
         rng = torch_rng(seed, "sample", device=self.device)

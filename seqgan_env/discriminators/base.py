@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import NoConfig, check_arguments, check_type
+from seqgan_env.checks import NoConfig, check_arguments, check_type, shown
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.parts import folded
@@ -69,6 +69,16 @@ class Discriminator(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be made again."""
         return {**self.__dict__, "_doubled": None}
+
+    def __call__(self, tokens_BT: Tensor, *more: Any) -> Any:
+        """``forward``, with a ``ValueError`` where it gives anything but one floating-point number a sequence."""
+        logit_real_B = super().__call__(tokens_BT, *more)
+        is_tensor, expected = isinstance(logit_real_B, Tensor), tuple(tokens_BT.shape[:1])
+        if not is_tensor or logit_real_B.shape != expected or not logit_real_B.is_floating_point():
+            got = f"{tuple(logit_real_B.shape)} of {logit_real_B.dtype}" if is_tensor else shown(logit_real_B)
+            kind = type(self).__name__
+            raise ValueError(f"forward of {kind} must give floating-point logits of shape {expected}, got {got}")
+        return logit_real_B
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Score a batch.

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqgan_env.checks import shown
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.rewards.base import (
     ComparingReward,
@@ -21,6 +22,7 @@ from seqgan_env.rewards.base import (
 )
 
 _ROUNDING = 1e-6
+_LARGEST = float(np.finfo(np.float32).max)  # of a number in single precision, which rewards are rounded to
 
 
 class Payment:
@@ -93,8 +95,8 @@ class Payment:
         """``pay`` of arrays.
 
         Raises:
-            ValueError: as for ``pay``; or a logit or a reward is not finite, or a reward, before it is clipped, is
-                outside the range that its kind declares.
+            ValueError: as for ``pay``; or a logit or a reward is not finite in single precision, or a reward, before it
+                is clipped, is outside the range that its kind declares.
         """
         _check_finite("the discriminator's logits", logit_real_B)
         reward_B = np.asarray(
@@ -108,11 +110,11 @@ class Payment:
 
     def _paid(self, discriminator: Discriminator | None, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
         reward_B = self.under(discriminator)(logit_real_B, tokens_BT.clone())  # which it may write to
-        if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape:
-            got = tuple(reward_B.shape) if isinstance(reward_B, Tensor) else type(reward_B).__name__
+        if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape or reward_B.is_complex():
+            got = f"{tuple(reward_B.shape)} of {reward_B.dtype}" if isinstance(reward_B, Tensor) else shown(reward_B)
             expected = tuple(logit_real_B.shape)
             raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
-        return reward_B
+        return reward_B.detach()
 
     def _check_range(self, reward_B: npt.NDArray[np.float64]) -> None:
         """Refuse rewards below ``low`` or above ``high`` of their kind by more than rounding."""
@@ -126,18 +128,19 @@ def check_clip(clip: Any) -> tuple[float, float]:
     """The limits of ``reward_clip`` as two numbers, infinite where they are None.
 
     Raises:
-        ValueError: it is no pair of numbers or None, the lower first.
+        ValueError: it is no pair of numbers or None, the lower first, or has no number of single precision between.
     """
     try:
         low, high = clip
         limits = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
     except (TypeError, ValueError):
         limits = (np.nan, np.nan)
-    if not limits[0] < limits[1]:
+    if not limits[0] < limits[1] or limits[0] > _LARGEST or limits[1] < -_LARGEST:
         raise ValueError(f"reward_clip must be [low, high], low below high, each a number or None; got {clip!r}")
     return limits
 
 
 def _check_finite(name: str, values_B: npt.NDArray[np.float64]) -> None:
-    if not np.isfinite(values_B).all():
-        raise ValueError(f"{name} must be finite, got {values_B[~np.isfinite(values_B)][0]}")
+    is_finite_B = np.abs(values_B) <= _LARGEST
+    if not is_finite_B.all():
+        raise ValueError(f"{name} must be finite in single precision, got {values_B[~is_finite_B][0]}")

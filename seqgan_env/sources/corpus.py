@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_choice
+from seqgan_env.device import check_memory
 from seqgan_env.files import read_bytes
 from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokenizing import clean, tokenize
@@ -123,7 +124,8 @@ class Corpus:
             seed: decides which, and their order.
 
         Raises:
-            ValueError: a size below 1, a negative seed, or a file with fewer than two distinct sequences.
+            ValueError: a size below 1, a negative seed, a file with fewer than two distinct sequences, or sets
+                that do not fit into memory.
         """
         rng = numpy_rng(seed, "split")
         group_L = self._group_L
@@ -156,7 +158,8 @@ class Corpus:
 
     def _padded(self, row_B: Tokens) -> Tokens:
         """The sequences of some lines, with end-of-sequence and padding, shape ``(B, T)``."""
-        length_B = self._length_L[row_B]
+        length_B, n_tokens = self._length_L[row_B], self.spec.max_length
+        check_memory(8 * len(row_B) * n_tokens, f"{len(row_B)} lines of {self.path} of max_length {n_tokens}")
         tokens_BT = np.full((len(row_B), self.spec.max_length), self.spec.pad_id, dtype=np.int64)
         row_F = np.repeat(np.arange(len(row_B)), length_B)
         time_F = np.arange(len(row_F)) - np.repeat(np.cumsum(length_B) - length_B, length_B)

@@ -175,6 +175,11 @@ class TestPatience:
             RoundConfig(patience=0)
 
 
+def test_some_real_sequences_must_be_left() -> None:
+    with pytest.raises(ValueError, match=r"^skip_real must leave real sequences to learn from, got 0\.999 of 64$"):
+        adversary(skip_real=0.999)
+
+
 def test_real_sequences_of_another_fold_are_skipped() -> None:
     ours, spy = adversary(skip_real=0.25)
     ours.round(Drawn())

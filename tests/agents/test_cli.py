@@ -60,6 +60,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--source", "long.txt", "--max-length", "4", "--seed", "1"], "or drop them with --long-lines drop"),
         (["--source", "zipped.gz"], "got a file compressed by gzip"),
         (["--generator.hidden-dim", "1000000"], "must fit into the memory of this machine"),
+        (["--agent.n-episodes", "10000000000"], "10000000000 episodes of max_length 10 must fit into the memory"),
+        (["--source", "long.txt", "--max-length", "10000000000"], "must fit into the memory of this machine"),
+        (["--adversary.n-held-out", "10000000000"], "sequences of max_length 10, which are drawn at once,"),
+        (["--adversary.skip-real", "0.999999"], "skip_real must leave real sequences to learn from, got 0.999999 of"),
+        (["--n-threads", "100000"], "n_threads must be a whole number in [1, 1024] or None, got 100000"),
+        (
+            ["--shaping", "..module:function"],
+            "shaping must be a function or 'module:function', got '..module:function'",
+        ),
+        (
+            ["--import", "..module"],
+            "--import must name modules that are here: the name '..module' is relative to nothing",
+        ),
         (["--evaluation.n", "10000000000"], "10000000000 sequences of max_length 10, which are drawn at once,"),
         (["--agent.learning-rate", "1e30"], "learning_rate must be a finite number above 0 and at most 1000000"),
         (["--sorce", "x"], "error: Unrecognized options: --sorce, x; was --source meant? seqgan COMMAND --help lists"),
@@ -246,6 +259,12 @@ class TestOutput:
         assert main(["evaluate", str(tmp_path / "\u2764")]) == 2
         sys.stderr.flush()
         assert shown.getvalue().endswith(b"?\n")
+
+    def test_a_closed_one_is_no_error(self, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stdout", None)
+        monkeypatch.setattr(sys, "stderr", None)
+        assert main(["sample", str(run), "-n", "1"]) == 0
+        assert main(["sample", str(run), "-n", "0"]) == 2
 
     @pytest.mark.usefixtures("_text")
     @pytest.mark.parametrize("arguments", [["sample", "run", "-n", "2"], ["sample", "run", "-n", "20000"], ["--help"]])

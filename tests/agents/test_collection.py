@@ -119,3 +119,24 @@ class TestCollect:
         ):
             model.learn(1)
         assert model.n_updates == 0
+
+    @pytest.mark.parametrize("what", ["actions", "some actions", "observations", "ids"])
+    def test_a_wrapper_that_changes_actions_or_observations_is_refused(self, what: str) -> None:
+        """Its episodes are not the policy's: a gradient from them would be of something else."""
+        env = gym.make("SeqGAN-v0", **ORACLE)
+        n = env.action_space.n  # type: ignore[attr-defined]
+        wrapped: gym.Env[Any, Any] = {
+            "actions": lambda: gym.wrappers.TransformAction(env, lambda action: (action + 1) % n, env.action_space),
+            "some actions": lambda: gym.wrappers.StickyAction(env, 0.5),
+            "observations": lambda: gym.wrappers.TransformObservation(
+                env, lambda o: np.where(o < n, (o + 1) % n, o), None
+            ),
+            "ids": lambda: gym.wrappers.TransformObservation(env, lambda o: 2 * o, None),
+        }[what]()
+        model = agent(wrapped)
+        reason = (
+            r"observations must hold ids" if what == "ids" else r"an episode must hold the tokens that were chosen, \["
+        )
+        with pytest.raises(ValueError, match=f"^{reason}"):
+            model.learn(1)
+        assert model.n_updates == 0

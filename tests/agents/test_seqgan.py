@@ -713,6 +713,27 @@ class TestSaveAndLoad:
             for name in (given, written):
                 assert_same_policy(SeqGAN.load(tmp_path / name), model)
 
+    def test_a_folder_of_the_same_name_does_not_hide_it(self, tmp_path: Path) -> None:
+        (tmp_path / "agent").mkdir()
+        model = agent()
+        for name in ("agent", "agent/"):
+            model.save(f"{tmp_path}/{name}")
+            assert_same_policy(SeqGAN.load(f"{tmp_path}/{name}"), model)
+        assert [path.name for path in sorted(tmp_path.iterdir())] == ["agent", "agent.zip"]
+
+    @pytest.mark.parametrize("path", ["", ".", "/"])
+    def test_a_path_without_a_name_is_refused(self, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(ValueError, match=f"^path must name a file, got '{re.escape(path)}'$"):
+            agent().save(path)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_device_that_is_none_is_refused(self, tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        for make in (lambda: agent(device="gpu0"), lambda: SeqGAN.load(tmp_path / "agent", device="gpu0")):
+            with pytest.raises(ValueError, match="device must be 'auto', 'cpu' or another device of torch, got 'gpu0'"):
+                make()
+
     def test_a_stream_is_written_and_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         model, stream = agent(), io.BytesIO()

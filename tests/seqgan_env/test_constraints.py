@@ -90,6 +90,10 @@ def test_a_token_is_allowed_if_every_constraint_allows_it(data: st.DataObject) -
         ({"allowed_tokens": [EOS], "min_length": 2}, "allowed_tokens must hold a token besides end-of-sequence"),
         ({"allowed_next": "no_colon"}, "allowed_next must be a function or 'module:function', got 'no_colon'"),
         ({"allowed_next": "tests.nowhere:f"}, "allowed_next must be .* got 'tests.nowhere:f': No module named"),
+        (
+            {"allowed_next": "..relative:function"},
+            "allowed_next must be a function or 'module:function', got '..relative",
+        ),
         ({"allowed_next": "tests.support.reference_env:nothing_here"}, "allowed_next must be .* has no attribute"),
         ({"allowed_next": 3}, "allowed_next must be a string or a function or None, got 3"),
         ({"allowed_next": "tests.support.reference_env:TINY"}, "allowed_next must be a function"),

@@ -81,7 +81,7 @@ def test_only_complete_sequences_are_scored() -> None:
 def test_a_score_that_nothing_can_learn_from_is_refused(logit: float) -> None:
     task = tiny_task()
     task.scoring.set_discriminator(Answers(task.spec, logit))
-    with pytest.raises(ValueError, match=f"logits must be finite, got {logit}"):
+    with pytest.raises(ValueError, match=f"logits must be finite in single precision, got {logit}"):
         task.scoring.score([[0, 1, 2]])
 
 

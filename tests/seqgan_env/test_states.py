@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from typing import Any
 
@@ -138,6 +139,13 @@ def test_a_bad_state_changes_nothing(make: Any) -> None:
         (other.clone_state(), "the state"),
         (good.take([0, 0]), r"the state must be of 1 episodes of .*, got tokens \(2, 3\)"),
         (torn, "lengths and ends must be those of its tokens"),
+        *(
+            (dataclasses.replace(good, **{name: wrong}), f"the state's {name} must be a finite array of {kind}, got")
+            for name, kind in zip(vars(good), ("int64", "int64", "bool", "float64", "float64"), strict=True)
+            for wrong in (None, vars(good)[name].tolist(), vars(good)[name].astype(np.float32))
+        ),
+        (dataclasses.replace(good, reward_B=np.array([np.nan])), "the state's reward_B must be a finite array"),
+        (dataclasses.replace(good, reward_B=np.zeros(2)), r"rewards must be one for each of 1 episodes, got \(2,\)"),
     ]:
         with pytest.raises(ValueError, match=message):
             env.restore_state(state)

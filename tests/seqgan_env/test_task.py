@@ -84,6 +84,8 @@ def test_words_are_text_where_there_is_one() -> None:
     ("kwargs", "message"),
     [
         ({"reward_clip": [0, -1]}, r"reward_clip must be \[low, high\], low below high, .* got \[0.0, -1.0\]"),
+        ({"reward_clip": [None, -1e39]}, r"reward_clip must be \[low, high\], .* got \[None, -1e\+39\]"),
+        ({"reward_clip": [1e39, None]}, r"reward_clip must be \[low, high\], .* got \[1e\+39, None\]"),
         ({"reward_clip": [0]}, r"reward_clip must be \[low, high\]"),
         ({"reward_clip": 5}, r"reward_clip must be a list \(each a finite number or None\) or None, got 5"),
         ({"reward_clip": ["a", None]}, r"reward_clip must be a list \(.*, got \['a', None\]"),

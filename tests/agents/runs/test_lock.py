@@ -6,7 +6,7 @@ import errno
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,24 @@ def test_it_is_free_however_its_holder_ends(end: signal.Signals | None, holder: 
     holder.end(end)
     with exclusive(tmp_path / "run" / ".lock"):
         assert f"process {os.getpid()} on" in (tmp_path / "run" / ".lock").read_text()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_is_refused_and_its_target_left_alone(is_there: bool, tmp_path: Path) -> None:
+    target = tmp_path / "thesis.tex"
+    if is_there:
+        target.write_text("precious")
+    (tmp_path / ".lock").symlink_to(target)
+    with pytest.raises(ValueError, match=r"/\.lock is not a readable lock: "), exclusive(tmp_path / ".lock"):
+        pytest.fail("followed")
+    assert (target.read_text() if target.exists() else None) == ("precious" if is_there else None)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_something_else_than_a_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / ".lock")
+    with pytest.raises(ValueError, match=r"^\S+/\.lock is not a readable lock: "), exclusive(tmp_path / ".lock"):
+        pytest.fail("taken")
 
 
 def test_it_is_free_after_an_error(tmp_path: Path) -> None:

@@ -179,3 +179,19 @@ class TestStartFrom:
         Experiment(config, tmp_path / "other", progress=False).run()
         with pytest.raises(ValueError, match=r"the run in .*run did not start from .*other"):
             resume(config, tmp_path / "run", start_from=tmp_path / "other")
+
+
+def test_a_run_that_has_lost_its_checkpoint_is_not_begun_anew(run: Path) -> None:
+    (run / "checkpoint.zip").unlink()
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with pytest.raises(ValueError, match=r"^\S+/run/checkpoint\.zip is missing, of a run that was measured \d+ times$"):
+        resume(TINY, run)
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(run: Path) -> None:
+    (run / "checkpoint.zip").unlink()
+    whole = stored(run)
+    first = (run / "metrics.jsonl").read_text().splitlines(keepends=True)[0]
+    (run / "metrics.jsonl").write_text(first)
+    assert resume(TINY, run) == whole

@@ -252,6 +252,17 @@ def test_a_damaged_journal_is_one_clear_error(tmp_path: Path) -> None:
         tune(CONFIG, tmp_path / "run", 2, progress=False)
 
 
+def test_what_a_link_for_a_journal_leads_to_is_left_alone(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    tune(CONFIG, tmp_path / "run", 1, progress=False)
+    target, journal = tmp_path / "target", tmp_path / "run" / "journal.log"
+    journal.rename(target)
+    journal.symlink_to(target)
+    before = target.read_bytes()
+    tune(CONFIG, tmp_path / "run", 2, progress=False)
+    assert target.read_bytes() == before
+
+
 def test_two_searches_do_not_share_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     with RunFolder(tmp_path / "run").lock(), pytest.raises(ValueError, match="is in use by process"):

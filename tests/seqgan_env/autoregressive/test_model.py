@@ -301,6 +301,11 @@ class TestCompletion:
             counts = counts_of(sampled_BT, reference.padded(spec, outcomes))
             assert_frequencies(counts, p_B, n_tests=3)
 
+    def test_more_sequences_than_fit_into_memory_are_refused(self, kind: str) -> None:
+        model = make_generator(kind, SequenceSpec(4, 5, 3))
+        with pytest.raises(ValueError, match=f"^{2**62} sequences of max_length 5 must fit into the memory"):
+            model.draw(2**62)
+
     def test_a_sample_begins_with_its_prefix(self, kind: str) -> None:
         spec = SequenceSpec(4, 5, 3)
         agent = make_generator(kind, spec)

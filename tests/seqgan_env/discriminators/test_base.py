@@ -53,6 +53,40 @@ class TestLogits:
         np.testing.assert_array_equal(small().logits(torch.from_numpy(tokens_BT)), small().logits(tokens_BT))
 
 
+class Answers(Discriminator):
+    """A user's own, of any answer."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__(SPEC)
+        self.weight, self.answer = torch.nn.Parameter(torch.zeros(())), answer
+
+    def forward(self, tokens_BT: torch.Tensor, rng: torch.Generator | None = None) -> Any:
+        return self.answer(self.weight * torch.ones(len(tokens_BT)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        (lambda x: x[:, None], r"\(2, 1\) of torch\.float32"),
+        (lambda x: x[1:], r"\(1,\) of"),
+        (lambda x: x.sum(), r"\(\) of"),
+        (lambda x: x.long(), r"\(2,\) of torch\.int64"),
+        (lambda x: x.to(torch.complex64), r"\(2,\) of torch\.complex64"),
+        (lambda x: None, "None"),
+        (lambda x: x.detach().numpy(), r"array\(\[0\., 0\.\]"),
+    ],
+    ids=["a column", "too few", "a sum", "whole numbers", "complex", "nothing", "an array"],
+)
+def test_an_answer_that_is_no_logits_is_refused_whoever_asks(answer: Any, got: str) -> None:
+    discriminator, tokens_BT = Answers(answer), sequences(2)
+    message = rf"^forward of Answers must give floating-point logits of shape \(2,\), got {got}"
+    for ask in (discriminator.logits, discriminator.exact_logits, discriminator.prefix_logits):
+        with pytest.raises(ValueError, match=message):
+            ask(tokens_BT)
+    with pytest.raises(ValueError, match=message.replace("2,", "4,").split("got")[0]):
+        DiscriminatorTrainer(discriminator).fit(tokens_BT, tokens_BT)
+
+
 @pytest.mark.parametrize(("name", "kwargs"), [("log_ratio", {"n_layers": 2}), ("generative", {}), ("log_ratio", {})])
 def test_the_terms_of_every_token_are_those_that_it_would_have(name: str, kwargs: dict[str, Any]) -> None:
     """One token after the other in each place; at padding there are none."""

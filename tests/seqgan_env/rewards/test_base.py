@@ -193,13 +193,16 @@ class TestExact:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda x: x[:, None], r"a reward must give one number for each sequence, shape \(2,\); got \(2, 1\)"),
+        (lambda x: x[:, None], r"a reward must give one number for each sequence, shape \(2,\); got \(2, 1\) of"),
         (lambda x: x.sum(), r"a reward must give one number for each sequence, shape \(2,\); got \(\)"),
         (lambda x: x[:1], r"a reward must give one number for each sequence, shape \(2,\); got \(1,\)"),
-        (lambda x: torch.full_like(x, torch.nan), "rewards must be finite, got nan"),
-        (lambda x: torch.full_like(x, torch.inf), "rewards must be finite, got inf"),
+        (lambda x: torch.full_like(x, torch.nan), "rewards must be finite in single precision, got nan"),
+        (lambda x: torch.full_like(x, torch.inf), "rewards must be finite in single precision, got inf"),
+        (lambda x: torch.full_like(x, -1e39), r"rewards must be finite in single precision, got -1e\+39"),
+        (lambda x: x.to(torch.complex64), r"shape \(2,\); got \(2,\) of torch\.complex64"),
+        (lambda x: x.numpy(), r"shape \(2,\); got array\("),
     ],
-    ids=["a column", "a sum", "too few", "nan", "infinity"],
+    ids=["a column", "a sum", "too few", "nan", "infinity", "too large", "complex", "an array"],
 )
 def test_a_reward_that_is_none_is_refused(register: Callable[..., None], answer: Any, message: str) -> None:
     register(always(answer))
@@ -208,6 +211,14 @@ def test_a_reward_that_is_none_is_refused(register: Callable[..., None], answer:
         task.scoring.score([[0, 1, 2], [0, 1, 1]])
     with pytest.raises(ValueError, match=message):
         task.scoring.step_reward(np.array([[0, 1, 2], [0, 1, 1]]))
+
+
+def test_a_reward_with_weights_of_its_own_pays_numbers(register: Callable[..., None]) -> None:
+    weight = torch.nn.Parameter(torch.tensor(2.0))
+    register(always(lambda x: weight * torch.ones_like(x)))
+    scoring = tiny_task(reward="own").scoring
+    assert scoring.score([[0, 1, 2]]).tolist() == [2.0]
+    assert not scoring.score_tensor(torch.tensor([[0, 1, 2]])).requires_grad
 
 
 @pytest.mark.parametrize(

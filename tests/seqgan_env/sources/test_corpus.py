@@ -283,3 +283,10 @@ class TestCorpusSplit:
     ) -> None:
         with pytest.raises(ValueError, match="must be a whole number of at least"):
             Corpus(path).split(*arguments)
+
+    def test_sets_that_do_not_fit_into_memory_are_refused(self, path: Path) -> None:
+        path.write_text("a\nb\n")
+        with pytest.raises(
+            ValueError, match=r"^1 lines of \S+ of max_length 1\d+ must fit into the memory of this machine"
+        ):
+            Corpus(path, max_length=10**13).split(1, 1, 0)
