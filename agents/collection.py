@@ -26,7 +26,7 @@ class Episodes(NamedTuple):
     chosen_BT: Tensor
     """The tokens that the policy chose (not padding, not a prefix that the reset gave), boolean."""
     reward_B: Tensor
-    """The terminal rewards, float64."""
+    """The sums of what their steps were paid, float64."""
 
 
 def collect_episodes(
@@ -35,6 +35,8 @@ def collect_episodes(
     n_episodes: int,
     rng: torch.Generator,
     on_step: Callable[[dict[str, Any]], bool],
+    *,
+    pays_steps: bool = False,
 ) -> Episodes | None:
     """Play whole episodes from their start, an equal share in each environment.
 
@@ -47,6 +49,7 @@ def collect_episodes(
         n_episodes: how many.
         rng: where the randomness comes from, on the generator's device.
         on_step: called after each step with ``actions``, ``rewards``, ``dones`` and ``infos``; False stops.
+        pays_steps: whether steps before the last one may be paid.
 
     Returns:
         The episodes, or None if ``on_step`` asked to stop.
@@ -65,6 +68,7 @@ def collect_episodes(
         state = generator.read(torch.from_numpy(written_BT).to(device))
     quota_B = np.full(env.num_envs, n_episodes // env.num_envs)
     quota_B[: n_episodes % env.num_envs] += 1
+    paid_B = np.zeros(env.num_envs)
     tokens, written, starts, rewards = [], [], [], []
     while quota_B.any():
         with torch.no_grad():
@@ -78,14 +82,16 @@ def collect_episodes(
         new_observations, reward_B, done_B, infos = env.step(action_B)
         if not on_step({"actions": action_B, "rewards": reward_B, "dones": done_B, "infos": infos}):
             return None
+        paid_B += reward_B
         early_B = np.where(done_B, 0, reward_B)
-        if early_B.any():
+        if early_B.any() and not pays_steps:
             raise ValueError(f"a step that ends no sequence must be paid 0, got {early_B[early_B != 0][0]:.6g}")
         for b in np.flatnonzero(done_B & (quota_B > 0)):
             tokens.append(infos[b]["terminal_observation"])
             written.append(written_BT[b].copy())
             starts.append(start_B[b])
-            rewards.append(float(reward_B[b]))
+            rewards.append(paid_B[b])
+        paid_B[done_B] = 0
         quota_B = quota_B - (done_B & (quota_B > 0))
         with torch.no_grad():
             state = generator.step(torch.from_numpy(action_B).to(device), state)

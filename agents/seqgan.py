@@ -151,7 +151,7 @@ class SeqGAN(BaseAlgorithm):
         self._handle: TaskHandle | None = None
         self._spec: SequenceSpec | None = None
         if self.env is not None:
-            self._handle = handle_for_planning(self.env)
+            self._handle = handle_for_planning(self.env, dense=self.estimator.dense)
             self._spec = self._handle.spec
         if _init_setup_model:
             self._setup_model()
@@ -302,12 +302,15 @@ class SeqGAN(BaseAlgorithm):
 
         callback.on_rollout_start()
         rng = torch_rng(self.seed, "episodes", self._n_updates, device=self.device)
-        episodes = collect_episodes(self.env, self.generator, self.n_episodes, rng, on_step)
+        pays_steps = self._handle.config.is_shaped
+        episodes = collect_episodes(self.env, self.generator, self.n_episodes, rng, on_step, pays_steps=pays_steps)
         if episodes is not None:
             # completions are paid the task's own score; of many episodes some are compared, others in the next update
             step = -(-self.n_episodes // MAX_EXACT_SCORES)
             some = slice(self._n_updates % step, None, step)
-            self._handle.check_rewards(episodes.tokens_BT[some].cpu().numpy(), episodes.reward_B[some].cpu().numpy())
+            tokens_KT, chosen_KT, return_K = (each[some].cpu().numpy() for each in episodes)
+            start_K = self._handle.spec.lengths(tokens_KT) - chosen_KT.sum(axis=1)
+            self._handle.check_returns(tokens_KT, start_K, return_K)
             callback.on_rollout_end()
         return episodes
 
@@ -368,7 +371,7 @@ class SeqGAN(BaseAlgorithm):
 
     def _score(self, tokens_MT: Tensor) -> Tensor:
         assert self._handle is not None
-        return self._handle.score_tensor(tokens_MT)
+        return self._handle.returns_tensor(tokens_MT)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the table of the logger.
@@ -402,7 +405,7 @@ class SeqGAN(BaseAlgorithm):
             ValueError: the constructor would refuse the environment, or its sequences are others.
         """
         wrapped = self._wrap_env(env, self.verbose)
-        handle = handle_for_planning(wrapped)
+        handle = handle_for_planning(wrapped, dense=self.estimator.dense)
         if handle.spec != self._spec:
             raise ValueError(f"the agent was made for {self._spec}, the environment has {handle.spec}")
         self.n_envs = wrapped.num_envs  # unknown to an agent that was loaded without an environment

@@ -75,15 +75,29 @@ class TaskHandle:
         return tokens_BT
 
     def score(self, tokens_BT: Tokens) -> np.ndarray:
-        """The rewards of complete sequences, float64, shape ``(B,)``."""
+        """The terminal rewards of complete sequences, float64, shape ``(B,)``."""
         reward_B: np.ndarray = self._call("score", tokens_BT)
         return reward_B
 
-    def score_tensor(self, tokens_BT: Tensor) -> Tensor:
-        """``score`` of a tensor; in this process nothing leaves a device that would have to be waited for."""
-        if tokens_BT.device.type != "cpu" and (task := self.local_task) is not None:
+    def returns(self, tokens_BT: Tokens, start_B: Tokens | None = None) -> np.ndarray:
+        """The sums of what the steps of complete episodes are paid, float64, shape ``(B,)``.
+
+        Args:
+            tokens_BT: their sequences.
+            start_B: the lengths of the prefixes that they began with; None is the empty one.
+        """
+        return_B: np.ndarray = self._call("episode_return", tokens_BT, start_B)
+        return return_B
+
+    def returns_tensor(self, tokens_BT: Tensor) -> Tensor:
+        """``returns`` of a tensor; in this process nothing leaves a device that would have to be waited for.
+
+        Where steps are paid too it holds those of a given beginning, which no token after it changes.
+        """
+        task = self.local_task if tokens_BT.device.type != "cpu" and not self.config.is_shaped else None
+        if task is not None:
             return task.scoring.score_tensor(tokens_BT)
-        return torch.from_numpy(self.score(tokens_BT.cpu().numpy()))
+        return torch.from_numpy(self.returns(tokens_BT.cpu().numpy())).to(tokens_BT.device)
 
     def action_values(self, tokens_BT: Tensor) -> Tensor:
         """The values that the terms of the discriminator's logit give each token, ``q_BT``, float64."""
@@ -98,21 +112,26 @@ class TaskHandle:
         parts: dict[str, np.ndarray] = self._call("reward_parts", tokens_BT)
         return parts
 
-    def check_rewards(self, tokens_BT: Tokens, reward_B: np.ndarray) -> None:
-        """Refuse rewards of complete sequences that differ from the task's own scores by more than rounding.
+    def check_returns(self, tokens_BT: Tokens, start_B: Tokens, return_B: np.ndarray) -> None:
+        """Refuse returns of episodes that differ from the task's own by more than rounding.
+
+        Args:
+            tokens_BT: their sequences.
+            start_B: the lengths of the prefixes that they began with.
+            return_B: the sums of what their steps were paid.
 
         Raises:
             ValueError: one does, as where a wrapper changes rewards, or one environment has another discriminator.
         """
-        score_B = self.score(tokens_BT)
+        own_B = self.returns(tokens_BT, start_B)
         # the optimal discriminator computes in single precision, which may be that of another kind of product
         tolerance = 1e-4 if torch.get_float32_matmul_precision() == "highest" else 0.1
-        wrong_B = ~np.isclose(reward_B, score_B, rtol=tolerance, atol=tolerance)
+        wrong_B = ~np.isclose(return_B, own_B, rtol=tolerance, atol=tolerance)
         if wrong_B.any():
             b = int(wrong_B.argmax())
             raise ValueError(
-                f"rewards must be the task's own, got {reward_B[b]:.6g} for {tokens_BT[b].tolist()}, whose score is "
-                f"{score_B[b]:.6g}; does a wrapper change rewards, or one environment have another discriminator?"
+                f"rewards must be the task's own, got {return_B[b]:.6g} for {tokens_BT[b].tolist()}, whose score is "
+                f"{own_B[b]:.6g}; does a wrapper change rewards, or one environment have another discriminator?"
             )
 
     def check_observations(self) -> None:
@@ -182,8 +201,12 @@ class TaskHandle:
         return self._env.env_method(method, *arguments, indices=[0])[0]
 
 
-def handle_for_planning(env: VecEnv) -> TaskHandle:
+def handle_for_planning(env: VecEnv, *, dense: bool = False) -> TaskHandle:
     """The task of an environment whose episodes a generator's completions can stand for.
+
+    Args:
+        env: the environment.
+        dense: whether the terms of a terminal reward stand for them, which hold nothing of what other steps pay.
 
     Raises:
         ValueError: it is another environment, or its task is paid or constrained in a way that completions are not.
@@ -194,12 +217,12 @@ def handle_for_planning(env: VecEnv) -> TaskHandle:
         # the completions are scored by the task itself, and tokens are names
         raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
     handle.check_observations()
-    # the completions of its estimate are drawn from the whole softmax, and paid at the end
+    # the completions of its estimate are drawn from the whole softmax
     for config in handle.configs:
         for what, is_so in (
             ("observations as tokens", config.observation != "tokens"),
-            ("a task without shaping", config.is_shaped),
             ("a task without constraints", config.is_constrained),
+            ("a task without shaping for dense values", dense and config.is_shaped),
         ):
             if is_so:
                 raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")

@@ -92,7 +92,6 @@ class TestConstructor:
         ("option", "value", "needed"),
         [
             ("observation", "dict", "observations as tokens"),
-            ("shaping", "discriminator", "a task without shaping"),
             ("min_length", 2, "a task without constraints"),
             ("allowed_tokens", [1, 2], "a task without constraints"),
             ("allowed_next", "tests.support.reference_env:no_repetition", "a task without constraints"),
@@ -310,13 +309,12 @@ class TestSetEnv:
         ("make_env", "message"),
         [
             (lambda: VecNormalize(ENVS["native"](), norm_obs=False), "SeqGAN needs tokens and rewards as they are"),
-            (lambda: gym.make("SeqGAN-v0", **ORACLE, shaping="discriminator"), "SeqGAN needs a task without shaping"),
             (lambda: gym.make("SeqGAN-v0", **ORACLE, allowed_tokens=[1, 2]), "SeqGAN needs a task without constraints"),
             (lambda: gym.make("SeqGAN-v0", **ORACLE, observation="dict"), "SeqGAN needs observations as tokens"),
             (lambda: gym.make("SeqGAN-v0", **{**ORACLE, "vocab_size": 21}), "the agent was made for .*vocab_size=20"),
             (lambda: gym.make("CartPole-v1"), "env must be a task of seqgan_env"),
         ],
-        ids=["VecNormalize", "shaping", "constraints", "dict", "other sequences", "CartPole"],
+        ids=["VecNormalize", "constraints", "dict", "other sequences", "CartPole"],
     )
     def test_refuses_what_the_constructor_refuses_and_keeps_its_own(
         self, make_env: Callable[[], Env], message: str
@@ -412,7 +410,7 @@ class TestRewards:
         monkeypatch.setattr("agents.seqgan.MAX_EXACT_SCORES", 3)
         model = agent()
         checked: list[Tokens] = []
-        monkeypatch.setattr(model._handle, "check_rewards", lambda tokens_BT, reward_B: checked.append(tokens_BT))
+        monkeypatch.setattr(model._handle, "check_returns", lambda tokens_BT, *more: checked.append(tokens_BT))
         monkeypatch.setattr(model, "train", lambda episodes: setattr(model, "_n_updates", model._n_updates + 1))
         model.learn(3 * N_STEPS)
         assert [len(rows_BT) for rows_BT in checked] == [3, 3, 2]
@@ -428,6 +426,54 @@ class TestRewards:
     def test_a_wrapper_that_leaves_them_alone_is_taken(self) -> None:
         env = gym.wrappers.RecordEpisodeStatistics(gym.make("SeqGAN-v0", **ORACLE, reward_clip=[-0.5, None]))
         assert agent(env).learn(N_STEPS).n_updates == 1
+
+
+class TestShaping:
+    """Values are those of what all steps pay, so that SeqGAN plays shaped tasks too."""
+
+    def test_a_potential_that_is_not_discounted_changes_no_update(self) -> None:
+        """Its payments telescope to a constant, which the baseline takes away."""
+        plain, shaped = (
+            agent(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE, **more)) for more in ({}, {"shaping": "discriminator"})
+        )
+        for model in (plain, shaped):
+            model.learn_updates(3)
+        for ours, theirs in zip(plain.policy.parameters(), shaped.policy.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("native", [True, False])
+    def test_the_return_of_an_episode_is_what_all_its_steps_paid(self, native: bool) -> None:
+        arguments = {**ORACLE, "shaping": first_token, "shaping_gamma": 0.5}
+        single = [lambda: gym.make("SeqGAN-v0", **arguments)] * 4
+        model = agent(make_seqgan_vec_env("SeqGAN-v0", 4, **arguments) if native else DummyVecEnv(single))
+        env = env_of(model)
+        tokens_BT, _, return_B = collect(model)
+        expected_B = env.env_method("episode_return", tokens_BT.numpy(), indices=[0])[0]
+        np.testing.assert_allclose(return_B, expected_B, rtol=1e-5)
+        score_B = env.env_method("score", tokens_BT.numpy(), indices=[0])[0]
+        assert np.abs(return_B.numpy() - score_B).max() > 0.1
+        np.testing.assert_allclose(model._score(tokens_BT), expected_B, rtol=1e-6)
+
+    def test_a_discounted_potential_is_learned_from(self) -> None:
+        """It pays for prefixes that begin with a high token, every step anew."""
+        arguments = {**ORACLE, "vocab_size": 5, "reward": "constant", "shaping": first_token, "shaping_gamma": 0.0}
+        model = agent(make_seqgan_vec_env("SeqGAN-v0", 32, **arguments), n_episodes=32, learning_rate=0.05)
+        before = model.sample(500)[:, 0].mean()
+        model.learn_updates(25)
+        assert model.sample(500)[:, 0].mean() < before - 1  # minus the potential of the old prefix, with no discount
+
+    @pytest.mark.parametrize("set_later", [False, True])
+    def test_dense_values_hold_nothing_of_it(self, set_later: bool) -> None:
+        env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE, shaping="discriminator")
+        dense: dict[str, Any] = {"n_completions": 0, "dense": True, "baseline": "step"}
+        make: Callable[[], Any] = (lambda: agent(**dense).set_env(env)) if set_later else (lambda: agent(env, **dense))
+        with pytest.raises(ValueError, match="SeqGAN needs a task without shaping for dense values"):
+            make()
+
+
+def first_token(tokens_BT: Tokens, length_B: Tokens) -> np.ndarray:
+    """A potential: the first token, 0 for an empty prefix."""
+    return np.where(length_B > 0, tokens_BT[:, 0], 0).astype(float)
 
 
 class TestPretraining:

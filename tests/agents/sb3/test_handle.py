@@ -61,7 +61,8 @@ def test_scores_as_the_environment_does(env: VecEnv) -> None:
     handle = TaskHandle(env)
     expected_B = env.env_method("score", ROWS)[0]
     np.testing.assert_array_equal(handle.score(ROWS), expected_B)
-    scored_B = handle.score_tensor(torch.from_numpy(ROWS))
+    np.testing.assert_array_equal(handle.returns(ROWS), expected_B)
+    scored_B = handle.returns_tensor(torch.from_numpy(ROWS))
     assert scored_B.dtype == torch.float64
     np.testing.assert_array_equal(scored_B.numpy(), expected_B)
 
