@@ -43,7 +43,7 @@ _DENSE: dict[str, Any] = {
     "final_learning_rate": 3e-4,
 }
 DEMO: dict[str, dict[str, dict[str, Any]]] = {
-    "log_d": {},
+    "log_d": {"adversary": {"n_rounds": 30}, "agent": {"n_updates": 150}},
     "generative": {
         "task": {
             **_BOTH,
