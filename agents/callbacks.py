@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, trainer_of
 from agents.collection import ended_sequences
 from agents.history import NegativeHistory
-from agents.sb3.features import tokens_of
+from agents.observations import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
 from agents.schedules import EveryEpisodes, GameStatus, Schedule

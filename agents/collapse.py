@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.collection import ended_sequences
-from agents.sb3.features import tokens_of
+from agents.observations import tokens_of
 from agents.sb3.handle import TaskHandle
 from seqgan_env.checks import NonNegativeFloat, NonNegativeInt, PositiveInt, Share, check_arguments
 from seqgan_env.tokens import SequenceSpec, Tokens

@@ -13,6 +13,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents.observations import tokens_of
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.descent import check_weights
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -61,7 +62,7 @@ def collect_episodes(
     check_weights(generator, "generator")
     spec, device = generator.spec, generator.device
     observations = env.reset()
-    written_BT = spec.validate(observations, name="observations")
+    written_BT = spec.validate(tokens_of(observations), name="observations")
     start_B, row_B = spec.lengths(written_BT), np.arange(env.num_envs)
     length_B = start_B.copy()
     with torch.no_grad():
@@ -87,7 +88,7 @@ def collect_episodes(
         if early_B.any() and not pays_steps:
             raise ValueError(f"a step that ends no sequence must be paid 0, got {early_B[early_B != 0][0]:.6g}")
         for b in np.flatnonzero(done_B & (quota_B > 0)):
-            tokens.append(infos[b]["terminal_observation"])
+            tokens.append(tokens_of(infos[b]["terminal_observation"]))
             written.append(written_BT[b].copy())
             starts.append(start_B[b])
             rewards.append(paid_B[b])
@@ -96,8 +97,7 @@ def collect_episodes(
         with torch.no_grad():
             state = generator.step(torch.from_numpy(action_B).to(device), state)
             if done_B.any() and quota_B.any():
-                assert isinstance(new_observations, np.ndarray)
-                written_BT[done_B] = spec.validate(new_observations[done_B], name="observations")
+                written_BT[done_B] = spec.validate(tokens_of(new_observations)[done_B], name="observations")
                 start_B[done_B] = length_B[done_B] = spec.lengths(written_BT[done_B])
                 fresh = generator.read(torch.from_numpy(written_BT[done_B]).to(device))
                 done = torch.from_numpy(done_B).to(device)
@@ -107,8 +107,7 @@ def collect_episodes(
     _check_chosen(ended_BT, np.stack(written))
     tokens_BT = torch.from_numpy(ended_BT).to(device)
     start_B1 = torch.from_numpy(np.stack(starts)).to(device)[:, None]
-    position_T = torch.arange(spec.max_length, device=device)
-    chosen_BT = spec.is_token(tokens_BT) & (position_T >= start_B1)
+    chosen_BT = spec.is_token(tokens_BT) & (torch.arange(spec.max_length, device=device) >= start_B1)
     return Episodes(tokens_BT, chosen_BT, torch.tensor(rewards, dtype=torch.float64, device=device))
 
 

@@ -11,6 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
+from agents.observations import tokens_of, tokens_space
 from seqgan_env.autoregressive import CORES, AutoregressiveModel
 from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
@@ -20,7 +21,7 @@ class AutoregressivePolicy(BasePolicy):
     """The generator ``G_theta``, an ``AutoregressiveModel``, with the optimiser of the policy gradient.
 
     Args:
-        observation_space: ``Box(0, V, (T,))``, the padded prefix.
+        observation_space: ``Box(0, V, (T,))``, the padded prefix, or a ``Dict`` with that as ``tokens``.
         action_space: ``Discrete(V)``.
         lr_schedule: step size of the policy gradient's optimiser, by remaining progress.
         eos_id: the end-of-sequence token, or None.
@@ -50,13 +51,10 @@ class AutoregressivePolicy(BasePolicy):
         super().__init__(
             observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs
         )
-        if not isinstance(action_space, spaces.Discrete) or not (
-            isinstance(observation_space, spaces.Box) and len(observation_space.shape) == 1
-        ):
-            raise ValueError(
-                f"the spaces must be Box(0, V, (T,)) and Discrete(V), got {observation_space} and {action_space}"
-            )
-        spec = SequenceSpec(int(action_space.n), observation_space.shape[0], eos_id, vocabulary)
+        if not isinstance(action_space, spaces.Discrete):
+            raise ValueError(f"the actions must be Discrete(V), got {action_space}")
+        horizon = tokens_space(observation_space).shape[0]
+        spec = SequenceSpec(int(action_space.n), horizon, eos_id, vocabulary)
         self.generator = AutoregressiveModel(spec, core, **core_arguments)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
         self._own_arguments = {"eos_id": eos_id, "vocabulary": vocabulary, "core": core, **core_arguments}
@@ -68,16 +66,15 @@ class AutoregressivePolicy(BasePolicy):
 
     def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
         """See ``BasePolicy``; what torch makes no tensor of is refused by name."""
-        if (dtype := np.asarray(observation).dtype).kind not in "iufb":
+        if (dtype := np.asarray(tokens_of(observation)).dtype).kind not in "iufb":
             raise ValueError(f"observation must be whole numbers, got an array of {dtype}")
         return super().obs_to_tensor(observation)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        assert isinstance(observation, Tensor)
-        spec = self.spec
-        if may_look(observation.device):  # on a GPU an id out of range is an error of the kernel's
-            spec.validate(observation.numpy(), name="observation")
-        state = self.generator.read(observation.long())
+        tokens_BT: Tensor = tokens_of(observation)
+        if may_look(tokens_BT.device):  # on a GPU an id out of range is an error of the kernel's
+            self.spec.validate(tokens_BT.numpy(), name="observation")
+        state = self.generator.read(tokens_BT.long())
         if deterministic:
             greedy_B: Tensor = self.generator.output(state[0]).argmax(dim=1)
             return greedy_B

@@ -1,6 +1,6 @@
 """The generator as the actor of Stable-Baselines3's PPO and A2C, with a critic beside it.
 
-So they can start where SeqGAN starts, from the same maximum-likelihood pretraining, and be measured by the same code:
+They can start where SeqGAN starts, from the same maximum likelihood, and be measured by the same code:
 
 >>> from stable_baselines3 import PPO
 >>> from agents import GeneratorActorCritic, SeqGAN, make_seqgan_vec_env, with_generator
@@ -34,7 +34,8 @@ from torch import Tensor, nn
 
 from agents.agent_file import existing_file, generator_weights
 from agents.checkpoint import load_checkpoint
-from agents.sb3.features import prefix_inputs, tokens_of, tokens_space
+from agents.observations import tokens_of, tokens_space
+from agents.sb3.features import prefix_inputs
 from agents.sb3.handle import TaskHandle
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -226,9 +227,8 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
         return SeqGAN.load(source, device="cpu").generator
     if (found := SequenceSpec(**state["spec"])) != like.spec:
         raise ValueError(f"the generator must be made for {like.spec}, got one for {found}")
-    other = copy.deepcopy(like)
     with refusal(source, "checkpoint of a run"):
-        load_weights(other, generator_weights(state["agent"]))
+        load_weights(other := copy.deepcopy(like), generator_weights(state["agent"]))
     return other
 
 

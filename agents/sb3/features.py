@@ -1,11 +1,10 @@
-"""Reading observations: the tokens in them, and features of prefixes for the policies of Stable-Baselines3.
+"""Reading prefixes: their tokens as a network takes them, and features for the policies of Stable-Baselines3.
 
 Dimensions: B episodes, T time, S tokens of the longest prefix and one, E embedding, H features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,27 +14,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
+from agents.observations import tokens_of, tokens_space
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import within_memory
-
-
-def tokens_of(observation: Any) -> Any:
-    """The tokens of an observation in either form: the array itself, or that of a dictionary."""
-    return observation["tokens"] if isinstance(observation, Mapping) else observation
-
-
-def tokens_space(space: spaces.Space[Any]) -> spaces.Box:
-    """The space of the tokens of an observation in either form, ``Box(0, V, (T,))``.
-
-    Raises:
-        ValueError: the space is not that of a sequence task.
-    """
-    tokens = space.spaces.get("tokens") if isinstance(space, spaces.Dict) else space
-    if not isinstance(tokens, spaces.Box) or len(tokens.shape) != 1:
-        raise ValueError(f"the observations must be Box(0, V, (T,)), or a Dict with that as 'tokens'; got {space}")
-    return tokens
 
 
 def check_ids(tokens_BT: Tensor, spec: SequenceSpec) -> None:

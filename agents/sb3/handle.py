@@ -220,7 +220,6 @@ def handle_for_planning(env: VecEnv, *, dense: bool = False) -> TaskHandle:
     # the completions of its estimate are drawn from the whole softmax
     for config in handle.configs:
         for what, is_so in (
-            ("observations as tokens", config.observation != "tokens"),
             ("a task without constraints", config.is_constrained),
             ("a task without shaping for dense values", dense and config.is_shaped),
         ):

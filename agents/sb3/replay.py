@@ -14,7 +14,7 @@ import torch
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from agents.sb3.features import tokens_of, tokens_space
+from agents.observations import tokens_of, tokens_space
 from agents.sb3.handle import TaskHandle
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.tokens import SequenceSpec, Tokens

@@ -40,6 +40,8 @@ _OTHER_KINDS = {
 HELD_OUT_SHARE = 5
 """At most one line in this many is held out."""
 
+_LONGEST = 10_000  # tokens: longer than this is a file without line breaks
+
 
 class Corpus:
     """Any UTF-8 text file, one sequence a line.
@@ -85,6 +87,11 @@ class Corpus:
         if max_length is not None:
             kept_L = self._fitting(length_L, line_L, max_length, long_lines)
             word_F, length_L, line_L = word_F[np.repeat(kept_L, length_L)], length_L[kept_L], line_L[kept_L]
+        elif length_L.max() > _LONGEST:
+            raise self._error(
+                f"line {line_L[length_L.argmax()]} has {length_L.max()} tokens, and all sequences would be as long; "
+                "give max_length, and drop longer lines with long_lines='drop'"
+            )
         count = np.bincount(word_F, minlength=len(words))
         if vocabulary is None:
             counts = {word: n for word, n in zip(words, count.tolist(), strict=True) if n}

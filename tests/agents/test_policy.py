@@ -150,10 +150,10 @@ class TestInTheAlgorithm:
     [
         (
             {"action_space": spaces.MultiDiscrete([3, 3])},
-            r"the spaces must be Box\(0, V, \(T,\)\) and Discrete\(V\), got",
+            r"the actions must be Discrete\(V\), got",
         ),
-        ({"observation_space": spaces.Discrete(3)}, "the spaces must be"),
-        ({"observation_space": spaces.Box(0, 3, (2, 2), np.int64)}, "the spaces must be"),
+        ({"observation_space": spaces.Discrete(3)}, r"the observations must be Box\(0, V, \(T,\)\), or a Dict"),
+        ({"observation_space": spaces.Box(0, 3, (2, 2), np.int64)}, "the observations must be"),
         ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
         ({"hidden_dim": 0}, "hidden_dim must be a whole number of at least 1, got 0"),
         ({"eos_id": 3}, "eos_id must be a whole number in"),

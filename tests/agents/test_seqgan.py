@@ -91,7 +91,6 @@ class TestConstructor:
     @pytest.mark.parametrize(
         ("option", "value", "needed"),
         [
-            ("observation", "dict", "observations as tokens"),
             ("min_length", 2, "a task without constraints"),
             ("allowed_tokens", [1, 2], "a task without constraints"),
             ("allowed_next", "tests.support.reference_env:no_repetition", "a task without constraints"),
@@ -310,11 +309,10 @@ class TestSetEnv:
         [
             (lambda: VecNormalize(ENVS["native"](), norm_obs=False), "SeqGAN needs tokens and rewards as they are"),
             (lambda: gym.make("SeqGAN-v0", **ORACLE, allowed_tokens=[1, 2]), "SeqGAN needs a task without constraints"),
-            (lambda: gym.make("SeqGAN-v0", **ORACLE, observation="dict"), "SeqGAN needs observations as tokens"),
             (lambda: gym.make("SeqGAN-v0", **{**ORACLE, "vocab_size": 21}), "the agent was made for .*vocab_size=20"),
             (lambda: gym.make("CartPole-v1"), "env must be a task of seqgan_env"),
         ],
-        ids=["VecNormalize", "constraints", "dict", "other sequences", "CartPole"],
+        ids=["VecNormalize", "constraints", "other sequences", "CartPole"],
     )
     def test_refuses_what_the_constructor_refuses_and_keeps_its_own(
         self, make_env: Callable[[], Env], message: str
@@ -426,6 +424,35 @@ class TestRewards:
     def test_a_wrapper_that_leaves_them_alone_is_taken(self) -> None:
         env = gym.wrappers.RecordEpisodeStatistics(gym.make("SeqGAN-v0", **ORACLE, reward_clip=[-0.5, None]))
         assert agent(env).learn(N_STEPS).n_updates == 1
+
+
+class TestDictionary:
+    """Observations as dictionaries hold the same tokens, so nothing that is learned changes."""
+
+    @pytest.mark.parametrize("native", [True, False])
+    def test_learning_is_the_same(self, native: bool) -> None:
+        def learned(observation: str) -> SeqGAN:
+            arguments = {**ORACLE, "observation": observation}
+            single = [lambda: gym.make("SeqGAN-v0", **arguments)] * 4
+            model = agent(make_seqgan_vec_env("SeqGAN-v0", 4, **arguments) if native else DummyVecEnv(single))
+            return model.learn_updates(2)
+
+        assert_same_policy(learned("dict"), learned("tokens"))
+
+    def test_it_predicts_saves_and_loads(self, tmp_path: Path) -> None:
+        env = gym.make("SeqGAN-v0", **ORACLE, observation="dict")
+        model = agent(env)
+        observation, _ = env.reset()
+        action, _ = model.predict(observation, deterministic=True)
+        plain = agent(ENVS["single"]())
+        plain.policy.load_state_dict(model.policy.state_dict())
+        assert action == plain.predict(observation["tokens"], deterministic=True)[0]
+        model.save(tmp_path / "agent")
+        loaded = SeqGAN.load(tmp_path / "agent", env)
+        assert loaded.predict(observation, deterministic=True)[0] == action
+        assert loaded.learn_updates(1).n_updates == 1
+        without = SeqGAN.load(tmp_path / "agent")
+        assert without.predict(observation["tokens"], deterministic=True)[0] == action
 
 
 class TestShaping:

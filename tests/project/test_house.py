@@ -51,6 +51,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("registration", "task_docs"),
     ),
     "agents": (
+        ("observations",),
         ("checkpoint", "losses", "baselines", "schedules", "history", "collection", "monte_carlo", "policy"),
         ("agent_file", "adversary", "inner_sums", "gradient"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
@@ -64,6 +65,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 WITHOUT_A_TEST_OF_THEIR_OWN = {
     "agents/agent_file.py": "tests/agents/test_seqgan.py",
+    "agents/observations.py": "tests/agents/sb3/test_features.py",
     "agents/runs/game.py": "tests/agents/runs/test_phases.py",
     "agents/runs/presets.py": "tests/agents/runs/test_config.py",
     "agents/sb3/maskable.py": "tests/agents/sb3/test_actor_critic.py",

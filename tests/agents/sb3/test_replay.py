@@ -25,7 +25,7 @@ from agents import (
     RelabellingReplayBuffer,
     make_seqgan_vec_env,
 )
-from agents.sb3.features import tokens_of
+from agents.observations import tokens_of
 from agents.sb3.replay import Relabelling
 from seqgan_env.tokens import Tokens
 from tests.support.builders import GRAMMAR, ORACLE

@@ -104,6 +104,13 @@ class TestCorpus:
         rows_BT = np.concatenate(source.split(100, 100, seed=0))
         assert "the cat <unk>" in {vocabulary.decode(row) for row in rows_BT}
 
+    def test_a_file_without_line_breaks_is_refused_by_its_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "one.txt"
+        path.write_text("a b\n" + "a " * 10_001 + "\n")
+        with pytest.raises(ValueError, match=r"line 2 has 10001 tokens.*; give max_length, .*long_lines='drop'"):
+            Corpus(path)
+        assert len(Corpus(path, max_length=4, long_lines="drop")) == 1
+
     def test_long_lines_are_dropped_where_that_is_asked(self, path: Path) -> None:
         source = Corpus(path, max_length=4, long_lines="drop")
         assert len(source) == 3
