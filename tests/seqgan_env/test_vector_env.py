@@ -269,7 +269,7 @@ class TestBadInput:
             ({"num_envs": 2.0}, "num_envs must be a whole number of at least 1, got 2.0"),
             ({"autoreset_mode": "Sometimes"}, "'Sometimes' is not a valid AutoresetMode"),
             ({"render_mode": "human"}, "the vector environment renders nothing"),
-            ({"reward": "bleu"}, "reward must be one of"),
+            ({"reward": "praise"}, "reward must be one of"),
             ({"max_episode_steps": 4}, "max_episode_steps must be left out: an episode ends with its sequence"),
         ],
     )
