@@ -238,7 +238,7 @@ def _sampler_of(model: BaseAlgorithm, handle: TaskHandle) -> Sampler | None:
     if isinstance(model, Sampler):
         return model
     generator = getattr(model.policy, "generator", None)
-    if isinstance(generator, AutoregressiveModel) and not handle.config.is_constrained:
+    if isinstance(generator, AutoregressiveModel) and not handle.config.constraints:
         return GeneratorSampler(generator)
     return None
 

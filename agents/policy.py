@@ -12,7 +12,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor
 
 from agents.observations import tokens_of, tokens_space
-from seqgan_env.autoregressive import CORES, AutoregressiveModel
+from seqgan_env.autoregressive import CORES, AutoregressiveModel, ConstrainedModel
+from seqgan_env.autoregressive.constrained import AllowedAfter
 from seqgan_env.device import may_look
 from seqgan_env.tokens import SequenceSpec
 
@@ -57,7 +58,14 @@ class AutoregressivePolicy(BasePolicy):
         spec = SequenceSpec(int(action_space.n), horizon, eos_id, vocabulary)
         self.generator = AutoregressiveModel(spec, core, **core_arguments)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self.allowed: AllowedAfter | None = None
+        """The tokens that may follow a prefix, where a task forbids some; no file holds it."""
         self._own_arguments = {"eos_id": eos_id, "vocabulary": vocabulary, "core": core, **core_arguments}
+
+    @property
+    def acting(self) -> AutoregressiveModel:
+        """The generator as it acts: within the constraints of the task, where there are some."""
+        return self.generator if self.allowed is None else ConstrainedModel(self.generator, self.allowed)
 
     @property
     def spec(self) -> SequenceSpec:
@@ -74,11 +82,8 @@ class AutoregressivePolicy(BasePolicy):
         tokens_BT: Tensor = tokens_of(observation)
         if may_look(tokens_BT.device):  # on a GPU an id out of range is an error of the kernel's
             self.spec.validate(tokens_BT.numpy(), name="observation")
-        state = self.generator.read(tokens_BT.long())
-        if deterministic:
-            greedy_B: Tensor = self.generator.output(state[0]).argmax(dim=1)
-            return greedy_B
-        return self.generator.choose(state)
+        acting = self.acting
+        return acting.choose(acting.read(tokens_BT.long()), top_k=1 if deterministic else None)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {

@@ -151,7 +151,7 @@ class SeqGAN(BaseAlgorithm):
         self._handle: TaskHandle | None = None
         self._spec: SequenceSpec | None = None
         if self.env is not None:
-            self._handle = handle_for_planning(self.env, dense=self.estimator.dense)
+            self._handle = handle_for_planning(self.env, self.estimator)
             self._spec = self._handle.spec
         if _init_setup_model:
             self._setup_model()
@@ -171,11 +171,17 @@ class SeqGAN(BaseAlgorithm):
             **self.policy_kwargs,
         ).to(self.device)
         self.policy.set_training_mode(False)
+        self._constrain()
 
     @property
     def generator(self) -> AutoregressiveModel:
         """The generator ``G_theta``."""
         return self.policy.generator
+
+    def _constrain(self) -> None:
+        """Let the policy keep to the constraints of the environment."""
+        handle = self._handle
+        self.policy.allowed = handle.allowed_after if handle is not None and handle.config.constraints else None
 
     @property
     def n_updates(self) -> int:
@@ -303,7 +309,7 @@ class SeqGAN(BaseAlgorithm):
         callback.on_rollout_start()
         rng = torch_rng(self.seed, "episodes", self._n_updates, device=self.device)
         pays_steps = self._handle.config.is_shaped
-        episodes = collect_episodes(self.env, self.generator, self.n_episodes, rng, on_step, pays_steps=pays_steps)
+        episodes = collect_episodes(self.env, self.policy.acting, self.n_episodes, rng, on_step, pays_steps=pays_steps)
         if episodes is not None:
             # completions are paid the task's own score; of many episodes some are compared, others in the next update
             step = -(-self.n_episodes // MAX_EXACT_SCORES)
@@ -333,8 +339,8 @@ class SeqGAN(BaseAlgorithm):
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
         assert self._handle is not None
         handle = self._handle
-        values = handle.action_values, handle.known_values
-        return estimate_gradient(self.generator, episodes, self._score, self.estimator, rng, *values, self._pretrained)
+        more = rng, handle.action_values, handle.known_values, self._pretrained
+        return estimate_gradient(self.policy.acting, episodes, self._score, self.estimator, *more)
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
         """Take the step of an estimate.
@@ -388,8 +394,8 @@ class SeqGAN(BaseAlgorithm):
         self.logger.dump(step=self.num_timesteps)
 
     def sample(self, n: int, *, seed: int = 0, **arguments: Any) -> Tokens:
-        """Draw ``n`` complete sequences, shape ``(n, T)``; see ``AutoregressiveModel.draw``."""
-        return self.generator.draw(n, seed=seed, **arguments)
+        """Draw ``n`` complete sequences that the task allows, ``(n, T)``; see ``AutoregressiveModel.draw``."""
+        return self.policy.acting.draw(n, seed=seed, **arguments)
 
     # Keeping
 
@@ -405,12 +411,13 @@ class SeqGAN(BaseAlgorithm):
             ValueError: the constructor would refuse the environment, or its sequences are others.
         """
         wrapped = self._wrap_env(env, self.verbose)
-        handle = handle_for_planning(wrapped, dense=self.estimator.dense)
+        handle = handle_for_planning(wrapped, self.estimator)
         if handle.spec != self._spec:
             raise ValueError(f"the agent was made for {self._spec}, the environment has {handle.spec}")
         self.n_envs = wrapped.num_envs  # unknown to an agent that was loaded without an environment
         super().set_env(wrapped, force_reset)
         self._handle = handle
+        self._constrain()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that goes on after a checkpoint, as plain data and tensors."""

@@ -100,9 +100,10 @@ class TaskConfig(SourceConfig):
         return build_config(reward_entry(self.reward).config, self.reward_kwargs, f"reward {self.reward!r}")
 
     @property
-    def is_constrained(self) -> bool:
-        """Whether some tokens are forbidden after some prefixes."""
-        return self.min_length > 1 or self.allowed_tokens is not None or self.allowed_next is not None
+    def constraints(self) -> dict[str, Any]:
+        """The fields that forbid some tokens after some prefixes, by name; empty where none does."""
+        names = ("min_length", "allowed_tokens", "allowed_next")
+        return {name: value for name in names if (value := getattr(self, name)) not in (1, None)}
 
     @property
     def is_shaped(self) -> bool:
@@ -140,7 +141,6 @@ class Task:
         self.config = config
         self.source: Source = config.build_source()
         self.spec: SequenceSpec = self.source.spec
-        vocabulary = self.source.vocabulary
         check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
         self.action_mask = ActionMask(
             self.spec,
@@ -149,17 +149,13 @@ class Task:
             allowed_next=None if config.allowed_next is None else load_function("allowed_next", config.allowed_next),
         )
         """The tokens that may come next."""
-        is_known = isinstance(self.source, KnownSource)
-        if reward_entry(config.reward).needs_likelihood and not is_known:
+        log_prob = self._log_prob if isinstance(self.source, KnownSource) else None
+        if reward_entry(config.reward).needs_likelihood and log_prob is None:
             raise ValueError(f"reward {config.reward!r} needs a source of known likelihood; {config.source!r} has none")
         self.scoring = Scoring(
             config.reward,
             RewardContext(
-                self.spec,
-                vocabulary,
-                self._training_set,
-                config.build_reward_config(),
-                self._log_prob if is_known else None,
+                self.spec, self.source.vocabulary, self._training_set, config.build_reward_config(), log_prob
             ),
             config.reward_clip,
             self._build_discriminator,
@@ -196,7 +192,7 @@ class Task:
         return self._split[0]
 
     def _training_set(self) -> Tokens:
-        return self.real_sequences
+        return self._split[0]
 
     def _log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The likelihood under the source: of a few sequences one by one, since the last bits depend on the batch."""

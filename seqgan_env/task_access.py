@@ -73,6 +73,20 @@ class TaskAccess:
         tokens_BT = self.task.spec.validate(sequences, complete=True, name="sequences")
         return reward_B + total_payments(self.task.shaping, self.task.spec, tokens_BT, start_B)
 
+    def allowed_after(self, prefixes: Any) -> npt.NDArray[np.int8]:
+        """The tokens that may follow prefixes, shape ``(B, V)``; after complete ones all.
+
+        Args:
+            prefixes: token ids, shape ``(B, t)`` with ``t <= T``, padded with V.
+
+        Raises:
+            ValueError: see ``SequenceSpec.validate``.
+        """
+        spec = self.task.spec
+        tokens_BT = spec.validate(prefixes, name="prefixes")
+        complete_B: npt.NDArray[np.bool_] = spec.is_complete(tokens_BT).astype(np.bool_)
+        return self.task.action_mask(tokens_BT, spec.lengths(tokens_BT), complete_B)
+
     def reward_parts(self, sequences: Any) -> dict[str, npt.NDArray[np.float64]]:
         """The pay of the parts of a composite reward for complete sequences; see ``Scoring.parts``."""
         return self.task.scoring.parts(sequences)

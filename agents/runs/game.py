@@ -39,6 +39,8 @@ class Game:
             torch.set_num_threads(config.runtime.n_threads)
         if config.runtime.matmul_precision is not None:
             torch.set_float32_matmul_precision(config.runtime.matmul_precision)
+        if constraints := config.task.constraints:
+            raise ValueError(f"a run measures the whole softmax, so it takes no constraints, got {constraints}")
         envs = SeqGANVectorEnv(config.agent.n_episodes, autoreset_mode="SameStep", **config.env_kwargs)
         self.env, self.task = SeqGANVecEnv(envs), envs.task
         n = max(config.evaluation.n, config.adversary.n_generated + config.adversary.n_held_out)

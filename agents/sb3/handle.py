@@ -12,8 +12,9 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor
 
+from agents.gradient import EstimatorConfig
 from seqgan_env.device import resolve_device
-from seqgan_env.discriminators import Discriminator, build_discriminator
+from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, build_discriminator
 from seqgan_env.rewards import reward_entry
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -112,6 +113,11 @@ class TaskHandle:
         parts: dict[str, np.ndarray] = self._call("reward_parts", tokens_BT)
         return parts
 
+    def allowed_after(self, tokens_BT: Tokens) -> np.ndarray:
+        """The tokens that may follow prefixes, ``(B, V)``."""
+        mask_BV: np.ndarray = self._call("allowed_after", tokens_BT)
+        return mask_BV
+
     def check_returns(self, tokens_BT: Tokens, start_B: Tokens, return_B: np.ndarray) -> None:
         """Refuse returns of episodes that differ from the task's own by more than rounding.
 
@@ -201,28 +207,34 @@ class TaskHandle:
         return self._env.env_method(method, *arguments, indices=[0])[0]
 
 
-def handle_for_planning(env: VecEnv, *, dense: bool = False) -> TaskHandle:
+def handle_for_planning(env: VecEnv, estimator: EstimatorConfig | None = None) -> TaskHandle:
     """The task of an environment whose episodes a generator's completions can stand for.
 
     Args:
         env: the environment.
-        dense: whether the terms of a terminal reward stand for them, which hold nothing of what other steps pay.
+        estimator: what is estimated of them; None is the defaults.
 
     Raises:
-        ValueError: it is another environment, or its task is paid or constrained in a way that completions are not.
+        ValueError: it is another environment, or its task is paid or constrained in a way that completions, or the
+            values that the estimator takes, are not.
     """
     handle = TaskHandle(env)
+    estimator = EstimatorConfig() if estimator is None else estimator
     normalizer = unwrap_vec_normalize(env)
     if normalizer is not None and (normalizer.norm_obs or normalizer.norm_reward):
         # the completions are scored by the task itself, and tokens are names
         raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
     handle.check_observations()
-    # the completions of its estimate are drawn from the whole softmax
     for config in handle.configs:
-        for what, is_so in (
-            ("a task without constraints", config.is_constrained),
-            ("a task without shaping for dense values", dense and config.is_shaped),
+        constraints, shaping = config.constraints, {"shaping": config.shaping}
+        follows = config.discriminator in DISCRIMINATORS and DISCRIMINATORS[config.discriminator].kind.follows_generator
+        sums = estimator.dense or estimator.exact_last_step
+        for what, is_so, got in (
+            ("the same constraints in every environment", constraints != handle.config.constraints, constraints),
+            ("a task without constraints for sums over tokens", sums and constraints, constraints),
+            ("a task without constraints for a likelihood of its own in D", follows and constraints, constraints),
+            ("a task without shaping for dense values", estimator.dense and config.is_shaped, shaping),
         ):
             if is_so:
-                raise ValueError(f"SeqGAN needs {what}, got {config}; other algorithms take it")
+                raise ValueError(f"SeqGAN needs {what}, got {got}")
     return handle

@@ -11,7 +11,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from seqgan_env.autoregressive.softmax import LOG2_E, Logits2, log2_prob
 
 
-def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:
+def token_log_prob(
+    hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, allowed_MV: Tensor | None = None
+) -> Tensor:
     """``log softmax(W h + c)[y]`` of each row's token y (eq. 13.30), nats, shape ``(M,)``, with gradient.
 
     For its gradient the logits are made a second time; ``weighted_log_prob`` spares that where it is known beforehand
@@ -22,8 +24,11 @@ def token_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M
         weight_VH: W, the output matrix.
         bias_V: c, the output bias.
         token_M: token ids, ``int64``.
+        allowed_MV: the tokens that each row may have, boolean; the rest of the softmax is scaled up to 1. None allows
+            all.
     """
-    log_prob_M: Tensor = _TokenLogProb.apply(hidden_MH, weight_VH, bias_V, token_M)  # type: ignore[no-untyped-call]
+    arguments = hidden_MH, weight_VH, bias_V, token_M, allowed_MV
+    log_prob_M: Tensor = _TokenLogProb.apply(*arguments)  # type: ignore[no-untyped-call]
     return log_prob_M
 
 
@@ -34,6 +39,7 @@ def weighted_log_prob(
     token_M: Tensor,
     factor_M: Tensor,
     smoothing: float = 0.0,
+    allowed_MV: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The sum of ``factor * log_prob``, a scalar with gradient, and ``log_prob_M`` without.
 
@@ -46,8 +52,9 @@ def weighted_log_prob(
         token_M: as for ``token_log_prob``.
         factor_M: taken as constants.
         smoothing: s; in the sum a log-probability becomes ``1 - s`` of itself and ``s`` of the mean over all tokens.
+        allowed_MV: as for ``token_log_prob``; not together with smoothing.
     """
-    arguments = (hidden_MH, weight_VH, bias_V, token_M, factor_M, smoothing)
+    arguments = (hidden_MH, weight_VH, bias_V, token_M, factor_M, smoothing, allowed_MV)
     total, log_prob_M = _WeightedLogProb.apply(*arguments)  # type: ignore[no-untyped-call]
     return total, log_prob_M
 
@@ -91,15 +98,19 @@ class _ExpectedValue(torch.autograd.Function):
 
 class _TokenLogProb(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, allowed_MV: Tensor | None
+    ) -> Tensor:
         ctx.save_for_backward(hidden_MH, weight_VH, bias_V, token_M)
-        return _pass(hidden_MH, weight_VH, bias_V, token_M)[0]
+        ctx.allowed_MV = allowed_MV
+        return _pass(hidden_MH, weight_VH, bias_V, token_M, allowed_MV=allowed_MV)[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad_M: Tensor) -> tuple[Tensor | None, ...]:
         hidden_MH, weight_VH, bias_V, token_M = ctx.saved_tensors  # type: ignore[attr-defined]
-        return *_pass(hidden_MH, weight_VH, bias_V, token_M, grad_M)[1:], None
+        allowed_MV = ctx.allowed_MV  # type: ignore[attr-defined]
+        return *_pass(hidden_MH, weight_VH, bias_V, token_M, grad_M, allowed_MV=allowed_MV)[1:], None, None
 
 
 class _WeightedLogProb(torch.autograd.Function):
@@ -112,9 +123,10 @@ class _WeightedLogProb(torch.autograd.Function):
         token_M: Tensor,
         factor_M: Tensor,
         smoothing: float,
+        allowed_MV: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        factors = (factor_M, smoothing) if any(ctx.needs_input_grad) else (None, 0.0)
-        log_prob_M, *gradients = _pass(hidden_MH, weight_VH, bias_V, token_M, *factors)
+        arguments, factor = (hidden_MH, weight_VH, bias_V, token_M), factor_M if any(ctx.needs_input_grad) else None
+        log_prob_M, *gradients = _pass(*arguments, factor, smoothing, allowed_MV)
         total_M = log_prob_M
         if smoothing:
             total_M = (1 - smoothing) * log_prob_M + smoothing * _mean_log_prob(hidden_MH, weight_VH, bias_V)
@@ -125,7 +137,7 @@ class _WeightedLogProb(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return *(grad * gradient for gradient in ctx.saved_tensors), None, None, None  # type: ignore[attr-defined]
+        return *(grad * gradient for gradient in ctx.saved_tensors), None, None, None, None  # type: ignore[attr-defined]
 
 
 def _mean_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor) -> Tensor:
@@ -145,6 +157,7 @@ def _pass(
     token_M: Tensor,
     factor_M: Tensor | None = None,
     smoothing: float = 0.0,
+    allowed_MV: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """The log-probabilities and, with factors, the gradients of their weighted sum by the first three arguments.
 
@@ -154,7 +167,7 @@ def _pass(
     if factor_M is not None:
         grad_hidden_MH = torch.empty_like(hidden_MH)
         grad_weight_VH, grad_bias_V = torch.zeros_like(weight_VH), torch.zeros_like(bias_V)
-    logits2 = Logits2(hidden_MH, weight_VH, bias_V)
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V, allowed_MV=allowed_MV)
     for rows in logits2.chunks:
         x_CV = logits2.of(rows)
         log2_prob_M[rows], total_C1 = log2_prob(x_CV, token_M[rows])

@@ -79,7 +79,7 @@ class AutoregressiveModel(nn.Module):
             ``log_prob_BT`` in nats; exactly 0 at padding.
         """
         row_M, arguments = self._output_arguments(tokens_BT, temperature, rng)
-        return self._in_place(tokens_BT, row_M, token_log_prob(*arguments))
+        return self._in_place(tokens_BT, row_M, token_log_prob(*arguments, self._allowed_rows(tokens_BT, row_M)))
 
     def all_log_prob(self, tokens_BT: Tensor) -> Tensor:
         """``log_prob`` of every token that might stand in each place, ``log_prob_BTV``, nats; 0 at padding."""
@@ -87,12 +87,7 @@ class AutoregressiveModel(nn.Module):
         return log_prob_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
 
     def weighted_log_prob(
-        self,
-        tokens_BT: Tensor,
-        factor_BT: Tensor,
-        *,
-        rng: torch.Generator | None = None,
-        smoothing: float = 0.0,
+        self, tokens_BT: Tensor, factor_BT: Tensor, *, rng: torch.Generator | None = None, smoothing: float = 0.0
     ) -> tuple[Tensor, Tensor]:
         """The sum of ``factor * log_prob`` over all tokens, a scalar with gradient. Every objective has this form.
 
@@ -108,7 +103,8 @@ class AutoregressiveModel(nn.Module):
         """
         row_M, arguments = self._output_arguments(tokens_BT, rng=rng)
         factor_BT = factor_BT.detach().masked_fill(~self.spec.is_token(tokens_BT), 0)
-        total, log_prob_M = weighted_log_prob(*arguments, factor_BT.flatten()[row_M].to(arguments[0].dtype), smoothing)
+        factor_M, allowed_MV = factor_BT.flatten()[row_M], self._allowed_rows(tokens_BT, row_M)
+        total, log_prob_M = weighted_log_prob(*arguments, factor_M.to(arguments[0].dtype), smoothing, allowed_MV)
         return total, self._in_place(tokens_BT, row_M, log_prob_M)
 
     def _output_arguments(
@@ -125,6 +121,10 @@ class AutoregressiveModel(nn.Module):
         hidden_MH = hidden_BSH[row_M // n_columns, row_M % n_columns]
         token_M = tokens_BT.flatten()[row_M].clamp(max=self.spec.vocab_size - 1)
         return row_M, (hidden_MH / temperature, self.output.weight, self.output.bias / temperature, token_M)
+
+    def _allowed_rows(self, tokens_BT: Tensor, row_M: Tensor) -> Tensor | None:
+        """The tokens that may stand in rows of the flattened batch, ``(M, V)``; None is all."""
+        return None
 
     def _in_place(self, tokens_BT: Tensor, row_M: Tensor, log_prob_M: Tensor) -> Tensor:
         """The log-probabilities where the tokens are, 0 at padding."""

@@ -29,6 +29,7 @@ def sample_tokens(
     top_k: int | None = None,
     top_p: float | None = None,
     uniform_MN: Tensor | None = None,
+    allowed_MV: Tensor | None = None,
 ) -> Tensor:
     """Draw one token a row, or N, from ``softmax((W h + c) / temperature)`` (eq. 13.30).
 
@@ -49,6 +50,8 @@ def sample_tokens(
         top_k: at least 1; None or V and more is all tokens.
         top_p: above 0 and at most 1; None or 1 is all tokens.
         uniform_MN: where to invert the distribution of each row, N times, from 0 to 1; None is once, at random.
+        allowed_MV: the tokens that each row may have, boolean, at least one; the rest of the softmax is scaled up to 1.
+            None allows all.
 
     Returns:
         Token ids, ``int64``, shape ``(M,)``, or that of ``uniform_MN``.
@@ -60,7 +63,7 @@ def sample_tokens(
     check_sampling(temperature, top_k, top_p)
     n_kept = vocab_size if top_k is None else min(top_k, vocab_size)
     mass = 1.0 if top_p is None else top_p
-    logits2 = Logits2(hidden_MH, weight_VH, bias_V, scale=1 / temperature, multiple=_BLOCK)
+    logits2 = Logits2(hidden_MH, weight_VH, bias_V, scale=1 / temperature, multiple=_BLOCK, allowed_MV=allowed_MV)
     shape: tuple[int, ...] = (n_rows,)
     if uniform_MN is None:
         uniform_MN = torch.rand(n_rows, 1, generator=rng, device=hidden_MH.device, dtype=hidden_MH.dtype)

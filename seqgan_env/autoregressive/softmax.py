@@ -26,12 +26,21 @@ class Logits2:
         bias_V: c, the output bias; ``-inf`` forbids a token.
         scale: 1 / temperature.
         multiple: the columns are filled up with forbidden tokens to a multiple of it.
+        allowed_MV: the tokens that each row may have, boolean, at least one; None allows all.
     """
 
     def __init__(
-        self, hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, *, scale: float = 1.0, multiple: int = 1
+        self,
+        hidden_MH: Tensor,
+        weight_VH: Tensor,
+        bias_V: Tensor,
+        *,
+        scale: float = 1.0,
+        multiple: int = 1,
+        allowed_MV: Tensor | None = None,
     ) -> None:
         fill = -len(weight_VH) % multiple
+        self._allowed_MV = allowed_MV
         self._hidden_MH = hidden_MH
         self._weight_VH = weight_VH * (scale * LOG2_E)
         self._bias_V = bias_V * (scale * LOG2_E)
@@ -52,6 +61,9 @@ class Logits2:
         """The logits of a chunk, to be overwritten, each row less a number that keeps their powers finite."""
         hidden_CH = self._hidden_MH[rows]
         logits_CV = torch.addmm(self._bias_V, hidden_CH, self._weight_VH.t(), out=self._buffer_CV[: len(hidden_CH)])
+        if self._allowed_MV is not None:
+            allowed_CV = self._allowed_MV[rows]
+            logits_CV[:, : allowed_CV.shape[1]].masked_fill_(~allowed_CV, -torch.inf)
         if self._are_small:
             return logits_CV
         return logits_CV.sub_(logits_CV.amax(dim=1, keepdim=True))

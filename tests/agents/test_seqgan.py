@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import inspect
 import io
 import re
@@ -28,6 +30,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper,
 from agents import AutoregressivePolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_env
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.collection import Episodes
+from agents.runs.experiment import Experiment
 from seqgan_env.discriminators import OptimalDiscriminator
 from seqgan_env.tokens import Tokens
 from tests.support import reference
@@ -46,6 +49,8 @@ from tests.support.agents import (
     tiny_agent,
 )
 from tests.support.builders import GRAMMAR, ORACLE, POLICY
+from tests.support.reference_env import no_repetition
+from tests.support.runs import TINY as TINY_RUN
 
 
 class TestConstructor:
@@ -87,19 +92,6 @@ class TestConstructor:
     def test_refuses_an_environment_of_something_else(self) -> None:
         with pytest.raises(ValueError, match="env must be a task of seqgan_env, got"):
             SeqGAN("LstmPolicy", gym.make("CartPole-v1"))
-
-    @pytest.mark.parametrize(
-        ("option", "value", "needed"),
-        [
-            ("min_length", 2, "a task without constraints"),
-            ("allowed_tokens", [1, 2], "a task without constraints"),
-            ("allowed_next", "tests.support.reference_env:no_repetition", "a task without constraints"),
-        ],
-    )
-    def test_refuses_a_task_that_its_completions_would_not_keep_to(self, option: str, value: Any, needed: str) -> None:
-        env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, option: value})
-        with pytest.raises(ValueError, match=f"SeqGAN needs {needed}, got .*{re.escape(f'{option}={value!r}')}"):
-            SeqGAN("LstmPolicy", env)
 
     @pytest.mark.parametrize("kwargs", [{"norm_obs": False}, {"norm_reward": False}])
     def test_refuses_normalised_tokens_or_rewards(self, kwargs: dict[str, Any]) -> None:
@@ -308,11 +300,10 @@ class TestSetEnv:
         ("make_env", "message"),
         [
             (lambda: VecNormalize(ENVS["native"](), norm_obs=False), "SeqGAN needs tokens and rewards as they are"),
-            (lambda: gym.make("SeqGAN-v0", **ORACLE, allowed_tokens=[1, 2]), "SeqGAN needs a task without constraints"),
             (lambda: gym.make("SeqGAN-v0", **{**ORACLE, "vocab_size": 21}), "the agent was made for .*vocab_size=20"),
             (lambda: gym.make("CartPole-v1"), "env must be a task of seqgan_env"),
         ],
-        ids=["VecNormalize", "constraints", "other sequences", "CartPole"],
+        ids=["VecNormalize", "other sequences", "CartPole"],
     )
     def test_refuses_what_the_constructor_refuses_and_keeps_its_own(
         self, make_env: Callable[[], Env], message: str
@@ -453,6 +444,116 @@ class TestDictionary:
         assert loaded.learn_updates(1).n_updates == 1
         without = SeqGAN.load(tmp_path / "agent")
         assert without.predict(observation["tokens"], deterministic=True)[0] == action
+
+
+CONSTRAINTS: dict[str, dict[str, Any]] = {
+    "min_length": {"min_length": 6},
+    "lexicon": {"allowed_tokens": list(range(1, 60))},
+    "function": {"allowed_next": functools.partial(no_repetition, vocab_size=152)},
+}
+
+
+class TestConstraints:
+    """It draws from what is allowed, and learns the policy that does."""
+
+    @staticmethod
+    def keeps(option: str, rows: Tokens, pad_id: int, eos_id: int) -> bool:
+        is_token = rows != pad_id
+        if option == "min_length":
+            return bool((is_token.sum(axis=1) >= 6).all())
+        if option == "lexicon":
+            return bool(((rows < 60) | ~is_token).all())
+        return not bool(((rows[:, 1:] == rows[:, :-1]) & is_token[:, 1:]).any())
+
+    @pytest.mark.parametrize("option", CONSTRAINTS)
+    @pytest.mark.parametrize("kind", ["single", "four", "native"])
+    def test_episodes_samples_and_predictions_keep_to_them(self, option: str, kind: str) -> None:
+        arguments = {**GRAMMAR, **CONSTRAINTS[option]}
+        envs: dict[str, Callable[[], Env]] = {
+            "single": lambda: gym.make("SeqGANGrammar-v0", **arguments),
+            "four": lambda: DummyVecEnv([lambda: gym.make("SeqGANGrammar-v0", **arguments)] * 4),
+            "native": lambda: make_seqgan_vec_env("SeqGANGrammar-v0", 4, **arguments),
+        }
+        model = agent(envs[kind]())
+        spec = model.policy.spec
+        assert spec.eos_id is not None
+        episodes = collect(model)
+        assert self.keeps(option, episodes.tokens_BT.numpy(), spec.pad_id, spec.eos_id)
+        assert self.keeps(option, model.sample(200), spec.pad_id, spec.eos_id)
+        assert not self.keeps(option, model.generator.draw(200), spec.pad_id, spec.eos_id)
+        model.learn_updates(2)
+        env = env_of(model)
+        observation = env.reset()
+        for deterministic in (True, False):
+            for _ in range(8):
+                action_B, _ = model.predict(observation, deterministic=deterministic)
+                assert np.stack(env.env_method("action_masks"))[np.arange(env.num_envs), action_B].all()
+                observation, *_ = env.step(action_B)
+
+    @pytest.mark.theory
+    def test_values_and_gradients_are_those_of_the_policy_that_keeps_to_them(self) -> None:
+        """By enumeration, eq. 13.40 and 13.44: all completions of every prefix under the cut softmax."""
+        allowed_next = functools.partial(no_repetition, vocab_size=4)
+        arguments: dict[str, Any] = {"discriminator": "tabular", "discriminator_kwargs": {"scale": 2.0}}
+        env = make_seqgan_vec_env("SeqGANTiny-v0", 1, allowed_next=allowed_next, **arguments)
+        model = agent(env, n_episodes=4, n_completions=3000, policy_kwargs=POLICY)
+        with torch.no_grad():
+            for parameter in model.policy.parameters():
+                parameter.mul_(3)
+        acting, spec = model.policy.acting, model.policy.spec
+        rows = reference.all_sequences(spec)
+        rows_BT = torch.from_numpy(rows[(rows[:, 1:] != rows[:, :-1]).all(axis=1)])
+        g_B = acting.log_prob(rows_BT).sum(dim=1).exp()
+        assert float(g_B.detach().sum()) == pytest.approx(1, abs=1e-5)
+        score_B = torch.from_numpy(env.env_method("score", rows_BT.numpy())[0])
+        some = rows_BT[:6]
+        episodes = Episodes(some, torch.ones_like(some, dtype=torch.bool), score_B[:6])
+        q_BT = model.estimate(episodes, torch.Generator().manual_seed(0)).q_BT
+        for row, q_T in zip(some, q_BT, strict=True):
+            for t in range(1, spec.max_length + 1):
+                begins_B = (rows_BT[:, :t] == row[:t]).all(dim=1)
+                p_B = (g_B.detach().double() * begins_B) / (g_B.detach().double() * begins_B).sum()
+                exact, spread = float((p_B * score_B).sum()), float((p_B * score_B**2).sum())
+                error = max(spread - exact**2, 0) ** 0.5 / 3000**0.5
+                assert float(q_T[t - 1]) == pytest.approx(exact, abs=5 * error + 1e-5)
+        # with exact values, the gradient over all sequences as often as they are drawn is that of J
+        exact_BT = torch.zeros(rows_BT.shape, dtype=torch.float64)
+        for b, row in enumerate(rows_BT):
+            for t in range(spec.max_length):
+                begins_B = (rows_BT[:, : t + 1] == row[: t + 1]).all(dim=1)
+                p_B = (g_B.detach().double() * begins_B) / (g_B.detach().double() * begins_B).sum()
+                exact_BT[b, t] = (p_B * score_B).sum()
+        log_prob_BT = acting.log_prob(rows_BT)
+        surrogate = (g_B.detach()[:, None] * log_prob_BT * exact_BT.float()).sum()
+        weights = list(model.generator.parameters())
+        ours = torch.autograd.grad(surrogate, weights, retain_graph=True)
+        theirs = torch.autograd.grad((g_B * score_B.float()).sum(), weights)
+        for mine, true in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine, true, rtol=1e-3, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        ("estimator", "task", "message"),
+        [
+            (
+                {"n_completions": 0, "dense": True, "baseline": "step"},
+                {},
+                "a task without constraints for sums over",
+            ),
+            ({"exact_last_step": True}, {}, "a task without constraints for sums over tokens"),
+            ({}, {"discriminator": "generative", "discriminator_kwargs": {}}, "for a likelihood of its own in D"),
+        ],
+    )
+    def test_estimates_that_know_the_whole_softmax_are_refused(
+        self, estimator: dict[str, Any], task: dict[str, Any], message: str
+    ) -> None:
+        env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, **task, "min_length": 2})
+        with pytest.raises(ValueError, match=f"SeqGAN .*{message}.*, got {{'min_length': 2}}"):
+            agent(env, **estimator)
+
+    def test_a_run_which_measures_the_whole_softmax_is_refused(self, tmp_path: Path) -> None:
+        config = dataclasses.replace(TINY_RUN, task=dataclasses.replace(TINY_RUN.task, allowed_tokens=[1, 2]))
+        with pytest.raises(ValueError, match=r"a run measures the whole softmax.*, got {'allowed_tokens': \[1, 2\]}"):
+            Experiment(config, tmp_path / "run", progress=False)
 
 
 class TestShaping:

@@ -33,9 +33,9 @@ BAD_ACTIONS: list[tuple[Any, str]] = [
 """Actions of a task with V = 3 that are none, and what is said about them."""
 
 
-def no_repetition(tokens_BT: Tokens, length_B: Tokens) -> npt.NDArray[np.bool_]:
+def no_repetition(tokens_BT: Tokens, length_B: Tokens, vocab_size: int = 3) -> npt.NDArray[np.bool_]:
     """A constraint on three tokens: none twice in a row."""
-    allowed_BV = np.ones((len(tokens_BT), 3), dtype=np.bool_)
+    allowed_BV = np.ones((len(tokens_BT), vocab_size), dtype=np.bool_)
     for b, length in enumerate(length_B):
         if length:
             allowed_BV[b, tokens_BT[b, length - 1]] = False
