@@ -39,6 +39,7 @@ def test_it_keeps_all_until_it_is_full_and_never_more() -> None:
     assert len(set(kept(filled(30)))) == 40
 
 
+@pytest.mark.theory
 def test_every_negative_is_kept_with_the_same_probability() -> None:
     """A chi-squared statistic over 30 rounds of ten, in 400 histories, below its 99.9 % quantile with 29 degrees."""
     kept_R = np.zeros(30)

@@ -149,6 +149,7 @@ class TestEveryKind:
         alone_K = np.concatenate([discriminator.exact_logits(row_T[None]) for row_T in rows_KT])
         np.testing.assert_allclose(alone_K, together_K, rtol=0, atol=1e-12)
 
+    @pytest.mark.theory
     def test_rows_are_scored_alike_to_the_last_bit_alone_and_together(self, name: str) -> None:
         discriminator, rows_KT = trained(name), np.concatenate([all_sequences(ENUMERABLE), open_prefixes(ENUMERABLE)])
         together_K = discriminator.row_logits(rows_KT).astype(np.float32)

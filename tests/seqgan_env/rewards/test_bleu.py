@@ -42,6 +42,7 @@ def random_rows(spec: SequenceSpec, n: int, seed: int) -> Tokens:
     return rows
 
 
+@pytest.mark.theory
 @pytest.mark.parametrize("max_n", [1, 2, 4, 9])
 @pytest.mark.parametrize("n_references", [1, 3, 20])
 def test_it_is_the_definition(max_n: int, n_references: int) -> None:

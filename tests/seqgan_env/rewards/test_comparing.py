@@ -19,12 +19,14 @@ X_B, X_R = torch.tensor([-2.0, 0.0, 3.5], dtype=torch.float64), torch.tensor([1.
 REAL = np.zeros((3, 2), dtype=np.int64)
 
 
+@pytest.mark.theory
 def test_relativistic_is_the_log_probability_of_being_more_real_than_the_mean() -> None:
     paid_B = Relativistic(REAL).beside(X_R)(X_B, torch.zeros(3, 2))
     expected_B = torch.sigmoid(X_B - X_R.mean()).log()
     torch.testing.assert_close(paid_B, expected_B, rtol=1e-12, atol=0)
 
 
+@pytest.mark.theory
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_rank_is_the_log_probability_of_coming_first(gamma: float) -> None:
     paid_B = Rank(REAL, gamma).beside(X_R)(X_B, torch.zeros(3, 2))

@@ -37,6 +37,7 @@ def _counting() -> Iterator[None]:
     SHAPINGS.unregister("counting")
 
 
+@pytest.mark.theory
 @pytest.mark.parametrize("task", [TINY, GRAMMAR], ids=["tiny", "variable length"])
 @pytest.mark.parametrize(
     "arguments",
