@@ -468,8 +468,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "policy gradient: the last token of a given prefix counts as chosen",
         _COLLECTION,
-        "(position_T >= start_B1)",
-        "(position_T >= start_B1 - 1)",
+        "device=device) >= start_B1)",
+        "device=device) >= start_B1 - 1)",
         ("agents/collection",),
     ),
     Mutation(
