@@ -85,8 +85,9 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> Non
             file.write(b"new")
             raise OSError(errno.ENOSPC, "the disk is full")
 
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(OSError, match="full") as caught:
         write()
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, os.fspath(path))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["text"]
 
