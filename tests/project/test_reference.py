@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from seqgan_env.autoregressive import CORES
-from seqgan_env.rewards import REWARDS
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import make_generator, show
 from tests.support.reference import NextToken, Reward
-from tests.support.rewards import pay
+from tests.support.rewards import OF_LOGIT, pay
 
 SPECS = [
     SequenceSpec(3, 3),
@@ -103,7 +102,7 @@ class TestAgreement:
 @pytest.mark.theory
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("spec", [SequenceSpec(3, 3), SequenceSpec(3, 3, 2), SequenceSpec(4, 1)], ids=show)
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", OF_LOGIT)
 def test_all_forms_agree_for_every_reward(name: str, spec: SequenceSpec, kind: str) -> None:
     """Eq. 13.39, 13.40, 13.41 and 13.44 for the rewards of eq. 13.36, 13.37 and the others, of logits far from 0."""
     next_token, parameters = policy_of(kind, spec)

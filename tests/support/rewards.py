@@ -9,6 +9,9 @@ from seqgan_env.rewards import REWARDS, ComparingReward, RewardContext
 from seqgan_env.task import Task
 from seqgan_env.tokens import SequenceSpec
 
+OF_LOGIT = [name for name in REWARDS if name not in ("relativistic", "rank", "bleu", "random", "oracle")]
+"""The rewards that are functions of the logit alone."""
+
 
 def pay(name: str, logit_real_B: Tensor) -> Tensor:
     """The registered reward of these logits, for sequences of a single token."""
