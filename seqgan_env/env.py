@@ -43,9 +43,8 @@ class SeqGANEnv(TaskAccess, gym.Env[Any, np.int64]):
 
     ## Rewards
     0 until the last step; then ``log D(Y)`` of the complete sequence (eq. 13.37), or another function of the
-    discriminator's logit and the sequence by the name ``reward``, clipped to ``reward_clip``. With ``shaping`` each
-    step also pays ``shaping_gamma`` times the potential of the new prefix, 0 for a complete one, less the potential of
-    the old.
+    discriminator's logit and the sequence by the name ``reward``, clipped to ``reward_clip``. With ``shaping`` every
+    step pays something more, by name (``docs/shaping.md``).
 
     ## Episode End
     Terminates with the end-of-sequence token or after T tokens; never truncates: the horizon belongs to the task.

@@ -22,7 +22,7 @@ from seqgan_env.discriminators import Discriminator, build_discriminator, check_
 from seqgan_env.functions import load_function
 from seqgan_env.rewards import RewardContext, RewardFunction, check_clip, reward_entry
 from seqgan_env.scoring import MAX_EXACT_SCORES, Scoring
-from seqgan_env.shaping import Potential, Shaping, ShapingContext, build_shaping
+from seqgan_env.shaping import Potential, Shaping, ShapingContext, build_shaping, shaping_configs
 from seqgan_env.sources import KnownSource, Source, SourceConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -44,11 +44,10 @@ class TaskConfig(SourceConfig):
         reward: a key of ``seqgan_env.rewards.REWARDS`` (``docs/rewards.md``); or a function
             ``(logit_real_B, tokens_BT) -> reward_B`` of tensors, or its name, ``"module:function"``.
         reward_kwargs: fields of its settings, such as ``{"log_weight": 0.3}`` of ``both_divergences``.
-        reward_clip: ``[low, high]``, either of which may be None: the limits that the reward is clipped to, such as
-            ``[-10, None]`` for ``log D``.
-        shaping: ``"none"``; a key of ``seqgan_env.shaping.SHAPINGS``, such as ``"discriminator"``, whose potential is
-            the reward that the unfinished prefix would get; or another potential, as a function
-            ``(tokens_BT, length_B) -> potential_B`` or its name, ``"module:function"``.
+        reward_clip: ``[low, high]``, limits of the reward, either of which may be None: ``[-10, None]`` for ``log D``.
+        shaping: ``"none"``; a key of ``seqgan_env.shaping.SHAPINGS`` (``docs/shaping.md``); a potential, as a function
+            ``(tokens_BT, length_B) -> potential_B`` or its name, ``"module:function"``; a list, whose payments add up.
+        shaping_kwargs: fields of the settings of each by its name, such as ``{"length": {"weight": 0.1}}``.
         shaping_gamma: the discount of the agent that learns, which the shaping must share to leave the best policy as
             it is.
         min_length: the tokens that a sequence has before it may end, counting end-of-sequence itself.
@@ -59,7 +58,7 @@ class TaskConfig(SourceConfig):
         device: where the discriminator computes: ``"cpu"``, ``"cuda"``, ``"auto"``, …
 
     Raises:
-        ValueError: an unknown reward, observation or device, a number out of range, or a text for ``allowed_tokens``.
+        ValueError: an unknown name or device, a number out of range, or a text for ``allowed_tokens``.
     """
 
     discriminator: str = "cnn"
@@ -68,7 +67,8 @@ class TaskConfig(SourceConfig):
     reward: str | RewardFunction = "log_d"
     reward_kwargs: Mapping[str, Any] = field(default_factory=dict)
     reward_clip: Sequence[float | None] | None = None
-    shaping: str | Potential = "none"
+    shaping: str | Potential | Sequence[str | Potential] = "none"
+    shaping_kwargs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shaping_gamma: Share = 1.0
     min_length: PositiveInt = 1
     allowed_tokens: Sequence[int | str] | None = None
@@ -79,6 +79,7 @@ class TaskConfig(SourceConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.build_reward_config()
+        shaping_configs(self.shaping, self.shaping_kwargs)
         resolve_device(self.device)
         if self.reward_clip is not None:
             check_clip(self.reward_clip)
@@ -176,7 +177,7 @@ class Task:
 
     def _build_shaping(self) -> Shaping | None:
         context = ShapingContext(self.spec, self.source.vocabulary, self.scoring, self.config.shaping_gamma)
-        return build_shaping(self.config.shaping, context)
+        return build_shaping(self.config.shaping, self.config.shaping_kwargs, context)
 
     def _build_discriminator(self) -> Discriminator:
         c = self.config
@@ -273,8 +274,7 @@ class Task:
         if options is None:
             return ()
         check_type("options", options, Mapping[str, Any] | None)
-        unknown = sorted(map(repr, set(options) - {"prefix"}))
-        if unknown:
+        if unknown := sorted(map(repr, set(options) - {"prefix"})):
             raise ValueError(f"options may hold 'prefix', got {', '.join(unknown)}")
         prefix = options.get("prefix", ())
         if isinstance(prefix, (list, tuple)) and any(isinstance(row, (str, list, tuple, np.ndarray)) for row in prefix):

@@ -32,6 +32,7 @@ from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.rewards import reward_entry
+from seqgan_env.shaping import shaping_configs
 from seqgan_env.sources import NAMED_SOURCES
 from seqgan_env.task import TaskConfig
 
@@ -204,7 +205,8 @@ class RunConfig:
             if getattr(self.task, name) != default:
                 raise ValueError(f"a run's {name} is its {of_run}; leave that of the task at {default!r}")
         for name in ("reward", "shaping", "allowed_next"):
-            if callable(getattr(self.task, name)):
+            value = getattr(self.task, name)
+            if any(map(callable, value if isinstance(value, list) else [value])):
                 raise ValueError(f"a run's {name} must be given by its name, 'module:function'")
         object.__setattr__(self, "task", _with_all_settings(self.task, self.generator))
 
@@ -256,8 +258,11 @@ class RunConfig:
             ValueError: a field is unknown, missing, of another type or out of range.
         """
         config = build_config(cls, values, "a run", complete=True)
-        for part, name in (("generator", "kwargs"), ("task", "discriminator_kwargs"), ("task", "reward_kwargs")):
+        of_task = [("task", f"{each}_kwargs") for each in ("discriminator", "reward", "shaping")]
+        for part, name in [("generator", "kwargs"), *of_task]:
             check_names(f"{part}.{name}", values[part][name], getattr(getattr(config, part), name))
+        for name, settings in config.task.shaping_kwargs.items():
+            check_names(f"task.shaping_kwargs.{name}", values["task"]["shaping_kwargs"][name], settings)
         return config
 
     def save(self, path: Path) -> None:
@@ -279,14 +284,17 @@ class RunConfig:
 
 
 def _with_all_settings(task: TaskConfig, generator: GeneratorConfig) -> TaskConfig:
-    """The task with every setting of its reward and discriminator written out, so that equal tasks are equal."""
-    task = dataclasses.replace(task, reward_kwargs=dataclasses.asdict(task.build_reward_config()))
+    """The task with every setting of its parts written out, so that equal tasks are equal."""
+    of_shaping = shaping_configs(task.shaping, task.shaping_kwargs)
+    task = dataclasses.replace(
+        task,
+        reward_kwargs=dataclasses.asdict(task.build_reward_config()),
+        shaping_kwargs={name: dataclasses.asdict(config) for name, config in of_shaping.items()},
+    )
     if task.discriminator not in DISCRIMINATORS:
         return task
     kind = DISCRIMINATORS[task.discriminator].kind
-    followed = (
-        {"generator_core": generator.core, "generator_kwargs": generator.kwargs} if kind.follows_generator else {}
-    )
-    given = {**task.discriminator_kwargs, **followed}
+    followed = {"generator_core": generator.core, "generator_kwargs": generator.kwargs}
+    given = {**task.discriminator_kwargs, **(followed if kind.follows_generator else {})}
     settings = build_config(kind.Config, given, f"discriminator {task.discriminator!r}")
     return dataclasses.replace(task, discriminator_kwargs=json.loads(json.dumps(dataclasses.asdict(settings))))

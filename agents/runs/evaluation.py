@@ -134,7 +134,7 @@ def evaluate_run(
         raise ValueError(f"source must be the new place of the run's file, got {source!r}")
     config, state = folder.load_state()
     # shaping and constraints play no part, and might be functions that the settings of a stranger name
-    arguments = {**config.env_kwargs, "device": device, "shaping": "none", "allowed_next": None}
+    arguments = config.env_kwargs | {"device": device, "allowed_next": None, "shaping": "none", "shaping_kwargs": {}}
     task = Task(TaskConfig(**{**arguments, "source": config.task.source if source is None else source}))
     check_corpus(task, state)
     with refusal(folder.checkpoint, "checkpoint of this run"):

@@ -1,7 +1,8 @@
 """The settings of a run as flags of the command line: an option of a part is a flag by being a field of that part.
 
-The flags depend on a few choices: the core has settings of its own, so has the discriminator, and a reward that trains
-no discriminator leaves out those of its training. The command line therefore reads these choices first.
+The flags depend on a few choices: the core has settings of its own, so have the discriminator, the reward and each
+shaping, and a reward that trains no discriminator leaves out those of its training. The command line therefore reads
+these choices first.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from seqgan_env.autoregressive import CORES, CoreConfig
 from seqgan_env.checks import build_config
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.rewards import REWARDS
-from seqgan_env.shaping import SHAPINGS
+from seqgan_env.shaping import SHAPINGS, shaping_configs
 from seqgan_env.task import TaskConfig
 from seqgan_env.task_docs import argument_meanings
 
-_OF_THE_RUN = ("device", "discriminator_seed", "discriminator_kwargs", "reward_kwargs")
+_OF_THE_RUN = ("device", "discriminator_seed", "discriminator_kwargs", "reward_kwargs", "shaping_kwargs")
 """The fields of a task that a run gives it from elsewhere."""
 
 
@@ -37,8 +38,8 @@ def default_config(argv: Sequence[str]) -> RunConfig:
     """The settings of the flags that are not given.
 
     They are those of the run that is resumed, else of the preset that is named or that suits the source, with the core,
-    the discriminator and the reward that the flags ask for. Where a run is resumed and a preset is named, they are the
-    preset's, but for those that a run may change.
+    the discriminator, the reward and the shaping that the flags ask for. Where a run is resumed and a preset is named,
+    they are the preset's, but for those that a run may change.
 
     Args:
         argv: the flags of ``seqgan train``.
@@ -49,6 +50,7 @@ def default_config(argv: Sequence[str]) -> RunConfig:
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("source", "preset", "reward", "discriminator", "generator.core"):
         early.add_argument(f"--{name}", nargs="?")  # the full parser says which value is missing
+    early.add_argument("--shaping", nargs="*")
     early.add_argument("--out", type=Path, nargs="?")
     early.add_argument("--resume", action="store_true")
     given = vars(early.parse_known_args(list(argv))[0])
@@ -65,6 +67,10 @@ def default_config(argv: Sequence[str]) -> RunConfig:
         task = dataclasses.replace(task, reward=given["reward"], reward_kwargs=kept)
     if given["discriminator"] not in (None, task.discriminator):
         task = dataclasses.replace(task, discriminator=given["discriminator"], discriminator_kwargs={})
+    if given["shaping"]:
+        shaping = given["shaping"][0] if len(given["shaping"]) == 1 else given["shaping"]
+        kept = {name: settings for name, settings in task.shaping_kwargs.items() if name in given["shaping"]}
+        task = dataclasses.replace(task, shaping=shaping, shaping_kwargs=kept)
     generator = default.generator
     if given["generator.core"] not in (None, generator.core):
         kept = {each.name: generator.kwargs[each.name] for each in dataclasses.fields(CoreConfig)}
@@ -107,6 +113,13 @@ def run_flags(default: RunConfig) -> Any:
     if dataclasses.fields(of_reward):
         unchecked = _unchecked(type(of_reward))
         parts["reward"] = (unchecked, unchecked(**vars(of_reward)))
+    of_shaping = [
+        (name, unchecked := _unchecked(type(config)), dataclasses.field(default=unchecked(**vars(config))))
+        for name, config in shaping_configs(task.shaping, task.shaping_kwargs).items()
+    ]
+    if of_shaping:
+        shapings = dataclasses.make_dataclass("ShapingFlags", of_shaping, frozen=True)
+        parts["shaping"] = (shapings, shapings())
     for each in dataclasses.fields(default):
         value = getattr(default, each.name)
         if each.name == "seed":
@@ -171,7 +184,7 @@ def to_config(flags: Any, default: RunConfig) -> RunConfig:
         value = getattr(flags, each.name)
         if each.name == "seed":
             parts["seed"] = value
-        elif each.name not in ("task", "generator", "discriminator", "reward"):
+        elif each.name not in ("task", "generator", "discriminator", "reward", "shaping"):
             parts[each.name] = type(getattr(default, each.name))(**vars(value))
     return dataclasses.replace(
         default,
@@ -180,6 +193,7 @@ def to_config(flags: Any, default: RunConfig) -> RunConfig:
             **task,
             discriminator_kwargs=_settings(flags, "discriminator", default.task.discriminator_kwargs),
             reward_kwargs=_settings(flags, "reward", default.task.reward_kwargs),
+            shaping_kwargs=_settings(flags, "shaping", default.task.shaping_kwargs),
         ),
         generator=GeneratorConfig(generator.pop("core"), generator),
         **parts,
@@ -200,7 +214,10 @@ def _help(name: str) -> str:
 
 def _plain(hint: Any) -> Any:
     """A type without its functions, which no flag can give."""
-    if typing.get_origin(hint) not in (Union, types.UnionType):
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is collections.abc.Sequence:
+        return Sequence[_plain(arguments[0])]  # type: ignore[misc]
+    if origin not in (Union, types.UnionType):
         return hint
-    kept = [each for each in typing.get_args(hint) if typing.get_origin(each) is not collections.abc.Callable]
+    kept = [_plain(each) for each in arguments if typing.get_origin(each) is not collections.abc.Callable]
     return Union[tuple(kept)]  # noqa: UP007 - of a list

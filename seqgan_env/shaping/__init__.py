@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from seqgan_env.shaping import potential as potential  # registers its shapings
+from seqgan_env.shaping import potential as potential  # these modules register their shapings, in this order
+
+from seqgan_env.shaping import length as length  # isort: skip
 from seqgan_env.shaping.base import SHAPINGS, Shaping, ShapingContext, ShapingEntry, register_shaping
-from seqgan_env.shaping.potential import Potential, PotentialShaping, build_shaping
+from seqgan_env.shaping.choice import build_shaping, shaping_configs
+from seqgan_env.shaping.potential import Potential, PotentialShaping
 from seqgan_env.shaping.totals import total_payments
 
 __all__ = [
@@ -16,5 +19,6 @@ __all__ = [
     "ShapingEntry",
     "build_shaping",
     "register_shaping",
+    "shaping_configs",
     "total_payments",
 ]

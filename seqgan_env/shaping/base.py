@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.checks import NonNegativeInt, check_type
+from seqgan_env.checks import NoConfig, NonNegativeInt, check_choice, check_type
 from seqgan_env.registry import Registry
 from seqgan_env.scoring import Scoring
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.vocabulary import Vocabulary
 
 Floats = npt.NDArray[np.float64]
+
+LengthEffect = Literal["longer", "shorter", "neither", "depends"]
+"""The episodes that payments favour where nothing else tells one sequence from another."""
+LENGTH_EFFECTS: tuple[LengthEffect, ...] = ("longer", "shorter", "neither", "depends")
 
 
 class Shaping(Protocol):
@@ -132,6 +136,8 @@ class ShapingContext:
     """The rewards, under the discriminator of the moment."""
     gamma: float
     """The discount of the agent that learns."""
+    config: Any = None
+    """The settings, an instance of the entry's ``config``; None where it has none."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,17 @@ class ShapingEntry:
     """The equation or the paper."""
     keeps_optimal_policy: bool
     """Whether the best policy is the same with and without it, for an agent with the discount ``gamma``."""
+    length_effect: LengthEffect
+    """The episodes that it favours by its sign alone, where the discriminator and the reward tell no sequence from
+    another: an agent may learn the length in place of the task. With ``"depends"`` the reason says on what."""
+    length_reason: str = ""
+    """A sentence on why, without the stop."""
+    formula: str = ""
+    """The payment of step t in one line."""
+    unit: str = "of the reward"
+    """The unit of the payment."""
+    config: type[Any] = NoConfig
+    """The settings of the shaping: a frozen dataclass, with defaults and checks."""
 
 
 SHAPINGS: Registry[ShapingEntry] = Registry("shaping")
@@ -159,6 +176,11 @@ def register_shaping(
     summary: str,
     source: str,
     keeps_optimal_policy: bool,
+    length_effect: LengthEffect,
+    length_reason: str = "",
+    formula: str = "",
+    unit: str = "of the reward",
+    config: type[Any] = NoConfig,
 ) -> None:
     """Make a shaping available by name: to ``gymnasium.make(..., shaping=name)``.
 
@@ -168,14 +190,26 @@ def register_shaping(
         summary: see ``ShapingEntry``.
         source: see ``ShapingEntry``.
         keeps_optimal_policy: see ``ShapingEntry``.
+        length_effect: see ``ShapingEntry``.
+        length_reason: see ``ShapingEntry``.
+        formula: see ``ShapingEntry``.
+        unit: see ``ShapingEntry``.
+        config: see ``ShapingEntry``.
 
     Raises:
-        ValueError: the name is taken or no identifier, or a text is empty.
+        ValueError: the name is taken or no identifier, a text is empty, or the effect on the length is none or depends
+            on what is not said.
     """
     if name == "none":
         raise ValueError("a shaping can't be called 'none', which stands for no shaping")
     if not callable(build):
         raise ValueError(f"build must make the shaping of a task, got {build!r}")
+    check_choice("length_effect", length_effect, LENGTH_EFFECTS)
     if not summary.strip() or not source.strip():
         raise ValueError(f"shaping {name!r} must declare summary and source")
-    SHAPINGS.register(name, ShapingEntry(build, summary, source, keeps_optimal_policy))
+    if length_effect == "depends" and not length_reason.strip():
+        raise ValueError(f"shaping {name!r} must say in length_reason on what its effect depends")
+    entry = ShapingEntry(
+        build, summary, source, keeps_optimal_policy, length_effect, length_reason, formula, unit, config
+    )
+    SHAPINGS.register(name, entry)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqgan_env.functions import load_function
-from seqgan_env.shaping.base import SHAPINGS, CheckedShaping, Floats, Shaping, ShapingContext, register_shaping
+from seqgan_env.shaping.base import Floats, Shaping, ShapingContext, register_shaping
 from seqgan_env.tokens import Tokens
 
 Potential = Callable[[Tokens, Tokens], npt.NDArray[Any]]
@@ -19,7 +18,8 @@ Potential = Callable[[Tokens, Tokens], npt.NDArray[Any]]
 class PotentialShaping:
     """A step from prefix s to s' pays ``gamma * potential(s') - potential(s)``; a complete sequence has potential 0.
 
-    The payments of an episode telescope to minus the potential of its first prefix, so the best policy stays as it is.
+    The payments of an episode, discounted, telescope to minus the potential of its first prefix, whatever its length,
+    so the best policy stays as it is. A single payment may have either sign; its unit is that of the potential.
 
     Args:
         potential: of unfinished prefixes; it must answer the same whenever it is asked.
@@ -59,23 +59,6 @@ class PotentialShaping:
         return self._gamma * new_BK[:, 0] - carry_BK[:, 0], new_BK
 
 
-def build_shaping(shaping: str | Potential, context: ShapingContext) -> Shaping | None:
-    """The shaping that a task asks for.
-
-    Args:
-        shaping: ``"none"``, a key of ``SHAPINGS``, or a potential: a function or its name, ``"module:function"``.
-        context: the task.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if shaping == "none":
-        return None
-    if isinstance(shaping, str) and ":" not in shaping:
-        return CheckedShaping(SHAPINGS.lookup(shaping).build(context), shaping)
-    return CheckedShaping(PotentialShaping(load_function("shaping", shaping), context.gamma), "potential")
-
-
 def _of_discriminator(context: ShapingContext) -> Shaping:
     return PotentialShaping(lambda tokens_BT, length_B: context.scoring.prefix_reward(tokens_BT), context.gamma)
 
@@ -83,7 +66,10 @@ def _of_discriminator(context: ShapingContext) -> Shaping:
 register_shaping(
     "discriminator",
     _of_discriminator,
-    summary="The potential of an unfinished prefix is the reward that it would get as it is.",
+    summary="The potential Φ of an unfinished prefix is the reward that it would get as it is, and 0 at the end.",
+    formula="γ Φ(Y_{1:t}) − Φ(Y_{1:t-1})",
     source="Ng, Harada and Russell (1999)",
     keeps_optimal_policy=True,
+    length_effect="neither",
+    length_reason="the payments sum to minus the potential of the first prefix",
 )

@@ -17,6 +17,7 @@ from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.metrics import METRICS, columns
 from seqgan_env.rewards import REWARDS
 from seqgan_env.shaping import SHAPINGS
+from seqgan_env.shaping.base import LENGTH_EFFECTS
 from tests.support.modules import imports_of, modules_of, write_modules
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,7 +194,11 @@ def test_every_registered_thing_declares_itself() -> None:
     for shaping in SHAPINGS.values():
         assert shaping.summary
         assert shaping.source
+        assert shaping.formula
+        assert shaping.unit
         assert shaping.keeps_optimal_policy in (True, False)
+        assert shaping.length_effect in LENGTH_EFFECTS
+        assert shaping.length_reason
     for metric in METRICS.values():
         assert metric.columns
     for column in columns().values():

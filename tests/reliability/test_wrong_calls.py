@@ -34,6 +34,7 @@ from seqgan_env import SequenceSpec, TaskConfig
 from seqgan_env.autoregressive import CORES, AutoregressiveModel, LikelihoodConfig
 from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, DiscriminatorTrainer
 from seqgan_env.rewards import REWARDS
+from seqgan_env.shaping import SHAPINGS
 from seqgan_env.sources import LSTMOracle
 from seqgan_env.tokens import Tokens
 from seqgan_env.vector_env import SeqGANVectorEnv
@@ -52,7 +53,7 @@ INNER = {
     "discriminator_loss", "discriminator_scores", "Core", "Column", "EvaluationBatch", "measure", "likelihood_metrics",
     "columns", "columns_of_role", "RewardContext", "RewardEntry", "ShapingContext", "ShapingEntry",
     "Payment", "check_clip", "total_payments", "ConstrainedModel", "OptimalDiscriminator", "SeqGANVecEnv", "Task",
-    "PotentialShaping", "build_shaping", "Metric", "Reward", "Schedule",
+    "PotentialShaping", "build_shaping", "shaping_configs", "Metric", "Reward", "Schedule",
     "Shaping", "Source", "KnownSource", "FactoredSource", "DenseReward", "register_metric", "register_reward",
     "register_shaping", "register_core", "RelabellingReplayBuffer", "RelabellingDictReplayBuffer",
     "AutoregressivePolicy", "GeneratorActorCritic",
@@ -177,7 +178,7 @@ def configurations() -> Iterator[type]:
     """The dataclasses of settings."""
     yield from (SequenceSpec, TaskConfig, RoundConfig, EstimatorConfig, LikelihoodConfig, RunConfig)
     yield from (type(getattr(RunConfig(), each.name)) for each in dataclasses.fields(RunConfig) if each.name != "seed")
-    for registry, attribute in ((CORES, "Config"), (DISCRIMINATORS, "kind"), (REWARDS, "config")):
+    for registry, attribute in ((CORES, "Config"), (DISCRIMINATORS, "kind"), (REWARDS, "config"), (SHAPINGS, "config")):
         for entry in registry.values():
             found = getattr(entry, attribute)
             yield found.Config if attribute == "kind" else found

@@ -84,11 +84,17 @@ def flags_of(config: RunConfig) -> list[str]:
     task, runtime, generator = (plain.pop(name) for name in ("task", "runtime", "generator"))
     flat = {"seed": plain.pop("seed"), **task, **runtime}
     discriminator, reward = flat.pop("discriminator_kwargs"), flat.pop("reward_kwargs")
+    shaping = {
+        f"{name}.{setting}": value
+        for name, values in flat.pop("shaping_kwargs").items()
+        for setting, value in values.items()
+    }
     del flat["discriminator_seed"]
     parts = {
         "generator": {"core": generator["core"], **generator["kwargs"]},
         "discriminator": discriminator,
         "reward": reward,
+        "shaping": shaping,
         **plain,
     }
     flat |= {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
@@ -99,5 +105,5 @@ def _flag(name: str, value: Any) -> list[str]:
     flag = "--" + name.replace("_", "-")
     if isinstance(value, bool):
         return [flag if value else flag.replace(".", ".no-")]
-    values = [value] if not isinstance(value, list) else [each for pair in value for each in pair]
-    return [flag, *map(str, values)]
+    values = value if isinstance(value, list) else [value]
+    return [flag, *(str(each) for pair in values for each in (pair if isinstance(pair, list) else [pair]))]

@@ -33,7 +33,8 @@ TRANSFORMER = changed(
     agent={"stratified": True, "final_learning_rate": 1e-4},
     seed=3,
 )
-CONFIGS = {**PRESETS, "tiny": TINY, "transformer": TRANSFORMER}
+SHAPED = changed(TINY, task={"shaping": ["length", "discriminator"], "shaping_kwargs": {"length": {"weight": 0.5}}})
+CONFIGS = {**PRESETS, "tiny": TINY, "transformer": TRANSFORMER, "shaped": SHAPED}
 every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
@@ -61,6 +62,12 @@ class TestFile:
                 RunConfig.from_dict({**plain, part: values})
         with pytest.raises(ValueError, match=rf"{part} must be \w+Config, got 3"):
             RunConfig.from_dict({**plain, part: 3})
+
+    @pytest.mark.parametrize("settings", [{}, {"length": {}}, {"length": {"weight": 0.5}, "discriminator": {}}])
+    def test_settings_of_a_shaping_that_are_missing_or_of_none_are_refused(self, settings: dict[str, Any]) -> None:
+        plain = SHAPED.to_dict()
+        with pytest.raises(ValueError, match=r"task\.shaping_kwargs.* has unknown or missing fields"):
+            RunConfig.from_dict({**plain, "task": {**plain["task"], "shaping_kwargs": settings}})
 
     @pytest.mark.parametrize("name", [*PARTS, "seed"])
     def test_a_missing_part_is_refused(self, name: str) -> None:
@@ -128,6 +135,11 @@ class TestRefused:
             ({"device": "cuda:1"}, "device"),
             ({"discriminator_seed": 1}, "a run's discriminator_seed is its seed; leave that of the task at 0"),
             ({"shaping": mean_token}, "a run's shaping must be given by its name, 'module:function'"),
+            ({"shaping": ["length", mean_token]}, "a run's shaping must be given by its name, 'module:function'"),
+            (
+                {"shaping": "length", "shaping_kwargs": {"prefix": {}}},
+                "shaping_kwargs must be .*; got prefix",
+            ),
             ({"allowed_next": mean_token}, "a run's allowed_next must be given by its name, 'module:function'"),
             ({"n_held_out": 1}, "n_held_out must be at least 2, got 1"),
             ({"discriminator_kwargs": {"n_legs": 4}}, "discriminator 'cnn' takes embedding_dim, .*; got n_legs"),

@@ -46,10 +46,18 @@ def build(context: ShapingContext) -> Shaping:
     return Surprise(context.spec, context.gamma)
 
 
+DECLARATION: dict[str, Any] = {
+    "summary": "Surprise.",
+    "source": "a test",
+    "keeps_optimal_policy": False,
+    "length_effect": "longer",
+}
+
+
 @pytest.fixture
 def surprise() -> Iterator[dict[str, Any]]:
     """The arguments of a task that is shaped so."""
-    register_shaping("surprise", build, summary="Surprise.", source="a test", keeps_optimal_policy=False)
+    register_shaping("surprise", build, **DECLARATION)
     yield {**GRAMMAR, "shaping": "surprise", "shaping_gamma": 0.9}
     SHAPINGS.unregister("surprise")
 
@@ -61,14 +69,20 @@ def surprise() -> Iterator[dict[str, Any]]:
         ("a:b", {}, "the name of a shaping must be an identifier, got 'a:b'"),
         ("own", {"summary": " "}, "shaping 'own' must declare summary and source"),
         ("own", {"source": ""}, "shaping 'own' must declare summary and source"),
+        ("own", {"length_effect": "depends"}, "shaping 'own' must say in length_reason on what its effect depends"),
+        (
+            "own",
+            {"length_effect": "long"},
+            "length_effect must be one of longer, .*, depends; got 'long'",
+        ),
+        ("none", {}, "a shaping can't be called 'none', which stands for no shaping"),
     ],
 )
 def test_a_shaping_without_a_name_or_a_declaration_is_refused(name: str, more: dict[str, str], message: str) -> None:
+    before = list(SHAPINGS)
     with pytest.raises(ValueError, match=message):
-        register_shaping(
-            name, build, **{"summary": "Surprise.", "source": "a test", **more}, keeps_optimal_policy=False
-        )
-    assert list(SHAPINGS) == ["discriminator"]
+        register_shaping(name, build, **{**DECLARATION, **more})
+    assert list(SHAPINGS) == before
 
 
 def test_a_shaping_of_a_user_is_paid_by_name(surprise: dict[str, Any]) -> None:
@@ -80,11 +94,13 @@ def test_a_shaping_of_a_user_is_paid_by_name(surprise: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("shaping", ["surprise", *SHAPINGS, ["surprise", *SHAPINGS, mean_token]], ids=str)
 def test_single_and_vector_environment_carry_and_pay_the_same_to_the_last_bit(
-    surprise: dict[str, Any], mode: AutoresetMode
+    surprise: dict[str, Any], shaping: Any, mode: AutoresetMode
 ) -> None:
     n = 4
-    singles, envs = [SeqGANEnv(**surprise) for _ in range(n)], SeqGANVectorEnv(n, autoreset_mode=mode, **surprise)
+    task = {**surprise, "shaping": shaping}
+    singles, envs = [SeqGANEnv(**task) for _ in range(n)], SeqGANVectorEnv(n, autoreset_mode=mode, **task)
     envs.reset()
     for env in singles:
         env.reset()
@@ -161,13 +177,7 @@ BOTH = pytest.mark.parametrize("make", [SeqGANEnv, lambda **task: SeqGANVectorEn
 def altered(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     """The arguments of a task whose shaping is ``Surprise`` with some attributes of the test's own."""
     shaping = type("Altered", (Surprise,), request.param)
-    register_shaping(
-        "altered",
-        lambda context: shaping(context.spec, context.gamma),
-        summary="Surprise.",
-        source="a test",
-        keeps_optimal_policy=False,
-    )
+    register_shaping("altered", lambda context: shaping(context.spec, context.gamma), **DECLARATION)
     yield {**GRAMMAR, "shaping": "altered"}
     SHAPINGS.unregister("altered")
 

@@ -119,8 +119,6 @@ def test_a_duplicate_is_shaped_by_a_discriminator_of_its_own(duplicate: Any) -> 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"shaping": "bonus"}, "shaping must be one of discriminator; got 'bonus'"),
-        ({"shaping": 3}, "shaping must be a string or a function, got 3"),
         ({"shaping_gamma": 1.5}, r"shaping_gamma must be a finite number in \[0, 1\], got 1.5"),
         ({"shaping_gamma": float("nan")}, r"shaping_gamma must be a finite number in \[0, 1\], got nan"),
     ],

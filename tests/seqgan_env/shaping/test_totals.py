@@ -32,7 +32,8 @@ class Counting:
 
 @pytest.fixture(autouse=True)
 def _counting() -> Iterator[None]:
-    register_shaping("counting", lambda context: Counting(), summary="a", source="a test", keeps_optimal_policy=False)
+    declared: dict[str, Any] = {"summary": "a", "source": "a", "keeps_optimal_policy": False, "length_effect": "longer"}
+    register_shaping("counting", lambda context: Counting(), **declared)
     yield
     SHAPINGS.unregister("counting")
 
