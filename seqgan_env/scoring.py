@@ -206,6 +206,13 @@ class Scoring:
         """
         return _rounded(self._rewards(tokens_BT, lambda d: d.prefix_logits(tokens_BT)))
 
+    def prefix_logit(self, tokens_BT: Tokens) -> Floats:
+        """The discriminator's logit of each prefix, or complete sequence, as it is, shape ``(B,)``.
+
+        Like ``step_reward`` it doesn't depend on what stands beside it.
+        """
+        return _rounded(self.discriminator.prefix_logits(tokens_BT))
+
     def parts(self, sequences: Any) -> dict[str, Floats]:
         """The terminal rewards that a composite one is made of, by name, each of shape ``(B,)`` and not yet weighted.
 
@@ -257,5 +264,5 @@ class Scoring:
         return self._payment.pay_checked(discriminator, logit_real_B, tokens_BT)
 
 
-def _rounded(reward_B: Floats) -> Floats:
-    return reward_B.astype(np.float32).astype(np.float64)
+def _rounded(score_B: Floats) -> Floats:
+    return score_B.astype(np.float32).astype(np.float64)

@@ -72,6 +72,8 @@ def test_no_flags_are_the_preset(parsed: Any) -> None:
         TINY,
         changed(TINY, agent={"stratified": True, "normalize_advantage": False, "final_learning_rate": 1e-4}, seed=3),
         changed(TINY, generator={"core": "attention", "kwargs": {"hidden_dim": 5}}, task={"reward": "d"}),
+        changed(TINY, task={"shaping": "increments", "shaping_kwargs": {"increments": {"of": "reward"}}}),
+        changed(TINY, task={"shaping": ["discriminator", "length", "repetition"]}),
     ],
 )
 def test_every_setting_is_a_flag(config: RunConfig, parsed: Any) -> None:
@@ -146,6 +148,16 @@ def test_a_discriminator_that_is_chosen_brings_its_own_options(parsed: Any) -> N
         parsed(*sizes, "--discriminator", "tabular", "--discriminator.dropout", "0.5")
 
 
+def test_shapings_that_are_chosen_bring_their_own_options(parsed: Any) -> None:
+    small = ["--preset", "small"]
+    assert parsed(*small, "--shaping", "length").task.shaping_kwargs == {"length": {"weight": 0.01}}
+    task = parsed(*small, "--shaping", "discriminator", "length", "--shaping.length.weight", "-0.5").task
+    assert (task.shaping, task.shaping_kwargs) == (["discriminator", "length"], {"length": {"weight": -0.5}})
+    for wrong in (["length", "length"], ["bonus"], ["prefix", "--shaping.length.weight", "1"], []):
+        with pytest.raises(SystemExit):
+            parsed(*small, "--shaping", *wrong)
+
+
 @pytest.mark.parametrize("reward", ["constant", "exact_log_ratio"])
 @pytest.mark.parametrize("flag", ["--discriminator.dropout", "--adversary.n-rounds", "--adversary.every-n-episodes"])
 def test_a_reward_that_trains_no_discriminator_has_no_flags_for_it(
@@ -176,7 +188,7 @@ class TestResume:
         task = {"reward": "log_ratio", "vocab_size": 4, "max_length": 4, "discriminator": "tabular"}
         config = changed(
             TINY,
-            task={**task, "discriminator_kwargs": {"scale": 0.5}},
+            task={**task, "discriminator_kwargs": {"scale": 0.5}, "shaping": ["length", "repetition"]},
             generator={"core": "transformer", "kwargs": {"hidden_dim": 8, "n_heads": 2}},
             seed=3,
         )
@@ -185,6 +197,9 @@ class TestResume:
         assert parsed(*resume) == config
         assert parsed(*resume, "--agent.n-updates", "9") == changed(config, agent={"n_updates": 9})
         assert parsed(*resume, "--generator.n-heads", "4").generator.kwargs["n_heads"] == 4
+        weighted = parsed(*resume, "--shaping", "length", "repetition", "--shaping.length.weight", "2")
+        settings = {"length": {"weight": 2.0}, "repetition": {"n": 2, "weight": 0.1}}
+        assert weighted == changed(config, task={"shaping_kwargs": settings})
 
     def test_of_a_run_that_cannot_be_read_is_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "config.json").write_text("{")

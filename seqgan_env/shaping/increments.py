@@ -1,0 +1,81 @@
+"""The discriminator's opinion of each token: how far it moved the score of the prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_env.checks import check_fields
+from seqgan_env.shaping.base import Floats, Shaping, ShapingContext, register_shaping
+from seqgan_env.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class IncrementsConfig:
+    """The settings of ``increments``.
+
+    Raises:
+        ValueError: an unknown score, or a weight that is no number.
+    """
+
+    of: Literal["logit", "reward"] = "logit"
+    """The score of a prefix: the discriminator's ``logit``, or the ``reward`` that it would get as it is."""
+    weight: float = 1.0
+    """Factor of every payment."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+class Increments:
+    """Step t pays ``weight * (s(Y_{1:t}) - s(Y_{1:t-1}))``, with no discount, and of the last step too.
+
+    Where the logit is a sum over tokens, as of ``log_ratio``, this is the token's own term. A payment may have either
+    sign. Those of an episode sum to ``weight * (s(Y) - s(empty))``, so that an agent that does not discount is paid for
+    the score of the complete sequence, beside its terminal reward. The unit is that of the score: nats, of the logit.
+
+    Args:
+        score: maps prefixes, and complete sequences, ``(B, T)`` to s, ``(B,)``.
+        weight: see ``IncrementsConfig``.
+    """
+
+    n_carried = 1  # s of the prefix, as it was when it was reached
+
+    def __init__(self, score: Callable[[Tokens], Floats], weight: float) -> None:
+        self._score = score
+        self._weight = weight
+
+    def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        """See ``Shaping.start``."""
+        return self._score(tokens_BT)[:, None]
+
+    def step(
+        self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats
+    ) -> tuple[Floats, Floats]:
+        """See ``Shaping.step``."""
+        score_B1 = self._score(tokens_BT)[:, None]
+        return self._weight * (score_B1 - carry_BK)[:, 0], score_B1
+
+
+def _build(context: ShapingContext) -> Shaping:
+    config: IncrementsConfig = context.config
+    scoring = context.scoring
+    return Increments(scoring.prefix_logit if config.of == "logit" else scoring.prefix_reward, config.weight)
+
+
+register_shaping(
+    "increments",
+    _build,
+    summary="The change that the token makes to the score s of the prefix: the discriminator's logit, or the reward.",
+    formula="w (s(Y_{1:t}) − s(Y_{1:t-1}))",
+    source="reward at every generation step, arXiv 1701.06547, section 3.2, in differences",
+    keeps_optimal_policy=False,
+    length_effect="neither",
+    length_reason="the payments sum to the score of the sequence less that of the first prefix",
+    unit="nats, of the logit",
+    config=IncrementsConfig,
+)
