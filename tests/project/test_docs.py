@@ -16,6 +16,7 @@ PAGES = [
     "docs/tasks.md",
     "docs/discriminators.md",
     "docs/rewards.md",
+    "docs/shaping.md",
     "docs/use_it_with.md",
     "docs/performance.md",
     "docs/reliability.md",
