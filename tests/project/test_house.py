@@ -48,7 +48,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("shaping",),
         ("task",),
         ("task_access",),
-        ("env", "vector_env", "rendering"),
+        ("env", "vector_env", "rendering", "wrappers"),
         ("registration", "task_docs"),
     ),
     "agents": (

@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 from stable_baselines3 import PPO
 
 from agents import SeqGAN, make_seqgan_vec_env, with_generator
@@ -30,7 +32,7 @@ from agents.runs.comparison import compare
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
-from seqgan_env import SequenceSpec, TaskConfig
+from seqgan_env import SeqGANEnv, SequenceSpec, TaskConfig
 from seqgan_env.autoregressive import CORES, AutoregressiveModel, LikelihoodConfig
 from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, DiscriminatorTrainer
 from seqgan_env.rewards import REWARDS
@@ -39,6 +41,7 @@ from seqgan_env.sources import LSTMOracle
 from seqgan_env.tokens import Tokens
 from seqgan_env.vector_env import SeqGANVectorEnv
 from seqgan_env.vocabulary import Vocabulary
+from seqgan_env.wrappers import DiversityBonus, VectorDiversityBonus
 from tests.support.builders import ORACLE, POLICY, lstm
 from tests.support.discriminators import SPEC, small
 from tests.support.runs import SHORT
@@ -46,7 +49,7 @@ from tests.support.runs import SHORT
 EXPORTING = ["seqgan_env", "agents"] + [
     f"seqgan_env.{name}" for name in ("sources", "discriminators", "autoregressive", "rewards", "metrics", "shaping")
 ]
-MORE = [Vocabulary, Experiment, compare, evaluate_run]
+MORE = [Vocabulary, Experiment, compare, evaluate_run, DiversityBonus, VectorDiversityBonus]
 """Public without being exported by a package."""
 
 INNER = {
@@ -84,6 +87,8 @@ NOT_OURS = {with_generator}
 """Functions whose arguments by keyword are somebody else's."""
 MAY_LACK = {"source"}
 """Arguments that the id for text files has no value for."""
+SIGNED = {"weight"}
+"""Numbers that may be negative where their annotation has no limit."""
 COUNTS: dict[str, int] = {}
 
 
@@ -103,10 +108,13 @@ def sample(name: str, hint: Any) -> Any:
         return SPEC
     if hint is Discriminator:
         return small()
+    if typing.get_origin(hint) in (gym.Env, VectorEnv):
+        return ENVS[typing.get_origin(hint)]
     return OBJECTS[0] if SeqGAN in typing.get_args(hint) else by_name[name]
 
 
 ENV = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE)
+ENVS: dict[Any, Any] = {gym.Env: SeqGANEnv(**ORACLE), VectorEnv: SeqGANVectorEnv(2, **ORACLE)}
 GENERATOR = lstm(SPEC)
 REAL = np.array([[1, 2, 3, 4, 1, 2], [1, 0, 5, 5, 5, 5]])
 
@@ -230,6 +238,8 @@ def test_a_wrong_argument_is_refused_by_its_name(name: str, monkeypatch: pytest.
     accepted = []
     for argument, hint in arguments_of(function).items():
         for value in wrong_values(hint | None if argument in MAY_LACK else hint):
+            if argument in SIGNED and hint is float and value in (-1, -0.5):
+                continue
             COUNTS[name] = COUNTS.get(name, 0) + 1
             try:
                 function(**required_of(function) | {argument: value})
