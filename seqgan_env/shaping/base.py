@@ -57,11 +57,13 @@ class Shaping(Protocol):
 class TelescopingShaping(Protocol):
     """A shaping that may know the sum of its payments without a replay of the steps."""
 
-    def total(self, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
-        """The sum of the payments of an episode, whatever is written in it; None where that isn't known.
+    def total(self, beginning_BT: Tokens, start_B: Tokens, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
+        """The sum of the payments of each episode; None where that isn't known.
 
         Args:
-            tokens_BT: the prefixes that the episodes begin with, padded with V.
+            beginning_BT: the prefixes that the episodes begin with, padded with V.
+            start_B: their lengths.
+            tokens_BT: the complete sequences.
             length_B: their lengths.
         """
 
@@ -105,7 +107,7 @@ class CheckedShaping:
             self._checked("step", carry_BK, (len(length_B), self.n_carried)),
         )
 
-    def total(self, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
+    def total(self, beginning_BT: Tokens, start_B: Tokens, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
         """See ``TelescopingShaping``.
 
         Raises:
@@ -113,7 +115,8 @@ class CheckedShaping:
         """
         if not isinstance(self._shaping, TelescopingShaping):
             return None
-        total_B = self._shaping.total(tokens_BT.copy(), length_B.copy())
+        arguments = (beginning_BT, start_B, tokens_BT, length_B)
+        total_B = self._shaping.total(*(array.copy() for array in arguments))
         return None if total_B is None else self._checked("total", total_B, (len(length_B),))
 
     def _checked(self, method: str, answer: Any, shape: tuple[int, ...]) -> Floats:

@@ -24,19 +24,19 @@ class SummedShaping:
     """
 
     def __init__(self, parts: Sequence[Shaping]) -> None:
-        self._parts = parts
+        self.parts = parts
         *self._cuts, self.n_carried = np.cumsum([part.n_carried for part in parts]).tolist()
 
     def start(self, tokens_BT: Tokens, length_B: Tokens) -> Floats:
         """See ``Shaping.start``."""
-        return np.concatenate([part.start(tokens_BT, length_B) for part in self._parts], axis=1)
+        return np.concatenate([part.start(tokens_BT, length_B) for part in self.parts], axis=1)
 
     def step(
         self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats
     ) -> tuple[Floats, Floats]:
         """See ``Shaping.step``."""
         bonus_B, carried = np.zeros(len(length_B)), []
-        for part, part_BK in zip(self._parts, np.split(carry_BK, self._cuts, axis=1), strict=True):
+        for part, part_BK in zip(self.parts, np.split(carry_BK, self._cuts, axis=1), strict=True):
             part_B, part_BK = part.step(tokens_BT, length_B, ended_B, part_BK)
             bonus_B += part_B
             carried.append(part_BK)

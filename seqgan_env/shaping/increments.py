@@ -60,6 +60,10 @@ class Increments:
         score_B1 = self._score(tokens_BT)[:, None]
         return self._weight * (score_B1 - carry_BK)[:, 0], score_B1
 
+    def total(self, beginning_BT: Tokens, start_B: Tokens, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        """The difference of the ends; see ``TelescopingShaping``."""
+        return self._weight * (self._score(tokens_BT) - self._score(beginning_BT))
+
 
 def _build(context: ShapingContext) -> Shaping:
     config: IncrementsConfig = context.config

@@ -51,6 +51,10 @@ class LengthBonus:
         """See ``Shaping.step``."""
         return np.full(len(length_B), self._weight), carry_BK
 
+    def total(self, beginning_BT: Tokens, start_B: Tokens, tokens_BT: Tokens, length_B: Tokens) -> Floats:
+        """The weight for each token that was written; see ``TelescopingShaping``."""
+        return (self._weight * (length_B - start_B)).astype(np.float64)
+
 
 def _build(context: ShapingContext) -> Shaping:
     return LengthBonus(context.config.weight)

@@ -46,9 +46,9 @@ class PotentialShaping:
             raise ValueError(f"shaping must give {n} finite numbers, got {potential_B!r}")
         return potential_B[:, None]
 
-    def total(self, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
+    def total(self, beginning_BT: Tokens, start_B: Tokens, tokens_BT: Tokens, length_B: Tokens) -> Floats | None:
         """Minus the potential of the beginning, if nothing is discounted; see ``TelescopingShaping``."""
-        return -self.start(tokens_BT, length_B)[:, 0] if self._gamma == 1 else None
+        return -self.start(beginning_BT, start_B)[:, 0] if self._gamma == 1 else None
 
     def step(
         self, tokens_BT: Tokens, length_B: Tokens, ended_B: npt.NDArray[np.bool_], carry_BK: Floats

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from seqgan_env.shaping.base import Floats, Shaping, TelescopingShaping
+from seqgan_env.shaping.choice import SummedShaping
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 
@@ -22,9 +23,14 @@ def total_payments(shaping: Shaping, spec: SequenceSpec, tokens_BT: Tokens, star
     """
     length_B = spec.lengths(tokens_BT)
     start_B = np.zeros_like(length_B) if start_B is None else start_B
+    if isinstance(shaping, SummedShaping):
+        totals = [total_payments(part, spec, tokens_BT, start_B) for part in shaping.parts]
+        return np.asarray(np.sum(totals, axis=0))
     beginning_BT = _prefixes(spec, tokens_BT, start_B)
-    if isinstance(shaping, TelescopingShaping) and (total_B := shaping.total(beginning_BT, start_B)) is not None:
-        return total_B
+    if isinstance(shaping, TelescopingShaping):
+        total_B = shaping.total(beginning_BT, start_B, tokens_BT, length_B)
+        if total_B is not None:
+            return total_B
     carry_BK = shaping.start(beginning_BT, start_B)
     paid_B = np.zeros(len(tokens_BT))
     for t in range(int(start_B.min(initial=0)), int(length_B.max(initial=0))):

@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from seqgan_env import SeqGANEnv
-from seqgan_env.shaping import SHAPINGS, register_shaping
+from seqgan_env.shaping import SHAPINGS, PotentialShaping, register_shaping
+from seqgan_env.shaping.increments import Increments
+from seqgan_env.shaping.length import LengthBonus
 from seqgan_env.tokens import Tokens
 from tests.support.reference import all_sequences
 from tests.support.reference_env import TINY, mean_token
@@ -48,6 +50,11 @@ def _counting() -> Iterator[None]:
         {"shaping": "discriminator", "shaping_gamma": 0.7},
         {"shaping": mean_token, "shaping_gamma": 0.0},
         {"shaping": "counting"},
+        {"shaping": "increments", "shaping_gamma": 0.7},
+        {"shaping": "prefix"},
+        {"shaping": "length"},
+        {"shaping": "repetition", "shaping_kwargs": {"repetition": {"n": 1}}},
+        {"shaping": ["counting", "length", "discriminator", mean_token, "increments"]},
     ],
 )
 @pytest.mark.parametrize("n_given", [0, 1])
@@ -86,3 +93,10 @@ def test_a_potential_that_is_not_discounted_is_asked_once() -> None:
     env = SeqGANEnv(**TINY, shaping=potential)
     env.episode_return(all_sequences(env.sequence_spec))
     assert len(asked) == 1
+
+
+def test_what_telescopes_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in (PotentialShaping, Increments, LengthBonus):
+        monkeypatch.setattr(kind, "step", None)
+    env = SeqGANEnv(**TINY, shaping=["discriminator", "increments", "length"])
+    assert env.episode_return(all_sequences(env.sequence_spec)).shape == (27,)
