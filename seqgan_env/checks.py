@@ -133,7 +133,7 @@ def check_fields(config: Any, *, may_lack: Collection[str] = ()) -> None:
 
 
 def check_names(owner: str, values: Any, names: Collection[str]) -> None:
-    """Refuse what is not a mapping with exactly these keys.
+    """Refuse what is not a mapping with exactly these keys; those of a mapping hold for mappings in it too.
 
     Raises:
         ValueError: it is not.
@@ -142,6 +142,9 @@ def check_names(owner: str, values: Any, names: Collection[str]) -> None:
         raise ValueError(f"{owner} must have {', '.join(names)}; got {shown(values)}")
     if differing := sorted(map(str, set(values) ^ set(names))):
         raise ValueError(f"{owner} has unknown or missing fields, as of another version: {', '.join(differing)}")
+    for name, inner in names.items() if isinstance(names, Mapping) else ():
+        if isinstance(inner, Mapping):
+            check_names(f"{owner}.{name}", values[name], inner)
 
 
 def field_types(config_class: Any) -> dict[str, Any]:

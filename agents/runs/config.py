@@ -32,7 +32,7 @@ from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.rewards import reward_entry
-from seqgan_env.shaping import shaping_configs
+from seqgan_env.shaping import needed_discriminator, shaping_configs
 from seqgan_env.sources import NAMED_SOURCES
 from seqgan_env.task import TaskConfig
 
@@ -201,8 +201,7 @@ class RunConfig:
         if self.task.n_held_out < 2:
             raise ValueError(f"n_held_out must be at least 2, got {self.task.n_held_out}")
         for name, of_run in (("device", "runtime.device"), ("discriminator_seed", "seed")):
-            default = getattr(TaskConfig, name)
-            if getattr(self.task, name) != default:
+            if getattr(self.task, name) != (default := getattr(TaskConfig, name)):
                 raise ValueError(f"a run's {name} is its {of_run}; leave that of the task at {default!r}")
         for name in ("reward", "shaping", "allowed_next"):
             value = getattr(self.task, name)
@@ -224,14 +223,18 @@ class RunConfig:
 
     @property
     def is_adversarial(self) -> bool:
-        """Whether the reward needs a discriminator, and it is one that is trained."""
-        return reward_entry(self.task.reward).discriminator == "trained" and not self.adversary.exact
+        """Whether the reward or the shaping needs a discriminator, and it is one that is trained."""
+        return self._need == "trained" and not self.adversary.exact
 
     @property
     def is_exact(self) -> bool:
-        """Whether the reward is that of the best possible discriminator."""
-        need = reward_entry(self.task.reward).discriminator
-        return need == "exact" or (need == "trained" and self.adversary.exact)
+        """Whether the reward or the shaping is that of the best possible discriminator."""
+        return self._need == "exact" or (self._need == "trained" and self.adversary.exact)
+
+    @property
+    def _need(self) -> str:
+        """The discriminator that the payments are a function of."""
+        return needed_discriminator(self.task.reward, self.task.shaping, self.task.shaping_kwargs)
 
     @property
     def of_pretraining(self) -> tuple[Any, ...]:
@@ -258,11 +261,8 @@ class RunConfig:
             ValueError: a field is unknown, missing, of another type or out of range.
         """
         config = build_config(cls, values, "a run", complete=True)
-        of_task = [("task", f"{each}_kwargs") for each in ("discriminator", "reward", "shaping")]
-        for part, name in [("generator", "kwargs"), *of_task]:
-            check_names(f"{part}.{name}", values[part][name], getattr(getattr(config, part), name))
-        for name, settings in config.task.shaping_kwargs.items():
-            check_names(f"task.shaping_kwargs.{name}", values["task"]["shaping_kwargs"][name], settings)
+        for part in ("task", "generator"):
+            check_names(part, values[part], config.to_dict()[part])
         return config
 
     def save(self, path: Path) -> None:

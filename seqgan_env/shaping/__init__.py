@@ -9,7 +9,7 @@ from seqgan_env.shaping import prefix as prefix  # isort: skip
 from seqgan_env.shaping import length as length  # isort: skip
 from seqgan_env.shaping import repetition as repetition  # isort: skip
 from seqgan_env.shaping.base import SHAPINGS, Shaping, ShapingContext, ShapingEntry, register_shaping
-from seqgan_env.shaping.choice import build_shaping, shaping_configs
+from seqgan_env.shaping.choice import build_shaping, needed_discriminator, shaping_configs
 from seqgan_env.shaping.potential import Potential, PotentialShaping
 from seqgan_env.shaping.totals import total_payments
 
@@ -21,6 +21,7 @@ __all__ = [
     "ShapingContext",
     "ShapingEntry",
     "build_shaping",
+    "needed_discriminator",
     "register_shaping",
     "shaping_configs",
     "total_payments",

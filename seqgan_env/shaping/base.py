@@ -165,7 +165,8 @@ class ShapingEntry:
     unit: str = "of the reward"
     """The unit of the payment."""
     config: type[Any] = NoConfig
-    """The settings of the shaping: a frozen dataclass, with defaults and checks."""
+    """The settings of the shaping: a frozen dataclass, with defaults and checks. A property ``asks_discriminator`` says
+    whether the payments depend on the discriminator whatever the reward; without it they don't."""
 
 
 SHAPINGS: Registry[ShapingEntry] = Registry("shaping")

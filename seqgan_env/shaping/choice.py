@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from seqgan_env.checks import build_config
 from seqgan_env.functions import load_function
+from seqgan_env.rewards import RewardFunction, reward_entry
+from seqgan_env.rewards.base import DiscriminatorNeed
 from seqgan_env.shaping.base import SHAPINGS, CheckedShaping, Floats, Shaping, ShapingContext
 from seqgan_env.shaping.potential import Potential, PotentialShaping
 from seqgan_env.tokens import Tokens
@@ -66,6 +68,26 @@ def shaping_configs(
         name: build_config(entry.config, kwargs.get(name, {}), f"shaping {name!r}") for name, entry in entries.items()
     }
     return {name: config for name, config in configs.items() if dataclasses.fields(config)}
+
+
+def needed_discriminator(
+    reward: str | RewardFunction,
+    shaping: str | Potential | Sequence[str | Potential],
+    kwargs: Mapping[str, Mapping[str, Any]],
+) -> DiscriminatorNeed:
+    """The discriminator that the payments of a task are a function of; of a user's potential that isn't known.
+
+    Args:
+        reward: see ``reward_entry``.
+        shaping: see ``build_shaping``.
+        kwargs: see ``build_shaping``.
+
+    Raises:
+        ValueError: see ``reward_entry`` and ``shaping_configs``.
+    """
+    need = reward_entry(reward).discriminator
+    asks = any(getattr(config, "asks_discriminator", False) for config in shaping_configs(shaping, kwargs).values())
+    return "trained" if need == "none" and asks else need
 
 
 def build_shaping(

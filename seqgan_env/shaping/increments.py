@@ -30,6 +30,11 @@ class IncrementsConfig:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @property
+    def asks_discriminator(self) -> bool:
+        """Whether the payments depend on the discriminator whatever the reward."""
+        return self.of == "logit"
+
 
 class Increments:
     """Step t pays ``weight * (s(Y_{1:t}) - s(Y_{1:t-1}))``, with no discount, and of the last step too.

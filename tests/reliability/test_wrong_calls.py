@@ -56,7 +56,7 @@ INNER = {
     "discriminator_loss", "discriminator_scores", "Core", "Column", "EvaluationBatch", "measure", "likelihood_metrics",
     "columns", "columns_of_role", "RewardContext", "RewardEntry", "ShapingContext", "ShapingEntry",
     "Payment", "check_clip", "total_payments", "ConstrainedModel", "OptimalDiscriminator", "SeqGANVecEnv", "Task",
-    "PotentialShaping", "build_shaping", "shaping_configs", "Metric", "Reward", "Schedule",
+    "PotentialShaping", "build_shaping", "shaping_configs", "needed_discriminator", "Metric", "Reward", "Schedule",
     "Shaping", "Source", "KnownSource", "FactoredSource", "DenseReward", "register_metric", "register_reward",
     "register_shaping", "register_core", "RelabellingReplayBuffer", "RelabellingDictReplayBuffer",
     "AutoregressivePolicy", "GeneratorActorCritic",

@@ -128,6 +128,26 @@ class TestCompletion:
         assert config.env_kwargs == {**config.task.kwargs, "device": "cpu", "discriminator_seed": 7}
 
 
+@pytest.mark.parametrize(
+    ("reward", "shaping", "settings", "needed"),
+    [
+        ("log_d", "none", {}, "trained"),
+        ("constant", "none", {}, "none"),
+        ("constant", ["length", "increments"], {}, "trained"),
+        ("constant", "increments", {"increments": {"of": "reward"}}, "none"),
+        ("constant", ["discriminator", "prefix"], {}, "none"),
+        ("exact_log_ratio", "increments", {}, "exact"),
+    ],
+)
+def test_a_run_trains_the_discriminator_that_the_reward_or_the_shaping_asks(
+    reward: str, shaping: Any, settings: dict[str, Any], needed: str
+) -> None:
+    config = changed(TINY, task={"reward": reward, "shaping": shaping, "shaping_kwargs": settings})
+    assert (config.is_adversarial, config.is_exact) == (needed == "trained", needed == "exact")
+    exact = changed(config, adversary={"exact": True})
+    assert (exact.is_adversarial, exact.is_exact) == (False, needed != "none")
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("task", "message"),

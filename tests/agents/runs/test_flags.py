@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,8 @@ def test_shapings_that_are_chosen_bring_their_own_options(parsed: Any) -> None:
     assert parsed(*small, "--shaping", "length").task.shaping_kwargs == {"length": {"weight": 0.01}}
     task = parsed(*small, "--shaping", "discriminator", "length", "--shaping.length.weight", "-0.5").task
     assert (task.shaping, task.shaping_kwargs) == (["discriminator", "length"], {"length": {"weight": -0.5}})
+    dense = parsed(*small, "--reward", "constant", "--shaping", "increments", "--discriminator.dropout", "0.5")
+    assert dense.is_adversarial
     for wrong in (["length", "length"], ["bonus"], ["prefix", "--shaping.length.weight", "1"], []):
         with pytest.raises(SystemExit):
             parsed(*small, "--shaping", *wrong)
@@ -181,6 +184,18 @@ def test_a_tabular_discriminator_plays_a_whole_run(tmp_path: Path, capsys: pytes
     assert RunConfig.load(run / "config.json") == config
     assert cli.main(["evaluate", str(run)]) == 0
     assert 0 < json.loads(capsys.readouterr().out)["discriminator_log_loss"] < 1
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_game_of_increments_alone_is_a_whole_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The reward is a constant, so the discriminator that the shaping asks is all there is to learn from."""
+    task = {"reward": "constant", "shaping": ["increments", "length"]}
+    config = changed(TINY, task=task, pretraining={"n_epochs": 1}, agent={"n_updates": 2})
+    assert cli.main(["train", *flags_of(config), "--out", str(tmp_path / "run")]) == 0
+    assert RunConfig.load(tmp_path / "run" / "config.json") == config
+    capsys.readouterr()
+    assert cli.main(["evaluate", str(tmp_path / "run")]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["discriminator_log_loss"] != pytest.approx(math.log(2))
 
 
 class TestResume:
