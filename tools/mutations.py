@@ -814,6 +814,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("seqgan_env/shaping/potential",),
     ),
     Mutation(
+        "reward: increments pay the score of the prefix and not its change",
+        "seqgan_env/shaping/increments.py",
+        "(score_B1 - carry_BK)[:, 0]",
+        "score_B1[:, 0]",
+        ("seqgan_env/shaping/declarations",),
+    ),
+    Mutation(
         "discriminator: dropout stays on while it scores",
         "seqgan_env/discriminators/base.py",
         "if was_training:\n            self.eval()\n        try:",
