@@ -94,7 +94,9 @@ def test_a_shaping_of_a_user_is_paid_by_name(surprise: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-@pytest.mark.parametrize("shaping", ["surprise", *SHAPINGS, ["surprise", *SHAPINGS, mean_token]], ids=["surprise", *SHAPINGS, "all"])
+@pytest.mark.parametrize(
+    "shaping", ["surprise", *SHAPINGS, ["surprise", *SHAPINGS, mean_token]], ids=["surprise", *SHAPINGS, "all"]
+)
 def test_single_and_vector_environment_carry_and_pay_the_same_to_the_last_bit(
     surprise: dict[str, Any], shaping: Any, mode: AutoresetMode
 ) -> None:
