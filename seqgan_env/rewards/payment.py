@@ -41,19 +41,28 @@ class Payment:
         self, reward: str | RewardFunction, context: RewardContext, clip: Sequence[float | None] | None
     ) -> None:
         self._name = reward
+        self._entry: RewardEntry | None = None
         self._context = context
         self.clip = None if clip is None else check_clip(clip)
-        self._reward: Reward | ComparingReward | None = self.entry.build(context)
         self._beside: tuple[Any, Reward] | None = None  # a reward that compares: of which weights, and itself
+        self._build()
+
+    def _build(self) -> None:
+        built = self.entry.build(self._context)
+        # a step asks which of the two it is, and to ask a protocol takes as long as all the rest of it
+        self._comparing = built if isinstance(built, ComparingReward) else None
+        self._reward = None if isinstance(built, ComparingReward) else built
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the reward, which may be a local function; a copy builds its own by name."""
-        return {**self.__dict__, "_reward": None, "_beside": None}
+        return {**self.__dict__, "_entry": None, "_reward": None, "_comparing": None, "_beside": None}
 
     @property
     def entry(self) -> RewardEntry:
-        """The reward's declaration."""
-        return reward_entry(self._name)
+        """The reward's declaration, looked up once: a step asks for it several times."""
+        if self._entry is None:
+            self._entry = reward_entry(self._name)
+        return self._entry
 
     def under(self, discriminator: Discriminator | None) -> Reward:
         """The reward as a function of logits and sequences, under the discriminator as it is now.
@@ -61,15 +70,16 @@ class Payment:
         Args:
             discriminator: None where the reward needs none.
         """
-        if self._reward is None:
-            self._reward = self.entry.build(self._context)
-        if not isinstance(self._reward, ComparingReward):
+        if self._reward is None and self._comparing is None:
+            self._build()
+        if self._reward is not None:
             return self._reward
+        assert self._comparing is not None
         assert discriminator is not None
         fingerprint = discriminator.fingerprint()
         if self._beside is None or self._beside[0] != fingerprint:
-            logit_compared_R = torch.from_numpy(discriminator.row_logits(self._reward.compared))
-            self._beside = fingerprint, self._reward.beside(logit_compared_R.to(discriminator.device))
+            logit_compared_R = torch.from_numpy(discriminator.row_logits(self._comparing.compared))
+            self._beside = fingerprint, self._comparing.beside(logit_compared_R.to(discriminator.device))
         return self._beside[1]
 
     def pay(self, discriminator: Discriminator | None, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
