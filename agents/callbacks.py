@@ -88,8 +88,10 @@ class DiscriminatorCallback(BaseCallback):
 
     def _init_callback(self) -> None:
         if self._played_with not in (None, self.model):  # another model: its episodes are counted from the beginning
-            self._n_episodes = self._n_steps_before = 0
+            self._n_episodes = 0
             self._finished.clear()
+            self._history, self._old = None, {}
+        self._n_steps_before = min(self._n_steps_before, self.model.num_timesteps)  # which may begin at 0 again
         self._played_with = self.model
         self._goes_on = True
         self._handle = handle = TaskHandle(self.training_env)

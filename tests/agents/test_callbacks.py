@@ -495,3 +495,15 @@ def test_a_callback_that_is_restored_has_its_old_negatives() -> None:
     assert state["history"]["n_seen"] == 32
     restored = play(1, state)
     assert torch.equal(restored.state_dict()["history"]["kept"][:32], state["history"]["kept"])
+
+
+def test_old_negatives_and_steps_are_those_of_one_learning() -> None:
+    callback = DiscriminatorCallback(EverySteps(40), history=0.5, **SETTINGS)
+    first = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+    first.learn(4 * 48, callback)
+    n_seen, version = callback.state_dict()["history"]["n_seen"], callback.version
+    first.learn(4 * 48, callback)  # which counts its steps from 0
+    assert callback.version > version
+    assert callback.state_dict()["history"]["n_seen"] > n_seen > 16
+    seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)).learn(3 * 48, callback)
+    assert callback.state_dict()["history"]["n_seen"] < n_seen

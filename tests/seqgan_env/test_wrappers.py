@@ -23,7 +23,7 @@ FIRST, SECOND, THIRD = [0, 1, 0, 1], [0, 1, 2, 2], [1, 1, 1, 1]
 
 
 def bonus(env: gym.Env[Any, Any], tokens: list[int], **reset: Any) -> float:
-    """What an episode is paid beside its reward, 1."""
+    """The payment of an episode beside its reward, 1."""
     env.reset(**reset)
     paid = [float(env.step(np.int64(token))[1]) for token in tokens]
     assert paid[:-1] == [0] * (len(paid) - 1)
