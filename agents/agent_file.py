@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.gradient import EstimatorConfig
+from agents.estimator import EstimatorConfig
 from seqgan_env.checks import (
     NonNegativeInt,
     PositiveFloat,

@@ -19,7 +19,13 @@ OF_BEFORE = ("prefix", "learned")
 _RIDGE = 1.0  # of the learned baseline: as much as one token more that says every weight is 0
 
 
-def advantages(q_BT: Tensor, mask_BT: Tensor, baseline: str = "prefix", features_BTH: Tensor | None = None) -> Tensor:
+def advantages(
+    q_BT: Tensor,
+    mask_BT: Tensor,
+    baseline: str = "prefix",
+    features_BTH: Tensor | None = None,
+    discount: float = 1.0,
+) -> Tensor:
     """Action values less a baseline: ``none``, ``batch_mean``, ``step_mean``, ``prefix_value`` or ``learned_value``.
 
     Args:
@@ -27,6 +33,7 @@ def advantages(q_BT: Tensor, mask_BT: Tensor, baseline: str = "prefix", features
         mask_BT: which tokens the policy chose.
         baseline: one of ``BASELINES``.
         features_BTH: for ``"learned"``: what describes the state ``Y_{1:t-1}`` in which token t was chosen.
+        discount: of the action values, which the value before a token has once more.
 
     Returns:
         ``advantage_BT``, 0 outside the mask.
@@ -42,7 +49,7 @@ def advantages(q_BT: Tensor, mask_BT: Tensor, baseline: str = "prefix", features
     elif baseline == "step":
         value_BT = step_mean(q_BT, mask_BT)
     elif baseline == "prefix":
-        value_BT = prefix_value(q_BT, mask_BT)
+        value_BT = prefix_value(q_BT, mask_BT, discount)
     elif features_BTH is None:
         raise ValueError("the learned baseline needs features_BTH")
     else:
@@ -64,15 +71,15 @@ def step_mean(q_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return total_BT / others_BT.clamp(min=1)
 
 
-def prefix_value(q_BT: Tensor, mask_BT: Tensor) -> Tensor:
+def prefix_value(q_BT: Tensor, mask_BT: Tensor, discount: float = 1.0) -> Tensor:
     """The estimate of the value of the state itself, ``V(Y_{1:t-1}) = Q(Y_{1:t-2}, y_{t-1})`` (eq. 13.40).
 
     Its completions were drawn without knowledge of ``y_t``. The first step of a sequence has no such estimate and takes
-    the mean of the other sequences.
+    the mean of the other sequences. With a discount it is ``Q(Y_{1:t-2}, y_{t-1})`` over it.
     """
     follows_BT = mask_BT[:, 1:] & mask_BT[:, :-1]
     value_BT = step_mean(q_BT, mask_BT)
-    value_BT[:, 1:] = torch.where(follows_BT, q_BT[:, :-1], value_BT[:, 1:])
+    value_BT[:, 1:] = torch.where(follows_BT, q_BT[:, :-1] / discount, value_BT[:, 1:])
     return value_BT
 
 

@@ -37,6 +37,7 @@ def collect_episodes(
     rng: torch.Generator,
     on_step: Callable[[dict[str, Any]], bool],
     *,
+    temperature: float = 1.0,
     pays_steps: bool = False,
 ) -> Episodes | None:
     """Play whole episodes from their start, an equal share in each environment.
@@ -50,6 +51,7 @@ def collect_episodes(
         n_episodes: how many.
         rng: where the randomness comes from, on the generator's device.
         on_step: called after each step with ``actions``, ``rewards``, ``dones`` and ``infos``; False stops.
+        temperature: at which it does.
         pays_steps: whether steps before the last one may be paid.
 
     Returns:
@@ -73,7 +75,7 @@ def collect_episodes(
     tokens, written, starts, rewards = [], [], [], []
     while quota_B.any():
         with torch.no_grad():
-            action_B = generator.choose(state, rng).cpu().numpy()
+            action_B = generator.choose(state, rng, temperature).cpu().numpy()
         if spec.eos_id is not None and spec.vocab_size > 1:
             # an idle environment must not end episode after episode: each would be scored for nothing
             idle = (quota_B == 0) & (action_B == spec.eos_id)
@@ -103,8 +105,7 @@ def collect_episodes(
                 done = torch.from_numpy(done_B).to(device)
                 for part, new in zip(state, fresh, strict=True):
                     part[done] = new
-    ended_BT = ended_sequences(spec, tokens)
-    _check_chosen(ended_BT, np.stack(written))
+    _check_chosen(ended_BT := ended_sequences(spec, tokens), np.stack(written))
     tokens_BT = torch.from_numpy(ended_BT).to(device)
     start_B1 = torch.from_numpy(np.stack(starts)).to(device)[:, None]
     chosen_BT = spec.is_token(tokens_BT) & (torch.arange(spec.max_length, device=device) >= start_B1)

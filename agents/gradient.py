@@ -7,66 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from agents.baselines import BASELINES, OF_BEFORE, advantages, root_mean_square
+from agents.baselines import OF_BEFORE, advantages, root_mean_square
+from agents.batch_statistics import BATCH_STATISTICS
 from agents.collection import Episodes
+from agents.estimator import EstimatorConfig
+from agents.exploration import importance_weights
 from agents.inner_sums import InnerSums, inner_sums
-from agents.losses import last_step_loss, policy_gradient_factors
+from agents.losses import clipped_factors, last_step_loss, policy_gradient_factors
 from agents.monte_carlo import LastStep, Score, action_values, last_step
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import NonNegativeFloat, NonNegativeInt, check_choice, check_fields
 from seqgan_env.rewards.of_logit import to_go
-
-
-@dataclass(frozen=True)
-class EstimatorConfig:
-    """The choices of ``estimate_gradient``.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    n_completions: NonNegativeInt = 16
-    """N, Monte Carlo completions of each prefix; with 0 the reward of a sequence is the value of each of its tokens."""
-    baseline: str = "prefix"
-    """none, batch, step, prefix or learned: what is subtracted from the action values. The last two need
-    completions, which do not know the next token."""
-    normalize_advantage: bool = True
-    """Divide the advantages by their root mean square."""
-    stratified: bool = False
-    """Draw the first tokens of a prefix's completions from equal parts of their distribution."""
-    exact_last_step: bool = False
-    """Take the sums over the last token exactly, at the cost of V scores an episode."""
-
-    dense: bool = False
-    """Take the value of each token from the terms of a reward that is a sum over tokens; needs ``n_completions`` 0."""
-    inner_sums: bool = False
-    """Take the part of ``dense`` values that is known with the token exactly, summed over every token in each place;
-    needs a discriminator that gives the terms of all V of them, and B x T x V of these an update."""
-
-    entropy_bonus: NonNegativeFloat = 0.0
-    """Weight of the generator's entropy, nats per sequence, in the objective."""
-    kl_penalty: NonNegativeFloat = 0.0
-    """Weight of KL(G || G_pre), nats per sequence, in the objective, G_pre being the generator when learning began."""
-    teacher_forcing: NonNegativeFloat = 0.0
-    """Weight of the log-likelihood (eq. 13.34) of as many real sequences as episodes in each update."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.exact_last_step and not self.n_completions:
-            raise ValueError("exact_last_step needs completions, got n_completions 0")
-        if self.dense and self.n_completions:
-            raise ValueError(f"dense values need no completions, got n_completions {self.n_completions}")
-        if self.inner_sums and not self.dense:
-            raise ValueError("inner_sums needs dense values, got dense False")
-        check_choice("baseline", self.baseline, BASELINES)
-        if not self.n_completions and self.baseline in OF_BEFORE:
-            raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
 
 
 class Estimate(NamedTuple):
@@ -78,6 +33,8 @@ class Estimate(NamedTuple):
     """The action values, float64."""
     log_prob_BT: Tensor
     """The log-probability of each token, nats."""
+    factor_BT: Tensor
+    """The weights of those that were sampled in the objective."""
 
 
 def estimate_gradient(
@@ -89,6 +46,7 @@ def estimate_gradient(
     dense_values: Score | None = None,
     known_values: Score | None = None,
     pretrained: AutoregressiveModel | None = None,
+    rollout: AutoregressiveModel | None = None,
 ) -> Estimate:
     """Estimate the gradient of J from the episodes of a collection; nothing changes.
 
@@ -101,15 +59,16 @@ def estimate_gradient(
         dense_values: gives the value of each token of complete sequences, where ``config`` asks for these.
         known_values: the same of the part of the values of all tokens that is known with the token, ``known_BTV``.
         pretrained: the generator when learning began; None is the generator as it is.
+        rollout: draws the completions; None is the generator.
     """
-    tokens_BT, _, reward_B = episodes
+    tokens_BT, chosen_BT, reward_B = episodes
     last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
     if config.dense:
         assert dense_values is not None
         q_BT = dense_values(tokens_BT) * generator.spec.is_token(tokens_BT)
     else:
         q_BT = action_values(
-            generator,
+            rollout or generator,
             tokens_BT,
             reward_B,
             score,
@@ -117,11 +76,14 @@ def estimate_gradient(
             rng=rng,
             stratified=config.stratified,
             last=last,
+            discount=config.discount,
         )
+    if config.batch_statistic != "none":
+        q_BT = BATCH_STATISTICS[config.batch_statistic](q_BT, chosen_BT)
     cost, cost_BT = functools.partial(_cost, config, generator, pretrained), None
     if config.entropy_bonus or (config.kl_penalty and pretrained is not None):
         # grad E[cost(Y)] = E[grad log G(Y) cost(Y)]; what lies before a token does not depend on it
-        cost_BT = to_go(cost(lambda model: model.log_prob(tokens_BT)))
+        cost_BT = to_go(cost(lambda model: model.log_prob(tokens_BT)), config.discount)
         if last is not None:
             ends_MT = tokens_BT[last.sequence_M]
             last = last._replace(q_MV=last.q_MV - cost(lambda model: model.all_log_prob(ends_MT)[:, -1]))
@@ -134,7 +96,11 @@ def estimate_gradient(
             return known_KTV if cost_BT is None else known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
 
         inner = inner_sums(generator, episodes, known)
-    return policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner)
+    weight_BT = None
+    if config.exploration_temperature != 1:
+        whole = not config.n_completions or cost_BT is not None  # the episode's own future counts
+        weight_BT = importance_weights(generator, episodes, config.exploration_temperature, whole=whole)
+    return policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner, weight_BT)
 
 
 @torch.no_grad()
@@ -175,6 +141,7 @@ def policy_loss(
     cost_BT: Tensor | None = None,
     last: LastStep | None = None,
     inner: InnerSums | None = None,
+    weight_BT: Tensor | None = None,
 ) -> Estimate:
     """The estimate that action values make.
 
@@ -186,13 +153,14 @@ def policy_loss(
         cost_BT: what is subtracted from them, each the sum of a token's own cost and of the costs after it.
         last: all values of the last step, where its sums are taken exactly.
         inner: the part of the values that is known with the token, where its sums are taken exactly.
+        weight_BT: how much each token counts, where another policy chose them.
     """
     tokens_BT, chosen_BT, _ = episodes
     features_BTH = None
     if config.baseline == "learned":
         with torch.no_grad():
             features_BTH = generator.hidden(tokens_BT)
-    advantage_BT = advantages(q_BT, chosen_BT, config.baseline, features_BTH)
+    advantage_BT = advantages(q_BT, chosen_BT, config.baseline, features_BTH, config.discount)
     if cost_BT is not None:
         # the cost to go of the token before holds that of the token itself, which a baseline must not know
         of_others = "step" if config.baseline in OF_BEFORE else config.baseline
@@ -205,6 +173,8 @@ def policy_loss(
     if last is not None:
         sampled_BT = chosen_BT.clone()
         sampled_BT[last.sequence_M, -1] = False
+    if weight_BT is not None:
+        advantage_BT = advantage_BT * weight_BT
     generator.train()
     factor_BT = policy_gradient_factors(advantage_BT / scale, sampled_BT)
     total, log_prob_BT = generator.weighted_log_prob(tokens_BT, factor_BT)
@@ -214,4 +184,23 @@ def policy_loss(
         loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
     if inner is not None:
         loss = loss - inner.total / scale.to(inner.total.dtype) / len(tokens_BT)
-    return Estimate(loss, q_BT, log_prob_BT)
+    return Estimate(loss, q_BT, log_prob_BT, factor_BT)
+
+
+def further_loss(
+    generator: AutoregressiveModel, tokens_BT: Tensor, estimate: Estimate, clip_range: float | None
+) -> Tensor:
+    """The loss of another step on the same episodes, once the generator has changed; see ``clipped_factors``.
+
+    Args:
+        generator: as it is now.
+        tokens_BT: the sequences of the episodes.
+        estimate: by the generator that played them.
+        clip_range: c; None is no limit.
+    """
+    with torch.no_grad():
+        log_ratio_BT = generator.log_prob(tokens_BT) - estimate.log_prob_BT
+    generator.train()
+    total, _ = generator.weighted_log_prob(tokens_BT, clipped_factors(estimate.factor_BT, log_ratio_BT, clip_range))
+    generator.eval()
+    return -total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -16,6 +17,26 @@ def policy_gradient_factors(advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:
         mask_BT: which tokens the policy chose.
     """
     return advantage_BT.detach() * mask_BT / len(mask_BT)
+
+
+def clipped_factors(factor_BT: Tensor, log_ratio_BT: Tensor, clip_range: float | None) -> Tensor:
+    """The factors of a generator that has changed since it played: the gradient of PPO's objective at its tokens.
+
+    The objective of a token is ``min(r A, clip(r, 1 - c, 1 + c) A)``, r being its probability now over that when it was
+    chosen (arXiv 1707.06347, eq. 7). Its gradient is ``r A grad log G``, and 0 where r is past c on the side that A
+    pushes it to; at r = 1 it is that of ``policy_gradient_factors``.
+
+    Args:
+        factor_BT: the factors when the tokens were chosen: A over a positive number.
+        log_ratio_BT: ``log r``.
+        clip_range: c; None is no limit.
+    """
+    ratio_BT = log_ratio_BT.exp()
+    changed_BT = factor_BT * ratio_BT
+    if clip_range is None:
+        return changed_BT
+    past_BT = torch.where(factor_BT > 0, ratio_BT > 1 + clip_range, ratio_BT < 1 - clip_range)
+    return changed_BT.masked_fill(past_BT, 0)
 
 
 def policy_gradient_loss(log_prob_BT: Tensor, advantage_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from seqgan_env.autoregressive.cores import rows_of
 from seqgan_env.device import may_look
 from seqgan_env.parallel import parallel_map, row_parts
 from seqgan_env.progress import progress
+from seqgan_env.tokens import SequenceSpec
 
 Score = Callable[[Tensor], Tensor]
 """Maps complete sequences ``(M, T)`` to their rewards ``(M,)``, float64."""
@@ -48,6 +49,7 @@ def action_values(
     rng: torch.Generator | None = None,
     stratified: bool = False,
     last: LastStep | None = None,
+    discount: float = 1.0,
 ) -> Tensor:
     """Estimate ``Q(Y_{1:t-1}, y_t)`` for every token of every sequence.
 
@@ -72,6 +74,7 @@ def action_values(
             from each, in random order. Each completion still follows the policy, so the mean is unbiased.
         last: the values of ``last_step``. Where they are given, the sum over the last token is taken exactly and the
             prefixes of T - 1 tokens need no completions.
+        discount: factor of a reward for each token after the one whose value it is.
 
     Returns:
         ``q_BT``, float64; 0 at padding.
@@ -82,19 +85,25 @@ def action_values(
     if n_completions < 0:
         raise ValueError(f"n_completions must be at least 0, got {n_completions}")
     if n_completions == 0:
-        return reward_B.double()[:, None] * generator.spec.is_token(tokens_BT)
+        return reward_B.double()[:, None] * _discounts(generator.spec, tokens_BT, discount)
     batch, horizon = tokens_BT.shape
     n_lengths = max(0, horizon - (1 if last is None else 2))
     q_BT = torch.zeros(batch, horizon, dtype=torch.float64, device=tokens_BT.device)
     with progress(batch, "completing", "sequence") as bar:
         for some in chunks(batch, n_lengths * n_completions * horizon):
-            arguments = n_lengths, score, n_completions, rng, stratified
+            arguments = n_lengths, score, n_completions, rng, stratified, discount
             _estimate(generator, tokens_BT[some], *arguments, q_BT[some], bar.update)
     if last is not None and horizon > 1:
-        q_BT[last.sequence_M, -2] = last.value_M
+        q_BT[last.sequence_M, -2] = discount * last.value_M
     length_B = generator.spec.lengths(tokens_BT)
     q_BT.masked_fill_(torch.arange(horizon, device=q_BT.device) >= length_B[:, None], 0)
     return q_BT.scatter_(1, length_B[:, None] - 1, reward_B.to(q_BT)[:, None])
+
+
+def _discounts(spec: SequenceSpec, tokens_BT: Tensor, discount: float) -> Tensor:
+    """The factor of the reward of a sequence in the value of each of its tokens, float64; 0 at padding."""
+    left_BT = spec.lengths(tokens_BT)[:, None] - torch.arange(1, tokens_BT.shape[1] + 1, device=tokens_BT.device)
+    return discount ** left_BT.clamp(min=0).double() * (left_BT >= 0)
 
 
 def chunks(n: int, n_tokens: int) -> list[slice]:
@@ -116,6 +125,7 @@ def _estimate(
     n_completions: int,
     rng: torch.Generator | None,
     stratified: bool,
+    discount: float,
     q_BT: Tensor,
     on_completed: Callable[[int], object],
 ) -> None:
@@ -157,7 +167,12 @@ def _estimate(
 
     work = n_completions * n_lengths * horizon / 2 * generator.spec.vocab_size
     parallel_map(complete, row_parts(batch, work) if looks else [slice(0, batch)], device)
-    q_BT[sequence_P, t_P - 1] = score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)
+    lanes_MT = lanes_PNT.flatten(0, 1)
+    reward_PN = score(lanes_MT).to(q_BT).view(-1, n_completions)
+    if discount < 1:
+        left_PN = generator.spec.lengths(lanes_MT).view(-1, n_completions) - t_P[:, None]
+        reward_PN = reward_PN * discount ** left_PN.to(reward_PN)
+    q_BT[sequence_P, t_P - 1] = reward_PN.mean(dim=1)
 
 
 def _complete(

@@ -65,7 +65,11 @@ class AutoregressivePolicy(BasePolicy):
     @property
     def acting(self) -> AutoregressiveModel:
         """The generator as it acts: within the constraints of the task, where there are some."""
-        return self.generator if self.allowed is None else ConstrainedModel(self.generator, self.allowed)
+        return self.constrained(self.generator)
+
+    def constrained(self, model: AutoregressiveModel) -> AutoregressiveModel:
+        """A model within the constraints of the task, where there are some."""
+        return model if self.allowed is None else ConstrainedModel(model, self.allowed)
 
     @property
     def spec(self) -> SequenceSpec:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import math
@@ -28,7 +27,9 @@ from torch import Tensor
 from agents.agent_file import AgentArguments, AgentFile
 from agents.checkpoint import check_storable
 from agents.collection import Episodes, collect_episodes
-from agents.gradient import Estimate, EstimatorConfig, estimate_gradient, likelihood_loss
+from agents.companions import Companions
+from agents.estimator import EstimatorConfig
+from agents.gradient import Estimate, estimate_gradient, further_loss, likelihood_loss
 from agents.policy import AutoregressivePolicy, policy_names
 from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
@@ -49,7 +50,7 @@ from seqgan_env.files import refusal
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
-from seqgan_env.weights import check_buildable, check_form, check_weights, load_optimizer
+from seqgan_env.weights import check_buildable, check_form, load_optimizer
 
 Self = TypeVar("Self", bound="SeqGAN")
 
@@ -90,7 +91,7 @@ class SeqGAN(BaseAlgorithm):
         seed: everything random follows it; None draws one.
         device: where the policy computes.
         _init_setup_model: build the networks now.
-        **estimator: fields of ``agents.gradient.EstimatorConfig``: ``n_completions``, ``baseline``,
+        **estimator: fields of ``agents.estimator.EstimatorConfig``: ``n_completions``, ``baseline``,
             ``normalize_advantage``, ``stratified``, ``exact_last_step``, ``dense``, ``inner_sums``, …
 
     Raises:
@@ -147,7 +148,7 @@ class SeqGAN(BaseAlgorithm):
         self.max_grad_norm = max_grad_norm
         self.last_update: Update | None = None
         """The measurements of the last update."""
-        self._pretrained: AutoregressiveModel | None = None  # when learning began, where it is asked for
+        self._companions = Companions(self.estimator)
         self._handle: TaskHandle | None = None
         self._spec: SequenceSpec | None = None
         if self.env is not None:
@@ -308,8 +309,15 @@ class SeqGAN(BaseAlgorithm):
 
         callback.on_rollout_start()
         rng = torch_rng(self.seed, "episodes", self._n_updates, device=self.device)
-        pays_steps = self._handle.config.is_shaped
-        episodes = collect_episodes(self.env, self.policy.acting, self.n_episodes, rng, on_step, pays_steps=pays_steps)
+        episodes = collect_episodes(
+            self.env,
+            self.policy.acting,
+            self.n_episodes,
+            rng,
+            on_step,
+            temperature=self.estimator.exploration_temperature,
+            pays_steps=self._handle.config.is_shaped,
+        )
         if episodes is not None:
             # completions are paid the task's own score; of many episodes some are compared, others in the next update
             step = -(-self.n_episodes // MAX_EXACT_SCORES)
@@ -321,43 +329,54 @@ class SeqGAN(BaseAlgorithm):
         return episodes
 
     def train(self, episodes: Episodes) -> None:
-        """One policy-gradient step (eq. 13.44) on the episodes of a collection."""
+        """One update: policy-gradient steps (eq. 13.44) on the episodes of a collection, by default one."""
         assert self.seed is not None
-        if self.estimator.kl_penalty and self._pretrained is None:
-            self._pretrained = copy.deepcopy(self.generator).requires_grad_(False)
+        self._companions.begin(self.generator)
         rng = torch_rng(self.seed, "completions", self._n_updates, device=self.device)
-        estimate = self.estimate(episodes, rng)
-        if weight := self.estimator.teacher_forcing:
-            assert self._handle is not None
-            real = self._handle.real_sequences
-            rows_B = numpy_rng(self.seed, "teacher forcing", self._n_updates).integers(len(real), size=self.n_episodes)
-            loss = likelihood_loss(self.generator, torch.from_numpy(real[rows_B]).to(self.device), weight)
-            estimate = estimate._replace(loss=estimate.loss + loss)
-        self.update(episodes, estimate)
+        self.update(episodes, self.estimate(episodes, rng))
 
     def estimate(self, episodes: Episodes, rng: torch.Generator | None = None) -> Estimate:
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
         assert self._handle is not None
         handle = self._handle
-        more = rng, handle.action_values, handle.known_values, self._pretrained
-        return estimate_gradient(self.policy.acting, episodes, self._score, self.estimator, *more)
+        rollout = self._companions.rollout
+        return estimate_gradient(
+            self.policy.acting,
+            episodes,
+            self._score,
+            self.estimator,
+            rng,
+            handle.action_values,
+            handle.known_values,
+            self._companions.pretrained,
+            None if rollout is None else self.policy.constrained(rollout),
+        )
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
-        """Take the step of an estimate.
+        """Take the step of an estimate, and those after it that are asked for.
 
         Raises:
             ValueError: the step size, the action values, the loss or the gradient is not finite.
         """
-        loss, q_BT, log_prob_BT = estimate
+        loss, q_BT, log_prob_BT, _ = estimate
+        config, acting = self.estimator, self.policy.acting
         self._update_learning_rate(self.policy.optimizer)
-        grad_norm = gradient_step(
-            self.policy.optimizer,
-            loss,
-            self.max_grad_norm,
-            "generator",
-            also={"the action values": q_BT},
-            waits=True,  # on a GPU nothing has been read yet
-        )
+
+        def step(loss: Tensor, **also: Tensor) -> Tensor:
+            # on a GPU nothing has been read yet
+            return gradient_step(self.policy.optimizer, loss, self.max_grad_norm, "generator", also=also, waits=True)
+
+        def forced(loss: Tensor, *of: Any) -> Tensor:
+            """With the likelihood of real sequences, if it is asked for."""
+            weight = config.teacher_forcing
+            return loss + likelihood_loss(self.generator, self._some_real(*of), weight) if weight else loss
+
+        grad_norm = step(forced(loss), **{"the action values": q_BT})
+        for epoch in range(1, config.n_epochs):
+            step(forced(further_loss(acting, episodes.tokens_BT, estimate, config.clip_range), "epoch", epoch))
+        for i in range(config.teacher_forcing_steps):
+            step(likelihood_loss(self.generator, self._some_real("step", i), 1.0))
+        self._companions.follow(self.generator)
         self._n_updates += 1
 
         chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())
@@ -374,6 +393,14 @@ class SeqGAN(BaseAlgorithm):
         self.logger.record("train/q_mean", update.q_mean)
         self.logger.record("train/entropy", update.entropy)
         self.logger.record("rollout/reward_mean", update.reward_mean)
+
+    def _some_real(self, *of: Any) -> Tensor:
+        """As many real sequences as episodes, others for each update and name."""
+        assert self._handle is not None
+        assert self.seed is not None
+        real = self._handle.real_sequences
+        rng = numpy_rng(self.seed, "teacher forcing", self._n_updates, *of)
+        return torch.from_numpy(real[rng.integers(len(real), size=self.n_episodes)]).to(self.device)
 
     def _score(self, tokens_MT: Tensor) -> Tensor:
         assert self._handle is not None
@@ -423,7 +450,7 @@ class SeqGAN(BaseAlgorithm):
         """Everything that goes on after a checkpoint, as plain data and tensors."""
         return {
             "policy": dict(self.policy.state_dict()),
-            "pretrained": {} if self._pretrained is None else dict(self._pretrained.state_dict()),
+            **self._companions.state_dict(),
             "optimizer": self.policy.optimizer.state_dict(),
             "seed": self.seed,
             "num_timesteps": self.num_timesteps,
@@ -436,16 +463,11 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: it is the state of another agent.
         """
-        fresh = {"pretrained": {}, "seed": 0, "num_timesteps": 0, "n_updates": 0}
+        fresh = {"pretrained": {}, "rollout": {}, "seed": 0, "num_timesteps": 0, "n_updates": 0}
         check_form("the agent's state", state, self.state_dict() | fresh)
-        if pretrained := state["pretrained"]:
-            check_weights(self.generator.state_dict(), pretrained)
+        self._companions.load_state_dict(state, self.generator)
         load_optimizer(self.policy.optimizer, state["optimizer"])
         self.policy.load_state_dict(state["policy"])
-        self._pretrained = None
-        if pretrained and self.estimator.kl_penalty:
-            self._pretrained = copy.deepcopy(self.generator).requires_grad_(False)
-            self._pretrained.load_state_dict(pretrained)
         self.seed, self.num_timesteps, self._n_updates = (state[n] for n in ("seed", "num_timesteps", "n_updates"))
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:

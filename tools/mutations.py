@@ -270,15 +270,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: the lanes (p, n) are read as (n, p)",
         _MONTE_CARLO,
-        "score(lanes_PNT.flatten(0, 1)).to(q_BT).view(-1, n_completions).mean(dim=1)",
-        "score(lanes_PNT.flatten(0, 1)).to(q_BT).view(n_completions, -1).mean(dim=0)",
+        "score(lanes_MT).to(q_BT).view(-1, n_completions)",
+        "score(lanes_MT).to(q_BT).view(n_completions, -1).t()",
         ("agents/monte_carlo",),
     ),
     Mutation(
         "completions: the values of one prefix are those of another sequence",
         _MONTE_CARLO,
-        "q_BT[sequence_P, t_P - 1] = score(",
-        "q_BT[batch - 1 - sequence_P, t_P - 1] = score(",
+        "q_BT[sequence_P, t_P - 1] = reward_PN.mean(",
+        "q_BT[batch - 1 - sequence_P, t_P - 1] = reward_PN.mean(",
         ("agents/monte_carlo",),
     ),
     Mutation(
@@ -291,8 +291,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: Q of a token is that of the prefix without it",
         _MONTE_CARLO,
-        "q_BT[sequence_P, t_P - 1] = score(",
-        "q_BT[sequence_P, t_P] = score(",
+        "q_BT[sequence_P, t_P - 1] = reward_PN.mean(",
+        "q_BT[sequence_P, t_P] = reward_PN.mean(",
         ("agents/monte_carlo",),
     ),
     Mutation(
@@ -305,8 +305,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "completions: Q of a token is that of the prefix with the next one",
         _MONTE_CARLO,
-        "q_BT[sequence_P, t_P - 1] = score(",
-        "q_BT[sequence_P, t_P - 2] = score(",
+        "q_BT[sequence_P, t_P - 1] = reward_PN.mean(",
+        "q_BT[sequence_P, t_P - 2] = reward_PN.mean(",
         ("agents/monte_carlo",),
     ),
     Mutation(
@@ -396,7 +396,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "exact last step: a sampled value in place of the exact one",
         _MONTE_CARLO,
-        "q_BT[last.sequence_M, -2] = last.value_M",
+        "q_BT[last.sequence_M, -2] = discount * last.value_M",
         "q_BT[last.sequence_M, -2] = last.q_MV.gather(1, last.log_prob_MV.exp().multinomial(1)).squeeze(1)",
         ("agents/monte_carlo",),
     ),
@@ -460,7 +460,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "policy gradient: the completions are by a copy of the first policy",
         _GRADIENT,
-        "q_BT = action_values(\n            generator,",
+        "q_BT = action_values(\n            rollout or generator,",
         "q_BT = action_values(\n"
         '            generator.__dict__.setdefault("_first", __import__("copy").deepcopy(generator)),',
         ("agents/gradient", "agents/variance"),
@@ -514,6 +514,77 @@ MUTATIONS: tuple[Mutation, ...] = (
         "config.kl_penalty * log_g",
         ("agents/gradient",),
     ),
+    # its options that the paper has none of, or in its code alone
+    Mutation(
+        "discount: of a completion it counts the tokens of its prefix too",
+        _MONTE_CARLO,
+        ".view(-1, n_completions) - t_P[:, None]\n",
+        ".view(-1, n_completions)\n",
+        ("agents/monte_carlo",),
+    ),
+    Mutation(
+        "discount: the value before a token lacks it",
+        _BASELINES,
+        "q_BT[:, :-1] / discount",
+        "q_BT[:, :-1]",
+        ("agents/baselines",),
+    ),
+    Mutation(
+        "lag: the completions are the generator's all the same",
+        _GRADIENT,
+        "rollout or generator,",
+        "generator,",
+        ("agents/companions",),
+    ),
+    Mutation(
+        "lag: the shares are exchanged",
+        "agents/companions.py",
+        "own.lerp_(theirs, 1 - self._lag)",
+        "own.lerp_(theirs, self._lag)",
+        ("agents/companions",),
+    ),
+    Mutation(
+        "exploration: a token has the weight of its own choice alone",
+        "agents/exploration.py",
+        ".cumsum(dim=1).exp()",
+        ".exp()",
+        ("agents/exploration",),
+    ),
+    Mutation(
+        "exploration: costs to come have the weight of what lies before them",
+        _GRADIENT,
+        "whole = not config.n_completions or cost_BT is not None",
+        "whole = False",
+        ("agents/exploration",),
+    ),
+    Mutation(
+        "clipping: the ratio itself is left out of the gradient",
+        _LOSSES,
+        "changed_BT = factor_BT * ratio_BT",
+        "changed_BT = factor_BT * torch.ones_like(ratio_BT)",
+        ("agents/losses",),
+    ),
+    Mutation(
+        "clipping: it holds on both sides, whatever the advantage",
+        _LOSSES,
+        "torch.where(factor_BT > 0, ratio_BT > 1 + clip_range, ratio_BT < 1 - clip_range)",
+        "(ratio_BT > 1 + clip_range) | (ratio_BT < 1 - clip_range)",
+        ("agents/losses",),
+    ),
+    Mutation(
+        "batch statistic: ranks count from the lowest value",
+        "agents/batch_statistics.py",
+        "(0.5 - rank_BT)",
+        "(rank_BT - 0.5)",
+        ("agents/batch_statistics",),
+    ),
+    Mutation(
+        "batch statistic: MaliGAN's weights are of D and not of D / (1 - D)",
+        "agents/batch_statistics.py",
+        "reward_B.softmax(dim=0)",
+        "torch.nn.functional.logsigmoid(reward_B).softmax(dim=0)",
+        ("agents/batch_statistics",),
+    ),
     # baselines and normalisation
     Mutation(
         "baseline: the mean of the step has the sequence itself in it",
@@ -532,7 +603,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "baseline: the value of the next state, which the action led to",
         _BASELINES,
-        "value_BT[:, 1:] = torch.where(follows_BT, q_BT[:, :-1], value_BT[:, 1:])",
+        "value_BT[:, 1:] = torch.where(follows_BT, q_BT[:, :-1] / discount, value_BT[:, 1:])",
         "value_BT[:, :-1] = torch.where(follows_BT, q_BT[:, 1:], value_BT[:, :-1])",
         ("agents/baselines",),
     ),

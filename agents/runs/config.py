@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from agents.adversary import RoundConfig
-from agents.gradient import EstimatorConfig
+from agents.estimator import EstimatorConfig
 from seqgan_env.autoregressive import CORES, LikelihoodConfig
 from seqgan_env.checks import (
     Interval,

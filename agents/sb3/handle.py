@@ -12,7 +12,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from torch import Tensor
 
-from agents.gradient import EstimatorConfig
+from agents.estimator import EstimatorConfig
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, build_discriminator
 from seqgan_env.rewards import reward_entry
@@ -233,6 +233,7 @@ def handle_for_planning(env: VecEnv, estimator: EstimatorConfig | None = None) -
             ("the same constraints in every environment", constraints != handle.config.constraints, constraints),
             ("a task without constraints for sums over tokens", sums and constraints, constraints),
             ("a task without constraints for a likelihood of its own in D", follows and constraints, constraints),
+            ("a task without shaping for a discount", estimator.discount < 1 and config.is_shaped, shaping),
             ("a task without shaping for dense values", estimator.dense and config.is_shaped, shaping),
         ):
             if is_so:

@@ -35,9 +35,14 @@ def log_ratio(logit_real_B: Tensor) -> Tensor:
     return logit_real_B
 
 
-def to_go(logit_real_BT: Tensor) -> Tensor:
-    """The sum of each term and those after it: those before do not depend on the token."""
-    return logit_real_BT.flip(1).cumsum(dim=1).flip(1)
+def to_go(logit_real_BT: Tensor, discount: float = 1.0) -> Tensor:
+    """The sum of each term and those after it, discounted once a step: those before do not depend on the token."""
+    if discount == 1:
+        return logit_real_BT.flip(1).cumsum(dim=1).flip(1)
+    total_BT = logit_real_BT.clone()
+    for t in range(total_BT.shape[1] - 2, -1, -1):
+        total_BT[:, t] += discount * total_BT[:, t + 1]
+    return total_BT
 
 
 def probability(logit_real_B: Tensor) -> Tensor:

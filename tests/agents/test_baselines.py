@@ -93,6 +93,14 @@ class TestBaselines:
         assert_not_mean(gradient_RP, runs(kind, prefix).exact_P / 2)
 
     @pytest.mark.theory
+    def test_the_value_before_a_token_has_the_discount_once_more(self) -> None:
+        """``Q(Y_{1:t-2}, y_{t-1}) = gamma V(Y_{1:t-1})``: with the exact values of a certain policy nothing is left."""
+        q_BT = 0.5 ** torch.arange(3, -1, -1).double().expand(2, 4)
+        mask_BT = torch.ones(2, 4, dtype=torch.bool)
+        assert not advantages(q_BT, mask_BT, "prefix", discount=0.5).any()
+        assert advantages(q_BT, mask_BT, "prefix")[:, 1:].all()
+
+    @pytest.mark.theory
     @every_kind
     def test_a_baseline_that_depends_on_the_action_does_not(self, kind: str) -> None:
         """The mean with the sequence itself among the four takes a quarter of eq. 13.44 away: the test sees it."""

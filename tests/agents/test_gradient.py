@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,8 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 from agents import make_seqgan_vec_env
 from agents.baselines import BASELINES
 from agents.collection import Episodes
-from agents.gradient import EstimatorConfig, estimate_gradient
+from agents.estimator import EstimatorConfig
+from agents.gradient import estimate_gradient
 from agents.runs.game import Game
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec
@@ -102,6 +104,49 @@ def test_values_are_those_of_the_policy_as_it_is_now() -> None:
         exact.append(reference.action_values(spec, next_token, reference.reward_of(table), rows)[0].numpy())
         assert_mean(q_BT, exact[-1])
     assert_not_mean(q_BT, exact[0])
+
+
+class TestEpochs:
+    """Steps on the same episodes."""
+
+    PLAIN: ClassVar[dict[str, Any]] = {"max_grad_norm": 1e9, "policy_kwargs": {**POLICY, **SGD}, "learning_rate": 0.05}
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("clip_range", [None, 0.02])
+    def test_the_second_is_that_of_ppo(self, clip_range: float | None) -> None:
+        """The step of SGD is its rate times the gradient of ``min(r A, clip(r) A)`` where the first step has led."""
+        found = []
+        for n_epochs in (1, 2):
+            model = agent(n_epochs=n_epochs, **({"clip_range": clip_range} if n_epochs > 1 else {}), **self.PLAIN)
+            model.set_logger(configure(None, []))
+            episodes = collect(model)
+            estimate = model.estimate(episodes, torch_rng(5, "completions", model.n_updates))
+            model.train(episodes)
+            assert model.n_updates == 2
+            found.append((model, torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()))
+        model = found[0][0]
+        ratio_BT = (model.generator.log_prob(episodes.tokens_BT) - estimate.log_prob_BT).exp()
+        low, high = (0.0, torch.inf) if clip_range is None else (1 - clip_range, 1 + clip_range)
+        factor_BT = estimate.factor_BT
+        objective = torch.minimum(ratio_BT * factor_BT, ratio_BT.clamp(low, high) * factor_BT).sum()
+        gradient = reference.gradient_of(objective, list(model.policy.parameters()))
+        torch.testing.assert_close(found[1][1] - found[0][1], 0.05 * gradient.float(), rtol=1e-3, atol=1e-7)
+        share = float(((ratio_BT > high) & (factor_BT > 0)).float().mean())
+        assert (share > 0) == (clip_range is not None)
+
+    def test_teacher_forcing_has_other_sequences_in_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = agent(n_epochs=2, teacher_forcing=0.5, teacher_forcing_steps=2, **self.PLAIN)
+        seen: list[torch.Tensor] = []
+        some_real = model._some_real
+
+        def watched(*of: Any) -> torch.Tensor:
+            seen.append(some_real(*of))
+            return seen[-1]
+
+        monkeypatch.setattr(model, "_some_real", watched)
+        model.learn(1)
+        assert len(seen) == 4
+        assert all(not torch.equal(a, b) for a, b in itertools.combinations(seen, 2))
 
 
 class TestDense:

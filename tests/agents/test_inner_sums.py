@@ -11,7 +11,8 @@ from torch import Tensor
 
 from agents import monte_carlo
 from agents.collection import Episodes
-from agents.gradient import EstimatorConfig, estimate_gradient
+from agents.estimator import EstimatorConfig
+from agents.gradient import estimate_gradient
 from agents.inner_sums import inner_sums
 from agents.runs.game import Game
 from seqgan_env.discriminators import OptimalDiscriminator

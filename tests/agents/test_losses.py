@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agents.baselines import BASELINES, advantages, root_mean_square
-from agents.losses import last_step_loss, policy_gradient_loss
+from agents.losses import clipped_factors, last_step_loss, policy_gradient_loss
 from agents.monte_carlo import last_step
 from seqgan_env.autoregressive import CORES
 from seqgan_env.autoregressive.maximum_likelihood import maximum_likelihood_loss
@@ -118,6 +118,31 @@ class TestPolicyGradient:
         assert log_prob_BT.grad is not None
         assert (log_prob_BT.grad[~mask_BT] == 0).all()
         assert (log_prob_BT.grad[mask_BT] != 0).all()
+
+
+class TestClipped:
+    @pytest.mark.theory
+    @given(batches, st.sampled_from([0.1, 0.3, None]))
+    def test_is_the_gradient_of_the_objective_of_ppo(
+        self, batch: tuple[Tensor, Tensor], clip_range: float | None
+    ) -> None:
+        """``min(r A, clip(r) A)`` of arXiv 1707.06347, eq. 7, by automatic differentiation."""
+        advantage_BT, mask_BT = batch
+        factor_BT = advantage_BT * mask_BT
+        log_ratio_BT = torch.randn(mask_BT.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * 0.3
+        log_ratio_BT.requires_grad_()
+        ratio_BT = log_ratio_BT.exp()
+        low, high = (0.0, torch.inf) if clip_range is None else (1 - clip_range, 1 + clip_range)
+        objective = torch.minimum(ratio_BT * factor_BT, ratio_BT.clamp(low, high) * factor_BT).sum()
+        (gradient_BT,) = torch.autograd.grad(objective, log_ratio_BT)
+        found_BT = clipped_factors(factor_BT, log_ratio_BT.detach(), clip_range)
+        torch.testing.assert_close(found_BT, gradient_BT, rtol=1e-12, atol=0)
+
+    @pytest.mark.theory
+    @given(batches)
+    def test_without_change_they_are_the_factors_themselves(self, batch: tuple[Tensor, Tensor]) -> None:
+        factor_BT, mask_BT = batch
+        assert torch.equal(clipped_factors(factor_BT, torch.zeros(mask_BT.shape), 0.2), factor_BT)
 
 
 class TestPadding:

@@ -85,6 +85,32 @@ def test_is_unbiased_for_every_sequence_and_step(
 
 
 @pytest.mark.theory
+@pytest.mark.parametrize("n_completions", [0, 2])
+@pytest.mark.parametrize("exact_last_step", [False, True])
+@pytest.mark.parametrize("spec", [SequenceSpec(3, 3, 0), SequenceSpec(3, 1)], ids=show)
+@pytest.mark.usefixtures("_both_forms")
+def test_a_discount_counts_the_tokens_that_follow(
+    spec: SequenceSpec, exact_last_step: bool, n_completions: int
+) -> None:
+    """Eq. 13.40 with a factor of 0.8 for each of them: by enumeration, of a reward that has it for every token."""
+    policy, table, discount = lstm(spec), reference.random_reward(spec), 0.8
+    whole = reference.reward_of({row: discount ** len(row) * reward for row, reward in table.items()})
+    rows = reference.representatives(spec)
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows))
+    exact_BT = reference.action_values(spec, reference.next_token_of(policy), whole, rows)
+    if n_completions == 0:
+        exact_BT = torch.tensor([whole(row) for row in rows], dtype=torch.float64)[:, None] * (tokens_BT != spec.pad_id)
+    exact_BT = exact_BT / discount ** torch.arange(1, spec.max_length + 1).double()
+    n_runs, score = 1500, score_by(spec, table)
+    many_BT = tokens_BT.repeat(n_runs, 1)
+    last = last_step(policy, many_BT, score) if exact_last_step and n_completions else None
+    q_BT = action_values(
+        policy, many_BT, score(many_BT), score, n_completions=n_completions, rng=seeded(), last=last, discount=discount
+    )
+    assert_mean(q_BT.reshape(n_runs, -1).numpy(), exact_BT.flatten().numpy())
+
+
+@pytest.mark.theory
 @every_kind
 @pytest.mark.parametrize("spec", [SequenceSpec(3, 3), SequenceSpec(3, 3, 0), SequenceSpec(2, 4, 1)], ids=show)
 def test_variance_falls_as_one_over_the_completions(spec: SequenceSpec, kind: str) -> None:

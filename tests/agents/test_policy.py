@@ -119,12 +119,12 @@ class TestInTheAlgorithm:
         lengths = set()
         reset, step = model.env.reset, model.env.step
 
-        def choose(state: CoreState, rng: torch.Generator) -> torch.Tensor:
+        def choose(state: CoreState, rng: torch.Generator, temperature: float) -> torch.Tensor:
             tokens_BT = torch.from_numpy(observations[-1])
             lengths.add(tuple(model.policy.spec.lengths(observations[-1])))
             expected = model.generator.read(tokens_BT)
             torch.testing.assert_close(state[0], expected[0], rtol=0, atol=1e-5)
-            return type(model.generator).choose(model.generator, state, rng)
+            return type(model.generator).choose(model.generator, state, rng, temperature)
 
         def watched_reset() -> Any:
             observations.append(reset())

@@ -871,8 +871,8 @@ class TestSaveAndLoad:
             SeqGAN.load(tmp_path / "agent", custom_objects=other),
         ):
             assert arguments(read) == given | other
-        with pytest.raises(ValueError, match=r"SeqGAN takes .*; got clip_range"):
-            SeqGAN.load(tmp_path / "agent", custom_objects={"clip_range": 0.2})
+        with pytest.raises(ValueError, match=r"SeqGAN takes .*; got vf_coef"):
+            SeqGAN.load(tmp_path / "agent", custom_objects={"vf_coef": 0.2})
 
     def test_a_file_is_named_as_stable_baselines_names_it(self, tmp_path: Path) -> None:
         """A suffix is added where there is none, missing folders are made, and both names are found."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.gradient import EstimatorConfig
+from agents.estimator import EstimatorConfig
 from benchmarks import harness, variance
 from benchmarks.harness import section
 from tests.support.significance import z_limit

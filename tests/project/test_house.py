@@ -53,8 +53,9 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "agents": (
         ("observations",),
-        ("checkpoint", "losses", "baselines", "schedules", "history", "collection", "monte_carlo", "policy"),
-        ("agent_file", "adversary", "inner_sums", "gradient"),
+        ("batch_statistics", "checkpoint", "losses", "baselines", "schedules", "history", "collection"),
+        ("estimator", "exploration", "monte_carlo", "policy"),
+        ("agent_file", "adversary", "companions", "inner_sums", "gradient"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),
         ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),

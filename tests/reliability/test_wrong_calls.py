@@ -27,7 +27,7 @@ from stable_baselines3 import PPO
 
 from agents import SeqGAN, make_seqgan_vec_env, with_generator
 from agents.adversary import RoundConfig
-from agents.gradient import EstimatorConfig
+from agents.estimator import EstimatorConfig
 from agents.runs.comparison import compare
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run

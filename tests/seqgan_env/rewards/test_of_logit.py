@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seqgan_env.checks import NoConfig
 from seqgan_env.rewards import REWARDS
+from seqgan_env.rewards.of_logit import to_go
 from tests.support.reference_env import rewards_of
 from tests.support.rewards import pay
 
@@ -107,3 +108,10 @@ def test_an_unknown_reward_is_refused_by_name(name: str) -> None:
 
 def test_a_lookup_finds_each() -> None:
     assert [REWARDS.lookup(name) for name in REWARDS] == list(REWARDS.values())
+
+
+def test_terms_to_go_are_discounted_once_a_step() -> None:
+    term_BT = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 3.0]], dtype=torch.float64)
+    assert to_go(term_BT).tolist() == [[7.0, 6.0, 4.0], [2.0, 2.0, 3.0]]
+    assert to_go(term_BT, 0.5).tolist() == [[3.0, 4.0, 4.0], [0.25, 0.5, 3.0]]
+    assert term_BT[0].tolist() == [1.0, 2.0, 4.0]

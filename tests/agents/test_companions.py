@@ -1,0 +1,92 @@
+"""Copies of the generator that stay behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.collection import Episodes
+from agents.companions import Companions
+from agents.estimator import EstimatorConfig
+from seqgan_env.seeding import torch_rng
+from seqgan_env.tokens import SequenceSpec
+from tests.support import reference
+from tests.support.agents import SGD, TableDiscriminator, tiny_agent
+from tests.support.builders import lstm
+from tests.support.significance import assert_mean, assert_not_mean
+
+SPEC = SequenceSpec(3, 2)
+
+
+@pytest.mark.theory
+def test_the_policy_of_the_completions_is_the_mean_of_those_before() -> None:
+    """Every weight is lag of itself and the rest the generator's, the embedding's too."""
+    companions, generator = Companions(EstimatorConfig(rollout_lag=0.75)), lstm(SPEC, 1)
+    assert companions.rollout is None
+    companions.begin(generator)
+    expected = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    for seed in (2, 3):
+        generator.load_state_dict(lstm(SPEC, seed).state_dict())
+        companions.begin(generator)  # which it has long done
+        companions.follow(generator)
+        for name, tensor in generator.state_dict().items():
+            expected[name] = 0.75 * expected[name] + 0.25 * tensor
+    assert companions.rollout is not None
+    for name, tensor in companions.rollout.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name])
+        assert not tensor.requires_grad
+
+
+def test_what_is_not_asked_for_is_not_kept() -> None:
+    generator = lstm(SPEC, 1)
+    for given, names in (({}, set()), ({"kl_penalty": 0.1}, {"pretrained"}), ({"rollout_lag": 0.1}, {"rollout"})):
+        companions = Companions(EstimatorConfig(**given))  # type: ignore[arg-type]
+        companions.begin(generator)
+        companions.follow(generator)
+        assert {name for name, weights in companions.state_dict().items() if weights} == names
+
+
+def test_a_state_comes_back_and_one_of_another_generator_is_refused() -> None:
+    both: Any = {"kl_penalty": 0.1, "rollout_lag": 0.5}
+    generator, other = lstm(SPEC, 1), lstm(SPEC, 2)
+    companions, read = Companions(EstimatorConfig(**both)), Companions(EstimatorConfig(**both))
+    companions.begin(generator)
+    companions.follow(other)
+    read.load_state_dict(companions.state_dict(), generator)
+    for name, weights in companions.state_dict().items():
+        for key, tensor in read.state_dict()[name].items():
+            torch.testing.assert_close(tensor, weights[key], rtol=0, atol=0)
+    with pytest.raises(ValueError, match="must have shape"):
+        read.load_state_dict(companions.state_dict(), lstm(SPEC, 1, hidden_dim=5))
+
+
+@pytest.mark.theory
+def test_the_lag_takes_effect() -> None:
+    """Eq. 13.40 of the policy that lags: not of the generator, once that has changed."""
+    model, envs = tiny_agent(0, 3, 3, n_completions=1, rollout_lag=0.9, policy_kwargs={"hidden_dim": 16, **SGD})
+    spec = envs.sequence_spec
+    table = reference.random_reward(spec)
+    envs.set_discriminator(TableDiscriminator(spec, table))
+    model.policy.double()
+    rows = [(0, 1, 2)]
+    tokens_BT = torch.from_numpy(reference.padded(spec, rows)).repeat(2000, 1)
+    reward_B = torch.full((2000,), table[rows[0]], dtype=torch.float64)
+    episodes = Episodes(tokens_BT, torch.ones_like(tokens_BT, dtype=torch.bool), reward_B)
+    model._companions.begin(model.generator)
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.mul_(-4.0)
+    model._companions.follow(model.generator)
+    rollout = model._companions.rollout
+    assert rollout is not None
+    q_BT = model.estimate(episodes, torch_rng(0, "test")).q_BT.numpy()
+    of_each = [
+        reference.action_values(spec, reference.next_token_of(policy), reference.reward_of(table), rows)[0].numpy()
+        for policy in (rollout, model.generator)
+    ]
+    assert_mean(q_BT, of_each[0])
+    assert_not_mean(q_BT, of_each[1])
+    assert not np.allclose(*of_each)

@@ -1,0 +1,98 @@
+"""The choices of an estimate: at their defaults the plain algorithm, and none that contradict each other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from agents import make_seqgan_vec_env
+from agents.estimator import EstimatorConfig
+from tests.support.agents import N_STEPS, agent, assert_same_policy, differ
+from tests.support.builders import POLICY
+
+LIMITS: dict[str, dict[str, Any]] = {
+    "rollout_lag": {"rollout_lag": 0.0},
+    "discount": {"discount": 1.0},
+    "batch_statistic": {"batch_statistic": "none"},
+    "exploration_temperature": {"exploration_temperature": 1.0},
+    "teacher_forcing_steps": {"teacher_forcing_steps": 0},
+    "n_epochs": {"n_epochs": 1, "clip_range": None},
+}
+USED: dict[str, dict[str, Any]] = {
+    "rollout_lag": {"rollout_lag": 0.8},
+    "discount": {"discount": 0.9},
+    "batch_statistic": {"batch_statistic": "rank"},
+    "exploration_temperature": {"exploration_temperature": 1.5},
+    "teacher_forcing_steps": {"teacher_forcing_steps": 1},
+    "n_epochs": {"n_epochs": 3, "clip_range": 0.2},
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_each_option_changes_the_agent_and_at_its_limit_nothing(name: str) -> None:
+    """Bit for bit, after three updates."""
+    plain, limit, used = (agent(**arguments).learn(3 * N_STEPS) for arguments in ({}, LIMITS[name], USED[name]))
+    assert_same_policy(limit, plain)
+    assert differ(used, plain)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rollout_lag": 1.0}, "rollout_lag must be a finite number in [0, 1), got 1.0"),
+        ({"rollout_lag": 0.5, "n_completions": 0, "baseline": "step"}, "rollout_lag 0.5 needs completions"),
+        ({"discount": 0.0}, "discount must be a finite number above 0 and at most 1, got 0.0"),
+        ({"discount": 0.9, "n_completions": 0, "baseline": "step", "dense": True}, "discount 0.9 needs values that"),
+        ({"clip_range": 0.2}, "clip_range 0.2 needs steps after the first, got n_epochs 1"),
+        ({"batch_statistic": "mean"}, "batch_statistic must be one of none, softmax, rank; got 'mean'"),
+        ({"batch_statistic": "softmax"}, "it needs n_completions 0, dense False and discount 1, got 16, False and 1"),
+        ({"batch_statistic": "rank", "exploration_temperature": 2.0}, "'rank' is of episodes of the policy itself"),
+        ({"batch_statistic": "rank", "exact_last_step": True}, "batch_statistic must be 'none' with exact_last_step"),
+        ({"exploration_temperature": 2.0, "exact_last_step": True}, "exploration_temperature must be 1 with exact_"),
+        (
+            {"n_epochs": 2, "n_completions": 0, "baseline": "step", "dense": True, "inner_sums": True},
+            "n_epochs must be 1 with inner_sums, got 2",
+        ),
+    ],
+)
+def test_what_contradicts_is_refused_by_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        EstimatorConfig(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**USED["rollout_lag"], "n_epochs": 2, "teacher_forcing_steps": 1, "kl_penalty": 0.1},
+        {"exploration_temperature": 1.3, "n_epochs": 2, "n_completions": 0, "baseline": "step"},
+        {"batch_statistic": "softmax", "n_completions": 0, "baseline": "batch"},
+    ],
+)
+def test_learning_goes_on_from_a_file_as_if_nothing_had_happened(given: dict[str, Any], tmp_path: Any) -> None:
+    through, pieces = (agent(**given) for _ in range(2))
+    through.learn(4 * N_STEPS)
+    pieces.learn(2 * N_STEPS).save(tmp_path / "agent")
+    resumed = type(pieces).load(tmp_path / "agent", env=pieces.env)
+    assert resumed.estimator == pieces.estimator
+    resumed.learn(2 * N_STEPS, reset_num_timesteps=False)
+    assert_same_policy(resumed, through)
+
+
+def test_a_discount_is_refused_where_steps_are_paid_too() -> None:
+    env = make_seqgan_vec_env("SeqGANGrammar-v0", 4, shaping="length")
+    with pytest.raises(ValueError, match="SeqGAN needs a task without shaping for a discount"):
+        agent(env, discount=0.9, policy_kwargs=POLICY)
+
+
+def test_teacher_forcing_steps_raise_the_likelihood_of_real_sequences() -> None:
+    found = []
+    for n in (0, 20):
+        model = agent(learning_rate=0.003, teacher_forcing_steps=n).learn(3 * N_STEPS)
+        assert model._handle is not None
+        real_BT = torch.from_numpy(model._handle.real_sequences)
+        found.append(float(model.generator.log_prob(real_BT).mean().detach()))
+        assert model.n_updates == 3
+    assert found[1] > found[0] + 0.02
