@@ -24,7 +24,8 @@ from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import KEPT, distil, fit
 from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
-from benchmarks.rewards import BASELINE, curve_of, quality_at
+from benchmarks.rewards.curves import curve_of, gain_at
+from benchmarks.rewards.games import BASELINE
 
 FILE = RESULTS / "agent.json"
 PAGE = DOCS / "results.md"
@@ -193,11 +194,9 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
     at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
     differences = []
     for row, base in zip(own, baseline, strict=True):
-        curves = [curve_of(each["records"], each["records"][0]["phase"]) for each in (row, base)]
-        _, quality, diversity = next(point for point in curves[1] if point[0] == LEVEL)
-        value = quality_at(curves[0], diversity)
-        if value is not None:
-            differences.append(value - (quality_at(curves[1], diversity) or quality))
+        curve, other = (curve_of(each["records"], each["records"][0]["phase"]) for each in (row, base))
+        if (gain := gain_at(curve, other, LEVEL)) is not None:
+            differences.append(gain)
     return {
         "KL forward": _cell([r["kl_forward"] for r in at_one]),
         "KL reverse": _cell([r["kl_reverse"] for r in at_one]),

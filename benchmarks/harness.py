@@ -78,6 +78,18 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(array.mean()), float(half)
 
 
+def interquartile_mean(values: Sequence[float], n_resamples: int = 10_000) -> tuple[float, float, float]:
+    """The mean of the middle half of some seeds, and its 95 % interval by the percentile bootstrap over them.
+
+    As arXiv 2108.13264 proposes it: one run that went astray weighs little. Of five seeds it is the mean of the middle
+    three, and the interval is narrower than it should be.
+    """
+    array = np.asarray(values, dtype=float)
+    rows = np.random.default_rng(0).integers(len(array), size=(n_resamples, len(array)))
+    low, high = np.quantile(stats.trim_mean(array[rows], 0.25, axis=1), [0.025, 0.975])
+    return float(stats.trim_mean(array, 0.25)), float(low), float(high)
+
+
 def describe() -> dict[str, Any]:
     """Hardware, versions and commit, as plain data."""
     return {

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import rewards, stable_baselines, text
-from benchmarks.harness import interval, replace_section, section
+from benchmarks import stable_baselines, text
+from benchmarks.harness import interquartile_mean, interval, replace_section, section
+from benchmarks.rewards import curves, games
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.measuring import errors, measure, rates
 from benchmarks.speed.paths import HotPath, Setting, Size
@@ -26,41 +27,52 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     assert low <= covered <= high
 
 
-def test_differences_are_taken_within_a_seed() -> None:
-    def curve(shift: float) -> rewards.Curve:
-        return [(t, 3.0 + t + shift, 3.0 - t) for t in rewards.LEVELS]
+def test_one_run_that_went_astray_weighs_little() -> None:
+    """The interquartile mean of five is that of the middle three, and its interval lies about it."""
+    mean, low, high = interquartile_mean([1.0, 2.0, 3.0, 4.0, 1000.0])
+    assert mean == pytest.approx(3.0)
+    assert 1.0 <= low < mean < high
+    assert interquartile_mean([2.0] * 5) == (2.0, 2.0, 2.0)
+    rng = np.random.default_rng(0)
+    covered = sum(low <= 3 <= high for _, low, high in map(interquartile_mean, rng.normal(3.0, 2.0, size=(300, 20))))
+    assert covered > 0.85 * 300
 
-    curves = {"max. likelihood": [curve(0.0), curve(8.0)], "SeqGAN log D": [curve(-0.5), curve(7.5)]}
-    cells = " | ".join(["-0.500 ± 0.000"] * len(rewards.LEVELS))
-    assert f"| SeqGAN log D | {cells} |" in rewards.differences(curves)
+
+def test_differences_are_taken_within_a_seed() -> None:
+    def curve(shift: float) -> curves.Curve:
+        return [(t, 3.0 + t + shift, 3.0 - t) for t in games.LEVELS]
+
+    both = {"max. likelihood": [curve(0.0), curve(8.0)], "SeqGAN log D": [curve(-0.5), curve(7.5)]}
+    cells = " | ".join(["-0.500 ± 0.000"] * len(games.LEVELS))
+    assert f"| SeqGAN log D | {cells} |" in games.differences(both)
 
 
 def test_curves_are_compared_at_equal_diversity() -> None:
     """On the branch that a falling temperature takes: quality gets better there, and diversity worse."""
     curve = [(1.2, 4.0, 2.2), (1.0, 3.0, 2.0), (0.8, 2.0, 2.1), (0.6, 1.0, 2.5)]
-    assert rewards.quality_at(curve, 2.0) == pytest.approx(3.0)
-    assert rewards.quality_at(curve, 2.2) == pytest.approx(1.75)  # a quarter of the way, not the 4.0 on the other side
-    assert rewards.quality_at(curve, 2.5) == pytest.approx(1.0)
-    assert rewards.quality_at(curve, 1.9) is None
-    assert rewards.quality_at(curve, 2.6) is None
-    assert rewards.quality_at(curve[::-1], 2.3) == pytest.approx(1.5)
+    assert curves.quality_at(curve, 2.0) == pytest.approx(3.0)
+    assert curves.quality_at(curve, 2.2) == pytest.approx(1.75)  # a quarter of the way, not the 4.0 on the other side
+    assert curves.quality_at(curve, 2.5) == pytest.approx(1.0)
+    assert curves.quality_at(curve, 1.9) is None
+    assert curves.quality_at(curve, 2.6) is None
+    assert curves.quality_at(curve[::-1], 2.3) == pytest.approx(1.5)
     worse = {"max. likelihood": [curve], "SeqGAN log D": [[(t, q, d + 1) for t, q, d in curve]]}
-    assert "| SeqGAN log D | not reached |" in rewards.differences(worse)
+    assert "| SeqGAN log D | not reached |" in games.differences(worse)
 
 
 def test_a_mean_over_seeds_is_that_of_a_column_which_each_seed_has() -> None:
     """A measure is left out of a record where it is not defined; and what is in no table is not in these."""
     whole = {"nll_test": 1.0, "discriminator_share_of_optimum": 0.5, "discriminator_calibration_error": 0.1}
-    lines = rewards.table({"all": [whole, whole], "some": [whole, {"nll_test": 3.0}]}).splitlines()
+    lines = games.table({"all": [whole, whole], "some": [whole, {"nll_test": 3.0}]}).splitlines()
     assert lines[0] == "| generator | nll test | D share of optimum |"
     assert lines[2] == "| all | 1.000 ± 0.000 | 0.500 ± 0.000 |"
     assert lines[3].startswith("| some | 2.000 ±")
     assert lines[3].endswith("|  |")
 
 
-@pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
+@pytest.mark.skipif(not games.FILE.exists(), reason="no results are committed")
 def test_the_tables_of_rewards_are_made_from_the_committed_results() -> None:
-    assert rewards.tables(json.loads(rewards.FILE.read_text())) == section(rewards.PAGE, "rewards")
+    assert games.tables(json.loads(games.FILE.read_text())) == section(games.PAGE, "rewards")
 
 
 @pytest.mark.skipif(not text.FILE.exists(), reason="no results are committed")
@@ -78,10 +90,10 @@ def test_the_table_of_stable_baselines_is_made_from_the_committed_results() -> N
         assert np.ptp(run["mean_reward"]) > 0.1
 
 
-@pytest.mark.skipif(not rewards.FILE.exists(), reason="no results are committed")
+@pytest.mark.skipif(not games.FILE.exists(), reason="no results are committed")
 def test_with_the_exact_reward_the_agent_passes_maximum_likelihood_at_any_temperature() -> None:
     """In each committed scenario the 95 % interval of the difference in the sum of divergences lies below 0."""
-    for scenario in json.loads(rewards.FILE.read_text())["scenarios"].values():
+    for scenario in json.loads(games.FILE.read_text())["scenarios"].values():
         rows = scenario["rows"]
         pairs = zip(rows["SeqGAN exact both KL"], rows["max. likelihood, best T"], strict=True)
         mean, half = interval([a["kl_sum"] - b["kl_sum"] for a, b in pairs])

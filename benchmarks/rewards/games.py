@@ -1,9 +1,4 @@
-"""The worth of a reward: the games of the demo over several seeds, with a small generator and with a large one.
-
-``python -m benchmarks.rewards run`` does the runs (it resumes) and writes ``benchmarks/results/rewards.json``;
-``python -m benchmarks.rewards report`` writes the tables and pictures of ``docs/results.md`` from that file and trains
-nothing.
-"""
+"""The games of the demo over several seeds, with a small generator and with a large one."""
 
 from __future__ import annotations
 
@@ -14,17 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tyro
-
 from agents.cli import demo_runs
 from agents.runs.comparison import compare
 from agents.runs.config import PretrainingConfig, RunConfig
-from agents.runs.folder import Record
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table, summary
 from benchmarks.harness import DOCS, RESULTS, interval, measured_with, metric_table, write_results, write_section
+from benchmarks.rewards.curves import Curve, curve_of, gain_at
 from seqgan_env.metrics import columns
 
 FILE = RESULTS / "rewards.json"
@@ -68,9 +60,6 @@ SMALL_MEMBERS = {"n_members": 2, "dropout": 0.2, "n_epochs": 15, "learning_rate"
 BASELINE = "max. likelihood"
 LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
 """The temperatures of maximum likelihood whose ``nll_test`` the curves are compared at."""
-
-Curve = Sequence[tuple[float, float, float]]
-"""Temperature, ``nll_oracle`` and ``nll_test``."""
 
 
 def run(
@@ -121,11 +110,6 @@ def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
         return runs
     task = dataclasses.replace(runs["generative"].task, discriminator_kwargs=SMALL_MEMBERS)
     return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}
-
-
-def curve_of(records: Sequence[Record], phase: str) -> Curve:
-    """The generator of a phase by temperature."""
-    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in records if r["phase"] == phase]
 
 
 def report(results: Path = FILE, page: Path = PAGE) -> None:
@@ -180,31 +164,10 @@ def differences(curves: Mapping[str, Sequence[Curve]]) -> str:
             continue
         cells[name] = {}
         for level in LEVELS:
-            found = [
-                value
-                - (quality_at(baseline, diversity) or quality)  # a lower temperature may have the same, and better
-                for curve, baseline in zip(own, curves[BASELINE], strict=True)
-                for t, quality, diversity in baseline
-                if t == level and (value := quality_at(curve, diversity)) is not None
-            ]
+            gains = [gain_at(curve, baseline, level) for curve, baseline in zip(own, curves[BASELINE], strict=True)]
+            found = [gain for gain in gains if gain is not None]
             cells[name][f"T = {level:g}"] = _cell(found, sign=True) if len(found) == len(own) else "not reached"
     return markdown_table(cells, [f"T = {level:g}" for level in LEVELS], first="curve")
-
-
-def quality_at(curve: Curve, diversity: float) -> float | None:
-    """``nll_oracle`` where the curve has this ``nll_test``, by linear interpolation on its branch of low temperatures.
-
-    Returns:
-        None where the curve doesn't come down, or up, to this ``nll_test``.
-    """
-    falling = sorted(curve, reverse=True)  # by temperature
-    best = int(np.argmin([point[2] for point in falling]))
-    _, quality, diversities = (np.array(values) for values in zip(*falling[best:], strict=True))
-    if not diversities[0] <= diversity <= diversities.max():
-        return None
-    last = int(np.argmax(diversities >= diversity))
-    upto = slice(0, last + 1)
-    return float(np.interp(diversity, diversities[upto], quality[upto]))
 
 
 def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
@@ -239,7 +202,3 @@ def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
 def _cell(values: Sequence[float], *, sign: bool = False) -> str:
     mean, half = interval(values)
     return f"{mean:{'+' if sign else ''}.3f} ± {half:.3f}"
-
-
-if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.rewards")

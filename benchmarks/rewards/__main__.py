@@ -1,0 +1,19 @@
+"""The command line of ``python -m benchmarks.rewards``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from benchmarks.rewards import games, menu
+
+if __name__ == "__main__":
+    commands: dict[str, Callable[..., Any]] = {
+        "run": games.run,
+        "report": games.report,
+        "menu": menu.run,
+        "menu-report": menu.report,
+    }
+    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m benchmarks.rewards")

@@ -1,0 +1,54 @@
+"""Curves of quality against diversity over temperature, and the distance between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agents.runs.folder import Record
+
+Curve = Sequence[tuple[float, float, float]]
+"""Temperature, ``nll_oracle`` and ``nll_test``."""
+
+
+def curve_of(records: Sequence[Record], phase: str) -> Curve:
+    """The generator of a phase by temperature."""
+    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in records if r["phase"] == phase]
+
+
+def quality_at(curve: Curve, diversity: float) -> float | None:
+    """``nll_oracle`` where the curve has this ``nll_test``, by linear interpolation on its branch of low temperatures.
+
+    Returns:
+        None where the curve doesn't come down, or up, to this ``nll_test``.
+    """
+    falling = sorted(curve, reverse=True)  # by temperature
+    best = int(np.argmin([point[2] for point in falling]))
+    _, quality, diversities = (np.array(values) for values in zip(*falling[best:], strict=True))
+    if not diversities[0] <= diversity <= diversities.max():
+        return None
+    last = int(np.argmax(diversities >= diversity))
+    upto = slice(0, last + 1)
+    return float(np.interp(diversity, diversities[upto], quality[upto]))
+
+
+def gain_at(curve: Curve, baseline: Curve, temperature: float) -> float | None:
+    """``nll_oracle`` less that of the baseline, where ``nll_test`` is what the baseline has at a temperature.
+
+    Args:
+        curve: of a generator.
+        baseline: that it is compared with.
+        temperature: one of the baseline's.
+
+    Returns:
+        The difference, below 0 where the generator is better; None where its curve doesn't come to this ``nll_test``,
+        or the baseline has no such temperature.
+    """
+    point = next((point for point in baseline if point[0] == temperature), None)
+    if point is None:
+        return None
+    _, quality, diversity = point
+    value = quality_at(curve, diversity)
+    # a lower temperature of the baseline may have the same nll_test, and better quality
+    return None if value is None else value - (quality_at(baseline, diversity) or quality)
