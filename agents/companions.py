@@ -1,4 +1,7 @@
-"""Copies of the generator that stay behind it: where learning began, and the policy of its completions."""
+"""Copies of the generator that stay behind it: where learning began, and the policy of its completions.
+
+Dimensions: B sequences, T time.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from agents.collection import Episodes
 from agents.estimator import EstimatorConfig
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.weights import check_weights
 
-State = Mapping[str, Mapping[str, Any]]
+_MOST_ERROR, _GAIN = 0.2, 0.1  # of the controller of arXiv 1909.08593, section 2.2
 
 
 class Companions:
@@ -23,6 +28,9 @@ class Companions:
     """
 
     def __init__(self, config: EstimatorConfig) -> None:
+        self.kl_weight = config.kl_penalty
+        """The weight of the divergence from the generator when learning began."""
+        self._kl_target = config.kl_target
         self._lag = config.rollout_lag
         self._wanted = {"pretrained": bool(config.kl_penalty), "rollout": bool(config.rollout_lag)}
         self._models: dict[str, AutoregressiveModel] = {}
@@ -53,11 +61,34 @@ class Companions:
             for own, theirs in zip(self.rollout.parameters(), generator.parameters(), strict=True):
                 own.lerp_(theirs, 1 - self._lag)
 
-    def state_dict(self) -> dict[str, dict[str, Any]]:
-        """The weights of each, or nothing, by name."""
-        return {name: dict(self._models[name].state_dict()) if name in self._models else {} for name in self._wanted}
+    @torch.no_grad()
+    def steer(self, episodes: Episodes, log_prob_BT: Tensor) -> float | None:
+        """Change the weight of the divergence by what it is: by at most 2 % an update, more if it is above its target.
 
-    def load_state_dict(self, state: State, generator: AutoregressiveModel) -> None:
+        The weight is multiplied by ``1 + 0.1 clip(KL / target - 1, -0.2, 0.2)`` (arXiv 1909.08593, section 2.2).
+
+        Args:
+            episodes: the episodes of an update.
+            log_prob_BT: the log-probabilities of their tokens under the generator that played them.
+
+        Returns:
+            The divergence on these, nats per sequence; None where it is not asked for.
+        """
+        if self.pretrained is None:
+            return None
+        log_ratio_BT = (log_prob_BT - self.pretrained.log_prob(episodes.tokens_BT)) * episodes.chosen_BT
+        divergence = float(log_ratio_BT.double().sum()) / len(log_ratio_BT)
+        if self._kl_target is not None:
+            error = divergence / self._kl_target - 1
+            self.kl_weight *= 1 + _GAIN * max(-_MOST_ERROR, min(_MOST_ERROR, error))
+        return divergence
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weight of the divergence, and the weights of each copy, or nothing, by name."""
+        copies = {name: dict(self._models[name].state_dict()) if name in self._models else {} for name in self._wanted}
+        return {"kl_weight": self.kl_weight, **copies}
+
+    def load_state_dict(self, state: Mapping[str, Any], generator: AutoregressiveModel) -> None:
         """Restore ``state_dict``; a copy that is not asked for is left out.
 
         Args:
@@ -70,6 +101,8 @@ class Companions:
         stored = {name: state[name] for name in self._wanted if state[name]}
         for weights in stored.values():
             check_weights(generator.state_dict(), weights)
+        if self._kl_target is not None:
+            self.kl_weight = state["kl_weight"]
         self._models = {}
         for name in (name for name in stored if self._wanted[name]):
             self._models[name] = copy.deepcopy(generator).requires_grad_(False)

@@ -60,6 +60,8 @@ class EstimatorConfig:
     """Weight of the generator's entropy, nats per sequence, in the objective."""
     kl_penalty: NonNegativeFloat = 0.0
     """Weight of KL(G || G_pre), nats per sequence, in the objective, G_pre being the generator when learning began."""
+    kl_target: PositiveFloat | None = None
+    """Steer the weight of that divergence from ``kl_penalty`` on so that it comes to this; None leaves it."""
     teacher_forcing: NonNegativeFloat = 0.0
     """Weight of the log-likelihood (eq. 13.34) of as many real sequences as episodes in each update."""
     teacher_forcing_steps: NonNegativeInt = 0
@@ -83,6 +85,8 @@ class EstimatorConfig:
             raise ValueError("inner_sums needs dense values, got dense False")
         if not self.n_completions and self.baseline in OF_BEFORE:
             raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
+        if self.kl_target is not None and not self.kl_penalty:
+            raise ValueError(f"kl_target {self.kl_target} needs a weight to begin with, got kl_penalty 0.0")
         if self.rollout_lag and not self.n_completions:
             raise ValueError(f"rollout_lag {self.rollout_lag} needs completions, got n_completions 0")
         if self.discount < 1 and self.dense:

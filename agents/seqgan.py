@@ -344,7 +344,7 @@ class SeqGAN(BaseAlgorithm):
             self.policy.acting,
             episodes,
             self._score,
-            self.estimator,
+            dataclasses.replace(self.estimator, kl_penalty=self._companions.kl_weight),
             rng,
             handle.action_values,
             handle.known_values,
@@ -377,6 +377,7 @@ class SeqGAN(BaseAlgorithm):
         for i in range(config.teacher_forcing_steps):
             step(likelihood_loss(self.generator, self._some_real("step", i), 1.0))
         self._companions.follow(self.generator)
+        divergence = self._companions.steer(episodes, log_prob_BT)
         self._n_updates += 1
 
         chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())
@@ -393,6 +394,9 @@ class SeqGAN(BaseAlgorithm):
         self.logger.record("train/q_mean", update.q_mean)
         self.logger.record("train/entropy", update.entropy)
         self.logger.record("rollout/reward_mean", update.reward_mean)
+        if divergence is not None:
+            self.logger.record("train/kl_to_pretrained", divergence)
+            self.logger.record("train/kl_weight", self._companions.kl_weight)
 
     def _some_real(self, *of: Any) -> Tensor:
         """As many real sequences as episodes, others for each update and name."""
@@ -463,7 +467,7 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: it is the state of another agent.
         """
-        fresh = {"pretrained": {}, "rollout": {}, "seed": 0, "num_timesteps": 0, "n_updates": 0}
+        fresh = {"kl_weight": 0.0, "pretrained": {}, "rollout": {}, "seed": 0, "num_timesteps": 0, "n_updates": 0}
         check_form("the agent's state", state, self.state_dict() | fresh)
         self._companions.load_state_dict(state, self.generator)
         load_optimizer(self.policy.optimizer, state["optimizer"])

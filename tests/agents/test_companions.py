@@ -46,7 +46,7 @@ def test_what_is_not_asked_for_is_not_kept() -> None:
         companions = Companions(EstimatorConfig(**given))  # type: ignore[arg-type]
         companions.begin(generator)
         companions.follow(generator)
-        assert {name for name, weights in companions.state_dict().items() if weights} == names
+        assert {name for name in ("pretrained", "rollout") if companions.state_dict()[name]} == names
 
 
 def test_a_state_comes_back_and_one_of_another_generator_is_refused() -> None:
@@ -56,11 +56,51 @@ def test_a_state_comes_back_and_one_of_another_generator_is_refused() -> None:
     companions.begin(generator)
     companions.follow(other)
     read.load_state_dict(companions.state_dict(), generator)
-    for name, weights in companions.state_dict().items():
+    for name in ("pretrained", "rollout"):
+        weights = companions.state_dict()[name]
         for key, tensor in read.state_dict()[name].items():
             torch.testing.assert_close(tensor, weights[key], rtol=0, atol=0)
     with pytest.raises(ValueError, match="must have shape"):
         read.load_state_dict(companions.state_dict(), lstm(SPEC, 1, hidden_dim=5))
+
+
+@pytest.mark.theory
+def test_the_weight_of_the_divergence_is_steered_to_its_target() -> None:
+    """Arxiv 1909.08593, section 2.2: by what the divergence of the episodes is, a step of at most 2 %."""
+    generator, began = lstm(SPEC, 2), lstm(SPEC, 1)
+    tokens_BT = torch.from_numpy(reference.all_sequences(SPEC))
+    chosen_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
+    chosen_BT[:3] = False
+    episodes = Episodes(tokens_BT, chosen_BT, torch.zeros(len(tokens_BT)))
+    log_prob_BT = generator.log_prob(tokens_BT).detach()
+    own = float(((log_prob_BT - began.log_prob(tokens_BT).detach()) * chosen_BT).sum(dim=1).mean())
+    assert own > 0.1
+    for target, factor in ((own / 2, 1.02), (own * 2, 0.98), (own / 1.1, 1.01)):
+        companions = Companions(EstimatorConfig(kl_penalty=0.3, kl_target=target))
+        assert companions.steer(episodes, log_prob_BT) is None
+        companions.begin(began)
+        assert companions.steer(episodes, log_prob_BT) == pytest.approx(own)
+        assert companions.kl_weight == pytest.approx(0.3 * factor)
+    fixed = Companions(EstimatorConfig(kl_penalty=0.3))
+    fixed.begin(began)
+    assert fixed.steer(episodes, log_prob_BT) == pytest.approx(own)
+    assert fixed.kl_weight == 0.3
+
+
+def test_a_divergence_that_is_held_at_its_target_stays_near_it() -> None:
+    """A generator that is paid for leaving: with a strong target it goes less far than without."""
+    far = []
+    for given in ({"kl_penalty": 1e-9}, {"kl_penalty": 1.0, "kl_target": 0.05}):
+        model, envs = tiny_agent(0, 4, 3, learning_rate=0.02, **given)  # type: ignore[arg-type]
+        envs.set_discriminator(TableDiscriminator(envs.sequence_spec, reference.random_reward(envs.sequence_spec)))
+        model.learn(40 * 32 * 3, log_interval=None)
+        rows_KT = torch.from_numpy(reference.all_sequences(envs.sequence_spec))
+        began = model._companions.pretrained
+        assert began is not None
+        log_g_K, log_pre_K = (m.log_prob(rows_KT).sum(dim=1).detach() for m in (model.generator, began))
+        far.append(float((log_g_K.exp() * (log_g_K - log_pre_K)).sum()))
+    assert far[1] < 0.5 * far[0]
+    assert model._companions.kl_weight != 1.0
 
 
 @pytest.mark.theory

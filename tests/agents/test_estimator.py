@@ -46,6 +46,7 @@ def test_each_option_changes_the_agent_and_at_its_limit_nothing(name: str) -> No
         ({"rollout_lag": 0.5, "n_completions": 0, "baseline": "step"}, "rollout_lag 0.5 needs completions"),
         ({"discount": 0.0}, "discount must be a finite number above 0 and at most 1, got 0.0"),
         ({"discount": 0.9, "n_completions": 0, "baseline": "step", "dense": True}, "discount 0.9 needs values that"),
+        ({"kl_target": 0.2}, "kl_target 0.2 needs a weight to begin with, got kl_penalty 0.0"),
         ({"clip_range": 0.2}, "clip_range 0.2 needs steps after the first, got n_epochs 1"),
         ({"batch_statistic": "mean"}, "batch_statistic must be one of none, softmax, rank; got 'mean'"),
         ({"batch_statistic": "softmax"}, "it needs n_completions 0, dense False and discount 1, got 16, False and 1"),
@@ -66,7 +67,7 @@ def test_what_contradicts_is_refused_by_name(given: dict[str, Any], message: str
 @pytest.mark.parametrize(
     "given",
     [
-        {**USED["rollout_lag"], "n_epochs": 2, "teacher_forcing_steps": 1, "kl_penalty": 0.1},
+        {**USED["rollout_lag"], "n_epochs": 2, "teacher_forcing_steps": 1, "kl_penalty": 0.1, "kl_target": 0.01},
         {"exploration_temperature": 1.3, "n_epochs": 2, "n_completions": 0, "baseline": "step"},
         {"batch_statistic": "softmax", "n_completions": 0, "baseline": "batch"},
     ],
