@@ -1,15 +1,15 @@
-"""The discriminator's opinion of each token: how far it moved the score of the prefix."""
+"""The opinion of each token that a score of the prefix has: how far the token moved it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgan_env.checks import check_fields
+from seqgan_env.functions import load_function
 from seqgan_env.shaping.base import Floats, Shaping, ShapingContext, register_shaping
 from seqgan_env.tokens import Tokens
 
@@ -22,13 +22,16 @@ class IncrementsConfig:
         ValueError: an unknown score, or a weight that is no number.
     """
 
-    of: Literal["logit", "reward"] = "logit"
-    """The score of a prefix: the discriminator's ``logit``, or the ``reward`` that it would get as it is."""
+    of: str = "logit"
+    """The score of a prefix: the discriminator's ``logit``, the ``reward`` that it would get as it is, or what a
+    function of ``(tokens_BT, length_B)`` says, ``"module:function"``."""
     weight: float = 1.0
     """Factor of every payment."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.of not in ("logit", "reward") and ":" not in self.of:
+            raise ValueError(f"of must be 'logit', 'reward' or 'module:function', got {self.of!r}")
 
     @property
     def asks_discriminator(self) -> bool:
@@ -72,19 +75,29 @@ class Increments:
 
 def _build(context: ShapingContext) -> Shaping:
     config: IncrementsConfig = context.config
-    scoring = context.scoring
-    return Increments(scoring.prefix_logit if config.of == "logit" else scoring.prefix_reward, config.weight)
+    known = {"logit": context.scoring.prefix_logit, "reward": context.scoring.prefix_reward}
+    if config.of in known:
+        return Increments(known[config.of], config.weight)
+    function = load_function("of", config.of)
+
+    def score(tokens_BT: Tokens) -> Floats:
+        score_B = np.asarray(function(tokens_BT, context.spec.lengths(tokens_BT)), dtype=np.float64)
+        if score_B.shape != (len(tokens_BT),):
+            raise ValueError(f"{config.of} must give {len(tokens_BT)} numbers, got shape {score_B.shape}")
+        return score_B
+
+    return Increments(score, config.weight)
 
 
 register_shaping(
     "increments",
     _build,
-    summary="The change that the token makes to the score s of the prefix: the discriminator's logit, or the reward.",
+    summary="The change that the token makes to the score s of the prefix: logit, reward, or a function of yours.",
     formula="w (s(Y_{1:t}) − s(Y_{1:t-1}))",
     source="reward at every generation step, arXiv 1701.06547, section 3.2, in differences",
     keeps_optimal_policy=False,
     length_effect="neither",
     length_reason="the payments sum to the score of the sequence less that of the first prefix",
-    unit="nats, of the logit",
+    unit="of the score; nats, of the logit",
     config=IncrementsConfig,
 )

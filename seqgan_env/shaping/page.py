@@ -24,7 +24,12 @@ _INTRO = (
 )
 _ELSEWHERE = (
     "A penalty for leaving a reference, −w log(π(y)/ref(y)), depends on the acting policy, which an environment does "
-    "not know: it is the agent's, `kl_penalty` of `SeqGAN`.",
+    "not know: it is the agent's, `kl_penalty` of `SeqGAN`, whose weight `kl_target` steers. For another agent it is "
+    "`increments` of the log-likelihood of ref, with weight w, and an entropy bonus of w, as `ent_coef` of `PPO`:",
+    '```python\n# reference.py\nfrom agents import SeqGAN\n\ngenerator = SeqGAN.load("agent.zip").generator\n\n\n'
+    "def log_likelihood(tokens_BT, length_B):\n    return generator.sequence_log_prob(tokens_BT)\n\n\n"
+    'gymnasium.make(\n    env_id, shaping="increments", shaping_kwargs={"increments": {"of": "reference:log_likelihood", '
+    '"weight": 0.1}}\n)\n```',
     "Payments that depend on other episodes cannot be stateless and are wrappers. `DiversityBonus` of "
     "`seqgan_env/wrappers.py`, and `VectorDiversityBonus`, pay at the end for the share of the sequence's n-grams that "
     "no recent episode had. Running normalisation is Gymnasium's own, `gymnasium.wrappers.NormalizeReward` and "
@@ -39,7 +44,7 @@ def page() -> str:
     table = head + "\n".join(_row(name, entry) for name, entry in SHAPINGS.items())
     sections = [_section(name, entry) for name, entry in SHAPINGS.items()]
     made = "<!-- made by `seqgan_env.shaping.page.page` -->"
-    elsewhere = ["## Elsewhere", *map(wrapped, _ELSEWHERE)]
+    elsewhere = ["## Elsewhere", *(part if part.startswith("```") else wrapped(part) for part in _ELSEWHERE)]
     return "\n\n".join(["# Shaping", *map(wrapped, _INTRO), made, table, *sections, *elsewhere]) + "\n"
 
 

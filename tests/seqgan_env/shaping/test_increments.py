@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from seqgan_env import SeqGANEnv
+from tests.support.builders import lstm
 from tests.support.shaping import payments
 from tests.support.tasks import GRAMMAR
 
 TOKENS = [3, 10, 5, 0]
+SPEC = SeqGANEnv(**GRAMMAR).sequence_spec
 
 
 def paid(**settings: Any) -> tuple[np.ndarray, SeqGANEnv]:
@@ -50,6 +52,24 @@ def test_or_of_the_rewards_clip_included() -> None:
     np.testing.assert_allclose(paid_T, np.diff(reward_T1), rtol=0, atol=1e-12)
 
 
+def log_likelihood(tokens_BT: np.ndarray, length_B: np.ndarray) -> np.ndarray:
+    """Of a generator that never learns."""
+    own = lstm(SPEC, 1)
+    np.testing.assert_array_equal(length_B, own.spec.lengths(tokens_BT))
+    return own.sequence_log_prob(tokens_BT)
+
+
+def one_number(tokens_BT: np.ndarray, length_B: np.ndarray) -> float:
+    return 0.0
+
+
+def test_or_of_what_a_function_says() -> None:
+    """With the log-likelihood of a reference each token is paid that of itself: a part of KL(pi || ref)."""
+    paid_T, env = paid(of=f"{__name__}:log_likelihood", weight=0.1)
+    own_T = lstm(SPEC, 1).token_log_prob(prefixes(env)[-1:])[0, : len(TOKENS)]
+    np.testing.assert_allclose(paid_T, 0.1 * own_T, rtol=0, atol=1e-6)
+
+
 def test_with_a_sum_over_tokens_each_token_is_paid_its_own_term() -> None:
     sizes = {"vocab_size": 5, "max_length": 4, "n_real": 20, "n_held_out": 5}
     env = SeqGANEnv(**sizes, discriminator="log_ratio", reward="constant", shaping="increments")
@@ -67,7 +87,12 @@ def test_an_episode_that_begins_at_a_prefix_is_paid_from_there() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"of": "d"}, "of must be 'logit' or 'reward', got 'd'"), ({"weight": float("inf")}, "weight must be a finite")],
+    [
+        ({"of": "d"}, "of must be 'logit', 'reward' or 'module:function', got 'd'"),
+        ({"of": "no_such_module:f"}, "of must be a function or 'module:function', got 'no_such_module:f'"),
+        ({"of": f"{__name__}:one_number"}, "one_number must give 1 numbers, got shape"),
+        ({"weight": float("inf")}, "weight must be a finite"),
+    ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
