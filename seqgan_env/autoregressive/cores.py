@@ -110,6 +110,10 @@ class Core(nn.Module):
 
     def step(self, input_B: Tensor, state: CoreState) -> CoreState:
         """Read one more input."""
+        return self.step_embedded(self.embedding(input_B), state)
+
+    def step_embedded(self, embedded_BE: Tensor, state: CoreState) -> CoreState:
+        """Read the embedding of one more input, which may be that of no token."""
         raise NotImplementedError
 
     def _zeros(self, *shape: int) -> Tensor:

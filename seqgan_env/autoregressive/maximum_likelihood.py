@@ -149,15 +149,24 @@ class MaximumLikelihoodTrainer:
 
     def _update(self, tokens_BT: Tensor, step_size: float, rng: torch.Generator) -> Tensor:
         """One gradient step; the loss before it, a scalar."""
-        generator, config = self.generator, self.config
-        generator.train()
+        self.generator.train()
         for group in self.optimizer.param_groups:
             group["lr"] = step_size
-        factor_BT = maximum_likelihood_factors(generator.spec.is_token(tokens_BT))
-        total, _ = generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=config.label_smoothing)
-        generator.eval()
-        gradient_step(self.optimizer, -total, config.max_grad_norm, "generator")
-        return -total.detach()
+        loss = self.loss(tokens_BT, rng)
+        self.generator.eval()
+        gradient_step(self.optimizer, loss, self.config.max_grad_norm, "generator")
+        return loss.detach()
+
+    def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:
+        """The loss of an update, a scalar with gradient: here the negative of eq. 13.34, nats per token.
+
+        Args:
+            tokens_BT: real sequences, padded with V.
+            rng: where dropout takes its noise from.
+        """
+        factor_BT = maximum_likelihood_factors(self.generator.spec.is_token(tokens_BT))
+        smoothing = self.config.label_smoothing
+        return -self.generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=smoothing)[0]
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -78,9 +78,9 @@ class _RecurrentCore(Core):
         """Zeros."""
         return tuple(self._zeros(n, self.hidden_dim) for _ in range(self._n_parts * self.config.n_layers))
 
-    def step(self, input_B: Tensor, state: CoreState) -> CoreState:
+    def step_embedded(self, embedded_BE: Tensor, state: CoreState) -> CoreState:
         """See the base class."""
-        x_BE, stepped, end = self.embedding(input_B), CoreState(), len(state)
+        x_BE, stepped, end = embedded_BE, CoreState(), len(state)
         for layer in (self.rnn, *self.upper):
             part = self._cell(x_BE, state[end - self._n_parts : end], layer.all_weights[0])
             x_BE, stepped, end = part[0], part + stepped, end - self._n_parts
@@ -134,10 +134,10 @@ class AttentionCore(LstmCore):
         memory_BSH = self._zeros(n, self.n_slots, self.hidden_dim)
         return self._zeros(n, self.hidden_dim), *super().initial_state(n), memory_BSH, n_read_B
 
-    def step(self, input_B: Tensor, state: CoreState) -> CoreState:
+    def step_embedded(self, embedded_BE: Tensor, state: CoreState) -> CoreState:
         """See the base class."""
         _, *lstm_state, memory_BSH, n_read_B = state
-        output_BH, *others = super().step(input_B, tuple(lstm_state))
+        output_BH, *others = super().step_embedded(embedded_BE, tuple(lstm_state))
         memory_BSH = write_slot(memory_BSH, n_read_B, output_BH)
         memory_BS1H = memory_BSH[:, :, None]
         context_BH = look_back(self.query(output_BH)[:, None], memory_BS1H, memory_BS1H, n_read_B)[:, 0]

@@ -75,10 +75,10 @@ class TransformerCore(Core):
         memories = (self._zeros(n, *self._memory_shape_SAD) for _ in range(2 * len(self.layers)))
         return self._zeros(n, self.hidden_dim), n_read_B, *memories
 
-    def step(self, input_B: Tensor, state: CoreState) -> CoreState:
+    def step_embedded(self, embedded_BE: Tensor, state: CoreState) -> CoreState:
         """See the base class."""
         _, n_read_B, *memories = state
-        x_BH = self.enter(self.embedding(input_B) + self.position(n_read_B))
+        x_BH = self.enter(embedded_BE + self.position(n_read_B))
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, _Layer)
             x_BH, *memories[2 * i : 2 * i + 2] = layer.step(x_BH, memories[2 * i], memories[2 * i + 1], n_read_B)

@@ -59,7 +59,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),
         ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),
-        ("runs",),
+        ("runs", "rivals"),
         ("cli",),
     ),
 }

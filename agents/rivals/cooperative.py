@@ -1,0 +1,124 @@
+"""Cooperative training (CoT, arXiv 1804.03782): a mediator learns the mixture of both distributions.
+
+Dimensions: B sequences, T time, H hidden, M tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
+from seqgan_env.autoregressive.likelihood import expected_value
+from seqgan_env.autoregressive.maximum_likelihood import maximum_likelihood_factors
+from seqgan_env.checks import PositiveInt, StepSize
+from seqgan_env.descent import gradient_step
+from seqgan_env.weights import check_weights, load_optimizer
+
+
+@dataclass(frozen=True)
+class CooperativeConfig(LikelihoodConfig):
+    """The settings of cooperative training.
+
+    Raises:
+        ValueError: a value is out of range, or one that this loss has no place for is set.
+    """
+
+    mediator_learning_rate: StepSize = 0.01
+    """Step size of the mediator's Adam."""
+    mediator_steps: PositiveInt = 1
+    """Steps of the mediator before each of the generator, the first on the real sequences of the batch, all on fresh
+    ones of the generator."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.label_smoothing:
+            raise ValueError(f"label_smoothing must be 0 in cooperative training, got {self.label_smoothing}")
+
+
+class CooperativeTrainer(MaximumLikelihoodTrainer):
+    """Descent of ``KL(G || M)`` on the generator's own prefixes, in closed form over every token.
+
+    The mediator M learns real and generated sequences half and half by maximum likelihood. If it knows their mixture,
+    ``KL(G || M)`` and ``KL(p || M)`` make up the Jensen-Shannon divergence, whose gradient this is; the prefixes are
+    taken as they come, without a gradient of their distribution (eq. 13 of the paper).
+
+    Args:
+        generator: the model to train.
+        mediator: M, a model of the same sequences.
+        config: the settings; None is the defaults.
+        seed: as of ``MaximumLikelihoodTrainer``.
+        total_epochs: how many epochs the schedule is for.
+
+    Raises:
+        ValueError: the mediator is of other sequences.
+    """
+
+    config: CooperativeConfig
+
+    def __init__(
+        self,
+        generator: AutoregressiveModel,
+        mediator: AutoregressiveModel,
+        config: CooperativeConfig | None = None,
+        seed: int = 0,
+        *,
+        total_epochs: int = 1,
+    ) -> None:
+        if mediator.spec != generator.spec:
+            raise ValueError(f"the mediator must be of {generator.spec}, got {mediator.spec}")
+        super().__init__(generator, config or CooperativeConfig(), seed, total_epochs=total_epochs)
+        self.mediator = mediator
+        self._mediator_optimizer = torch.optim.Adam(
+            mediator.parameters(), lr=self.config.mediator_learning_rate, fused=True
+        )
+
+    def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:
+        """The mediator's steps, then the divergence of the generator from it, nats per token of the generator."""
+        for _ in range(self.config.mediator_steps):
+            self._teach(torch.cat([tokens_BT, self.generator.sample(len(tokens_BT), rng)]), rng)
+        return self.divergence(self.generator.sample(len(tokens_BT), rng), rng)
+
+    def _teach(self, tokens_BT: Tensor, rng: torch.Generator) -> None:
+        """A step of the mediator's maximum likelihood."""
+        mediator = self.mediator
+        mediator.train()
+        factor_BT = maximum_likelihood_factors(mediator.spec.is_token(tokens_BT))
+        loss = -mediator.weighted_log_prob(tokens_BT, factor_BT, rng=rng)[0]
+        mediator.eval()
+        gradient_step(self._mediator_optimizer, loss, self.config.max_grad_norm, "mediator")
+
+    def divergence(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """``KL(G(. | prefix) || M(. | prefix))``, the mean over the prefixes of sequences, nats, with gradient.
+
+        Args:
+            tokens_BT: sequences of the generator.
+            rng: where its dropout takes its noise from; None drops nothing.
+        """
+        is_token_BT, output = self.generator.spec.is_token(tokens_BT), self.generator.output
+        hidden_MH = self.generator.hidden(tokens_BT, rng)[is_token_BT]
+        with torch.no_grad():
+            log_ratio_MV = output(hidden_MH).log_softmax(dim=1) - self.mediator.all_log_prob(tokens_BT)[is_token_BT]
+        return expected_value(hidden_MH, output.weight, output.bias, log_ratio_MV) / len(hidden_MH)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the training, the mediator's included."""
+        return {
+            **super().state_dict(),
+            "mediator": dict(self.mediator.state_dict()),
+            "mediator_optimizer": self._mediator_optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``.
+
+        Raises:
+            ValueError: see ``MaximumLikelihoodTrainer.load_state_dict``; or the mediator's weights don't fit.
+        """
+        check_weights(self.mediator.state_dict(), state["mediator"])
+        super().load_state_dict(state)
+        self.mediator.load_state_dict(state["mediator"])
+        load_optimizer(self._mediator_optimizer, state["mediator_optimizer"])
