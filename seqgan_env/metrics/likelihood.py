@@ -36,7 +36,7 @@ def likelihood_metrics(
         source's likelihood is known also ``nll_oracle``: generated ones under the source; ``kl_forward``:
         KL(source || generator), 0 at best and large where the generator misses what is real; ``kl_reverse``:
         KL(generator || source), 0 at best and large where the generator makes what is not real; ``kl_sum``: their sum,
-        the divergence of Jeffreys. Both divergences are
+        the divergence of Jeffreys; and ``jensen_shannon``, nats per sequence, from 0 to log 2. Both divergences are
         estimated on the same sequences as the likelihoods they are differences of. Each is a total over all sequences,
         divided by their tokens; as an expectation, that of a sequence over the expected length.
     """
@@ -56,6 +56,10 @@ def likelihood_metrics(
             "kl_reverse": (generator_generated_B - source_generated_B).sum() / n_generated,
         }
         metrics["kl_sum"] = metrics["kl_forward"] + metrics["kl_reverse"]
+        # log 2 less the log-loss of the best discriminator, whose logit is the log-ratio
+        logit_test_B, logit_generated_B = source_test_B - generator_test_B, source_generated_B - generator_generated_B
+        loss = 0.5 * (np.logaddexp(0, -logit_test_B).mean() + np.logaddexp(0, logit_generated_B).mean())
+        metrics["jensen_shannon"] = np.log(2) - loss
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -113,6 +117,13 @@ class Likelihood:
             panel="divergences",
             role="overall",
             narrow="KL\nsum",
+        ),
+        "jensen_shannon": Column(
+            "JS",
+            "nats per sequence; 0.693 where nothing is common",
+            "lower",
+            "the Jensen-Shannon divergence of true distribution and generator",
+            in_tables=False,
         ),
     }
 

@@ -29,13 +29,20 @@ class Grammatical:
 
 
 class Distinct:
-    """The share of different sequences."""
+    """The share of different sequences, and the number of different tokens."""
 
-    columns = {"distinct": Column("distinct", "share", "neither", "generated sequences that differ from each other")}
+    columns = {
+        "distinct": Column("distinct", "share", "neither", "generated sequences that differ from each other"),
+        "tokens_used": Column(
+            "tokens used", "tokens", "neither", "different tokens in the generated sequences", in_tables=False
+        ),
+    }
 
     def __call__(self, batch: EvaluationBatch) -> dict[str, float]:
-        """Count the different rows."""
-        return {"distinct": len(np.unique(batch.generated_BT, axis=0)) / len(batch.generated_BT)}
+        """Count the different rows, and tokens."""
+        rows_BT = batch.generated_BT
+        tokens = np.unique(rows_BT[rows_BT != batch.source.spec.pad_id])
+        return {"distinct": len(np.unique(rows_BT, axis=0)) / len(rows_BT), "tokens_used": len(tokens)}
 
 
 register_metric("grammatical", Grammatical())

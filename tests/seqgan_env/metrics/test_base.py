@@ -30,8 +30,10 @@ SHIPPED = [
     "kl_forward",
     "kl_reverse",
     "kl_sum",
+    "jensen_shannon",
     "grammatical",
     "distinct",
+    "tokens_used",
     "discriminator_accuracy",
     "discriminator_log_loss",
     "discriminator_calibration_error",
@@ -95,7 +97,7 @@ class TestMeasure:
         expected = likelihood_metrics(batch.source, batch.test_BT, batch.generated_BT, batch.log_prob)
         assert {name: measured[name] for name in expected} == expected
         assert measured["distinct"] == len({tuple(row) for row in batch.generated_BT.tolist()}) / 40
-        assert set(measured) == {*expected, "distinct"}
+        assert set(measured) == {*expected, "distinct", "tokens_used"}
         assert all(type(number) is float for number in measured.values())
 
     def test_the_likelihood_of_real_sequences_is_taken_as_it_is_given(self, batch: EvaluationBatch) -> None:

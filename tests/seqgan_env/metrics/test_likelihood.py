@@ -72,6 +72,7 @@ def test_every_metric_is_a_total_per_token() -> None:
     n_tokens = {"nll_test": n_test, "kl_forward": n_test}
     metrics = likelihood_metrics(REAL, test_BT, generated_BT, GENERATOR.log_prob)
     expected = {name: total / n_tokens.get(name, n_generated) for name, total in totals.items()}
+    del metrics["jensen_shannon"]
     assert metrics == pytest.approx({**expected, "kl_sum": expected["kl_forward"] + expected["kl_reverse"]})
     assert all(type(value) is float for value in metrics.values())
 
@@ -83,6 +84,9 @@ def test_divergences_are_those_of_the_two_laws() -> None:
     p_B, g_B, length_B = REAL.eighths_B / 8, GENERATOR.eighths_B / 8, np.array([1, 2, 2])
     assert metrics["kl_forward"] == pytest.approx((p_B * np.log(p_B / g_B)).sum() / (p_B * length_B).sum())
     assert metrics["kl_reverse"] == pytest.approx((g_B * np.log(g_B / p_B)).sum() / (g_B * length_B).sum())
+    mean_B = (p_B + g_B) / 2
+    jensen_shannon = 0.5 * (p_B * np.log(p_B / mean_B) + g_B * np.log(g_B / mean_B)).sum()
+    assert metrics["jensen_shannon"] == pytest.approx(jensen_shannon)
     entropy_of_real = -(p_B * np.log(p_B)).sum() / (p_B * length_B).sum()
     assert metrics["kl_forward"] == pytest.approx(metrics["nll_test"] - entropy_of_real)
     assert metrics["kl_reverse"] == pytest.approx(metrics["nll_oracle"] - metrics["entropy"])

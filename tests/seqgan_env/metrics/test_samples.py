@@ -31,3 +31,11 @@ def test_sequences_that_differ_are_counted() -> None:
     rows_BT = np.array([[0, 1, 2], [0, 1, 2], [2, 1, 0], [0, 1, 1]])
     assert measured(tiny_oracle(), rows_BT)["distinct"] == 3 / 4
     assert measured(tiny_oracle(), rows_BT[:2])["distinct"] == 1 / 2
+
+
+def test_tokens_that_differ_are_counted_and_padding_is_none() -> None:
+    source = tiny_grammar()
+    pad, end = source.spec.pad_id, source.spec.eos_id
+    rows_BT = np.full((2, source.spec.max_length), pad)
+    rows_BT[:, :3] = [[3, 4, end], [4, end, pad]]
+    assert measured(source, rows_BT)["tokens_used"] == 3
