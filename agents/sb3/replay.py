@@ -46,6 +46,7 @@ class Relabelling(ReplayBuffer):
         self._spec: SequenceSpec | None = None  # known once there was an environment; a file keeps it
         self._version: int | None = None  # that of the scores
         self._score_of: dict[bytes, float] = {}
+        self._n_unchecked = 0  # of the next ends of episodes, whose reward is compared with the task's own
         self._unscored: list[int] = []  # places of the storage that had an end when the version came, the newest last
 
     def set_env(self, env: VecEnv) -> None:
@@ -68,17 +69,23 @@ class Relabelling(ReplayBuffer):
             raise ValueError(f"the buffer holds sequences of {self._spec or space}, the environment has {spec}")
         self._spec = spec
         # the version of another environment says nothing about this one's
-        self._handle, self._version, self._score_of = handle, None, {}
+        self._handle, self._version, self._score_of, self._n_unchecked = handle, None, {}, _BLOCK
 
     def add(self, obs: Any, next_obs: Any, action: Any, reward: Any, done: Any, infos: list[dict[str, Any]]) -> None:
         """Store a transition of each environment.
 
         Raises:
-            ValueError: one that ends no episode has a reward.
+            ValueError: one that ends no episode has a reward; or one of the first that ends one has another than the
+                task's own, which would be put in its place.
         """
-        unfinished = ~np.asarray(done, dtype=np.bool_)
-        if np.any(np.asarray(reward)[unfinished] != 0):
+        ended_B = np.asarray(done, dtype=np.bool_)
+        if np.any(np.asarray(reward)[~ended_B] != 0):
             raise ValueError("relabelling needs an environment that pays only at the end of a sequence")
+        if self._n_unchecked and self._handle is not None and ended_B.any():
+            whole_B = ended_B & self._handle.spec.is_complete(np.asarray(tokens_of(next_obs)))  # not cut short
+            tokens_MT = np.asarray(tokens_of(next_obs))[whole_B]
+            self._handle.check_returns(tokens_MT, np.zeros(len(tokens_MT), np.int64), np.asarray(reward)[whole_B])
+            self._n_unchecked -= 1
         super().add(obs, next_obs, action, reward, done, infos)
 
     def _get_samples(self, batch_inds: Any, env: VecNormalize | None = None) -> Any:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from seqgan_env.autoregressive.cores import CoreState
 from seqgan_env.autoregressive.model import AutoregressiveModel
-from seqgan_env.autoregressive.sampling import sample_tokens
 from seqgan_env.tokens import Tokens
 
 AllowedAfter = Callable[[Tokens], npt.NDArray[Any]]
@@ -48,29 +47,6 @@ class ConstrainedModel(AutoregressiveModel):
         place_B1 = self.spec.lengths(prefix_BT)[:, None].clamp(max=self.spec.max_length - 1)
         return *super().step(token_B, tuple(own)), prefix_BT.scatter(1, place_B1, token_B[:, None])
 
-    def choose(
-        self,
-        state: CoreState,
-        rng: torch.Generator | None = None,
-        temperature: float = 1.0,
-        *,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        uniform_BN: Tensor | None = None,
-    ) -> Tensor:
-        """See ``AutoregressiveModel.choose``."""
-        return sample_tokens(
-            state[0],
-            self.output.weight,
-            self.output.bias,
-            rng=rng,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            uniform_MN=uniform_BN,
-            allowed_MV=self._mask(state[-1]),
-        )
-
     def all_log_prob(self, tokens_BT: Tensor) -> Tensor:
         """See ``AutoregressiveModel.all_log_prob``; ``-inf`` for what is forbidden.
 
@@ -78,6 +54,9 @@ class ConstrainedModel(AutoregressiveModel):
             ValueError: always: nothing here needs it.
         """
         raise ValueError("a constrained model gives the log-probabilities of the tokens of a sequence alone")
+
+    def _allowed_next(self, state: CoreState) -> Tensor:
+        return self._mask(state[-1])
 
     def _allowed_rows(self, tokens_BT: Tensor, row_M: Tensor) -> Tensor:
         place_M1 = (row_M % self.spec.max_length)[:, None]

@@ -55,8 +55,6 @@ class AutoregressiveModel(nn.Module):
         """The device of the parameters."""
         return self.output.weight.device
 
-    # Likelihood
-
     def hidden(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The state that predicts each token, ``h_BTH``: entry t has read the tokens before t and no other.
 
@@ -122,6 +120,10 @@ class AutoregressiveModel(nn.Module):
         token_M = tokens_BT.flatten()[row_M].clamp(max=self.spec.vocab_size - 1)
         return row_M, (hidden_MH / temperature, self.output.weight, self.output.bias / temperature, token_M)
 
+    def _allowed_next(self, state: CoreState) -> Tensor | None:
+        """The tokens that may come next, ``(B, V)``; None is all."""
+        return None
+
     def _allowed_rows(self, tokens_BT: Tensor, row_M: Tensor) -> Tensor | None:
         """The tokens that may stand in rows of the flattened batch, ``(M, V)``; None is all."""
         return None
@@ -151,8 +153,6 @@ class AutoregressiveModel(nn.Module):
         chunks = [order_B[start : start + size] for start in range(0, len(tokens_BT), size)]
         parallel_map(evaluate, chunks, self.device)
         return log_prob_BT
-
-    # Generation
 
     def start(self, n: int) -> CoreState:
         """The state of ``n`` empty prefixes: the one that predicts their first token."""
@@ -186,10 +186,9 @@ class AutoregressiveModel(nn.Module):
         uniform_BN: Tensor | None = None,
     ) -> Tensor:
         """Draw the next token of each sequence, shape ``(B,)``, or N of them; see ``sample_tokens``."""
-        softmax = state[0], self.output.weight, self.output.bias
-        return sample_tokens(
-            *softmax, rng=rng, temperature=temperature, top_k=top_k, top_p=top_p, uniform_MN=uniform_BN
-        )
+        softmax, allowed_BV = (state[0], self.output.weight, self.output.bias), self._allowed_next(state)
+        sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return sample_tokens(*softmax, rng=rng, uniform_MN=uniform_BN, allowed_MV=allowed_BV, **sampling)
 
     @torch.no_grad()
     def complete(

@@ -289,6 +289,19 @@ class TestRefuses:
         with pytest.raises(ValueError, match="VecNormalize must not normalise them"):
             buffer.sample(10, env=env)
 
+    @pytest.mark.parametrize("kind", [RelabellingReplayBuffer, RelabellingDictReplayBuffer])
+    def test_a_reward_that_a_wrapper_has_changed(self, kind: type[ReplayBuffer]) -> None:
+        """It would never be learned from: the task's own is put in its place."""
+        more = {"observation": "dict"} if kind is RelabellingDictReplayBuffer else {}
+
+        def make() -> gym.Env[Any, Any]:
+            return gym.wrappers.TransformReward(gym.make("SeqGAN-v0", **ORACLE, **more), lambda reward: 2 * reward)
+
+        policy = "MultiInputPolicy" if more else "MlpPolicy"
+        model = DQN(policy, DummyVecEnv([make]), replay_buffer_class=kind, device="cpu", seed=0)
+        with pytest.raises(ValueError, match=r"rewards must be the task's own, got .*; does a wrapper change rewards"):
+            model.learn(100, callback=DiscriminatorCallback(64, **RETRAIN))
+
     def test_to_learn_without_the_environment(self) -> None:
         model = DQN(
             "MlpPolicy",
