@@ -33,8 +33,8 @@ _ELSEWHERE = (
     "Payments that depend on other episodes cannot be stateless and are wrappers. `DiversityBonus` of "
     "`seqgan_env/wrappers.py`, and `VectorDiversityBonus`, pay at the end for the share of the sequence's n-grams that "
     "no recent episode had. Running normalisation is Gymnasium's own, `gymnasium.wrappers.NormalizeReward` and "
-    "`gymnasium.wrappers.vector.NormalizeReward`. `SeqGAN` refuses rewards that a wrapper has changed, since its own "
-    "scores of completions would not match, and `RelabellingReplayBuffer` puts the task's own in their place.",
+    "`gymnasium.wrappers.vector.NormalizeReward`. `SeqGAN` and `RelabellingReplayBuffer` refuse rewards that a wrapper "
+    "has changed, since they score sequences themselves.",
 )
 
 
