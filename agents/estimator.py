@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from agents.baselines import BASELINES, OF_BEFORE
 from agents.batch_statistics import BATCH_STATISTICS
 from seqgan_env.autoregressive.sampling import Temperature
 from seqgan_env.checks import (
+    Interval,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -27,7 +29,7 @@ class EstimatorConfig:
         ValueError: a value is out of range, or two of them contradict each other.
     """
 
-    n_completions: NonNegativeInt = 16
+    n_completions: Annotated[int, Interval(0, 100_000)] = 16
     """N, Monte Carlo completions of each prefix; with 0 the reward of a sequence is the value of each of its tokens."""
     baseline: str = "prefix"
     """none, batch, step, prefix or learned: what is subtracted from the action values. The last two need

@@ -61,8 +61,16 @@ class EpisodeState:
 
         Args:
             rows: indices, or a boolean mask of shape ``(B,)``.
+
+        Raises:
+            ValueError: an index is out of range, or it is neither.
         """
-        rows = np.asarray(rows)
+        n, rows = len(self.tokens_BT), np.asarray(rows)
+        is_mask = rows.dtype == np.bool_ and rows.shape == (n,)
+        if not rows.size:
+            rows = rows.astype(np.int64)
+        if not is_mask and not (rows.dtype.kind in "iu" and rows.ndim == 1 and ((-n <= rows) & (rows < n)).all()):
+            raise ValueError(f"rows must be indices of {n} episodes or a boolean mask of them, got {shown(rows)}")
         return EpisodeState(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def where(self, chosen_B: npt.NDArray[np.bool_], other: EpisodeState) -> EpisodeState:

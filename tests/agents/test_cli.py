@@ -46,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--matmul-precision", "double"], "matmul_precision must be one of None, highest, high, medium; got 'double'"),
         (["--vocab-size", "0"], "vocab_size must be"),
         (["--max-length", "0"], "max_length must be"),
-        (["--agent.n-completions", "-1"], "n_completions must be a whole number of at least 0, got -1"),
+        (["--agent.n-completions", "-1"], "n_completions must be a whole number in [0, 100000], got -1"),
         (["--agent.n-episodes", "-1"], "n_episodes must be a whole number of at least 1, got -1"),
         (["--agent.learning-rate", "0"], "learning_rate must be a finite number above 0"),
         (["--source", "missing.txt"], "missing.txt"),

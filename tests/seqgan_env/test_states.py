@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgan_env import SeqGANEnv, SeqGANVectorEnv
+from seqgan_env.mdp import EpisodeState
 from tests.support.cases import CASES, assert_same, nth_allowed
 from tests.support.reference_env import TINY, no_repetition
 
@@ -235,3 +236,24 @@ def test_constraints_hold_after_restoring() -> None:
     assert info["action_mask"].tolist() == [1, 0, 1]
     with pytest.raises(ValueError, match=r"got 1 after \[1\]"):
         env.step(np.int64(1))
+
+
+def two_episodes() -> EpisodeState:
+    envs = SeqGANVectorEnv(2, **TINY)
+    envs.reset()
+    envs.step(np.array([0, 1]))
+    return envs.clone_state()
+
+
+@pytest.mark.parametrize("rows", [[2], [-3], [0.0], [[0]], [True], True, "0", [True, False, True], 1])
+def test_rows_that_are_no_episodes_are_refused(rows: Any) -> None:
+    state = two_episodes()
+    with pytest.raises(ValueError, match="rows must be indices of 2 episodes or a boolean mask of them, got"):
+        state.take(rows)
+
+
+def test_no_rows_are_no_episodes() -> None:
+    state = two_episodes()
+    for rows in ([], [False, False]):
+        assert len(state.take(rows).tokens_BT) == 0
+    assert np.array_equal(state.take([-1, 0]).tokens_BT, state.tokens_BT[[1, 0]])

@@ -194,7 +194,7 @@ class TestRefused:
             (lambda: AgentConfig(n_episodes=0), "n_episodes must be a whole number of at least 1"),
             (lambda: AgentConfig(final_learning_rate=0.0), "final_learning_rate must be a finite number above 0"),
             (lambda: AgentConfig(max_grad_norm=float("inf")), "max_grad_norm must be a finite number above 0"),
-            (lambda: AgentConfig(n_completions=-1), "n_completions must be a whole number of at least 0"),
+            (lambda: AgentConfig(n_completions=-1), "n_completions must be a whole number in"),
             (lambda: AgentConfig(baseline="mean"), "baseline must be one of"),
             (lambda: EvaluationConfig(every=0), "every must be a whole number of at least 1"),
             (lambda: EvaluationConfig(n=0), "n must be a whole number of at least 1"),
