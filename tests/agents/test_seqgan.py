@@ -63,7 +63,7 @@ class TestConstructor:
             ({"env": "CartPole-v1"}, "env_id must be the id of a task of seqgan_env, got 'CartPole-v1'"),
             ({"baseline": "mean"}, "baseline must be one of none, batch, step, prefix, learned; got 'mean'"),
             ({"n_episodes": 0}, "n_episodes must be a whole number of at least 1, got 0"),
-            ({"n_completions": -1}, "n_completions must be a whole number in [0, 100000], got -1"),
+            ({"n_completions": -1}, r"n_completions must be a whole number in \[0, 100000\], got -1"),
             (
                 {"learning_rate": 0.0},
                 "learning_rate must be a finite number above 0 and at most 1000000 or a function, got 0.0",
