@@ -52,6 +52,10 @@ class EstimatorConfig:
     """Take the part of ``dense`` values that is known with the token exactly, summed over every token in each place;
     needs a discriminator that gives the terms of all V of them, and B x T x V of these an update."""
 
+    forward_kl: NonNegativeFloat = 0.0
+    """Weight of KL(p(. | prefix) || G(. | prefix)), nats per sequence, on the generator's own prefixes, p being what
+    the terms of the discriminator say: in closed form. Needs ``inner_sums`` and the reward log_ratio."""
+
     batch_statistic: str = "none"
     """softmax or rank: put in place of each value its weight in the batch, as MaliGAN does with the reward log_ratio,
     or a function of its rank at its step, as LeakGAN does; see ``agents.batch_statistics``."""
@@ -85,6 +89,8 @@ class EstimatorConfig:
             raise ValueError(f"dense values need no completions, got n_completions {self.n_completions}")
         if self.inner_sums and not self.dense:
             raise ValueError("inner_sums needs dense values, got dense False")
+        if self.forward_kl and not self.inner_sums:
+            raise ValueError(f"forward_kl {self.forward_kl} needs inner sums, got inner_sums False")
         if not self.n_completions and self.baseline in OF_BEFORE:
             raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
         if self.kl_target is not None and not self.kl_penalty:

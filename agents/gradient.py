@@ -23,6 +23,8 @@ from agents.monte_carlo import LastStep, Score, action_values, last_step
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.rewards.of_logit import to_go
 
+_MOST_LOG_RATIO = 30.0  # of a token whose ratio is taken, nats
+
 
 class Estimate(NamedTuple):
     """An estimate of the gradient, as the loss that has it."""
@@ -91,11 +93,16 @@ def estimate_gradient(
     if config.inner_sums:
         assert known_values is not None
 
-        def known(tokens_KT: Tensor) -> Tensor:
-            known_KTV = known_values(tokens_KT)
-            return known_KTV if cost_BT is None else known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
+        def summed(tokens_KT: Tensor) -> tuple[Tensor, Tensor]:
+            term_KTV = known_KTV = known_values(tokens_KT)
+            if cost_BT is not None:
+                known_KTV = known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
+            if not (weight := config.forward_kl):
+                return known_KTV, known_KTV
+            # the mean of p / G over the token is 1, so nothing of it is left to sample
+            return known_KTV + weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp(), known_KTV
 
-        inner = inner_sums(generator, episodes, known)
+        inner = inner_sums(generator, episodes, summed)
     weight_BT = None
     if config.exploration_temperature != 1:
         whole = not config.n_completions or cost_BT is not None  # the episode's own future counts

@@ -21,31 +21,32 @@ class InnerSums(NamedTuple):
     """The known part of the values of the tokens that were chosen, and its exact share of the gradient."""
 
     total: Tensor
-    """``sum_t sum_a G(a | Y_{1:t-1}) known(Y_{1:t-1}, a)`` over the chosen places, a scalar whose gradient leaves
-    ``known`` as it is."""
+    """``sum_t sum_a G(a | Y_{1:t-1}) value(Y_{1:t-1}, a)`` over the chosen places, a scalar whose gradient leaves
+    ``value`` as it is."""
     known_BT: Tensor
     """``known(Y_{1:t-1}, y_t)``, float64; 0 where nothing was chosen."""
 
 
 def inner_sums(
-    generator: AutoregressiveModel, episodes: Episodes, known_values: Callable[[Tensor], Tensor]
+    generator: AutoregressiveModel, episodes: Episodes, values: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> InnerSums:
     """Sum over all tokens in each place; some sequences at a time, so that memory does not grow with their number.
 
     Args:
         generator: gives the probabilities.
         episodes: the episodes.
-        known_values: maps complete sequences ``(K, T)`` to ``known_KTV``, float64.
+        values: maps complete sequences ``(K, T)`` to ``value_KTV``, which is summed, and to ``known_KTV``, the part of
+            it that the sampled values hold too; float64.
     """
     tokens_BT, chosen_BT, _ = episodes
     token_BT1 = tokens_BT[:, :, None].clamp(max=generator.spec.vocab_size - 1)
     totals, known = [], []
     generator.train()  # as cuDNN wants it where a gradient is taken; nothing is dropped
     for some in chunks(len(tokens_BT), tokens_BT.shape[1] * generator.spec.vocab_size):
-        known_KTV = known_values(tokens_BT[some]) * chosen_BT[some, :, None]
+        value_KTV, known_KTV = (each * chosen_BT[some, :, None] for each in values(tokens_BT[some]))
         hidden_MH, output = generator.hidden(tokens_BT[some]).flatten(0, 1), generator.output
-        known_MV = known_KTV.flatten(0, 1).to(hidden_MH.dtype)
-        totals.append(expected_value(hidden_MH, output.weight, output.bias, known_MV))
+        value_MV = value_KTV.flatten(0, 1).to(hidden_MH.dtype)
+        totals.append(expected_value(hidden_MH, output.weight, output.bias, value_MV))
         known.append(known_KTV.gather(2, token_BT1[some]).squeeze(2))
     generator.eval()
     return InnerSums(torch.stack(totals).sum(), torch.cat(known))

@@ -43,6 +43,7 @@ def test_each_option_changes_the_agent_and_at_its_limit_nothing(name: str) -> No
     ("given", "message"),
     [
         ({"n_completions": 2**62}, "n_completions must be a whole number in [0, 100000], got 4611686018427387904"),
+        ({"forward_kl": 0.5}, "forward_kl 0.5 needs inner sums, got inner_sums False"),
         ({"rollout_lag": 1.0}, "rollout_lag must be a finite number in [0, 1), got 1.0"),
         ({"rollout_lag": 0.5, "n_completions": 0, "baseline": "step"}, "rollout_lag 0.5 needs completions"),
         ({"discount": 0.0}, "discount must be a finite number above 0 and at most 1, got 0.0"),

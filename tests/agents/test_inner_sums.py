@@ -94,6 +94,22 @@ class TestMean:
         mean, _ = exact.moments(1, baseline="none", inner_sums=True, entropy_bonus=0.3, kl_penalty=0.2)
         torch.testing.assert_close(mean, -gradient, rtol=1e-8, atol=1e-10)
 
+    def test_holds_the_forward_divergence_of_each_token(self, reward: str, spec: SequenceSpec) -> None:
+        """Of KL(p(. | prefix) || G(. | prefix)) on prefixes that come as often as G makes them, in closed form."""
+        if reward == "both_divergences":
+            pytest.skip("its known values are no log-ratios")
+        exact, source = Exact(spec, reward, WIDE), reference.next_token_of(lstm(spec, 2))
+        own, parameters = reference.next_token_of(exact.generator), list(exact.generator.parameters())
+        divergence = sum(
+            reference.probability(own, prefix).detach()
+            * (source(prefix).detach() * (source(prefix).detach() / own(prefix)).log()).sum()
+            for prefix in reference.open_prefixes(spec)
+        )
+        more = reference.gradient_of(divergence, parameters)  # type: ignore[arg-type]
+        assert more.abs().max() > 1e-2
+        mean, _ = exact.moments(1, baseline="none", inner_sums=True, forward_kl=0.5)
+        torch.testing.assert_close(mean, 0.5 * more - exact.gradient(), rtol=1e-8, atol=1e-10)
+
     def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self, reward: str, spec: SequenceSpec) -> None:
         exact = Exact(spec, reward, WIDE)
         policy = reference.next_token_of(exact.generator)
@@ -149,13 +165,14 @@ def test_some_sequences_at_a_time_are_as_good_as_all(monkeypatch: pytest.MonkeyP
     episodes = Episodes(tokens_BT, spec.is_token(tokens_BT), torch.zeros(len(tokens_BT)).double())
     asked: list[int] = []
 
-    def known_values(tokens_KT: Tensor) -> Tensor:
+    def values(tokens_KT: Tensor) -> tuple[Tensor, Tensor]:
         asked.append(len(tokens_KT))
-        return exact.scoring.known_values(tokens_KT)
+        known_KTV = exact.scoring.known_values(tokens_KT)
+        return 2 * known_KTV, known_KTV
 
-    whole = inner_sums(exact.generator, episodes, known_values)
+    whole = inner_sums(exact.generator, episodes, values)
     monkeypatch.setattr(monte_carlo, "_TOKENS_AT_ONCE", 2 * 2 * 3)
-    parts = inner_sums(exact.generator, episodes, known_values)
+    parts = inner_sums(exact.generator, episodes, values)
     assert asked == [7, 2, 2, 2, 1]
     np.testing.assert_allclose(parts.known_BT, whole.known_BT, rtol=1e-12)
     assert parts.total.item() == pytest.approx(whole.total.item(), rel=1e-12)
