@@ -489,8 +489,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "inner sums: tokens that the policy did not choose are counted",
         "agents/inner_sums.py",
-        "known_values(tokens_BT[some]) * chosen_BT[some, :, None]",
-        "known_values(tokens_BT[some])",
+        "(each * chosen_BT[some, :, None] for each in values(tokens_BT[some]))",
+        "values(tokens_BT[some])",
         ("agents/inner_sums",),
     ),
     Mutation(
@@ -505,6 +505,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "seqgan_env/rewards/divergences.py",
         "(before_BT1 + logit_real_BTV)",
         "(0 * before_BT1 + logit_real_BTV)",
+        ("agents/inner_sums",),
+    ),
+    Mutation(
+        "inner sums: the forward divergence is taken from what is sampled",
+        _GRADIENT,
+        "return known_KTV + weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp(), known_KTV",
+        "return (both := known_KTV + weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp()), both",
+        ("agents/inner_sums",),
+    ),
+    Mutation(
+        "inner sums: the forward divergence has the log-ratio for the ratio",
+        _GRADIENT,
+        "weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp()",
+        "weight * term_KTV.clamp(max=_MOST_LOG_RATIO)",
         ("agents/inner_sums",),
     ),
     Mutation(
@@ -703,7 +717,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "pretraining: padding is counted as tokens in the mean",
         "seqgan_env/autoregressive/maximum_likelihood.py",
-        "maximum_likelihood_factors(generator.spec.is_token(tokens_BT))",
+        "maximum_likelihood_factors(self.generator.spec.is_token(tokens_BT))",
         "maximum_likelihood_factors(tokens_BT >= 0)",
         ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
@@ -823,8 +837,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "pretraining: the likelihood is made least",
         "seqgan_env/autoregressive/maximum_likelihood.py",
-        "gradient_step(self.optimizer, -total,",
-        "gradient_step(self.optimizer, total,",
+        "return -self.generator.weighted_log_prob(",
+        "return self.generator.weighted_log_prob(",
         ("seqgan_env/autoregressive/maximum_likelihood",),
     ),
     Mutation(
@@ -1070,8 +1084,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "constraints: completions are drawn from the whole softmax",
         "seqgan_env/autoregressive/constrained.py",
-        "allowed_MV=self._mask(state[-1]),",
-        "allowed_MV=None,",
+        "return self._mask(state[-1])",
+        "return torch.ones_like(self._mask(state[-1]))",
         ("seqgan_env/autoregressive/constrained",),
     ),
     Mutation(
