@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.observations import tokens_of
-from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive import AutoregressiveModel, ConstrainedModel
 from seqgan_env.descent import check_weights
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -76,8 +76,8 @@ def collect_episodes(
     while quota_B.any():
         with torch.no_grad():
             action_B = generator.choose(state, rng, temperature).cpu().numpy()
-        if spec.eos_id is not None and spec.vocab_size > 1:
-            # an idle environment must not end episode after episode: each would be scored for nothing
+        if spec.eos_id is not None and spec.vocab_size > 1 and not isinstance(generator, ConstrainedModel):
+            # unless tokens are forbidden an idle environment must not end episodes: each would be scored for nothing
             idle = (quota_B == 0) & (action_B == spec.eos_id)
             action_B[idle] = (spec.eos_id + 1) % spec.vocab_size
         written_BT[row_B, length_B] = action_B
