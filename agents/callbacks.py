@@ -12,9 +12,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, trainer_of
-from agents.collection import ended_sequences
+from agents.collection import ended_sequences, last_rows
 from agents.history import NegativeHistory
-from agents.observations import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
 from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
@@ -129,12 +128,9 @@ class DiscriminatorCallback(BaseCallback):
                 self._give(handle)
 
     def _on_step(self) -> bool:
-        if "dones" not in self.locals or "infos" not in self.locals:
-            raise ValueError(f"{type(self.model).__name__} does not tell its callbacks which episodes have ended")
-        dones, infos = self.locals["dones"], self.locals["infos"]
-        self._n_episodes += int(np.sum(dones))
-        if self._sampler is None and np.any(dones):
-            rows = [tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones)]
+        rows = last_rows(self.model, self.locals)
+        self._n_episodes += len(rows)
+        if self._sampler is None and rows:
             self._finished.extend(ended_sequences(self._handle.spec, rows))
         return self._goes_on
 

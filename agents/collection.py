@@ -5,11 +5,12 @@ Dimensions: B episodes or environments, T time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
@@ -121,6 +122,21 @@ def ended_sequences(spec: SequenceSpec, rows: Sequence[Tokens]) -> Tokens:
     return spec.validate(
         np.stack(rows), complete=True, name="sequences of ended episodes, which no wrapper may cut short,"
     )
+
+
+def last_rows(model: BaseAlgorithm, step: Mapping[str, Any]) -> list[Tokens]:
+    """The sequences of the episodes that ended in a step, as they stand in its observations.
+
+    Args:
+        model: the algorithm that took it.
+        step: its ``locals``, as a callback is given them.
+
+    Raises:
+        ValueError: they don't say which episodes have ended.
+    """
+    if "dones" not in step or "infos" not in step:
+        raise ValueError(f"{type(model).__name__} does not tell its callbacks which episodes have ended")
+    return [tokens_of(step["infos"][b]["terminal_observation"]) for b in np.flatnonzero(step["dones"])]
 
 
 def _check_chosen(ended_BT: Tokens, chosen_BT: Tokens) -> None:

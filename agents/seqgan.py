@@ -449,6 +449,7 @@ class SeqGAN(BaseAlgorithm):
         if handle.spec != self._spec:
             raise ValueError(f"the agent was made for {self._spec}, the environment has {handle.spec}")
         self.n_envs = wrapped.num_envs  # unknown to an agent that was loaded without an environment
+        self.observation_space = wrapped.observation_space  # of the same tokens, in either form
         super().set_env(wrapped, force_reset)
         self._handle = handle
         self._constrain()

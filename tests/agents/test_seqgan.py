@@ -442,8 +442,12 @@ class TestDictionary:
         loaded = SeqGAN.load(tmp_path / "agent", env)
         assert loaded.predict(observation, deterministic=True)[0] == action
         assert loaded.learn_updates(1).n_updates == 1
-        without = SeqGAN.load(tmp_path / "agent")
-        assert without.predict(observation["tokens"], deterministic=True)[0] == action
+        for form in ("dict", "tokens"):
+            other = SeqGAN.load(tmp_path / "agent")
+            for seen in (observation, observation["tokens"]):
+                assert other.predict(seen, deterministic=True)[0] == action
+            other.set_env(gym.make("SeqGAN-v0", **ORACLE, observation=form))
+            assert other.learn_updates(1).n_updates == 1
 
 
 CONSTRAINTS: dict[str, dict[str, Any]] = {
