@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -12,12 +12,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, trainer_of
-from agents.collection import ended_sequences
+from agents.collection import ended_sequences, last_rows
 from agents.history import NegativeHistory
-from agents.observations import tokens_of
 from agents.sb3.handle import TaskHandle
 from agents.sb3.replay import Relabelling
-from agents.schedules import EveryEpisodes, GameStatus, Schedule
+from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
 from seqgan_env.discriminators import DiscriminatorTrainer
@@ -76,7 +75,7 @@ class DiscriminatorCallback(BaseCallback):
         self.last_scores: dict[str, float] = {}
         """The measurement after the last training: ``loss``, and ``discriminator_scores`` on held-out sequences."""
         self._n_episodes = 0
-        self._n_steps_before = 0  # steps at the last round
+        self._n_steps_before = 0  # steps at the last round, made or skipped
         self._sampler: Sampler | None = None
         self._history: NegativeHistory | None = None
         self._old: dict[str, Any] = {}  # the state of a history that is still to be made
@@ -129,12 +128,9 @@ class DiscriminatorCallback(BaseCallback):
                 self._give(handle)
 
     def _on_step(self) -> bool:
-        if "dones" not in self.locals or "infos" not in self.locals:
-            raise ValueError(f"{type(self.model).__name__} does not tell its callbacks which episodes have ended")
-        dones, infos = self.locals["dones"], self.locals["infos"]
-        self._n_episodes += int(np.sum(dones))
-        if self._sampler is None and np.any(dones):
-            rows = [tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones)]
+        rows = last_rows(self.model, self.locals)
+        self._n_episodes += len(rows)
+        if self._sampler is None and rows:
             self._finished.extend(ended_sequences(self._handle.spec, rows))
         return self._goes_on
 
@@ -143,7 +139,8 @@ class DiscriminatorCallback(BaseCallback):
 
     def retrain_if_due(self) -> None:
         """Train if the schedule says so, and as often as it does."""
-        n_rounds_now, decision = 0, "more"
+        n_rounds_now = 0
+        decision: Decision = "more"
         while decision == "more":
             game = GameStatus(
                 self._n_episodes,
@@ -155,10 +152,12 @@ class DiscriminatorCallback(BaseCallback):
                 lambda: self._adversary.measure(self._negatives()),
             )
             decision = self.schedule.decide(game)
-            check_choice("a schedule's decision", decision, ("wait", "train", "more", "stop"))
+            check_choice("a schedule's decision", decision, get_args(Decision))
             if decision in ("train", "more"):
                 self.retrain()
-                self._n_episodes, self._n_steps_before, n_rounds_now = 0, self.num_timesteps, n_rounds_now + 1
+                n_rounds_now += 1
+            if decision in ("skip", "train", "more"):
+                self._n_episodes, self._n_steps_before = 0, self.num_timesteps
         self._goes_on = decision != "stop"
 
     def retrain(self) -> None:

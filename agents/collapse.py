@@ -7,8 +7,7 @@ from collections import deque
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.collection import ended_sequences
-from agents.observations import tokens_of
+from agents.collection import ended_sequences, last_rows
 from agents.sb3.handle import TaskHandle
 from seqgan_env.checks import NonNegativeFloat, NonNegativeInt, PositiveInt, Share, check_arguments
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -29,7 +28,8 @@ class CollapseAlarm(BaseCallback):
         verbose: 1 prints a line at an alarm.
 
     Raises:
-        ValueError: a value is out of range; or, in learning, the environment is none of seqgan_env.
+        ValueError: a value is out of range; or, in learning, the environment is none of seqgan_env, or the algorithm
+            does not tell its callbacks which episodes have ended (``ARS`` of sb3-contrib doesn't).
     """
 
     @check_arguments
@@ -57,10 +57,9 @@ class CollapseAlarm(BaseCallback):
         self._n_new = 0
 
     def _on_step(self) -> bool:
-        dones, infos = self.locals["dones"], self.locals["infos"]
-        if not np.any(dones):
+        rows = last_rows(self.model, self.locals)
+        if not rows:
             return True
-        rows = [tokens_of(infos[i]["terminal_observation"]) for i in np.flatnonzero(dones)]
         self._finished.extend(ended_sequences(self._spec, rows))
         self._n_new += len(rows)
         if self._n_new < self.n_episodes:

@@ -5,16 +5,17 @@ Dimensions: B episodes or environments, T time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.observations import tokens_of
-from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive import AutoregressiveModel, ConstrainedModel
 from seqgan_env.descent import check_weights
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -76,8 +77,8 @@ def collect_episodes(
     while quota_B.any():
         with torch.no_grad():
             action_B = generator.choose(state, rng, temperature).cpu().numpy()
-        if spec.eos_id is not None and spec.vocab_size > 1:
-            # an idle environment must not end episode after episode: each would be scored for nothing
+        if spec.eos_id is not None and spec.vocab_size > 1 and not isinstance(generator, ConstrainedModel):
+            # unless tokens are forbidden an idle environment must not end episodes: each would be scored for nothing
             idle = (quota_B == 0) & (action_B == spec.eos_id)
             action_B[idle] = (spec.eos_id + 1) % spec.vocab_size
         written_BT[row_B, length_B] = action_B
@@ -121,6 +122,21 @@ def ended_sequences(spec: SequenceSpec, rows: Sequence[Tokens]) -> Tokens:
     return spec.validate(
         np.stack(rows), complete=True, name="sequences of ended episodes, which no wrapper may cut short,"
     )
+
+
+def last_rows(model: BaseAlgorithm, step: Mapping[str, Any]) -> list[Tokens]:
+    """The sequences of the episodes that ended in a step, as they stand in its observations.
+
+    Args:
+        model: the algorithm that took it.
+        step: its ``locals``, as a callback is given them.
+
+    Raises:
+        ValueError: they don't say which episodes have ended.
+    """
+    if "dones" not in step or "infos" not in step:
+        raise ValueError(f"{type(model).__name__} does not tell its callbacks which episodes have ended")
+    return [tokens_of(step["infos"][b]["terminal_observation"]) for b in np.flatnonzero(step["dones"])]
 
 
 def _check_chosen(ended_BT: Tokens, chosen_BT: Tokens) -> None:

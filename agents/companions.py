@@ -1,7 +1,4 @@
-"""Copies of the generator that stay behind it: where learning began, and the policy of its completions.
-
-Dimensions: B sequences, T time.
-"""
+"""Copies of the generator that stay behind it: where learning began, and the policy of its completions."""
 
 from __future__ import annotations
 
@@ -10,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from agents.collection import Episodes
 from agents.estimator import EstimatorConfig
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.weights import check_weights
@@ -61,27 +56,17 @@ class Companions:
             for own, theirs in zip(self.rollout.parameters(), generator.parameters(), strict=True):
                 own.lerp_(theirs, 1 - self._lag)
 
-    @torch.no_grad()
-    def steer(self, episodes: Episodes, log_prob_BT: Tensor) -> float | None:
-        """Change the weight of the divergence by what it is: by at most 2 % an update, more if it is above its target.
+    def steer(self, divergence: float) -> None:
+        """Change the weight of the divergence, if it has a target: by at most 2 % an update, more if it is above that.
 
         The weight is multiplied by ``1 + 0.1 clip(KL / target - 1, -0.2, 0.2)`` (arXiv 1909.08593, section 2.2).
 
         Args:
-            episodes: the episodes of an update.
-            log_prob_BT: the log-probabilities of their tokens under the generator that played them.
-
-        Returns:
-            The divergence on these, nats per sequence; None where it is not asked for.
+            divergence: on the episodes of the update, nats per sequence.
         """
-        if self.pretrained is None:
-            return None
-        log_ratio_BT = (log_prob_BT - self.pretrained.log_prob(episodes.tokens_BT)) * episodes.chosen_BT
-        divergence = float(log_ratio_BT.double().sum()) / len(log_ratio_BT)
         if self._kl_target is not None:
             error = divergence / self._kl_target - 1
             self.kl_weight *= 1 + _GAIN * max(-_MOST_ERROR, min(_MOST_ERROR, error))
-        return divergence
 
     def state_dict(self) -> dict[str, Any]:
         """The weight of the divergence, and the weights of each copy, or nothing, by name."""
@@ -101,7 +86,7 @@ class Companions:
         stored = {name: state[name] for name in self._wanted if state[name]}
         for weights in stored.values():
             check_weights(generator.state_dict(), weights)
-        if self._kl_target is not None:
+        if self._kl_target is not None and state["pretrained"]:  # it has been steered, or was about to be
             self.kl_weight = state["kl_weight"]
         self._models = {}
         for name in (name for name in stored if self._wanted[name]):

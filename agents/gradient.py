@@ -37,6 +37,8 @@ class Estimate(NamedTuple):
     """The log-probability of each token, nats."""
     factor_BT: Tensor
     """The weights of those that were sampled in the objective."""
+    divergence: Tensor | None = None
+    """KL(G || G_pre) on the episodes, nats per sequence, where it is in the objective."""
 
 
 def estimate_gradient(
@@ -107,7 +109,28 @@ def estimate_gradient(
     if config.exploration_temperature != 1:
         whole = not config.n_completions or cost_BT is not None  # the episode's own future counts
         weight_BT = importance_weights(generator, episodes, config.exploration_temperature, whole=whole)
-    return policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner, weight_BT)
+    estimate = policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner, weight_BT)
+    if not config.kl_penalty or pretrained is None:
+        return estimate
+    return estimate._replace(divergence=_divergence(pretrained, episodes, estimate.log_prob_BT, weight_BT))
+
+
+@torch.no_grad()
+def _divergence(
+    pretrained: AutoregressiveModel, episodes: Episodes, log_prob_BT: Tensor, weight_BT: Tensor | None
+) -> Tensor:
+    """The mean log-ratio of the chosen tokens of an episode, float64.
+
+    Args:
+        pretrained: G_pre.
+        episodes: the episodes.
+        log_prob_BT: under G.
+        weight_BT: of whole sequences, where another policy chose the tokens.
+    """
+    log_ratio_BT = (log_prob_BT - pretrained.log_prob(episodes.tokens_BT)).double() * episodes.chosen_BT
+    if weight_BT is not None:
+        log_ratio_BT = log_ratio_BT * weight_BT
+    return log_ratio_BT.sum() / len(log_ratio_BT)
 
 
 @torch.no_grad()

@@ -49,13 +49,11 @@ class AutoregressivePolicy(BasePolicy):
         optimizer_kwargs: dict[str, Any] | None = None,
         **core_arguments: Any,
     ) -> None:
-        super().__init__(
-            observation_space, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs
-        )
+        tokens = tokens_space(observation_space)  # it reads these alone, from an observation in either form
+        super().__init__(tokens, action_space, optimizer_class=optimizer_class, optimizer_kwargs=optimizer_kwargs)
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(f"the actions must be Discrete(V), got {action_space}")
-        horizon = tokens_space(observation_space).shape[0]
-        spec = SequenceSpec(int(action_space.n), horizon, eos_id, vocabulary)
+        spec = SequenceSpec(int(action_space.n), tokens.shape[0], eos_id, vocabulary)
         self.generator = AutoregressiveModel(spec, core, **core_arguments)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
         self.allowed: AllowedAfter | None = None
@@ -78,7 +76,8 @@ class AutoregressivePolicy(BasePolicy):
 
     def obs_to_tensor(self, observation: Any) -> tuple[PyTorchObs, bool]:
         """See ``BasePolicy``; what torch makes no tensor of is refused by name."""
-        if (dtype := np.asarray(tokens_of(observation)).dtype).kind not in "iufb":
+        observation = tokens_of(observation)
+        if (dtype := np.asarray(observation).dtype).kind not in "iufb":
             raise ValueError(f"observation must be whole numbers, got an array of {dtype}")
         return super().obs_to_tensor(observation)
 

@@ -8,8 +8,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from seqgan_env.checks import PositiveInt, Share, check_fields
 
-Decision = Literal["wait", "train", "more", "stop"]
-"""Wait for more episodes, train the discriminator now, train it now and decide again, or end the learning."""
+Decision = Literal["wait", "skip", "train", "more", "stop"]
+"""Wait for more episodes, skip a round, train the discriminator now, train it now and decide again, or end the
+learning."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class GameStatus:
     """The status of the game between two collections."""
 
     n_episodes: int
-    """Episodes that have ended since the last round."""
+    """Episodes that have ended since the last round, made or skipped."""
     n_steps: int
     """Steps of the environments in all."""
     n_rounds: int
@@ -25,7 +26,7 @@ class GameStatus:
     scores: Mapping[str, float]
     """The measurement after the last round; empty before the first."""
     n_new_steps: int = 0
-    """Steps of the environments since the last round."""
+    """Steps of the environments since the last round, made or skipped."""
     n_rounds_now: int = 0
     """Rounds since the last collection: those of this decision's own series."""
     measure: Callable[[], Mapping[str, float]] = dict
@@ -87,7 +88,7 @@ class Never:
 
 @dataclass(frozen=True)
 class AccuracyBand:
-    """Keep the held-out accuracy in a band: train while it is below, leave the discriminator alone while it is above.
+    """Keep the held-out accuracy in a band: one round within it, several below, none above.
 
     A discriminator that is always right has nothing to teach, and one that guesses neither.
 
@@ -96,7 +97,7 @@ class AccuracyBand:
     """
 
     low: Share = 0.6
-    """Below this it is trained, until it is in the band or ``max_rounds`` have been made."""
+    """Below this the discriminator is trained until it is in the band or ``max_rounds`` have been made."""
     high: Share = 0.8
     """Above this it is left alone."""
     n_episodes: PositiveInt = 64
@@ -120,4 +121,8 @@ class AccuracyBand:
         scores = game.scores if game.n_rounds_now else game.measure()
         if "accuracy" not in scores:
             raise ValueError("AccuracyBand needs n_held_out above 0, and episodes to measure on")
-        return "more" if scores["accuracy"] < self.low and game.n_rounds_now < self.max_rounds else "wait"
+        if scores["accuracy"] < self.low:
+            return "more" if game.n_rounds_now < self.max_rounds else "wait"
+        if game.n_rounds_now:
+            return "wait"
+        return "skip" if scores["accuracy"] > self.high else "train"

@@ -339,7 +339,10 @@ class SeqGAN(BaseAlgorithm):
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
         assert self._handle is not None
         handle = self._handle
-        rollout = self._companions.rollout
+
+        def acting(model: AutoregressiveModel | None) -> AutoregressiveModel | None:
+            return None if model is None else self.policy.constrained(model)
+
         return estimate_gradient(
             self.policy.acting,
             episodes,
@@ -348,8 +351,8 @@ class SeqGAN(BaseAlgorithm):
             rng,
             handle.action_values,
             handle.known_values,
-            self._companions.pretrained,
-            None if rollout is None else self.policy.constrained(rollout),
+            acting(self._companions.pretrained),
+            acting(self._companions.rollout),
         )
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
@@ -358,7 +361,7 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: the step size, the action values, the loss or the gradient is not finite.
         """
-        loss, q_BT, log_prob_BT, _ = estimate
+        loss, q_BT, log_prob_BT, *_ = estimate
         config, acting = self.estimator, self.policy.acting
         self._update_learning_rate(self.policy.optimizer)
 
@@ -377,7 +380,6 @@ class SeqGAN(BaseAlgorithm):
         for i in range(config.teacher_forcing_steps):
             step(likelihood_loss(self.generator, self._some_real("step", i), 1.0))
         self._companions.follow(self.generator)
-        divergence = self._companions.steer(episodes, log_prob_BT)
         self._n_updates += 1
 
         chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())
@@ -394,7 +396,8 @@ class SeqGAN(BaseAlgorithm):
         self.logger.record("train/q_mean", update.q_mean)
         self.logger.record("train/entropy", update.entropy)
         self.logger.record("rollout/reward_mean", update.reward_mean)
-        if divergence is not None:
+        if estimate.divergence is not None:
+            self._companions.steer(divergence := float(estimate.divergence))
             self.logger.record("train/kl_to_pretrained", divergence)
             self.logger.record("train/kl_weight", self._companions.kl_weight)
 
@@ -446,6 +449,7 @@ class SeqGAN(BaseAlgorithm):
         if handle.spec != self._spec:
             raise ValueError(f"the agent was made for {self._spec}, the environment has {handle.spec}")
         self.n_envs = wrapped.num_envs  # unknown to an agent that was loaded without an environment
+        self.observation_space = wrapped.observation_space  # of the same tokens, in either form
         super().set_env(wrapped, force_reset)
         self._handle = handle
         self._constrain()
@@ -552,6 +556,8 @@ class SeqGAN(BaseAlgorithm):
         model._setup_model()
         with refusal(path, "SeqGAN agent"):
             model.load_state_dict(stored.state)
+        if "kl_penalty" in {**given, **kwargs}:
+            model._companions.kl_weight = model.estimator.kl_penalty  # wherever the stored one has been steered to
         return model
 
 

@@ -28,7 +28,8 @@ class TaskHandle:
         env: the environment.
 
     Raises:
-        ValueError: it is not a task of seqgan_env, or its environments have other sequences than each other.
+        ValueError: it is not a task of seqgan_env, its environments have other sequences than each other, or one in
+            another process has a function that does not travel.
     """
 
     def __init__(self, env: VecEnv) -> None:
@@ -39,6 +40,11 @@ class TaskHandle:
         except AttributeError as error:
             got = f"one with observations {env.observation_space} and actions {env.action_space}"
             raise ValueError(f"env must be a task of seqgan_env, got {got}") from error
+        except (EOFError, ConnectionError) as error:  # it has ended, since plain pickle can't send its settings
+            raise ValueError(
+                "an environment in another process could not tell its task: give it its functions by name, "
+                "'module:function'"
+            ) from error
         self.spec = specs[0]
         if other := next((spec for spec in specs if spec != self.spec), None):
             raise ValueError(f"the environments must have the same sequences, got {self.spec} and {other}")

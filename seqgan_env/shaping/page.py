@@ -14,7 +14,8 @@ _INTRO = (
     'up, with settings by name in `shaping_kwargs={"length": {"weight": 0.1}}`. On the command line it is `--shaping '
     "discriminator length --shaping.length.weight 0.1`. A potential, a function `(tokens_BT, length_B) -> "
     "potential_B`, is a shaping too, as itself or by its name, `module:function`; [extending.md](extending.md) shows "
-    "how to register one. Any agent takes a shaped task, except `SeqGAN` with dense values, which hold nothing of it.",
+    "how to register one. Any agent takes a shaped task, except `SeqGAN` with dense values, which hold nothing of it, "
+    "or with a discount, which would have to reach the payments one by one.",
     "**The best policy.** Only a difference of potentials leaves it as it is whatever the potential (Ng, Harada and "
     "Russell, 1999), if `shaping_gamma` is the discount of the agent. The others change what is asked for.",
     "**The length.** Where sequences may end early, payments of one sign teach the length before anything else: with a "

@@ -10,8 +10,9 @@ import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 
-from agents import CollapseAlarm, SeqGAN, make_seqgan_vec_env
+from agents import CollapseAlarm, DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
 from agents.collapse import diversity
 from seqgan_env.tokens import SequenceSpec
 from tests.support.agents import agent
@@ -83,3 +84,11 @@ def test_another_learning_begins_without_an_alarm() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CollapseAlarm(**settings)
+
+
+@pytest.mark.parametrize("callback", [CollapseAlarm, DiscriminatorCallback])
+def test_an_algorithm_that_does_not_tell_which_episodes_ended_is_refused(callback: type[BaseCallback]) -> None:
+    asked = callback()
+    asked.init_callback(agent())
+    with pytest.raises(ValueError, match="SeqGAN does not tell its callbacks which episodes have ended"):
+        asked.on_step()

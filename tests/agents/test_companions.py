@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from agents import SeqGAN, make_seqgan_vec_env
 from agents.collection import Episodes
 from agents.companions import Companions
 from agents.estimator import EstimatorConfig
 from seqgan_env.seeding import torch_rng
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.agents import SGD, TableDiscriminator, tiny_agent
+from tests.support.agents import SGD, TableDiscriminator, agent, tiny_agent
 from tests.support.builders import lstm
 from tests.support.significance import assert_mean, assert_not_mean
 
@@ -66,25 +68,59 @@ def test_a_state_comes_back_and_one_of_another_generator_is_refused() -> None:
 
 @pytest.mark.theory
 def test_the_weight_of_the_divergence_is_steered_to_its_target() -> None:
-    """Arxiv 1909.08593, section 2.2: by what the divergence of the episodes is, a step of at most 2 %."""
-    generator, began = lstm(SPEC, 2), lstm(SPEC, 1)
-    tokens_BT = torch.from_numpy(reference.all_sequences(SPEC))
-    chosen_BT = torch.ones_like(tokens_BT, dtype=torch.bool)
-    chosen_BT[:3] = False
-    episodes = Episodes(tokens_BT, chosen_BT, torch.zeros(len(tokens_BT)))
-    log_prob_BT = generator.log_prob(tokens_BT).detach()
-    own = float(((log_prob_BT - began.log_prob(tokens_BT).detach()) * chosen_BT).sum(dim=1).mean())
-    assert own > 0.1
-    for target, factor in ((own / 2, 1.02), (own * 2, 0.98), (own / 1.1, 1.01)):
+    """Arxiv 1909.08593, section 2.2: by the divergence of the episodes, a step of at most 2 %."""
+    for target, factor in ((0.5, 1.02), (2.0, 0.98), (1 / 1.1, 1.01), (None, 1.0)):
         companions = Companions(EstimatorConfig(kl_penalty=0.3, kl_target=target))
-        assert companions.steer(episodes, log_prob_BT) is None
-        companions.begin(began)
-        assert companions.steer(episodes, log_prob_BT) == pytest.approx(own)
+        companions.steer(1.0)
         assert companions.kl_weight == pytest.approx(0.3 * factor)
-    fixed = Companions(EstimatorConfig(kl_penalty=0.3))
-    fixed.begin(began)
-    assert fixed.steer(episodes, log_prob_BT) == pytest.approx(own)
-    assert fixed.kl_weight == 0.3
+
+
+@pytest.mark.theory
+@pytest.mark.parametrize("given", [{}, {"allowed_tokens": [0, 2]}, {"exploration_temperature": 2.0}], ids=str)
+def test_the_divergence_is_that_of_the_policies_that_play(given: dict[str, Any]) -> None:
+    """Its mean over the episodes is by enumeration that of the generator, both within the constraints; at first 0."""
+    task = {name: value for name, value in given.items() if name == "allowed_tokens"}
+    options = {name: value for name, value in given.items() if name not in task}
+    env = make_seqgan_vec_env("SeqGANTiny-v0", 4, vocab_size=3, max_length=3, **task)
+    model = agent(env, n_completions=0, baseline="step", kl_penalty=0.1, **options)
+    rows_KT = torch.from_numpy(reference.all_sequences(model.policy.spec))
+    if task:
+        rows_KT = rows_KT[(rows_KT != 1).all(dim=1)]
+
+    def divergence_of(row: torch.Tensor) -> torch.Tensor | None:
+        row_1T = row[None]
+        return model.estimate(Episodes(row_1T, torch.ones_like(row_1T, dtype=torch.bool), torch.ones(1))).divergence
+
+    def mean() -> float:
+        log_p_K = model.policy.acting.log_prob(rows_KT, model.estimator.exploration_temperature).sum(dim=1)
+        each_K = torch.stack([each for row in rows_KT if (each := divergence_of(row)) is not None])
+        return float((log_p_K.detach().exp() * each_K).sum())
+
+    assert divergence_of(rows_KT[0]) is None
+    model._companions.begin(model.generator)
+    assert mean() == pytest.approx(0, abs=1e-5)
+    with torch.no_grad():
+        for i, parameter in enumerate(model.policy.parameters()):
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(i)))
+    began = model._companions.pretrained
+    assert began is not None
+    log_g_K, log_pre_K = (
+        m.log_prob(rows_KT).sum(dim=1).detach() for m in (model.policy.acting, model.policy.constrained(began))
+    )
+    exact = float((log_g_K.exp() * (log_g_K - log_pre_K)).sum())
+    assert exact > 0.1
+    assert mean() == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("began_with", [0.0, 0.1])
+def test_a_weight_that_is_given_at_loading_holds(began_with: float, tmp_path: Path) -> None:
+    model = agent(kl_penalty=began_with).learn_updates(1)
+    model.save(tmp_path / "agent")
+    loaded = SeqGAN.load(tmp_path / "agent", model.env, kl_penalty=0.5, kl_target=1.0)
+    assert loaded.learn_updates(2)._companions.kl_weight == pytest.approx(0.5 * 0.98)
+    other = agent(kl_penalty=0.5, kl_target=1.0)
+    other.load_state_dict(model.state_dict())
+    assert other._companions.kl_weight == (began_with or 0.5)
 
 
 def test_a_divergence_that_is_held_at_its_target_stays_near_it() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents import DiscriminatorCallback, make_seqgan_vec_env
+from agents.adversary import Adversary
 from agents.schedules import AccuracyBand, Decision, EveryEpisodes, EverySteps, GameStatus, Never
 from tests.support.agents import N_STEPS, agent
 from tests.support.builders import ORACLE
@@ -106,10 +108,11 @@ class TestAccuracyBand:
         measured = other if n_rounds_now else {"accuracy": accuracy}
         return self.BAND.decide(GameStatus(n_episodes, 0, 5, scores, 0, n_rounds_now, lambda: measured))
 
-    def test_trains_below_until_it_is_in_the_band(self) -> None:
-        assert [self.decide(accuracy) for accuracy in (0.5, 0.6, 0.7, 0.8, 0.95)] == ["more"] + 4 * ["wait"]
+    def test_trains_below_until_it_is_in_the_band_once_within_and_never_above(self) -> None:
+        decisions = [self.decide(accuracy) for accuracy in (0.5, 0.6, 0.7, 0.8, 0.81, 0.95)]
+        assert decisions == ["more", "train", "train", "train", "skip", "skip"]
         assert [self.decide(0.5, 0, n) for n in (1, 2, 3)] == ["more", "more", "wait"]
-        assert self.decide(0.61, 0, 1) == "wait"
+        assert [self.decide(accuracy, 0, 1) for accuracy in (0.61, 0.95)] == ["wait", "wait"]
 
     def test_waits_for_the_episodes_without_measuring(self) -> None:
         def fails() -> dict[str, float]:
@@ -144,3 +147,20 @@ class TestAccuracyBand:
 
         assert rounds(AccuracyBand(low=1.0, high=1.0, n_episodes=8, max_rounds=2)) == 4
         assert rounds(AccuracyBand(low=0.0, high=0.0, n_episodes=8)) == 0
+
+    @every_algorithm
+    def test_a_strong_discriminator_is_measured_every_n_episodes_alone(
+        self, make: Callable[[], BaseAlgorithm], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However often the algorithm collects."""
+        at: list[int] = []
+        callback = DiscriminatorCallback(AccuracyBand(0.0, 0.0, n_episodes=12), n_generated=16, n_held_out=8)
+
+        def measure(self: Adversary, negatives: object) -> dict[str, float]:
+            at.append(callback.num_timesteps)
+            return {"accuracy": 1.0}
+
+        monkeypatch.setattr(Adversary, "measure", measure)
+        make().learn(10 * N_STEPS, callback)
+        assert len(at) >= 3
+        assert np.diff([0, *at]).min() >= 12 * ORACLE["max_length"]

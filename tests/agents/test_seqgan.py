@@ -442,8 +442,12 @@ class TestDictionary:
         loaded = SeqGAN.load(tmp_path / "agent", env)
         assert loaded.predict(observation, deterministic=True)[0] == action
         assert loaded.learn_updates(1).n_updates == 1
-        without = SeqGAN.load(tmp_path / "agent")
-        assert without.predict(observation["tokens"], deterministic=True)[0] == action
+        for form in ("dict", "tokens"):
+            other = SeqGAN.load(tmp_path / "agent")
+            for seen in (observation, observation["tokens"]):
+                assert other.predict(seen, deterministic=True)[0] == action
+            other.set_env(gym.make("SeqGAN-v0", **ORACLE, observation=form))
+            assert other.learn_updates(1).n_updates == 1
 
 
 CONSTRAINTS: dict[str, dict[str, Any]] = {
@@ -489,6 +493,14 @@ class TestConstraints:
                 action_B, _ = model.predict(observation, deterministic=deterministic)
                 assert np.stack(env.env_method("action_masks"))[np.arange(env.num_envs), action_B].all()
                 observation, *_ = env.step(action_B)
+
+    @pytest.mark.parametrize("native", [True, False])
+    def test_an_environment_that_has_met_its_quota_keeps_to_them_too(self, native: bool) -> None:
+        """Whichever token follows end-of-sequence in the vocabulary, and however often sequences end at once."""
+        task: dict[str, Any] = {**GRAMMAR, "allowed_tokens": [5, 6]}
+        single = [lambda: gym.make("SeqGANGrammar-v0", **task)] * 4
+        model = agent(make_seqgan_vec_env("SeqGANGrammar-v0", 4, **task) if native else DummyVecEnv(single))
+        assert collect(model).tokens_BT.shape[0] == 8
 
     @pytest.mark.theory
     def test_values_and_gradients_are_those_of_the_policy_that_keeps_to_them(self) -> None:

@@ -49,6 +49,13 @@ def test_knows_the_task(env: VecEnv) -> None:
     assert handle.config == TaskConfig(**ORACLE)
 
 
+def test_a_function_that_does_not_travel_from_another_process_is_refused() -> None:
+    task = {**ORACLE, "allowed_next": lambda tokens_BT, length_B: np.ones((len(tokens_BT), 20), dtype=np.bool_)}
+    env = make_vec_env("seqgan_env:SeqGAN-v0", 1, env_kwargs=task, vec_env_cls=SubprocVecEnv)
+    with pytest.raises(ValueError, match="give it its functions by name, 'module:function'"):
+        TaskHandle(env)
+
+
 def test_has_the_real_sequences_of_the_environment(env: VecEnv) -> None:
     handle = TaskHandle(env)
     assert handle.real_sequences.shape == (200, 6)
