@@ -233,7 +233,9 @@ def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], 
                 for index, (name, own) in enumerate(shown.items()):
                     of_seeds = [[(r["nll_oracle"], r["nll_test"]) for r in row["records"]] for row in own]
                     points = np.mean([[p for p, t in zip(s, TEMPERATURES, strict=True) if t <= 1] for s in of_seeds], 0)
-                    color = "0.4" if name == BASELINE else f"C{index - 1}"
+                    color = "black" if name == BASELINE else f"C{index - 1}"
+                    if name == BASELINE:  # what lies far above it would press all others together
+                        axes.set_ylim(points[:, 1].min() - 0.05, points[:, 1].max() + 0.1)
                     axes.plot(*points.T, "o-" if index <= 10 else "s--", ms=2, lw=1, color=color, label=name)
                 axes.set(title=f"{task}, {reward}: down and left is better", xlabel="nll oracle", ylabel="nll test")
                 axes.grid(alpha=0.3)
