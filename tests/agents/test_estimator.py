@@ -40,6 +40,16 @@ def test_each_option_changes_the_agent_and_at_its_limit_nothing(name: str) -> No
 
 
 @pytest.mark.parametrize(
+    "near", [{"rollout_lag": 1e-9}, {"discount": 1 - 1e-9}, {"exploration_temperature": 1 + 1e-7}], ids=str
+)
+def test_an_option_near_its_limit_is_near_the_plain_agent(near: dict[str, Any]) -> None:
+    """The option's own code runs, and what it makes differs by rounding."""
+    plain, other = (agent(**arguments).learn(3 * N_STEPS) for arguments in ({}, near))
+    for name, tensor in plain.policy.state_dict().items():
+        torch.testing.assert_close(other.policy.state_dict()[name], tensor, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"n_completions": 2**62}, "n_completions must be a whole number in [0, 100000], got 4611686018427387904"),

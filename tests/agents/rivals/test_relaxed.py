@@ -55,7 +55,7 @@ def test_the_gradient_is_that_of_the_relaxed_sample() -> None:
 
 
 def test_later_tokens_have_a_gradient_by_those_before() -> None:
-    """What the generator reads on is the relaxed sample too: its first token moves the later ones."""
+    """The generator reads on from the relaxed sample: its first token moves the later ones."""
     trainer = trainer_of(SPECS[0])
     sampled = trainer.sample(20, torch.Generator().manual_seed(0))
     weight = trainer.generator.core.embedding.weight
