@@ -24,7 +24,7 @@ from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import KEPT, distil, fit
 from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
-from benchmarks.rewards.curves import curve_of, gain_at
+from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 
 FILE = RESULTS / "agent.json"
@@ -192,16 +192,12 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
 def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
     at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
-    differences = []
-    for row, base in zip(own, baseline, strict=True):
-        curve, other = (curve_of(each["records"], each["records"][0]["phase"]) for each in (row, base))
-        if (gain := gain_at(curve, other, LEVEL)) is not None:
-            differences.append(gain)
+    gains = gains_at(own, baseline, LEVEL)
     return {
         "KL forward": _cell([r["kl_forward"] for r in at_one]),
         "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
         "KL sum, best T": _cell([min(r["kl_sum"] for r in row["records"]) for row in own]),
-        f"nll oracle at T = {LEVEL:g}": _cell(differences, "+") if len(differences) == len(own) else "not reached",
+        f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else _cell(gains, "+"),
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
     }
 

@@ -18,7 +18,7 @@ from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from benchmarks.harness import DOCS, RESULTS, interquartile_mean, measured_with, write_results, write_section
-from benchmarks.rewards.curves import curve_of, gain_at
+from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 
 FILE = RESULTS / "menu.json"
@@ -210,19 +210,14 @@ def shown(rows: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
     at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
-    gains = [gain_at(_curve(row), _curve(base), LEVEL) for row, base in zip(own, baseline, strict=True)]
-    found = [gain for gain in gains if gain is not None]
+    gains = gains_at(own, baseline, LEVEL)
     return {
         "KL forward": _cell([r["kl_forward"] for r in at_one]),
         "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
         "KL sum, best T": _cell(_best_sums(own)),
-        f"nll oracle at T = {LEVEL:g}": _cell(found, "+") if len(found) == len(own) else "not reached",
+        f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else _cell(gains, "+"),
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
     }
-
-
-def _curve(row: Mapping[str, Any]) -> Any:
-    return curve_of(row["records"], row["records"][0]["phase"])
 
 
 def _best_sums(own: Sequence[Mapping[str, Any]]) -> list[float]:
