@@ -47,6 +47,10 @@ def _judged(kind: str, settings: Mapping[str, Any] = MappingProxyType({}), **tas
     return {"task": {"reward": "log_ratio", "discriminator": kind, "discriminator_kwargs": settings, **task}}
 
 
+def _trained(loss: str, penalty: float = 0.0) -> _Game:
+    return {**_reward("log_ratio"), "adversary": {"loss": loss, "gradient_penalty": penalty}}
+
+
 _WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
 _CNN = PRESETS["demo"].task.discriminator_kwargs
 _LIKELIHOODS = {"n_members": 1, "dropout": 0.2, "n_epochs": 8, "learning_rate": 0.01, "validation": 0.0}
@@ -100,6 +104,12 @@ GROUPS: dict[str, dict[str, _Game]] = {
             **_judged("generative", _LIKELIHOODS),
             "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 128},
         },
+    },
+    "Losses of the discriminator, with log_ratio": {
+        "least_squares": _trained("least_squares"),
+        "hinge": _trained("hinge"),
+        "wasserstein, gradient penalty 10": _trained("wasserstein", 10.0),
+        "the relativistic loss": _trained("relativistic"),
     },
     "Ways of the agent, with log_ratio": {
         "MaliGAN's weights, 512 episodes": {**_reward("log_ratio"), "agent": {**_WHOLE, "batch_statistic": "softmax"}},

@@ -11,7 +11,7 @@ import pytest
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks.harness import section
 from benchmarks.rewards import menu
-from seqgan_env.discriminators import DISCRIMINATORS
+from seqgan_env.discriminators import DISCRIMINATORS, LOSSES
 from seqgan_env.rewards import REWARDS
 from seqgan_env.shaping import SHAPINGS
 from tests.support.runs import TINY, without_pictures
@@ -41,6 +41,7 @@ def test_every_reward_shaping_and_kind_of_discriminator_is_played() -> None:
     used = {name for task in tasks for name in ([task.shaping] if isinstance(task.shaping, str) else task.shaping)}
     assert used - {"none"} == set(SHAPINGS)
     assert {task.discriminator for task in tasks} == set(DISCRIMINATORS) - {"tabular"}  # which is of tiny tasks alone
+    assert {config.adversary.loss for config in runs.values()} == set(LOSSES)
     plain = runs["0-log_d"]
     for name, config in runs.items():
         assert config.seed == 7
