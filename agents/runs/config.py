@@ -68,7 +68,9 @@ class PretrainingConfig(LikelihoodConfig):
     """
 
     n_epochs: NonNegativeInt = 25
-    """At most so many epochs; the best one on validation is kept."""
+    """At most so many epochs."""
+    keep_last: bool = False
+    """Keep the last epoch instead, as the SeqGAN paper does."""
     patience: PositiveInt | None = None
     """Epochs without a better validation likelihood before it stops; None makes all epochs."""
     real_share: ShareAboveZero = 1.0

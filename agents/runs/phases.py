@@ -63,7 +63,7 @@ class Phase(Protocol):
 
 
 class MaximumLikelihood:
-    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best epoch is kept.
+    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best epoch, or the last, is kept.
 
     Args:
         on_epoch: called after each epoch with its number, from 1, and the negative log-likelihood of the validation
@@ -90,7 +90,8 @@ class MaximumLikelihood:
                 self._on_epoch(trainer.n_epochs, nll)
                 if nll < self._best_nll:
                     self._best_epoch, self._best_nll = trainer.n_epochs, nll
-                    self._best_weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+                    if not config.keep_last:
+                        self._best_weights = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
                 bar.update()
                 bar.set_postfix(nll_validation=f"{nll:.3f}")
                 is_last = trainer.n_epochs == config.n_epochs or self._is_stale(trainer.n_epochs, config.patience)

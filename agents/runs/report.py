@@ -47,11 +47,11 @@ def summary(records: Records) -> dict[str, Record]:
     """
     first = next(iter(records.values()))
     rows = {"random": _last(first, RANDOM), "max. likelihood": _last(first, TEMPERATURE, temperature=1.0)}
-    if rows["max. likelihood"] is None:
-        likelihood = [r for r in first if r["phase"] == LIKELIHOOD]
-        rows["max. likelihood"] = min(likelihood, key=lambda r: r["nll_validation"], default=None)
-    rows |= _best_temperature("max. likelihood", first, TEMPERATURE)
     start = next((r for r in first if r["phase"] == ADVERSARIAL and r["step"] == 0), None)
+    if rows["max. likelihood"] is None:  # of text, whose epoch that is kept the game begins with
+        likelihood = [r for r in first if r["phase"] == LIKELIHOOD]
+        rows["max. likelihood"] = start or min(likelihood, key=lambda r: r["nll_validation"], default=None)
+    rows |= _best_temperature("max. likelihood", first, TEMPERATURE)
     if start is not None and rows["max. likelihood"] is not None:
         # the same generator, after the pretraining of the discriminator
         of_discriminator = {name for name, column in columns().items() if column.subject == "discriminator"}

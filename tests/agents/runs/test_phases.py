@@ -46,6 +46,16 @@ def test_of_many_epochs_some_are_measured_and_the_best_one(tmp_path: Path) -> No
     assert kept == pytest.approx(best["nll_validation"], rel=1e-6)
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    parts = {"n_epochs": 12, "learning_rate": 0.1, "schedule": "constant", "keep_last": True}
+    experiment = Experiment(changed(TINY, task={"n_real": 20}, pretraining=parts), tmp_path / "run", progress=False)
+    records = experiment.run(pretraining_only=True)
+    nll_E = [r["nll_validation"] for r in records if r["phase"] == "maximum_likelihood"]
+    assert len(nll_E) == 12
+    assert nll_E[-1] > min(nll_E) + 0.1
+    assert experiment.game.evaluator.validation_nll() == pytest.approx(nll_E[-1], rel=1e-6)
+
+
 def test_every_epoch_is_told_and_what_that_raises_ends_maximum_likelihood(tmp_path: Path) -> None:
     config = changed(TINY, task={"n_real": 20}, pretraining={"n_epochs": 80})  # the third is the first one measured
     experiment = Experiment(config, tmp_path / "run", progress=False)

@@ -155,9 +155,10 @@ def test_the_place_of_a_legend_is_not_searched_for(tmp_path: Path, monkeypatch: 
 
 
 def test_the_rows_are_the_stages_of_the_generator() -> None:
-    """The best epoch stands for maximum likelihood, with the discriminator that was trained against it."""
+    """What the game begins with stands for maximum likelihood, and before there is a game the best epoch."""
     first, worst, best, _, start, last = of_text()
-    best["nll_test"], last["nll_test"] = 1.0, 0.5
+    assert summary({"log D": [first, worst, best]})["max. likelihood"] == best
+    start["nll_test"], last["nll_test"] = 1.0, 0.5
     rows = summary({"log D": [first, worst, best, start, last]})
     assert list(rows) == ["random", "max. likelihood", "SeqGAN log D"]
     assert rows["random"] == first
