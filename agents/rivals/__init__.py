@@ -7,6 +7,7 @@ follows a seed, and goes on after a checkpoint. What differs from it is the loss
 from __future__ import annotations
 
 from agents.rivals.cooperative import CooperativeConfig, CooperativeTrainer
+from agents.rivals.distillation import DistillationConfig, DistillationTrainer
 from agents.rivals.relaxed import RelaxedConfig, RelaxedTrainer
 from agents.rivals.scheduled_sampling import ScheduledSamplingConfig, ScheduledSamplingTrainer
 from agents.rivals.self_adversarial import SelfAdversarialConfig, SelfAdversarialTrainer
@@ -14,6 +15,8 @@ from agents.rivals.self_adversarial import SelfAdversarialConfig, SelfAdversaria
 __all__ = [
     "CooperativeConfig",
     "CooperativeTrainer",
+    "DistillationConfig",
+    "DistillationTrainer",
     "RelaxedConfig",
     "RelaxedTrainer",
     "ScheduledSamplingConfig",

@@ -63,7 +63,7 @@ class Phase(Protocol):
 
 
 class MaximumLikelihood:
-    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best epoch, or the last, is kept.
+    """Maximum likelihood (eq. 13.34) until the validation likelihood stops rising; the best or last epoch is kept.
 
     Args:
         on_epoch: called after each epoch with its number, from 1, and the negative log-likelihood of the validation
