@@ -31,6 +31,7 @@ SHIPPED = [
     "kl_reverse",
     "kl_sum",
     "jensen_shannon",
+    *(f"{name}_se" for name in ("nll_oracle", "nll_test", "entropy", "kl_forward", "kl_reverse", "kl_sum")),
     "grammatical",
     "distinct",
     "tokens_used",

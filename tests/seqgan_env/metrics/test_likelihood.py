@@ -72,7 +72,8 @@ def test_every_metric_is_a_total_per_token() -> None:
     n_tokens = {"nll_test": n_test, "kl_forward": n_test}
     metrics = likelihood_metrics(REAL, test_BT, generated_BT, GENERATOR.log_prob)
     expected = {name: total / n_tokens.get(name, n_generated) for name, total in totals.items()}
-    del metrics["jensen_shannon"]
+    assert {name for name in metrics if name.endswith("_se")} == {f"{name}_se" for name in [*expected, "kl_sum"]}
+    metrics = {name: value for name, value in metrics.items() if name in expected or name == "kl_sum"}
     assert metrics == pytest.approx({**expected, "kl_sum": expected["kl_forward"] + expected["kl_reverse"]})
     assert all(type(value) is float for value in metrics.values())
 
@@ -106,6 +107,27 @@ def test_divergences_estimated_from_samples() -> None:
         variance = (np.exp(log_own_B) * (ratio_B - exact) ** 2).sum()
         assert exact > 0.1  # there is something to estimate
         assert abs(metrics[name] - exact) < 4 * math.sqrt(variance / n)
+        assert metrics[f"{name}_se"] == pytest.approx(math.sqrt(variance / n), rel=0.1)
+
+
+def test_standard_errors_are_the_spread_of_many_samples() -> None:
+    """Of sequences of different lengths, each figure being a ratio of two sums."""
+    rng = np.random.default_rng(0)
+    found = [
+        likelihood_metrics(REAL, REAL.sample(100, rng), GENERATOR.sample(200, rng), GENERATOR.log_prob)
+        for _ in range(2000)
+    ]
+    names = [name for name in found[0] if name.endswith("_se")]
+    assert len(names) == 6
+    for name in names:
+        spread = np.std([each[name.removesuffix("_se")] for each in found])
+        assert spread > 0.01
+        assert np.mean([each[name] for each in found]) == pytest.approx(spread, rel=0.05)
+
+
+def test_a_single_sequence_has_no_standard_error() -> None:
+    metrics = likelihood_metrics(REAL, REAL.population()[:1], GENERATOR.population()[:1], GENERATOR.log_prob)
+    assert not [name for name in metrics if name.endswith("_se")]
 
 
 def test_a_generator_that_is_the_source_has_no_divergence() -> None:
@@ -128,9 +150,9 @@ def test_collapse_games_nll_oracle_and_nothing_else() -> None:
     assert gamed["kl_forward"] > perfect["kl_forward"] == 0
 
 
-def test_without_a_known_likelihood_there_are_two_numbers() -> None:
+def test_without_a_known_likelihood_there_are_two_numbers_and_their_errors() -> None:
     source: Source = TextLike(REAL)
     assert not isinstance(source, KnownSource)
     both = likelihood_metrics(REAL, REAL.population(), GENERATOR.population(), GENERATOR.log_prob)
     metrics = likelihood_metrics(source, REAL.population(), GENERATOR.population(), GENERATOR.log_prob)
-    assert metrics == {name: both[name] for name in ("nll_test", "entropy")}
+    assert metrics == {name: both[name] for name in ("nll_test", "entropy", "nll_test_se", "entropy_se")}
