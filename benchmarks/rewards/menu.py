@@ -88,7 +88,10 @@ GROUPS: dict[str, dict[str, _Game]] = {
     "Shapings, beside log_d": {
         "discriminator": _shaped("discriminator"),
         "increments": _shaped("increments"),
-        "prefix, with centered": _shaped("prefix", reward="centered"),
+        "prefix, with centered, 512 episodes": {
+            **_shaped("prefix", reward="centered"),
+            "agent": {**_WHOLE, "baseline": "step"},
+        },
         "length +0.05": _shaped("length", length={"weight": 0.05}),
         "length -0.05": _shaped("length", length={"weight": -0.05}),
         "repetition": _shaped("repetition"),
