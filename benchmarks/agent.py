@@ -26,6 +26,7 @@ from benchmarks.distillation import KEPT, distil, fit
 from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
+from benchmarks.rewards.study import changed
 
 FILE = RESULTS / "agent.json"
 PAGE = DOCS / "results.md"
@@ -132,23 +133,16 @@ def games(preset: RunConfig, seed: int, learned: Path) -> dict[str, RunConfig]:
         seed: everything random follows it.
         learned: the file of the generative discriminator.
     """
+    preset = dataclasses.replace(preset, seed=seed, adversary=AdversaryConfig())
     own: dict[str, dict[str, dict[str, Any]]] = {
         "exact": {"adversary": {"exact": True}},
         "generative": {"task": {"discriminator": str(learned), "discriminator_kwargs": {}}},
     }
     return {
-        f"{reward}, {option}": _changed(preset, seed, BASE, own[reward], OPTIONS[option])
+        f"{reward}, {option}": changed(preset, BASE, own[reward], OPTIONS[option])
         for reward in REWARDS
         for option in OPTIONS
     }
-
-
-def _changed(preset: RunConfig, seed: int, *changes: Mapping[str, Mapping[str, Any]]) -> RunConfig:
-    config = dataclasses.replace(preset, seed=seed, adversary=AdversaryConfig())
-    for parts in changes:
-        replaced = {part: dataclasses.replace(getattr(config, part), **fields) for part, fields in parts.items()}
-        config = dataclasses.replace(config, **replaced)
-    return config
 
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:

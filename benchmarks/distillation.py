@@ -9,7 +9,9 @@ import copy
 import dataclasses
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,18 +42,19 @@ KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl
 """The measurements that a row of the results keeps."""
 
 
-def fit(config: RunConfig, file: Path) -> None:
-    """Fit the language models of the generative discriminator, once for all seeds: they take most of an hour else.
+def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Fit the language models of the generative discriminator and write it, so that several runs can have it.
 
     Args:
         config: the task and its generator.
         file: where the discriminator is written; one that is there is left as it is.
+        settings: fields of ``GenerativeConfig``.
     """
     if file.exists():
         return
     torch.set_num_threads(1)
     task, generator = Task(config.task), config.generator
-    kwargs = {"generator_core": generator.core, "generator_kwargs": generator.kwargs}
+    kwargs = {"generator_core": generator.core, "generator_kwargs": generator.kwargs, **settings}
     discriminator = build_discriminator("generative", task.spec, seed=config.seed, kwargs=kwargs)
     discriminator.fit_real(task.real_sequences, config.seed)
     save_discriminator(discriminator, file)
@@ -108,7 +111,7 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
 def draw(discriminator: GenerativeDiscriminator, n: int, seed: int) -> Tokens:
     """Sentences of the mixture of language models, drawn token by token, shape ``(n, T)``."""
     spec, rng = discriminator.spec, torch_rng(seed, "draw")
-    members = [member for member in discriminator.members if isinstance(member, AutoregressiveModel)]
+    members = discriminator.language_models
     states = [member.start(n) for member in members]
     tokens_BT = torch.full((n, spec.max_length), spec.pad_id)
     open_B = torch.ones(n, dtype=torch.bool)

@@ -87,5 +87,5 @@ class DistillationTrainer(MaximumLikelihoodTrainer):
         with torch.no_grad():
             of_each = [teacher.all_log_prob(tokens_BT)[is_token_BT] for teacher in self.teachers]
             p_MV = (torch.stack(of_each).logsumexp(dim=0) - math.log(len(of_each))).exp()
-        log_g_MV = self.generator.output(self.generator.hidden(tokens_BT, rng)[is_token_BT]).log_softmax(dim=1)
+        log_g_MV: Tensor = self.generator.output(self.generator.hidden(tokens_BT, rng)[is_token_BT]).log_softmax(dim=1)
         return -(p_MV * log_g_MV).sum() / len(p_MV)

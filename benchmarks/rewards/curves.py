@@ -34,6 +34,20 @@ def quality_at(curve: Curve, diversity: float) -> float | None:
     return float(np.interp(diversity, diversities[upto], quality[upto]))
 
 
+def diversity_at(curve: Curve, quality: float) -> float | None:
+    """``nll_test`` where the curve has this ``nll_oracle``, by linear interpolation over temperatures.
+
+    Returns:
+        None where the curve doesn't come to this ``nll_oracle``.
+    """
+    _, qualities, diversities = (np.array(values) for values in zip(*sorted(curve), strict=True))  # by temperature
+    if not qualities.min() <= quality <= qualities.max():
+        return None
+    last = int(np.argmax(qualities >= quality))  # the first that is as bad, coming from low temperatures
+    between = slice(max(0, last - 1), last + 1)
+    return float(np.interp(quality, qualities[between], diversities[between]))
+
+
 def gain_at(curve: Curve, baseline: Curve, temperature: float) -> float | None:
     """``nll_oracle`` less that of the baseline, where ``nll_test`` is what the baseline has at a temperature.
 

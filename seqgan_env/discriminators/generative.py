@@ -117,7 +117,8 @@ class GenerativeDiscriminator(Discriminator):
         self.register_buffer("n_fitted", torch.zeros((), dtype=torch.int64))
 
     @property
-    def _members(self) -> list[AutoregressiveModel]:
+    def language_models(self) -> list[AutoregressiveModel]:
+        """The members, as what they are."""
         return [member for member in self.members if isinstance(member, AutoregressiveModel)]
 
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -135,14 +136,14 @@ class GenerativeDiscriminator(Discriminator):
             ``logit_real_BT``, nats; exactly 0 at padding.
         """
         noise = rng if self.training else None
-        log_prob_KBT = torch.stack([member.log_prob(tokens_BT, rng=noise) for member in self._members])
+        log_prob_KBT = torch.stack([member.log_prob(tokens_BT, rng=noise) for member in self.language_models])
         log_prob_BT = log_prob_KBT.logsumexp(dim=0) - math.log(len(self.members))
         log_prob_BT = log_prob_BT.masked_fill(~self.spec.is_token(tokens_BT), 0)
         return log_prob_BT - self.generator.log_prob(tokens_BT)
 
     def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
         """The log-ratio of every token; see ``Discriminator.all_token_logits``."""
-        log_prob_BTV = functools.reduce(torch.logaddexp, (m.all_log_prob(tokens_BT) for m in self._members))
+        log_prob_BTV = functools.reduce(torch.logaddexp, (m.all_log_prob(tokens_BT) for m in self.language_models))
         log_prob_BTV = log_prob_BTV - math.log(len(self.members))
         log_prob_BTV = log_prob_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
         return log_prob_BTV - self.generator.all_log_prob(tokens_BT)
@@ -150,7 +151,7 @@ class GenerativeDiscriminator(Discriminator):
     def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
         """Fit the members that are not fitted yet; see ``Discriminator.fit_real``."""
         shuffled = real[numpy_rng(seed, "folds").permutation(len(real))]
-        for k, member in enumerate(self._members):
+        for k, member in enumerate(self.language_models):
             if k < int(self.n_fitted):
                 continue
             member.requires_grad_(True)

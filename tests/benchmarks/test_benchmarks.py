@@ -56,6 +56,16 @@ def test_curves_are_compared_at_equal_diversity() -> None:
     assert curves.quality_at(curve, 1.9) is None
     assert curves.quality_at(curve, 2.6) is None
     assert curves.quality_at(curve[::-1], 2.3) == pytest.approx(1.5)
+
+
+def test_curves_are_compared_at_equal_quality() -> None:
+    curve = [(1.2, 5.0, 2.1), (1.0, 4.0, 2.0), (0.8, 3.0, 2.2), (0.6, 1.0, 2.6)]
+    assert curves.diversity_at(curve, 3.5) == pytest.approx(2.1)
+    assert curves.diversity_at(curve, 1.5) == pytest.approx(2.5)
+    assert curves.diversity_at(curve[::-1], 4.5) == pytest.approx(2.05)
+    assert curves.diversity_at(curve, 1.0) == 2.6
+    assert curves.diversity_at(curve, 5.1) is None
+    assert curves.diversity_at(curve, 0.9) is None
     worse = {"max. likelihood": [curve], "SeqGAN log D": [[(t, q, d + 1) for t, q, d in curve]]}
     assert "| SeqGAN log D | not reached |" in games.differences(worse)
 

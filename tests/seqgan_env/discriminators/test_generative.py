@@ -38,7 +38,7 @@ def build(spec: SequenceSpec = SPEC, **kwargs: Any) -> GenerativeDiscriminator:
 def peaked(spec: SequenceSpec, n_members: int = 2) -> GenerativeDiscriminator:
     """One in double precision whose models are far from uniform and from each other."""
     discriminator = build(spec, n_members=n_members).double()
-    for seed, model in enumerate([*discriminator._members, discriminator.generator]):
+    for seed, model in enumerate([*discriminator.language_models, discriminator.generator]):
         model.load_state_dict(make_generator("lstm", spec, seed).state_dict())
     return discriminator
 
@@ -49,7 +49,7 @@ class TestDefinition:
     def test_the_logit_is_that_of_the_mean_of_the_members_token_by_token(self, spec: SequenceSpec) -> None:
         """The slow form: one prefix at a time, the members' probabilities averaged, over those of the generator."""
         discriminator = peaked(spec)
-        members = [reference.next_token_of(member) for member in discriminator._members]
+        members = [reference.next_token_of(member) for member in discriminator.language_models]
         generator = reference.next_token_of(discriminator.generator)
         for row in reference.sequences(spec):
             ratios = [
@@ -65,8 +65,8 @@ class TestDefinition:
 
     def test_it_is_the_optimum_where_the_members_are_the_law_of_the_data(self, spec: SequenceSpec) -> None:
         discriminator = peaked(spec, n_members=3)
-        law = discriminator._members[0]
-        for member in discriminator._members[1:]:
+        law = discriminator.language_models[0]
+        for member in discriminator.language_models[1:]:
             member.load_state_dict(law.state_dict())
         optimal = OptimalDiscriminator(spec, law.sequence_log_prob, discriminator.generator.sequence_log_prob)
         rows_KT = reference.all_sequences(spec)
@@ -93,7 +93,7 @@ class TestReal:
     def test_the_members_become_the_law_of_the_data(self) -> None:
         discriminator = build(n_members=1, hidden_dim=16, n_epochs=100, dropout=0.0, validation=0.0)
         discriminator.fit_real(self.REAL, seed=0)
-        (member,) = discriminator._members
+        (member,) = discriminator.language_models
         log_prob_K = member.sequence_log_prob(reference.all_sequences(SPEC))
         np.testing.assert_allclose(np.exp(log_prob_K[:9]), 1 / 9, atol=0.03)
         assert np.exp(log_prob_K[9:]).sum() < 0.05
@@ -101,11 +101,11 @@ class TestReal:
     def test_each_member_is_another_one_and_so_with_another_seed(self) -> None:
         one, same, other = (build(n_members=2) for _ in range(3))
         for discriminator, seed in ((one, 0), (same, 0), (other, 1)):
-            for member in discriminator._members[1:]:  # the same beginning
-                member.load_state_dict(discriminator._members[0].state_dict())
+            for member in discriminator.language_models[1:]:  # the same beginning
+                member.load_state_dict(discriminator.language_models[0].state_dict())
             discriminator.fit_real(self.REAL, seed)
         rows_KT = reference.all_sequences(SPEC)
-        first_K, second_K = (member.sequence_log_prob(rows_KT) for member in one._members)
+        first_K, second_K = (member.sequence_log_prob(rows_KT) for member in one.language_models)
         assert not np.array_equal(first_K, second_K)
         np.testing.assert_array_equal(one.logits(rows_KT), same.logits(rows_KT))
         assert not np.array_equal(one.logits(rows_KT), other.logits(rows_KT))
@@ -130,7 +130,7 @@ class TestReal:
         discriminator = build(n_members=2, n_epochs=30, learning_rate=0.3, dropout=0.0, validation=validation)
         discriminator.fit_real(real, seed=0)
         held_out = []
-        for member in discriminator._members:
+        for member in discriminator.language_models:
             own = [(learned, weights) for model, learned, weights in passes if model is member]
             learned = {tuple(row) for row in own[0][0]}
             part = np.array([row for row in real if tuple(row) not in learned]).reshape(-1, real.shape[1])
@@ -219,7 +219,7 @@ class TestGenerator:
             Adversary(trainer, rows, rows, RoundConfig(n_held_out=0)).round(rows)
 
     @pytest.mark.parametrize("task", [("SeqGAN-v0", ORACLE), ("SeqGANGrammar-v0", GRAMMAR)], ids=["T fixed", "eos"])
-    def test_reaches_the_environments_with_the_members(self, task: tuple[str, dict[str, Any]]) -> None:
+    def test_reaches_the_environments_with_thelanguage_models(self, task: tuple[str, dict[str, Any]]) -> None:
         name, arguments = task
         env = make_seqgan_vec_env(
             name,
@@ -252,13 +252,13 @@ class TestGenerator:
 @pytest.mark.parametrize("core", ["lstm", "gru", "attention", "transformer"])
 def test_members_have_as_many_layers_as_they_are_given(core: str) -> None:
     sizes = {"core": core, "hidden_dim": 4}
-    depths = [{m.core.config.n_layers for m in build(**sizes, n_layers=n)._members} for n in (None, 1, 3)]
+    depths = [{m.core.config.n_layers for m in build(**sizes, n_layers=n).language_models} for n in (None, 1, 3)]
     assert depths == [{2 if core == "transformer" else 1}, {1}, {3}]
 
 
 def test_settings_are_checked() -> None:
     for kwargs, message in (
-        ({"n_members": 0}, "n_members must be a whole number of at least 1"),
+        ({"n_members": 0}, "nlanguage_models must be a whole number of at least 1"),
         ({"core": "rnn"}, "core must be one of"),
         ({"n_layers": 0}, "n_layers must be a whole number of at least 1"),
         ({"dropout": 1.0}, "dropout must be a finite number in"),

@@ -1,0 +1,187 @@
+"""The rows of the experiment as data: how each generator is trained, at two sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, RunConfig, RuntimeConfig
+from agents.runs.presets import PRESETS
+
+Parts = Mapping[str, Mapping[str, Any]]
+"""Fields that differ, by the part of a ``RunConfig``."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of the experiment: the task, and how long each kind of row is trained."""
+
+    base: RunConfig
+    """The strongest maximum likelihood, and the game of SeqGAN as it is by default here."""
+    as_published: Parts
+    """The paper's own maximum likelihood and game, as far as they differ."""
+    models: Mapping[str, Any]
+    """Settings of the language models that the generative discriminator consists of, and that teach by distillation."""
+    n_epochs: Mapping[str, int]
+    """Epochs of each rival."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A generator and its training."""
+
+    source: str
+    """The paper that it follows, or what it is for."""
+    start: str = "strongest"
+    """The weights that it goes on from: random, after the maximum likelihood of the paper (published), or after the
+    strongest known here."""
+    game: Parts = field(default_factory=dict)
+    """How its game differs from that of the size; with no game and no rival the row is its start."""
+    rival: str = ""
+    """A key of ``benchmarks.paper.rivals.RIVALS`` instead of a game."""
+
+
+_PAPER = PRESETS["paper"]
+_TASK = dataclasses.replace(_PAPER.task, n_held_out=20_000)
+_CNN = {"embedding_dim": 32, "filters": [[width, 64] for width in range(1, 6)], "l2": 0.01}
+
+SIZES: dict[str, Size] = {
+    "fast": Size(
+        base=dataclasses.replace(
+            _PAPER,
+            task=dataclasses.replace(_TASK, discriminator_kwargs=_CNN),
+            adversary=AdversaryConfig(n_rounds=30, n_generated=2_048, learning_rate=1e-3, every_n_episodes=64),
+            agent=AgentConfig(n_updates=60),
+            evaluation=EvaluationConfig(every=30, n=2_000),
+            runtime=RuntimeConfig(n_threads=1),
+        ),
+        as_published={
+            "generator": {"kwargs": {"dropout": 0.0}},
+            "pretraining": {"learning_rate": 0.01, "schedule": "constant", "n_epochs": 40, "keep_last": True},
+        },
+        models={"n_members": 5, "hidden_dim": 32, "dropout": 0.2, "n_epochs": 25, "learning_rate": 0.005},
+        n_epochs={
+            "scheduled sampling": 25,
+            "cooperative": 10,
+            "self-adversarial": 10,
+            "relaxed": 5,
+            "distillation": 10,
+        },
+    ),
+    "paper": Size(
+        base=dataclasses.replace(_PAPER, task=_TASK, evaluation=EvaluationConfig(every=100, n=10_000)),
+        as_published={
+            "generator": {"kwargs": {"dropout": 0.0}},
+            "pretraining": {"learning_rate": 0.01, "schedule": "constant", "n_epochs": 120, "keep_last": True},
+            "adversary": {"n_rounds": 50, "n_epochs": 3, "n_generated": 10_000, "every_n_episodes": 13},
+        },
+        models={"n_members": 10, "hidden_dim": 32, "dropout": 0.2, "n_epochs": 25, "learning_rate": 0.005},
+        n_epochs={
+            "scheduled sampling": 25,
+            "cooperative": 40,
+            "self-adversarial": 20,
+            "relaxed": 20,
+            "distillation": 20,
+        },
+    ),
+}
+"""``fast`` takes two cores some minutes a row; ``paper`` has the schedule of the paper, and is for a GPU or a patient
+CPU."""
+
+_AS_PUBLISHED: dict[str, Any] = {
+    "baseline": "none",
+    "normalize_advantage": False,
+    "learning_rate": 0.01,
+    "rollout_lag": 0.8,
+}
+_WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
+_TOKENWISE: dict[str, Any] = {
+    "n_episodes": 256,
+    "n_completions": 0,
+    "dense": True,
+    "inner_sums": True,
+    "forward_kl": 3.0,
+    "baseline": "step",
+    "normalize_advantage": False,
+    "learning_rate": 3e-3,
+    "final_learning_rate": 3e-5,
+}
+_RENEWED = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 256}
+
+BASELINE = "max. likelihood"
+ROWS: dict[str, Row] = {
+    "random": Row("untrained weights", "random"),
+    "max. likelihood, as published": Row("arXiv 1609.05473", "published"),
+    BASELINE: Row("regularised, its step size falling"),
+    "scheduled sampling": Row("arXiv 1506.03099", "random", rival="scheduled sampling"),
+    "SeqGAN, as published": Row(
+        "arXiv 1609.05473: reward D, no baseline", "published", {"task": {"reward": "d"}, "agent": _AS_PUBLISHED}
+    ),
+    "constant, as published": Row(
+        "control: reward 1, else as published", "published", {"task": {"reward": "constant"}, "agent": _AS_PUBLISHED}
+    ),
+    "PG-BLEU": Row("arXiv 1609.05473", game={"task": {"reward": "bleu"}}),
+    "RankGAN": Row("arXiv 1705.11001", game={"task": {"reward": "rank"}}),
+    "MaliGAN": Row(
+        "arXiv 1702.07983",
+        game={"task": {"reward": "log_ratio"}, "agent": {**_WHOLE, "batch_statistic": "softmax"}},
+    ),
+    "ScratchGAN's rewards": Row(
+        "arXiv 1905.09922: a reward for each prefix, large batches",
+        game={"task": {"reward": "centered", "shaping": ["prefix"]}, "agent": {**_WHOLE, "baseline": "step"}},
+    ),
+    "cooperative training": Row("arXiv 1804.03782", rival="cooperative"),
+    "self-adversarial": Row("arXiv 1908.09127", rival="self-adversarial"),
+    "Gumbel straight-through": Row("arXiv 1611.01144", rival="relaxed"),
+    "SeqGAN log D": Row("eq. 13.37, a baseline for each prefix", game={"task": {"reward": "log_d"}}),
+    "SeqGAN log-ratio, generative": Row(
+        "the token terms of a learned log p - log G, every token of a prefix, both divergences",
+        game={
+            "task": {"reward": "log_ratio", "discriminator": "generative"},
+            "agent": _TOKENWISE,
+            "adversary": _RENEWED,
+        },
+    ),
+    "the same, exact": Row(
+        "upper bound: the true p",
+        game={"task": {"reward": "log_ratio"}, "agent": _TOKENWISE, "adversary": {"exact": True}},
+    ),
+    "distilled": Row("control: the same language models, no game; arXiv 1606.07947", rival="distillation"),
+    "random reward": Row(
+        "control; a constant one has no gradient here, the baseline being the value itself",
+        game={"task": {"reward": "random"}},
+    ),
+}
+"""The rows by name, in the order of the table."""
+
+
+def config_of(row: str, size: str, seed: int, oracle: str = "oracle") -> RunConfig:
+    """The settings of a row's run; those of its start where it plays no game.
+
+    Args:
+        row: a key of ``ROWS``.
+        size: a key of ``SIZES``.
+        seed: everything random follows it.
+        oracle: the source.
+    """
+    settings, found = SIZES[size], ROWS[row]
+    config = _changed(settings.base, {"task": {"source": oracle}})
+    if found.start == "published":
+        config = _changed(config, settings.as_published)
+    if found.start == "random":
+        config = _changed(config, {"pretraining": {"n_epochs": 0}})
+    return dataclasses.replace(_changed(config, found.game), seed=seed)
+
+
+def _changed(config: RunConfig, parts: Parts) -> RunConfig:
+    changes: dict[str, Any] = {}
+    for part, fields in parts.items():
+        own = getattr(config, part)
+        if part == "generator":
+            fields = {"kwargs": {**own.kwargs, **fields["kwargs"]}}
+        if "discriminator" in fields:
+            fields = {"discriminator_kwargs": {}, **fields}
+        changes[part] = dataclasses.replace(own, **fields)
+    return dataclasses.replace(config, **changes)

@@ -1,0 +1,161 @@
+"""The tables and pictures of the experiment, made from its JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.runs.report import markdown_table
+from benchmarks.harness import DOCS, interval, measured_with, write_section
+from benchmarks.paper.cells import FILE
+from benchmarks.paper.rows import BASELINE, ROWS
+from benchmarks.rewards.curves import Curve, diversity_at
+
+PAGE = DOCS / "results.md"
+QUALITIES = (8.736, 8.0)
+"""Values of ``nll_oracle`` at which curves are compared; the first is that of SeqGAN in its paper."""
+AT_ONE = {
+    "nll_oracle": "nll oracle",
+    "nll_test": "nll test",
+    "entropy": "entropy",
+    "kl_forward": "KL forward",
+    "kl_reverse": "KL reverse",
+    "jensen_shannon": "JS",
+    "distinct": "distinct",
+    "tokens_used": "tokens used",
+}
+"""The measurements at temperature 1 that the first table has."""
+
+Row = Sequence[Mapping[str, Any]]
+"""The results of one row, one for each seed."""
+
+
+def report(results: Path = FILE, page: Path = PAGE, published: Path | None = None) -> None:
+    """Write the tables and the pictures into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+        published: a JSON file of published curves to draw below the others: ``quality_diversity_curves.curves`` by
+            name, each a list of inverse temperature, ``nll_oracle`` and ``nll_test``.
+    """
+    curves = {}
+    if published is not None:
+        curves = json.loads(published.read_text(encoding="utf-8"))["quality_diversity_curves"]["curves"]
+    write_section(page, "paper", results, lambda document: tables(document, page.parent, curves))
+
+
+def tables(
+    document: Mapping[str, Any],
+    pictures: Path | None = None,
+    published: Mapping[str, Sequence[Sequence[float]]] | None = None,
+) -> str:
+    """The tables of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the pictures are drawn; None draws none.
+        published: curves by name, each of inverse temperature, ``nll_oracle`` and ``nll_test``.
+    """
+    parts = [f"Measured with {measured_with(document['environment'])}.\n"]
+    for size, found in document["sizes"].items():
+        rows: Mapping[str, Row] = {name: found["rows"][name] for name in ROWS if name in found["rows"]}
+        seeds = found["seeds"]
+        of_one = found["rows"][BASELINE][0]["records"][0] if BASELINE in rows else {}
+        errors = [f"{of_one[f'{name}_se']:.4f}" for name in ("nll_oracle", "nll_test") if f"{name}_se" in of_one]
+        parts.append(
+            f"### The paper's experiment, {size}\n\nOracle `{found['oracle']}`, seeds {seeds[0]} to {seeds[-1]}, "
+            f"{found['n']:,} sequences in each measurement (standard errors of one: nll oracle and nll test "
+            f"{' and '.join(errors)}). Mean ± half the width of a 95 % interval (Student's t) over seeds; temperature "
+            "1.\n\n" + markdown_table({name: _at_one(row) for name, row in rows.items()}, _COLUMNS, first="row")
+        )
+        parts.append(
+            "The same over temperature: `nll test` where `nll oracle` is as low as that, and the least sum of both "
+            "divergences.\n\n"
+            + markdown_table(
+                {name: {**_over_temperature(row), "source": ROWS[name].source} for name, row in rows.items()},
+                _CURVE_COLUMNS,
+                first="row",
+            )
+        )
+        if pictures is not None:
+            draw(rows, pictures / f"paper-{size}.svg", published or {})
+        parts.append(f"![Quality against diversity by temperature, the mean of the seeds.](paper-{size}.svg)\n")
+    return "\n".join(parts)
+
+
+def _at_one(row: Row) -> dict[str, str]:
+    """The cells of a row at temperature 1."""
+    at_one = [next(r for r in each["records"] if r["temperature"] == 1.0) for each in row]
+    cells = {label: _cell([r[name] for r in at_one], name) for name, label in AT_ONE.items()}
+    shares = [each["share"] for each in row if each["share"] is not None]
+    cells["D share of optimum"] = _cell(shares, "share") if len(shares) == len(row) else ""
+    cells["minutes"] = f"{np.median([each['seconds'] for each in row]) / 60:.1f}"
+    return cells
+
+
+_COLUMNS = [*AT_ONE.values(), "D share of optimum", "minutes"]
+_CURVE_COLUMNS = [*(f"nll test at {quality:g}" for quality in QUALITIES), "KL sum, best T", "source"]
+
+
+def _over_temperature(row: Row) -> dict[str, str]:
+    """The cells of a row's curves."""
+    cells = {}
+    for quality, column in zip(QUALITIES, _CURVE_COLUMNS, strict=False):
+        found = [diversity_at(curve_of(each), quality) for each in row]
+        reached = [value for value in found if value is not None]
+        cells[column] = _cell(reached, "nll_test") if len(reached) == len(row) else "not reached"
+    cells["KL sum, best T"] = _cell([min(r["kl_sum"] for r in each["records"]) for each in row], "kl_sum")
+    return cells
+
+
+def curve_of(result: Mapping[str, Any]) -> Curve:
+    """The curve of one seed of a row."""
+    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in result["records"]]
+
+
+def _cell(values: Sequence[float], name: str) -> str:
+    mean, half = interval(values)
+    digits = 0 if name == "tokens_used" else 3
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    """Draw the mean curve of every row over the published ones, and write the picture.
+
+    Args:
+        rows: by name.
+        file: an SVG file.
+        published: curves by name, each of inverse temperature, ``nll_oracle`` and ``nll_test``.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        axes = figure.subplots()
+        for name, points in published.items():
+            _, x, y = np.array(points).T
+            axes.plot(x, y, ":", lw=1, color="0.6")
+            axes.annotate(name.replace("_", " "), (x[-1], y[-1]), fontsize=5, color="0.4")
+        for index, (name, row) in enumerate(rows.items()):
+            curves = np.mean([[(x, y) for t, x, y in curve_of(each) if t <= 1] for each in row], axis=0)
+            color = "black" if name == BASELINE else f"C{index % 10}"
+            axes.plot(*curves.T, "o-" if index < 10 else "s--", ms=2, lw=1, color=color, label=name)
+        baseline = [curve_of(each) for each in rows[BASELINE]] if BASELINE in rows else []
+        if baseline:  # what lies far above it would press all others together
+            low = min(y for curve in baseline for _, _, y in curve)
+            axes.set_ylim(low - 0.2, low + 1.2)
+            axes.set_xlim(5.7, 10.2)
+        axes.set(
+            title="down and left is better; temperatures from 1 down; dotted: published",
+            xlabel="nll oracle (nats per token)",
+            ylabel="nll test (nats per token)",
+        )
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside right upper", fontsize=6)
+        figure.savefig(file, format="svg", metadata={"Date": None})

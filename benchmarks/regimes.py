@@ -1,0 +1,306 @@
+"""The regimes in which a game teaches what maximum likelihood does not: a map over generator, data, task and judge.
+
+``python -m benchmarks.regimes run`` trains every cell of the map (it resumes) and writes
+``benchmarks/results/regimes.json``; ``python -m benchmarks.regimes report`` writes the table and the picture of
+``docs/results.md`` from that file, and trains nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from agents.runs.config import AdversaryConfig, EvaluationConfig, RunConfig
+from agents.runs.experiment import Experiment
+from agents.runs.folder import Record, RunFolder
+from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.presets import PRESETS
+from agents.runs.report import markdown_table
+from agents.runs.workers import side_by_side
+from benchmarks.distillation import fit
+from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
+from benchmarks.rewards.curves import gains_at
+from benchmarks.rewards.study import KEPT, changed
+from seqgan_env.files import atomic_write
+
+FILE = RESULTS / "regimes.json"
+PAGE = DOCS / "results.md"
+
+TASKS: dict[str, dict[str, Any]] = {
+    "grammar": {"preset": "grammar", "models": {"validation": 0.1}},
+    "small": {"preset": "small", "models": {"hidden_dim": 32, "dropout": 0.05, "n_epochs": 25, "learning_rate": 0.01}},
+}
+"""The tasks: a preset, and the settings of the language models that its generative discriminator consists of."""
+UNITS = (4, 8, 16, 32)
+"""Units of the generator's LSTM, and of its embedding."""
+N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000}
+"""Real sequences for maximum likelihood and for the discriminators; "unlimited" are as many as none learns by heart."""
+DROPOUTS = (0.0, 0.1, 0.3)
+"""Those of maximum likelihood, of which each cell takes the best on its validation set."""
+N_UPDATES_OF_LIKELIHOOD = 400_000
+"""Sequences that maximum likelihood reads in all its epochs, which are between 4 and 100."""
+_TOKENWISE: dict[str, Any] = {
+    "n_updates": 60,
+    "n_episodes": 512,
+    "n_completions": 0,
+    "dense": True,
+    "inner_sums": True,
+    "forward_kl": 3.0,
+    "baseline": "step",
+    "normalize_advantage": False,
+    "learning_rate": 0.01,
+    "final_learning_rate": 1e-4,
+}
+_LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
+GAMES: dict[str, dict[str, dict[str, Any]]] = {
+    "cnn, log D": {
+        "adversary": {"n_rounds": 30, "learning_rate": 1e-3, "n_generated": 512, "every_n_episodes": 128},
+        "agent": {"n_updates": 200, "n_episodes": 128, "n_completions": 4},
+    },
+    "generative, log-ratio": {
+        "task": _LOG_RATIO,
+        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 512},
+        "agent": _TOKENWISE,
+    },
+    "exact, log-ratio": {"task": _LOG_RATIO, "adversary": {"exact": True}, "agent": _TOKENWISE},
+}
+"""The games from each cell's maximum likelihood; the last one is what no discriminator can pass."""
+BASELINE = "max. likelihood"
+LEVEL = 0.7
+"""The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
+
+
+class Cell(NamedTuple):
+    """One generator on one task with some real sequences."""
+
+    task: str
+    units: int
+    n_real: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder and its file."""
+        return "-".join(map(str, self)).replace(",", "")
+
+
+def run(
+    out: Path = Path("runs/regimes"),
+    seeds: int = 5,
+    results: Path = FILE,
+    workers: int = 2,
+    tasks: tuple[str, ...] = tuple(TASKS),
+) -> None:
+    """Train every cell and write the results.
+
+    Args:
+        out: where the runs are kept; those that are done are not done again.
+        seeds: how many, from 1; those from 100 on are for choosing settings.
+        results: the JSON file.
+        workers: processes side by side.
+        tasks: some of ``TASKS``.
+    """
+    numbers = list(range(1, 1 + seeds))
+    cells = [Cell(t, units, n, seed) for seed in numbers for t in tasks for n in N_REAL for units in UNITS]
+    left = [cell for cell in cells if not (out / f"{cell.name}.json").exists()]
+    models = dict.fromkeys((cell.task, cell.n_real, cell.seed) for cell in left)
+    side_by_side(learn_models, {key: (*key, out) for key in models}, workers)
+    with tqdm(desc="cells", total=len(cells)) as bar:
+
+        def count(_: Cell) -> None:
+            bar.update()
+
+        found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, count)
+    write_results(results, {"seeds": numbers, "cells": [cell._asdict() | found[cell] for cell in cells]})
+
+
+def config_of(cell: Cell, dropout: float) -> RunConfig:
+    """The settings of the cell's task and of its maximum likelihood, without a game.
+
+    Args:
+        cell: which.
+        dropout: of the generator.
+    """
+    preset = PRESETS[TASKS[cell.task]["preset"]]
+    n_real = N_REAL[cell.n_real]
+    n_epochs = int(np.clip(N_UPDATES_OF_LIKELIHOOD // n_real, 4, 100))
+    units = {"embedding_dim": cell.units, "hidden_dim": cell.units, "dropout": dropout}
+    return dataclasses.replace(
+        preset,
+        task=dataclasses.replace(preset.task, n_real=n_real, n_held_out=10_000),
+        generator=dataclasses.replace(preset.generator, kwargs={**preset.generator.kwargs, **units}),
+        pretraining=dataclasses.replace(preset.pretraining, n_epochs=n_epochs),
+        adversary=AdversaryConfig(),
+        evaluation=EvaluationConfig(every=1_000_000, n=5_000),
+        seed=cell.seed,
+    )
+
+
+def learn_models(task: str, n_real: str, seed: int, out: Path) -> None:
+    """Fit the language models of the generative discriminator, one file for all generators."""
+    config = config_of(Cell(task, UNITS[-1], n_real, seed), 0.0)
+    n_epochs = max(4, 40 * N_REAL["10,000"] // max(N_REAL[n_real], N_REAL["10,000"]))
+    fit(config, models_of(task, n_real, seed, out), {"n_epochs": n_epochs, **TASKS[task]["models"]})
+
+
+def models_of(task: str, n_real: str, seed: int, out: Path) -> Path:
+    """The file of the language models."""
+    return (out / f"models-{task}-{n_real.replace(',', '')}-{seed}.safetensors").resolve()
+
+
+def measure(cell: Cell, out: Path) -> dict[str, Any]:
+    """Do the maximum likelihood of a cell and play its games.
+
+    Args:
+        cell: which.
+        out: the folder of the results.
+
+    Returns:
+        The dropout that was the best, and ``rows``: the records by temperature of maximum likelihood and of each game,
+        with the share of the optimum that its discriminator had in the end.
+    """
+    file = out / f"{cell.name}.json"
+    if file.exists():
+        done: dict[str, Any] = json.loads(file.read_text())
+        return done
+    tried: dict[float, list[Record]] = {}
+    for dropout in DROPOUTS:
+        tried[dropout] = _go_on(config_of(cell, dropout), out / cell.name / f"{dropout}").run(pretraining_only=True)
+    best = min(DROPOUTS, key=lambda dropout: min(r.get("nll_validation", np.inf) for r in tried[dropout]))
+    rows = {BASELINE: _row(tried[best], TEMPERATURE)}
+    for name, changes in GAMES.items():
+        config = changed(config_of(cell, best), changes)
+        if name.startswith("generative"):
+            learned = str(models_of(cell.task, cell.n_real, cell.seed, out))
+            judged = dataclasses.replace(config.task, discriminator=learned, discriminator_kwargs={})
+            config = dataclasses.replace(config, task=judged)
+        game = _go_on(config, out / cell.name / name.replace(", ", "-").replace(" ", "-"), out / cell.name / f"{best}")
+        rows[name] = _row(game.run(), FINAL_TEMPERATURE)
+    result = {"dropout": best, "rows": rows}
+    with atomic_write(file) as stream:
+        stream.write(json.dumps(result).encode())
+    return result
+
+
+def _go_on(config: RunConfig, folder: Path, start: Path | None = None) -> Experiment:
+    resume = RunFolder(folder).holds_run
+    return Experiment(config, folder, resume=resume, start_from=None if resume else start, progress=False)
+
+
+def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
+    own = [r for r in records if r["phase"] == phase]
+    kept = [{name: r[name] for name in ("phase", *KEPT)} for r in own]
+    (at_one,) = (r for r in own if r["temperature"] == 1.0)
+    return {"share": at_one.get("discriminator_share_of_optimum"), "records": kept}
+
+
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the table and the picture into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "regimes", results, lambda document: tables(document, page.parent))
+
+
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The table of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the picture is drawn; None draws none.
+    """
+    seeds, cells = document["seeds"], document["cells"]
+    parts = [
+        f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t). Measured with "
+        f"{measured_with(document['environment'])}.\n"
+    ]
+    for task in (task for task in TASKS if any(cell["task"] == task for cell in cells)):
+        rows = {}
+        for n_real in N_REAL:
+            for units in UNITS:
+                own = _select(cells, task, units, n_real)
+                rows[f"{units} units, {n_real}"] = _cells(own)
+        parts.append(f"### Regimes, {task}\n\n{markdown_table(rows, list(next(iter(rows.values()))), first='cell')}")
+    if pictures is not None:
+        draw(cells, pictures / "regimes.svg")
+    parts.append("![What each game gains, by generator, data and task.](regimes.svg)\n")
+    return "\n".join(parts)
+
+
+def _select(cells: Sequence[Mapping[str, Any]], task: str, units: int, n_real: str) -> list[Mapping[str, Any]]:
+    return [c for c in cells if (c["task"], c["units"], c["n_real"]) == (task, units, n_real)]
+
+
+def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The text of a row."""
+    baseline = [c["rows"][BASELINE] for c in own]
+    found = {"KL sum, best T": _cell([_best(row) for row in baseline])}
+    for name in GAMES:
+        rows = [c["rows"][name] for c in own]
+        found[f"{name}: KL sum"] = _cell(gained(own, name), "+")
+        gains = gains_at(rows, baseline, LEVEL)
+        found[f"{name}: nll oracle"] = "not reached" if gains is None else _cell(gains, "+")
+        shares = [row["share"] for row in rows if row["share"] is not None]
+        if shares:
+            found[f"{name}: share"] = f"{np.mean(shares):.2f}"
+    return found
+
+
+def gained(own: Sequence[Mapping[str, Any]], game: str) -> list[float]:
+    """The least sum of both divergences over temperatures less that of maximum likelihood, of each seed of a cell."""
+    return [_best(c["rows"][game]) - _best(c["rows"][BASELINE]) for c in own]
+
+
+def _best(row: Mapping[str, Any]) -> float:
+    return float(min(r["kl_sum"] for r in row["records"]))
+
+
+def _cell(values: Sequence[float], sign: str = "") -> str:
+    mean, half = interval(values)
+    return f"{mean:{sign}.3f} ± {half:.3f}"
+
+
+def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Draw a map for each task and game, in shares of what maximum likelihood leaves, and write the picture.
+
+    Args:
+        cells: the results.
+        file: an SVG file.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    tasks = [task for task in TASKS if any(cell["task"] == task for cell in cells)]
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
+        figure = Figure(figsize=(3.6 * len(GAMES), 2.8 * len(tasks)), layout="constrained")
+        panels = figure.subplots(len(tasks), len(GAMES), squeeze=False)
+        for axes_G, task in zip(panels, tasks, strict=True):
+            for axes, game in zip(axes_G, GAMES, strict=True):
+                share_NU = np.zeros((len(N_REAL), len(UNITS)))
+                for i, n_real in enumerate(N_REAL):
+                    for j, units in enumerate(UNITS):
+                        own = _select(cells, task, units, n_real)
+                        mean, half = interval(gained(own, game))
+                        left = np.mean([_best(c["rows"][BASELINE]) for c in own])
+                        share_NU[i, j] = mean / left
+                        sure = "" if abs(mean) > half else "?"
+                        axes.text(j, i, f"{share_NU[i, j]:+.0%}{sure}", ha="center", va="center")
+                axes.imshow(share_NU, cmap="RdBu_r", vmin=-0.6, vmax=0.6, aspect="auto")
+                axes.set(title=f"{task}: {game}", xlabel="units of the generator", ylabel="real sequences")
+                axes.set_xticks(range(len(UNITS)), list(map(str, UNITS)))
+                axes.set_yticks(range(len(N_REAL)), list(N_REAL))
+        figure.suptitle("the sum of both divergences at the best temperature, against that of maximum likelihood")
+        figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.regimes")

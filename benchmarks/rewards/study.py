@@ -1,0 +1,235 @@
+"""Games in groups, played from one generator over several seeds: run, tables and pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.runs.comparison import compare
+from agents.runs.config import RunConfig
+from agents.runs.folder import Record
+from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.report import markdown_table
+from benchmarks.harness import DOCS, RESULTS, interquartile_mean, measured_with, write_results, write_section
+from benchmarks.rewards.curves import gains_at
+from benchmarks.rewards.games import BASELINE
+
+PAGE = DOCS / "results.md"
+LEVEL = 0.5
+"""The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
+KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
+_LEARNING = ("step", "nll_oracle", "nll_test", "kl_sum")
+
+Parts = Mapping[str, Mapping[str, Any]]
+"""Fields that differ, by the part of a ``RunConfig``."""
+
+
+def changed(config: RunConfig, *changes: Parts) -> RunConfig:
+    """The settings with the fields of some parts changed, one after the other."""
+    for parts in changes:
+        replaced = {part: dataclasses.replace(getattr(config, part), **fields) for part, fields in parts.items()}
+        config = dataclasses.replace(config, **replaced)
+    return config
+
+
+@dataclass(frozen=True)
+class Study:
+    """Games that are compared with each other and with maximum likelihood."""
+
+    name: str
+    """Of its file, its section of the docs and its pictures."""
+    base: RunConfig
+    """The settings that the games share."""
+    groups: Mapping[str, Mapping[str, Parts]]
+    """The games by group and name: the parts in which each differs from the base."""
+    bases: Mapping[str, Parts] = field(default_factory=dict)
+    """Groups with a maximum likelihood of their own: the parts in which their base differs."""
+
+    @property
+    def file(self) -> Path:
+        """Its committed results."""
+        return RESULTS / f"{self.name}.json"
+
+    def run(self, out: Path | None = None, seeds: int = 5, results: Path | None = None, workers: int = 2) -> None:
+        """Play every game and write the results.
+
+        Args:
+            out: where the runs are kept, by default ``runs/NAME``; those that are done are not done again.
+            seeds: how many, from 1; 0 and those from 100 on were looked at when settings were chosen.
+            results: the JSON file; by default the one that is committed.
+            workers: processes side by side.
+        """
+        out, numbers = out or Path("runs") / self.name, list(range(1, 1 + seeds))
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for seed in numbers:
+            for group, games in self.games(seed).items():
+                first = {name: next(o for o, other in games.items() if other == game) for name, game in games.items()}
+                different = {name: games[name] for name in first.values()}
+                done = compare(different, out / str(seed) / group, n_workers=workers)
+                rows.setdefault(f"{group}{BASELINE}", []).append(_row(next(iter(done.values())), TEMPERATURE))
+                for name in games:
+                    rows.setdefault(name, []).append(_row(done[first[name]], FINAL_TEMPERATURE))
+        write_results(results or self.file, {"seeds": numbers, "config": self.base.to_dict(), "rows": rows})
+
+    def games(self, seed: int) -> dict[str, dict[str, RunConfig]]:
+        """The settings of every game by its key, in sets that share their maximum likelihood.
+
+        Args:
+            seed: everything random follows it.
+
+        Returns:
+            The sets by the key of the group that has one of its own; that of all others is called "".
+        """
+        found: dict[str, dict[str, RunConfig]] = {}
+        base = dataclasses.replace(self.base, seed=seed)
+        for group, own in self.groups.items():
+            shared = found.setdefault(self._key(group) if group in self.bases else "", {})
+            for name, game in own.items():
+                shared[self._key(group, name)] = changed(base, self.bases.get(group, {}), game)
+        return found
+
+    def _key(self, group: str, name: str = "") -> str:
+        """The name of a row in the results, and of its folder; of a group without ``name``."""
+        plain = "".join(c if c.isalnum() or c in ".+_-" else "-" for c in name)
+        return f"{list(self.groups).index(group)}-{plain}"
+
+    def report(self, results: Path | None = None, page: Path = PAGE) -> None:
+        """Write the tables and the pictures into the docs.
+
+        Args:
+            results: the JSON file; by default the one that is committed.
+            page: the Markdown file.
+        """
+        write_section(page, self.name, results or self.file, lambda document: self.tables(document, page.parent))
+
+    def tables(self, document: Mapping[str, Any], pictures: Path | None = None) -> str:
+        """The tables of the docs, in Markdown.
+
+        Args:
+            document: the results.
+            pictures: the folder where the pictures are drawn; None draws none.
+        """
+        rows, seeds = document["rows"], document["seeds"]
+        intervals, learning = f"{self.name}-intervals.svg", f"{self.name}-learning.svg"
+        if pictures is not None:
+            self.draw_learning(rows, pictures / learning)
+            self.draw_intervals(rows, pictures / intervals)
+        parts = [
+            f"Seeds {seeds[0]} to {seeds[-1]}; interquartile mean and its 95 % interval by the bootstrap over seeds. "
+            f"Measured with {measured_with(document['environment'])}.\n"
+        ]
+        for group, baseline, own in self._shown(rows):
+            cells = {name: _cells(row, baseline) for name, row in {BASELINE: baseline, **own}.items()}
+            parts.append(f"### {group}\n\n{markdown_table(cells, list(cells[BASELINE]), first='game')}")
+        parts.append(
+            f"![The sum of both divergences at the best temperature.]({intervals})\n\n"
+            f"![The sum of both divergences while the generator learns.]({learning})\n"
+        )
+        return "\n".join(parts)
+
+    def _shown(self, rows: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+        """Each group with its maximum likelihood and the rows that it has, by the names of its games."""
+        for group, own in self.groups.items():
+            baseline = f"{self._key(group) if group in self.bases else ''}{BASELINE}"
+            found = {name: rows[self._key(group, name)] for name in own if self._key(group, name) in rows}
+            if found:
+                yield group, rows[baseline], found
+
+    def draw_intervals(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
+        """Draw the sum of both divergences at the best temperature of every game, and write the picture.
+
+        Args:
+            rows: by the names of the results.
+            file: an SVG file.
+        """
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        groups = list(self._shown(rows))
+        with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
+            figure = Figure(figsize=(8, 0.22 * sum(len(own) + 1 for *_, own in groups) + 1), layout="constrained")
+            axes = figure.subplots()
+            names: list[str] = []
+            for index, (group, baseline, own) in enumerate(groups):
+                _, low, high = interquartile_mean(_best_sums(baseline))
+                label = "" if index else f"{BASELINE}, best temperature"
+                edges = (len(names) - 0.5, len(names) + len(own) - 0.5)
+                axes.fill_betweenx(edges, low, high, color="0.85", lw=0, label=label)
+                for name, row in own.items():
+                    mean, low, high = interquartile_mean(_best_sums(row))
+                    axes.plot([low, high], [len(names)] * 2, color=f"C{index}", lw=2)
+                    label = group if name == next(iter(own)) else ""
+                    axes.plot(mean, len(names), "o", color=f"C{index}", ms=4, label=label)
+                    names.append(name)
+            axes.set_yticks(range(len(names)), names)
+            axes.invert_yaxis()
+            axes.set(title="further left is better", xlabel="KL sum at the best temperature (nats per token)")
+            axes.grid(alpha=0.3)
+            figure.legend(loc="outside lower center", ncols=2)
+            figure.savefig(file, format="svg", metadata={"Date": None})
+
+    def draw_learning(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
+        """Draw the interquartile mean of every game while it is played, a panel a group, and write the picture.
+
+        Args:
+            rows: by the names of the results.
+            file: an SVG file.
+        """
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        groups = list(self._shown(rows))
+        with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
+            figure = Figure(figsize=(11, 3.4 * -(-len(groups) // 2)), layout="constrained")
+            panels = figure.subplots(-(-len(groups) // 2), 2, squeeze=False, sharex=True, sharey=True).flat
+            for axes, (group, _, own) in zip(panels, groups, strict=False):
+                for name, row in own.items():
+                    steps = [r["step"] for r in row[0]["learning"]]
+                    found = [
+                        interquartile_mean([each["learning"][i]["kl_sum"] for each in row]) for i in range(len(steps))
+                    ]
+                    means, lows, highs = zip(*found, strict=True)
+                    (line,) = axes.plot(steps, means, "o-", ms=2, lw=1, label=name)
+                    axes.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.12, lw=0)
+                axes.set(title=group, xlabel="updates", ylabel="KL sum (nats per token)")
+                axes.grid(alpha=0.3)
+                axes.legend(fontsize=6)
+            figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
+    """The generator of a phase by temperature, and while it learned."""
+    game = [r for r in records if r["phase"] == ADVERSARIAL and phase == FINAL_TEMPERATURE]
+    return {
+        "seconds": game[-1]["wall_time_s"] - game[0]["wall_time_s"] if game else 0.0,
+        "records": [{name: r[name] for name in ("phase", *KEPT)} for r in records if r["phase"] == phase],
+        "learning": [{name: r[name] for name in _LEARNING} for r in game],
+    }
+
+
+def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The text of a row."""
+    at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
+    gains = gains_at(own, baseline, LEVEL)
+    return {
+        "KL forward": _cell([r["kl_forward"] for r in at_one]),
+        "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
+        "KL sum, best T": _cell(_best_sums(own)),
+        f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else _cell(gains, "+"),
+        "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
+    }
+
+
+def _best_sums(own: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The sum of both divergences at the temperature that suits each seed best."""
+    return [min(r["kl_sum"] for r in row["records"]) for row in own]
+
+
+def _cell(values: Sequence[float], sign: str = "") -> str:
+    mean, low, high = interquartile_mean(values)
+    return f"{mean:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"

@@ -1,0 +1,98 @@
+"""The paper's experiment: each row is what it says, is trained once, and the tables say what was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs.phases import TEMPERATURES
+from benchmarks.harness import section
+from benchmarks.paper import cells, rows, tables
+from benchmarks.paper.rivals import RIVALS
+from benchmarks.paper.rows import BASELINE, ROWS, SIZES, config_of
+from tests.support.runs import TINY, changed, without_pictures
+
+TINY_SIZE = rows.Size(
+    base=changed(TINY, agent={"n_updates": 2}, pretraining={"n_epochs": 1}, evaluation={"every": 2}),
+    as_published={"pretraining": {"n_epochs": 2, "keep_last": True}},
+    models={"n_members": 2, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1},
+    n_epochs=dict.fromkeys(RIVALS, 1),
+)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_goes_on_from_its_start(row: str, size: str) -> None:
+    """Its settings are complete, and where it plays a game its maximum likelihood is that of a row of its own."""
+    config = config_of(row, size, 7)
+    assert config.seed == 7
+    own = next(name for name, found in ROWS.items() if found == rows.Row(found.source, ROWS[row].start))
+    assert config.of_pretraining == config_of(own, size, 7).of_pretraining
+    assert not (ROWS[row].rival and ROWS[row].game)
+    assert not ROWS[row].rival or SIZES[size].n_epochs[ROWS[row].rival] > 0
+
+
+def test_the_published_game_is_that_of_the_paper() -> None:
+    config = config_of("SeqGAN, as published", "paper", 0)
+    assert (config.task.reward, config.agent.baseline, config.agent.n_completions) == ("d", "none", 16)
+    assert (config.pretraining.n_epochs, config.pretraining.keep_last) == (120, True)
+    assert (config.adversary.n_rounds * config.adversary.n_epochs, config.agent.n_updates) == (150, 200)
+    control = config_of("constant, as published", "paper", 0)
+    assert dataclasses.replace(control.task, reward="d") == config.task
+    assert dataclasses.replace(control, task=config.task) == config
+
+
+def test_every_row_is_trained_and_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of each kind, and what is done stays as it is."""
+    monkeypatch.setitem(SIZES, "fast", TINY_SIZE)
+    some = ("max. likelihood, as published", BASELINE, "SeqGAN log-ratio, generative", "random reward")
+    every = (*some, *(name for name, row in ROWS.items() if row.rival))
+    with without_pictures():
+        cells.run(tmp_path / "runs", "fast", 1, tmp_path / "one.json", 1, rows=some, n=50)
+        cells.run(tmp_path / "runs", "fast", 1, tmp_path / "two.json", 1, rows=every, n=50)
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text())["sizes"]["fast"] for name in ("one", "two"))
+    assert list(two["rows"]) == list(every)
+    assert {name: two["rows"][name] for name in some} == one["rows"]
+    curves = {name: [r["nll_test"] for r in row[0]["records"]] for name, row in two["rows"].items()}
+    assert all(len(curve) == len(TEMPERATURES) for curve in curves.values())
+    assert len({tuple(curve) for curve in curves.values()}) == len(every)  # none is another one
+    assert two["rows"]["SeqGAN log-ratio, generative"][0]["share"] is not None
+    assert two["rows"][BASELINE][0]["seconds"] == 0 < two["rows"]["distilled"][0]["seconds"]
+
+
+def result(shift: float) -> dict[str, Any]:
+    """The measurements of a row whose curve lies ``shift`` above another one."""
+    others = dict.fromkeys([*tables.AT_ONE, "nll_oracle_se", "nll_test_se", "kl_sum"], 0.5)
+    records = [
+        {**others, "temperature": t, "nll_oracle": 7.5 + 2 * t, "nll_test": 8.5 - t + shift, "kl_sum": t + shift}
+        for t in TEMPERATURES
+    ]
+    return {"seconds": 90.0, "share": None if shift else 0.25, "records": records}
+
+
+def document() -> dict[str, Any]:
+    found = {BASELINE: [result(0.0), result(0.0)], "distilled": [result(-0.1), result(-0.3)]}
+    size = {"seeds": [1, 2], "oracle": "oracle", "n": 10_000, "rows": found}
+    return {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "sizes": {"fast": size}}
+
+
+def test_curves_are_compared_where_the_quality_is_equal(tmp_path: Path) -> None:
+    published = {"a_curve": [[1.0, 9.0, 8.0], [2.0, 8.0, 8.5]]}
+    text = tables.tables(document(), tmp_path, published)
+    of_baseline = [line for line in text.splitlines() if line.startswith(f"| {BASELINE} |")]
+    of_distilled = [line for line in text.splitlines() if line.startswith("| distilled |")]
+    # 8.736 is reached at temperature 0.618, where nll test is 7.882
+    assert of_baseline[1].split(" | ")[1:4] == ["7.882 ± 0.000", "not reached", "0.400 ± 0.000"]
+    assert of_distilled[1].split(" | ")[1].startswith("7.682 ± ")
+    assert of_baseline[0].split(" | ")[-2:] == ["0.250 ± 0.000", "1.5 |"]
+    assert "standard errors of one: nll oracle and nll test 0.5000 and 0.5000" in text
+    assert "a curve" in (tmp_path / "paper-fast.svg").read_text()
+
+
+@pytest.mark.skipif(not cells.FILE.exists(), reason="no results are committed")
+def test_the_tables_are_made_from_the_committed_results() -> None:
+    assert tables.tables(json.loads(cells.FILE.read_text())) == section(tables.PAGE, "paper")
