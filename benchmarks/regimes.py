@@ -38,13 +38,13 @@ TASKS: dict[str, dict[str, Any]] = {
     "small": {"preset": "small", "models": {"hidden_dim": 32, "dropout": 0.05, "n_epochs": 25, "learning_rate": 0.01}},
 }
 """The tasks: a preset, and the settings of the language models that its generative discriminator consists of."""
-UNITS = (4, 8, 16, 32)
-"""Units of the generator's LSTM, and of its embedding."""
+UNITS = (4, 8, 16, 32)  # of the generator's LSTM and of its embedding
 N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000}
 """Real sequences for maximum likelihood and for the discriminators; "unlimited" are as many as none learns by heart."""
 DROPOUTS = (0.0, 0.1, 0.3)
 """Those of maximum likelihood, of which each cell takes the best on its validation set."""
-N_UPDATES_OF_LIKELIHOOD = 400_000
+"""Those of maximum likelihood, of which each cell takes the best on its validation set."""
+N_READ = 400_000
 """Sequences that maximum likelihood reads in all its epochs, which are between 4 and 100."""
 _TOKENWISE: dict[str, Any] = {
     "n_updates": 60,
@@ -125,12 +125,12 @@ def config_of(cell: Cell, dropout: float) -> RunConfig:
     """The settings of the cell's task and of its maximum likelihood, without a game.
 
     Args:
-        cell: which.
+        cell: the generator and the data.
         dropout: of the generator.
     """
     preset = PRESETS[TASKS[cell.task]["preset"]]
     n_real = N_REAL[cell.n_real]
-    n_epochs = int(np.clip(N_UPDATES_OF_LIKELIHOOD // n_real, 4, 100))
+    n_epochs = min(100, max(4, N_READ // n_real))
     units = {"embedding_dim": cell.units, "hidden_dim": cell.units, "dropout": dropout}
     return dataclasses.replace(
         preset,
@@ -163,8 +163,8 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         out: the folder of the results.
 
     Returns:
-        The dropout that was the best, and ``rows``: the records by temperature of maximum likelihood and of each game,
-        with the share of the optimum that its discriminator had in the end.
+        The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the final share of the
+        optimum of its discriminator.
     """
     file = out / f"{cell.name}.json"
     if file.exists():
@@ -224,11 +224,7 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         f"{measured_with(document['environment'])}.\n"
     ]
     for task in (task for task in TASKS if any(cell["task"] == task for cell in cells)):
-        rows = {}
-        for n_real in N_REAL:
-            for units in UNITS:
-                own = _select(cells, task, units, n_real)
-                rows[f"{units} units, {n_real}"] = _cells(own)
+        rows = {f"{u} units, {n}": _cells(_select(cells, task, u, n)) for n in N_REAL for u in UNITS}
         parts.append(f"### Regimes, {task}\n\n{markdown_table(rows, list(next(iter(rows.values()))), first='cell')}")
     if pictures is not None:
         draw(cells, pictures / "regimes.svg")
@@ -290,8 +286,7 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
                     for j, units in enumerate(UNITS):
                         own = _select(cells, task, units, n_real)
                         mean, half = interval(gained(own, game))
-                        left = np.mean([_best(c["rows"][BASELINE]) for c in own])
-                        share_NU[i, j] = mean / left
+                        share_NU[i, j] = mean / np.mean([_best(c["rows"][BASELINE]) for c in own])
                         sure = "" if abs(mean) > half else "?"
                         axes.text(j, i, f"{share_NU[i, j]:+.0%}{sure}", ha="center", va="center")
                 axes.imshow(share_NU, cmap="RdBu_r", vmin=-0.6, vmax=0.6, aspect="auto")

@@ -1,0 +1,90 @@
+"""The map of regimes: each cell is trained once from its best maximum likelihood, and says what each game gained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs.config import RunConfig
+from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
+from benchmarks import regimes
+from benchmarks.harness import section
+from benchmarks.regimes import BASELINE, GAMES, N_REAL, TASKS, UNITS, Cell
+from tests.support.runs import TINY, changed, without_pictures
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_cells_differ_in_the_generator_and_in_the_number_of_sentences(task: str) -> None:
+    configs = {(u, n): regimes.config_of(Cell(task, u, n, 3), 0.1) for u in UNITS for n in N_REAL}
+    for (units, n_real), config in configs.items():
+        assert config.task.n_real == N_REAL[n_real]
+        assert (config.generator.kwargs["hidden_dim"], config.generator.kwargs["dropout"]) == (units, 0.1)
+        assert 4 <= config.pretraining.n_epochs <= 100
+    assert len({str(config) for config in configs.values()}) == len(configs)
+
+
+def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The games go on from the dropout with the least validation likelihood."""
+
+    def config_of(cell: Cell, dropout: float) -> RunConfig:
+        base = changed(TINY, agent={"n_updates": 2}, pretraining={"n_epochs": 2}, evaluation={"every": 2, "n": 50})
+        generator = dataclasses.replace(base.generator, kwargs={**base.generator.kwargs, "dropout": dropout})
+        return dataclasses.replace(base, generator=generator, seed=cell.seed)
+
+    short = {"n_updates": 2, "n_episodes": 8}
+    small = {"models": {"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}}
+    monkeypatch.setattr(regimes, "config_of", config_of)
+    monkeypatch.setattr(regimes, "TASKS", {"grammar": small})
+    monkeypatch.setattr(regimes, "UNITS", (4,))
+    monkeypatch.setattr(regimes, "N_REAL", {"10,000": 10_000})
+    monkeypatch.setattr(regimes, "DROPOUTS", (0.9, 0.0))
+    for game in GAMES.values():
+        monkeypatch.setitem(game, "agent", {**game["agent"], **short})
+    with without_pictures():
+        for name in ("one", "two"):
+            regimes.run(tmp_path / "runs", 1, tmp_path / f"{name}.json", 1)
+            monkeypatch.setattr(regimes, "Experiment", None)
+            monkeypatch.setattr(regimes, "fit", None)
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one["cells"] == two["cells"]
+    (cell,) = one["cells"]
+    assert (cell["task"], cell["units"], cell["seed"], cell["dropout"]) == ("grammar", 4, 1, 0.0)
+    assert list(cell["rows"]) == [BASELINE, *GAMES]
+    curves = {tuple(r["nll_test"] for r in row["records"]) for row in cell["rows"].values()}
+    assert len(curves) == len(GAMES) + 1
+    assert cell["rows"]["cnn, log D"]["share"] is not None
+
+
+def row(phase: str, shift: float) -> dict[str, Any]:
+    """The measurements of a generator whose curve lies ``shift`` above another one."""
+    records = [
+        {"phase": phase, "temperature": t, "nll_oracle": 3 + t + shift, "nll_test": 3 - t, "kl_sum": 2.0 + shift + t}
+        for t in TEMPERATURES
+    ]
+    return {"share": 0.25, "records": records}
+
+
+def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
+    cells = [
+        {**Cell(task, units, n_real, seed)._asdict(), "dropout": 0.0}
+        | {"rows": {BASELINE: row(TEMPERATURE, units)} | {g: row(FINAL_TEMPERATURE, units - 0.5) for g in GAMES}}
+        for task in TASKS
+        for units in UNITS
+        for n_real in N_REAL
+        for seed in (1, 2)
+    ]
+    document = {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "cells": cells}
+    text = regimes.tables(document, tmp_path)
+    line = next(line for line in text.splitlines() if line.startswith("| 8 units, 2,000 |"))
+    assert line.split(" | ")[1:5] == ["10.400 ± 0.000", "-0.500 ± 0.000", "-0.500 ± 0.000", "0.25"]
+    picture = (tmp_path / "regimes.svg").read_text()
+    assert picture.count("-5%") == len(TASKS) * len(GAMES) * len(N_REAL)  # 0.5 of 10.4 with 8 units
+
+
+@pytest.mark.skipif(not regimes.FILE.exists(), reason="no results are committed")
+def test_the_table_is_made_from_the_committed_results() -> None:
+    assert regimes.tables(json.loads(regimes.FILE.read_text())) == section(regimes.PAGE, "regimes")
