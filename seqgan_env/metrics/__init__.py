@@ -5,15 +5,21 @@ from __future__ import annotations
 from seqgan_env.metrics import likelihood as likelihood  # these modules register their metrics, in this order
 
 from seqgan_env.metrics import samples as samples  # isort: skip
+from seqgan_env.metrics import overlap as overlap  # isort: skip
+from seqgan_env.metrics import novelty as novelty  # isort: skip
+from seqgan_env.metrics import statistics as statistics  # isort: skip
 from seqgan_env.metrics import discrimination as discrimination  # isort: skip
 from seqgan_env.metrics.base import (
     METRICS,
     Column,
     EvaluationBatch,
     Metric,
+    MetricEntry,
+    check_groups,
     columns,
     columns_of_role,
     measure,
+    metric_groups,
     register_metric,
 )
 from seqgan_env.metrics.likelihood import likelihood_metrics
@@ -23,9 +29,12 @@ __all__ = [
     "Column",
     "EvaluationBatch",
     "Metric",
+    "MetricEntry",
+    "check_groups",
     "columns",
     "columns_of_role",
     "likelihood_metrics",
     "measure",
+    "metric_groups",
     "register_metric",
 ]

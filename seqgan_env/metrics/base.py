@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -64,6 +64,15 @@ class EvaluationBatch:
     """Those there are, by the names ``trained`` and ``optimal``."""
     source_test_B: npt.NDArray[np.float64] | None = None
     """The source's log-probability of ``test_BT``; pass it to avoid recomputing."""
+    train_BT: Tokens | None = None
+    """Real sequences that the generator may have learned from, where they are known."""
+    seed: int = 0
+    """Whatever a metric draws, or fits, follows it."""
+
+    def without_end(self, tokens_BT: Tokens) -> Tokens:
+        """Sequences as text: end-of-sequence, which is an action and no part of it, becomes padding."""
+        spec = self.source.spec
+        return tokens_BT if spec.eos_id is None else np.where(tokens_BT == spec.eos_id, spec.pad_id, tokens_BT)
 
     @cached_property
     def logits(self) -> Mapping[str, Logits]:
@@ -82,26 +91,40 @@ class Metric(Protocol):
         """Measure; a field that does not apply to the batch is left out."""
 
 
+@dataclass(frozen=True)
+class MetricEntry:
+    """A registered metric."""
+
+    metric: Metric
+    """The metric."""
+    group: str | None
+    """The group that an evaluation must ask for to have it; None is in every evaluation."""
+
+
 RESERVED = (
     *("phase", "step", "temperature", "wall_time_s"),
     *("loss", "nll_validation", "discriminator_version", "reward_mean", "policy_entropy"),
 )
 """Fields of an evaluation that are no metric's."""
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[MetricEntry] = Registry("metric")
 """The metrics by name, in the order of their columns in a table."""
 
 
-def register_metric(name: str, metric: Metric) -> None:
-    """Make a metric part of every evaluation, table and report.
+def register_metric(name: str, metric: Metric, *, group: str | None = None) -> None:
+    """Make a metric part of evaluations, tables and reports.
 
     Args:
         name: an identifier.
         metric: the metric.
+        group: an identifier: only evaluations that ask for the group have the metric, since it takes long or means
+            little for most sources. None is in every evaluation.
 
     Raises:
-        ValueError: the name is taken or no identifier, a column is another metric's or reserved, it lacks label, unit
-            or help, it has a role that another one has, or a name for a table that it is not in.
+        ValueError: the name is taken, it or the group is no identifier, a column is another metric's or reserved, it
+            lacks label, unit or help, it has a role that another one has, or a name for a table that it is not in.
     """
+    if group is not None and not (isinstance(group, str) and group.isidentifier()):
+        raise ValueError(f"the group of metric {name!r} must be an identifier or None, got {group!r}")
     if isinstance(metric, type) or not callable(metric) or not isinstance(getattr(metric, "columns", None), Mapping):
         raise ValueError(f"a metric must be an object with columns that can be called, got {metric!r}")
     taken = columns()
@@ -120,12 +143,12 @@ def register_metric(name: str, metric: Metric) -> None:
             raise ValueError(f"column {field_name!r} of metric {name!r} must declare label, unit and help")
         if column.narrow and not column.in_tables:
             raise ValueError(f"column {field_name!r} is in no table, so narrow must be empty, got {column.narrow!r}")
-    METRICS.register(name, metric)
+    METRICS.register(name, MetricEntry(metric, group))
 
 
 def columns() -> dict[str, Column]:
     """The columns of all metrics by field."""
-    return {name: column for metric in METRICS.values() for name, column in metric.columns.items()}
+    return {name: column for entry in METRICS.values() for name, column in entry.metric.columns.items()}
 
 
 def columns_of_role(role: str, subject: str = "generator") -> list[str]:
@@ -133,14 +156,37 @@ def columns_of_role(role: str, subject: str = "generator") -> list[str]:
     return [name for name, column in columns().items() if (column.role, column.subject) == (role, subject)]
 
 
-def measure(batch: EvaluationBatch) -> dict[str, float]:
-    """All metrics that apply to a batch.
+def metric_groups() -> list[str]:
+    """The groups of metrics that an evaluation may ask for."""
+    return list(dict.fromkeys(entry.group for entry in METRICS.values() if entry.group is not None))
+
+
+def check_groups(groups: Sequence[str]) -> None:
+    """Refuse names that are no groups of metrics.
 
     Raises:
-        ValueError: a metric gives a field that it has not declared.
+        ValueError: one is not registered; the message lists those that are.
     """
+    for group in groups:
+        check_choice("metrics", group, metric_groups())
+
+
+def measure(batch: EvaluationBatch, groups: Sequence[str] = ()) -> dict[str, float]:
+    """All metrics that apply to a batch.
+
+    Args:
+        batch: the sequences, and what is known of them.
+        groups: of the metrics that are measured on request, those to measure.
+
+    Raises:
+        ValueError: an unknown group, or a metric gives a field that it has not declared.
+    """
+    check_groups(groups)
     measured: dict[str, float] = {}
-    for name, metric in METRICS.items():
+    for name, entry in METRICS.items():
+        if entry.group is not None and entry.group not in groups:
+            continue
+        metric = entry.metric
         values = metric(batch)
         if not isinstance(values, Mapping):
             raise ValueError(f"metric {name!r} must give its fields by name, got {values!r}")

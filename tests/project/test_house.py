@@ -201,8 +201,9 @@ def test_every_registered_thing_declares_itself() -> None:
         assert shaping.keeps_optimal_policy in (True, False)
         assert shaping.length_effect in LENGTH_EFFECTS
         assert shaping.length_reason
-    for metric in METRICS.values():
-        assert metric.columns
+    for entry in METRICS.values():
+        assert entry.metric.columns
+        assert entry.metric.__doc__
     for column in columns().values():
         assert column.label
         assert column.unit

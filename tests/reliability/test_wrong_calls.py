@@ -54,6 +54,7 @@ MORE = [Vocabulary, Experiment, compare, evaluate_run, DiversityBonus, VectorDiv
 
 INNER = {
     "discriminator_loss", "discriminator_scores", "Core", "Column", "EvaluationBatch", "measure", "likelihood_metrics",
+    "MetricEntry", "check_groups",
     "columns", "columns_of_role", "RewardContext", "RewardEntry", "ShapingContext", "ShapingEntry",
     "Payment", "check_clip", "total_payments", "ConstrainedModel", "OptimalDiscriminator", "SeqGANVecEnv", "Task",
     "PotentialShaping", "build_shaping", "shaping_configs", "needed_discriminator", "Metric", "Reward", "Schedule",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 
+from seqgan_env.metrics import EvaluationBatch
 from seqgan_env.tokens import SequenceSpec, Tokens
-from tests.support.reference import Prefix
+from tests.support.reference import Prefix, padded
 
 
 def random_rows(spec: SequenceSpec, n: int, seed: int, shortest: int = 1) -> Tokens:
@@ -57,3 +59,25 @@ def longest_shared_span(sentence: Prefix, others: Sequence[Prefix]) -> int:
     """The largest n for which an n-gram of the sentence stands in one of the others, 0 for none."""
     known = {gram for other in others for n in range(1, len(other) + 1) for gram in grams(other, n)}
     return max((n for n in range(1, len(sentence) + 1) if known & grams(sentence, n).keys()), default=0)
+
+
+def text_batch(
+    generated: Sequence[Sequence[int]],
+    test: Sequence[Sequence[int]],
+    train: Sequence[Sequence[int]] | None = None,
+    seed: int = 0,
+) -> EvaluationBatch:
+    """An evaluation of sentences over the tokens 1 to 8, at most 6 of them; the end, 0, is added."""
+    spec = SequenceSpec(9, 7, eos_id=0)
+
+    def rows(sentences: Sequence[Sequence[int]]) -> Tokens:
+        return padded(spec, [[*sentence, 0] for sentence in sentences])
+
+    return EvaluationBatch(
+        source=SimpleNamespace(spec=spec),  # type: ignore[arg-type]
+        test_BT=rows(test),
+        generated_BT=rows(generated),
+        log_prob=lambda tokens_BT: np.zeros(len(tokens_BT)),
+        train_BT=None if train is None else rows(train),
+        seed=seed,
+    )

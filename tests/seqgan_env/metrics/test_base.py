@@ -18,6 +18,7 @@ from seqgan_env.metrics import (
     columns_of_role,
     likelihood_metrics,
     measure,
+    metric_groups,
     register_metric,
 )
 from tests.support.sources import tiny_oracle
@@ -35,6 +36,17 @@ SHIPPED = [
     "grammatical",
     "distinct",
     "tokens_used",
+    *(f"bleu_{n}" for n in (2, 3, 4, 5)),
+    *(f"self_bleu_{n}" for n in (2, 3, 4, 5)),
+    "bleu_references",
+    "self_bleu_references",
+    "copied_span",
+    "copied",
+    *(f"distinct_{n}" for n in (1, 2, 3, 4)),
+    *(f"js_{n}" for n in (1, 2, 3)),
+    "zipf",
+    "zipf_error",
+    "length_distance",
     "discriminator_accuracy",
     "discriminator_log_loss",
     "discriminator_calibration_error",
@@ -104,6 +116,33 @@ class TestMeasure:
     def test_the_likelihood_of_real_sequences_is_taken_as_it_is_given(self, batch: EvaluationBatch) -> None:
         given_B = batch.log_prob(batch.test_BT)  # as if the generator were the source
         assert measure(replace(batch, source_test_B=given_B))["kl_forward"] == 0
+
+
+@pytest.mark.usefixtures("_unregistered")
+class TestOnRequest:
+    def test_a_group_is_measured_where_it_is_asked_for(self, batch: EvaluationBatch) -> None:
+        before = measure(batch)
+        register_metric("length", Length(), group="own")
+        assert metric_groups() == ["text", "own"]
+        assert measure(batch) == before
+        assert measure(batch, ["own"]) == before | {"length": 3.0}
+        assert measure(batch, ["own", "text", "own"]) == measure(batch, ["text"]) | {"length": 3.0}
+
+    def test_the_columns_of_a_group_are_known_in_any_case(self) -> None:
+        register_metric("length", Length(), group="own")
+        assert columns()["length"] is LENGTH
+
+    @pytest.mark.parametrize("group", ["txt", "overlap", "", None])
+    def test_an_unknown_group_is_refused_before_anything_is_measured(self, batch: EvaluationBatch, group: Any) -> None:
+        untouchable = replace(batch, log_prob=lambda tokens: pytest.fail("measured"))
+        with pytest.raises(ValueError, match=f"metrics must be one of text; got {group!r}"):
+            measure(untouchable, ["text", group])
+
+    @pytest.mark.parametrize("group", ["", "a group", 3])
+    def test_a_group_without_a_name_is_refused(self, group: Any) -> None:
+        with pytest.raises(ValueError, match="the group of metric 'length' must be an identifier or None"):
+            register_metric("length", Length(), group=group)
+        assert "length" not in METRICS
 
 
 @pytest.mark.usefixtures("_unregistered")
