@@ -8,6 +8,7 @@ from seqgan_env.metrics import samples as samples  # isort: skip
 from seqgan_env.metrics import overlap as overlap  # isort: skip
 from seqgan_env.metrics import novelty as novelty  # isort: skip
 from seqgan_env.metrics import statistics as statistics  # isort: skip
+from seqgan_env.metrics import language_model as language_model  # isort: skip
 from seqgan_env.metrics import discrimination as discrimination  # isort: skip
 from seqgan_env.metrics.base import (
     METRICS,

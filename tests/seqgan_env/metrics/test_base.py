@@ -47,6 +47,12 @@ SHIPPED = [
     "zipf",
     "zipf_error",
     "length_distance",
+    "lm_forward",
+    "lm_reverse",
+    "lm_real",
+    "frechet",
+    "precision",
+    "recall",
     "discriminator_accuracy",
     "discriminator_log_loss",
     "discriminator_calibration_error",
@@ -123,7 +129,7 @@ class TestOnRequest:
     def test_a_group_is_measured_where_it_is_asked_for(self, batch: EvaluationBatch) -> None:
         before = measure(batch)
         register_metric("length", Length(), group="own")
-        assert metric_groups() == ["text", "own"]
+        assert metric_groups() == ["text", "language_model", "own"]
         assert measure(batch) == before
         assert measure(batch, ["own"]) == before | {"length": 3.0}
         assert measure(batch, ["own", "text", "own"]) == measure(batch, ["text"]) | {"length": 3.0}
@@ -135,7 +141,7 @@ class TestOnRequest:
     @pytest.mark.parametrize("group", ["txt", "overlap", "", None])
     def test_an_unknown_group_is_refused_before_anything_is_measured(self, batch: EvaluationBatch, group: Any) -> None:
         untouchable = replace(batch, log_prob=lambda tokens: pytest.fail("measured"))
-        with pytest.raises(ValueError, match=f"metrics must be one of text; got {group!r}"):
+        with pytest.raises(ValueError, match=f"metrics must be one of text, language_model; got {group!r}"):
             measure(untouchable, ["text", group])
 
     @pytest.mark.parametrize("group", ["", "a group", 3])
