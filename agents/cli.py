@@ -256,6 +256,9 @@ class Evaluate(_Command):
     """Sequences of each kind; by default as many as the run's own evaluations."""
     temperature: float = 1.0
     """Of the generator."""
+    metrics: tuple[str, ...] | None = None
+    """Groups of metrics to measure beside the usual ones: text, which takes seconds, language_model, minutes. By
+    default those of the run's own evaluations."""
     source: str | None = None
     """The new place of the run's text; by default it is where it was."""
     device: str = "auto"
@@ -265,7 +268,14 @@ class Evaluate(_Command):
         """Evaluate and print."""
         from agents.runs.evaluation import evaluate_run
 
-        record = evaluate_run(self.run_folder, self.n, self.temperature, source=self.source, device=self.device)
+        record = evaluate_run(
+            self.run_folder,
+            self.n,
+            self.temperature,
+            metrics=self.metrics,
+            source=self.source,
+            device=self.device,
+        )
         print(json.dumps(record, indent=2))
 
 

@@ -31,6 +31,7 @@ from seqgan_env.checks import (
 from seqgan_env.device import check_device
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
+from seqgan_env.metrics import check_groups
 from seqgan_env.rewards import reward_entry
 from seqgan_env.shaping import needed_discriminator, shaping_configs
 from seqgan_env.sources import NAMED_SOURCES
@@ -141,9 +142,12 @@ class EvaluationConfig:
     """Updates between two evaluations; a checkpoint is written at each."""
     n: PositiveInt = 2_000
     """Sequences in an evaluation, of each kind."""
+    metrics: tuple[str, ...] = ()
+    """Groups of metrics to measure beside the usual ones: text, which takes seconds, language_model, minutes."""
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_groups(self.metrics)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.files import refusal
-from seqgan_env.metrics import EvaluationBatch, measure
+from seqgan_env.metrics import EvaluationBatch, check_groups, measure
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources import NAMED_SOURCES, FactoredSource, KnownSource
 from seqgan_env.task import Task, TaskConfig
@@ -60,15 +60,25 @@ class Evaluator:
         n: sequences of each kind in an evaluation.
         seed: of the samples.
         trained: the trained discriminator, if there is one.
+        groups: of metrics that are measured on request.
     """
 
     def __init__(
-        self, task: Task, generator: AutoregressiveModel, n: int, seed: int, trained: Discriminator | None = None
+        self,
+        task: Task,
+        generator: AutoregressiveModel,
+        n: int,
+        seed: int,
+        trained: Discriminator | None = None,
+        *,
+        groups: Sequence[str] = (),
     ) -> None:
         self.generator = generator
         self.source = task.source
         self.n = n
         self.seed = seed
+        self.train = task.real_sequences
+        self.groups = groups
         self.validation, self.test = split_held_out(task, n)
         self.optimal = optimal_discriminator(task.source, generator) if isinstance(task.source, KnownSource) else None
         """The best possible discriminator for the generator as it is, where the source's likelihood is known."""
@@ -81,7 +91,7 @@ class Evaluator:
         return float(-log_prob_B.sum() / self.generator.spec.lengths(self.validation).sum())
 
     def measure(self, key: str = "evaluate", temperature: float = 1.0, n: int | None = None) -> Record:
-        """All metrics that apply.
+        """All metrics that apply, of those on request the groups that are asked for.
 
         Args:
             key: chooses the samples.
@@ -98,7 +108,10 @@ class Evaluator:
                 log_prob=lambda tokens: self.generator.sequence_log_prob(tokens, temperature),
                 discriminators=self._discriminators if temperature == 1.0 else {},
                 source_test_B=None if self._source_test_B is None else self._source_test_B[: len(test)],
-            )
+                train_BT=self.train,
+                seed=self.seed,
+            ),
+            self.groups,
         )
 
     @cached_property
@@ -113,6 +126,7 @@ def evaluate_run(
     n: PositiveInt | None = None,
     temperature: Temperature = 1.0,
     *,
+    metrics: Sequence[str] | None = None,
     source: str | None = None,
     device: str = "auto",
 ) -> Record:
@@ -122,12 +136,14 @@ def evaluate_run(
         run: the folder.
         n: sequences of each kind; None is as many as the run's own evaluations.
         temperature: of the generator.
+        metrics: groups of metrics to measure beside the usual ones; None are those of the run's own evaluations.
         source: the new place of the run's source; None is where it was.
         device: where the networks compute.
 
     Raises:
         ValueError: there is no run, its source is not there or another, a file is damaged, or a value is out of range.
     """
+    check_groups(metrics or ())
     folder = RunFolder(run)
     folder.check_run(folder.checkpoint)
     if source in NAMED_SOURCES:
@@ -148,7 +164,8 @@ def evaluate_run(
             trained = task.scoring.discriminator
             trained.load_weights(state["adversary"]["discriminator"])
     generator = generator.to(resolve_device(device)).eval()
-    evaluator = Evaluator(task, generator, config.evaluation.n, config.seed, trained)
+    groups = config.evaluation.metrics if metrics is None else metrics
+    evaluator = Evaluator(task, generator, config.evaluation.n, config.seed, trained, groups=groups)
     record = evaluator.measure(temperature=temperature, n=n)
     if trained is not None and temperature == 1.0:
         record["discriminator_version"] = version

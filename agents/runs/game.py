@@ -67,6 +67,7 @@ class Game:
             config.evaluation.n,
             config.seed,
             trainer.discriminator if config.is_adversarial else None,
+            groups=config.evaluation.metrics,
         )
         self.likelihood_trainer = MaximumLikelihoodTrainer(
             self.agent.generator, config.pretraining, config.seed, total_epochs=max(1, config.pretraining.n_epochs)

@@ -132,7 +132,12 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["sample", str(run), "-n", "4", "--top-k", "1", "--top-p", "0.9", "--temperature", "2"]) == 0
     assert len(set(capsys.readouterr().out.splitlines())) == 1
     assert main(["evaluate", str(run)]) == 0
-    assert {"nll_test", "nll_oracle", "discriminator_accuracy"} <= set(json.loads(capsys.readouterr().out))
+    usual = json.loads(capsys.readouterr().out)
+    assert {"nll_test", "nll_oracle", "discriminator_accuracy"} <= set(usual)
+    assert main(["evaluate", str(run), "--metrics", "text"]) == 0
+    more = json.loads(capsys.readouterr().out)
+    assert usual.items() <= more.items()
+    assert {"bleu_4", "copied", "js_2"} <= set(more) - set(usual)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,7 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["sample", "nowhere"], "no run in nowhere"),
         (["evaluate", "nowhere"], "no run in nowhere"),
         (["evaluate", "RUN", "--temperature", "-1"], "temperature"),
+        (["evaluate", "RUN", "--metrics", "text", "bleu"], "metrics must be one of text, language_model; got 'bleu'"),
     ],
 )
 def test_bad_requests_to_a_run(run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

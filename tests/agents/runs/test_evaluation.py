@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from agents.runs.evaluation import evaluate_run
-from tests.support.runs import stored
+from agents.runs.experiment import Experiment
+from seqgan_env.metrics import METRICS
+from tests.support.runs import SHORT, changed, stored, without_pictures
 
 
 def test_evaluate_run_measures_afresh_and_writes_nothing(finished: Path) -> None:
@@ -18,3 +20,38 @@ def test_evaluate_run_measures_afresh_and_writes_nothing(finished: Path) -> None
     assert record["nll_test"] == pytest.approx(last["nll_test"], rel=1e-6)
     assert record["discriminator_version"] == last["discriminator_version"]
     assert evaluate_run(finished, n=10)["nll_test"] != record["nll_test"]
+
+
+def fields_of(*groups: str | None) -> set[str]:
+    """The columns of the metrics of some groups."""
+    return {field for entry in METRICS.values() if entry.group in groups for field in entry.metric.columns}
+
+
+def test_metrics_of_a_group_are_measured_on_request_and_the_others_stay_as_they_are(finished: Path) -> None:
+    usual, more = evaluate_run(finished), evaluate_run(finished, metrics=["text"])
+    assert not fields_of("text", "language_model") & usual.keys()
+    assert more.items() >= usual.items()
+    assert more.keys() - usual.keys() == fields_of("text")
+    assert evaluate_run(finished, metrics=["text"]) == more != evaluate_run(finished, temperature=0.5, metrics=["text"])
+    assert more["self_bleu_references"] == 49
+
+
+def test_novelty_is_measured_against_all_real_sequences_of_the_run(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+    monkeypatch.setattr("agents.runs.evaluation.measure", lambda batch, groups: batches.append(batch) or {})
+    evaluate_run(finished, n=10)
+    assert (len(batches[0].train_BT), batches[0].seed) == (SHORT.task.n_real, SHORT.seed)
+
+
+def test_a_run_measures_the_groups_of_its_settings_in_every_record_and_so_does_its_evaluation(tmp_path: Path) -> None:
+    config = changed(SHORT, evaluation={"metrics": ("text",)})
+    with without_pictures():
+        Experiment(config, tmp_path / "run", progress=False).run()
+    assert all(fields_of("text") <= record.keys() for record in stored(tmp_path / "run"))
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<th>Self-BLEU-4</th>" in page
+    assert "nltk" in page.lower()
+    assert fields_of("text") <= evaluate_run(tmp_path / "run").keys()
+    assert not fields_of("text") & evaluate_run(tmp_path / "run", metrics=[]).keys()

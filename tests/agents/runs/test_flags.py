@@ -75,6 +75,7 @@ def test_no_flags_are_the_preset(parsed: Any) -> None:
         changed(TINY, generator={"core": "attention", "kwargs": {"hidden_dim": 5}}, task={"reward": "d"}),
         changed(TINY, task={"shaping": "increments", "shaping_kwargs": {"increments": {"of": "reward"}}}),
         changed(TINY, task={"shaping": ["discriminator", "length", "repetition"]}),
+        changed(TINY, evaluation={"metrics": ("text",)}),
     ],
 )
 def test_every_setting_is_a_flag(config: RunConfig, parsed: Any) -> None:
@@ -90,6 +91,7 @@ def test_every_setting_is_a_flag(config: RunConfig, parsed: Any) -> None:
         (["--pretraining.n-epochs", "0"], {"pretraining": {"n_epochs": 0}}),
         (["--adversary.n-held-out", "9"], {"adversary": {"n_held_out": 9}}),
         (["--evaluation.every", "3"], {"evaluation": {"every": 3}}),
+        (["--evaluation.metrics", "text", "language_model"], {"evaluation": {"metrics": ("text", "language_model")}}),
         (["--n-threads", "2", "--device", "cpu"], {"runtime": {"n_threads": 2, "device": "cpu"}}),
         (["--seed", "5"], {"seed": 5}),
         (["--min-length", "3", "--allowed-tokens", "1", "2"], {"task": {"min_length": 3, "allowed_tokens": (1, 2)}}),
