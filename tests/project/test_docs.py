@@ -17,6 +17,7 @@ PAGES = [
     "docs/discriminators.md",
     "docs/rewards.md",
     "docs/shaping.md",
+    "docs/metrics.md",
     "docs/use_it_with.md",
     "docs/performance.md",
     "docs/reliability.md",
