@@ -66,7 +66,7 @@ PRESETS: dict[str, RunConfig] = {
         pretraining=PretrainingConfig(learning_rate=0.02, warmup=0.1, weight_decay=0.03),
         adversary=AdversaryConfig(n_rounds=10, n_generated=1024, learning_rate=3e-4, every_n_episodes=128),
         agent=AgentConfig(n_updates=60, n_completions=8),
-        evaluation=EvaluationConfig(every=10),
+        evaluation=EvaluationConfig(every=10, metrics=("text",)),
     ),
 }
 """The presets by name; ``source`` chooses one where none is named."""
