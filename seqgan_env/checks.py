@@ -147,6 +147,7 @@ def check_names(owner: str, values: Any, names: Collection[str]) -> None:
             check_names(f"{owner}.{name}", values[name], inner)
 
 
+@functools.cache
 def field_types(config_class: Any) -> dict[str, Any]:
     """The annotations of a dataclass's fields, resolved."""
     hints = typing.get_type_hints(config_class, include_extras=True)
