@@ -21,7 +21,11 @@ Result = TypeVar("Result")
 _SPAWN = get_context("spawn")
 
 _imported: list[str] = []
-"""The modules of the user's own that this process has imported, in order."""
+
+
+def imported() -> tuple[str, ...]:
+    """The modules of the user's own that this process has imported, in order."""
+    return tuple(_imported)
 
 
 def import_for_workers(modules: Iterable[str]) -> None:
@@ -72,8 +76,9 @@ class Workers(Generic[Key]):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        every = [*self._idle, *(process for _, process in self._busy.values())]
-        for process in every:
+        for process in self._idle:
+            process.end(wait_s=5)
+        for _, process in self._busy.values():
             process.end()
         self._idle, self._busy = [], {}
 
@@ -141,11 +146,12 @@ class _Process:
         """The exit code; negative is a signal."""
         return self._process.exitcode
 
-    def end(self) -> None:
-        """End the process."""
+    def end(self, wait_s: float = 0) -> None:
+        """End the process; an idle one ends by itself, as its pipe is closed, in less than ``wait_s``."""
+        self.pipe.close()
+        self._process.join(wait_s)
         self._process.terminate()
         self._process.join()
-        self.pipe.close()
 
 
 @check_arguments
