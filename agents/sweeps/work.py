@@ -88,6 +88,7 @@ def play(cell: Cell, pretraining: bytes, discriminator: bytes | None = None) -> 
         config.evaluation.n,
         config.seed,
         game.adversary.trainer.discriminator if config.is_adversarial else None,
+        groups=config.evaluation.metrics,
     )
     if config.is_exact:
         assert evaluator.optimal is not None
