@@ -46,7 +46,11 @@ def played(algorithm: str) -> dict[str, Any]:
     """A run against a discriminator that learns, with a value-based algorithm that begins to learn at once."""
     starts = {"learning_starts": 8, "gradient_steps": 1} if algorithm in ("dqn", "qrdqn") else {}
     cheap = {"n_epochs": 1} if algorithm in ("ppo", "maskable_ppo", "recurrent_ppo") else {}
-    return play({"name": algorithm, **starts, **cheap})
+    # whose samples are judged by their embeddings
+    cnn = (
+        {"discriminator": [{"name": "cnn", "embedding_dim": 2, "filters": [[1, 2]]}]} if algorithm == "relaxed" else {}
+    )
+    return play({"name": algorithm, **starts, **cheap}, **cnn)
 
 
 def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -126,7 +130,8 @@ def test_steps_of_seqgan_are_its_tokens_where_sequences_end() -> None:
     result = play("seqgan", **spec)
     a2c = play({"name": "a2c", "n_steps": 1}, **spec)
     assert 20 <= result["steps"] < 20 + 8 * 20
-    assert result["steps"] % 8  # eight times the longest one would be divisible
+    # two completions of each prefix but the whole sequence
+    assert result["scored"] == 8 + 2 * (result["steps"] - 8)
     assert a2c["steps"] == 24
 
 
