@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from agents.runs.report import image, legend, markdown_table, shown_columns, write_page
@@ -44,7 +44,11 @@ def chosen_metrics(results: Sequence[Result], names: Sequence[str]) -> list[str]
 
 def table(group: Group) -> str:
     """The interquartile mean of every metric with its interval, in Markdown, a row for each kind of run."""
-    shown = {name: column for name, column in _shown(group).items() if column.subject == "generator"}
+    shown = {
+        name: column
+        for name, column in _shown(run for own in group.runs.values() for run in own).items()
+        if column.subject == "generator"
+    }
     rows: dict[str, dict[str, str]] = {}
     if not group.is_relative:
         start = {
@@ -93,8 +97,9 @@ def shown_interval(interval: Interval, *, flip: bool = False, digits: int = 3) -
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def _shown(group: Group) -> Mapping[str, Column]:
-    return shown_columns({str(i): run["records"][-1] for own in group.runs.values() for i, run in enumerate(own)})
+def _shown(runs: Iterable[Result]) -> Mapping[str, Column]:
+    """The columns that at least one run has in its last record, of those that belong in tables."""
+    return shown_columns({str(number): run["records"][-1] for number, run in enumerate(runs)})
 
 
 def failures(results: Sequence[Result]) -> list[str]:
@@ -133,7 +138,7 @@ def page(results: Sequence[Result], metrics: Sequence[str]) -> list[str]:
             label = html.escape(columns()[metric].label)
             parts.append(f"<h3>Probability of improvement, {label}</h3>{_html_table(improvement_table(group, metric))}")
             parts.append("".join(image(name, png) for name, png in pictures(group, metric)))
-    explained = legend(shown_columns({str(i): run["records"][-1] for i, run in enumerate(_done(results))}))
+    explained = legend(_shown(_done(results)))
     parts.append(f"<p class=legend>{'<br>'.join(map(html.escape, explained))}</p>")
     if failed := failures(results):
         parts.append(f"<h2>Failed</h2><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in failed)}</ul>")

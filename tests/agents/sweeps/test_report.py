@@ -46,7 +46,7 @@ def test_rows_are_named_by_what_differs_and_hold_the_middle_of_the_seeds() -> No
     assert "| pretrained generator |  | 3.000 | 2.000 |" in text
     assert "| dqn, constant | 3 | 3.990 [3.980, 4.000] |  | 64 | 16 | 1 s |" in text
     row = next(line for line in text.splitlines() if line.startswith("| seqgan, log_d |  |"))
-    assert row.count("1.00 [1.00, 1.00]") == 3  # than ppo twice and random; dqn has no such number
+    assert row.count("1.00 [1.00, 1.00]") == 4  # than itself without log D, ppo twice, random; dqn has no such number
     assert "Failed" not in text
 
 

@@ -13,10 +13,6 @@ from agents.sweeps.spec import EXAMPLE, cells_of, read_spec
 from tests.support.sweeps import SPEC, spec_with
 
 
-def names(spec: dict[str, Any], axis: str) -> Counter[str]:
-    return Counter(cell.axes[axis] for cell in cells_of(spec))
-
-
 def test_the_example_is_a_sweep(tmp_path: Path) -> None:
     path = tmp_path / "sweep.toml"
     path.write_text(EXAMPLE)
@@ -36,28 +32,35 @@ def test_a_python_file_says_the_same(tmp_path: Path) -> None:
 
 
 def test_axes_and_grids_are_combined() -> None:
-    spec = spec_with(
-        seeds=[0, 3],
-        algorithm=[{"name": "a2c", "grid": {"ent_coef": [0.0, 0.1], "n_steps": [2, 4]}}],
-        reward=["log_d", {"name": "f_divergence", "grid": {"divergence": ["forward_kl", "reverse_kl"]}}],
-        shaping=["none", {"name": "length", "weight": 0.5}, ["length", "repetition"]],
-        discriminator=["tabular", {"name": "gru", "hidden_dim": 4}],
-        grid={"adversary.every_n_episodes": [8, 16]},
+    cells = cells_of(
+        spec_with(
+            algorithm=[{"name": "a2c", "grid": {"ent_coef": [0.0, 0.1], "n_steps": [2, 4]}}],
+            reward=[{"name": "f_divergence", "grid": {"divergence": ["forward_kl", "reverse_kl"]}}],
+            shaping=[{"name": "length", "weight": 0.5}, ["length", "repetition"]],
+            discriminator=["tabular", {"name": "gru", "hidden_dim": 4}],
+            grid={"adversary.every_n_episodes": [8, 16]},
+        )
     )
-    n = 2 * 4 * 3 * 3 * 2 * 2
-    assert len(cells_of(spec)) == n
-    assert names(spec, "settings") == dict.fromkeys(
-        [f"ent_coef={c}, n_steps={s}" for c in ("0", "0.1") for s in (2, 4)], n // 4
-    )
-    assert set(names(spec, "reward")) == {
-        "log_d", "f_divergence (divergence=forward_kl)", "f_divergence (divergence=reverse_kl)"
-    }  # fmt: skip
-    assert set(names(spec, "shaping")) == {"none", "length (weight=0.5)", "length + repetition"}
-    assert set(names(spec, "discriminator")) == {"tabular", "gru (hidden_dim=4)"}
-    assert set(names(spec, "variant")) == {"adversary.every_n_episodes=8", "adversary.every_n_episodes=16"}
-    for cell in cells_of(spec):
-        weights = cell.config.task.shaping_kwargs.get("length", {}).get("weight")
-        assert weights == {"none": None, "length (weight=0.5)": 0.5}.get(cell.axes["shaping"], 0.1)
+    expected = {
+        "task": ["SeqGANTiny-v0"],
+        "algorithm": ["a2c"],
+        "settings": [f"ent_coef={c}, n_steps={s}" for c in ("0", "0.1") for s in (2, 4)],
+        "reward": ["f_divergence (divergence=forward_kl)", "f_divergence (divergence=reverse_kl)"],
+        "shaping": ["length (weight=0.5)", "length + repetition"],
+        "discriminator": ["tabular", "gru (hidden_dim=4)"],
+        "variant": ["adversary.every_n_episodes=8", "adversary.every_n_episodes=16"],
+    }
+    assert len(cells) == 4 * 2 * 2 * 2 * 2
+    for axis, names in expected.items():
+        assert Counter(cell.axes[axis] for cell in cells) == dict.fromkeys(names, len(cells) // len(names))
+    for cell in cells:
+        ent_coef, n_steps = cell.settings["ent_coef"], cell.settings["n_steps"]
+        assert cell.axes["settings"] == f"ent_coef={ent_coef:g}, n_steps={n_steps}"
+        task, adversary = cell.config.task, cell.config.adversary
+        assert cell.axes["reward"] == f"f_divergence (divergence={task.reward_kwargs['divergence']})"
+        assert (task.shaping_kwargs["length"]["weight"] == 0.5) == (cell.axes["shaping"] == "length (weight=0.5)")
+        assert cell.axes["discriminator"].split(" ")[0] == task.discriminator
+        assert cell.axes["variant"] == f"adversary.every_n_episodes={adversary.every_n_episodes}"
 
 
 def test_a_task_overrides_and_keeps_its_own(tmp_path: Path) -> None:
