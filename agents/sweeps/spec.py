@@ -7,9 +7,9 @@ their values is an entry of its own.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import runpy
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,11 +24,6 @@ from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import one_line, read_bytes, refusal
 from seqgan_env.registration import TASKS
 from seqgan_env.task import TaskConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 EXAMPLE = """\
 # Every combination of these, with every seed. `seqgan sweep sweep.toml` runs it, `seqgan sweep report` shows it.
@@ -98,10 +93,22 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if path.suffix != ".py":
         with refusal(path, "sweep"):
-            spec: dict[str, Any] = tomllib.loads(read_bytes(path).decode())
+            spec: dict[str, Any] = _toml_reader().loads(read_bytes(path).decode())
             return spec
     with refusal(path, "sweep"):
         return dict(check_type("SPEC", runpy.run_path(str(path)).get("SPEC"), Mapping[str, Any]))
+
+
+def _toml_reader() -> Any:
+    """The library's reader of TOML.
+
+    Raises:
+        ValueError: there is none before Python 3.11.
+    """
+    try:
+        return importlib.import_module("tomllib")
+    except ImportError as error:
+        raise ValueError("a TOML file needs Python 3.11 or newer; a Python file with SPEC can say the same") from error
 
 
 def cells_of(spec: Mapping[str, Any]) -> list[Cell]:

@@ -300,6 +300,7 @@ class TestOutput:
 def test_a_sweep_from_its_example_to_its_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("agents.sweeps.driver.check", lambda cell: None)
     monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda name, n_workers, address: HereEngine())
@@ -320,10 +321,10 @@ def test_a_sweep_from_its_example_to_its_report(
     ("arguments", "says"),
     [
         (["missing.toml"], "missing.toml is not a readable sweep: No such file or directory"),
-        (["sweep.toml", "--engine", "slurm"], "engine must be one of local, ray; got 'slurm'"),
-        (["sweep.toml", "--out", "sweep.toml"], "sweep.toml is neither a sweep nor an empty folder"),
+        (["sweep.py", "--engine", "slurm"], "engine must be one of local, ray; got 'slurm'"),
+        (["sweep.py", "--out", "sweep.py"], "sweep.py is neither a sweep nor an empty folder"),
         (["report", "missing"], "missing is not a readable file of results: No such file or directory"),
-        (["report", "sweep.toml"], "sweep.toml is not a readable file of results: "),
+        (["report", "sweep.py"], "sweep.py is not a readable file of results: "),
     ],
 )
 def test_a_sweep_that_cannot_be_is_one_line(
@@ -334,7 +335,7 @@ def test_a_sweep_that_cannot_be_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("sweep.toml").write_text('task = ["small"]\nalgorithm = ["random"]\nbudget = { steps = 9 }\n')
+    Path("sweep.py").write_text('SPEC = {"task": ["small"], "algorithm": ["random"], "budget": {"steps": 9}}')
     assert main(["sweep", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"seqgan: error: {says}")
-    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.py"]

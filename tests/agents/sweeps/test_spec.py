@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.support.sweeps import SPEC, spec_with
 
 
 def test_the_example_is_a_sweep(tmp_path: Path) -> None:
+    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     path = tmp_path / "sweep.toml"
     path.write_text(EXAMPLE)
     cells = cells_of(read_spec(path))
@@ -23,6 +25,15 @@ def test_the_example_is_a_sweep(tmp_path: Path) -> None:
     assert all(cell.config.generator == PRESETS["small"].generator for cell in cells)
     assert {cell.settings["learning_rate"] for cell in cells if cell.algorithm == "ppo"} == {3e-4, 1e-3}
     assert [cell.config.seed for cell in cells] == sorted(cell.config.seed for cell in cells)
+
+
+def test_without_a_reader_of_toml_a_python_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    (tmp_path / "sweep.toml").write_text(EXAMPLE)
+    with pytest.raises(
+        ValueError, match=r"sweep\.toml is not a readable sweep: a TOML file needs Python 3.11 or newer"
+    ):
+        read_spec(tmp_path / "sweep.toml")
 
 
 def test_a_python_file_says_the_same(tmp_path: Path) -> None:
