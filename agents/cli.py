@@ -1,4 +1,4 @@
-"""The command line: ``seqgan train | tune | sample | evaluate | demo``."""
+"""The command line: ``seqgan train | tune | sweep | sample | evaluate | demo``."""
 
 # Over 300 lines: the commands are dataclasses whose fields are the flags, and half of them is the help these show.
 
@@ -167,6 +167,63 @@ class Tune(_Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sweep(_Command):
+    """Compare algorithms, rewards, shapings and discriminators: every combination that a file lists, with every seed.
+
+    The same command goes on where it stopped, and a wider file adds to what is done. `seqgan sweep report RUNS` shows
+    the results.
+    """
+
+    spec: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SPEC")] = Path("sweep.toml")
+    """The file, TOML or Python."""
+    example: bool = False
+    """Write an example to the file, and do nothing else."""
+    out: Path | None = None
+    """The sweep's folder; by default runs/sweep-SPEC."""
+    engine: str = "local"
+    """local, processes of this machine; or ray, which needs Ray."""
+    workers: int = max(1, (os.cpu_count() or 2) // 2)
+    """Processes of the engine local, each with one thread."""
+    address: str | None = None
+    """The cluster of the engine ray, such as auto; by default one is started on this machine."""
+
+    def run(self) -> None:
+        """Do what is missing, write the report, print its tables."""
+        from agents.sweeps.driver import run_sweep
+        from agents.sweeps.engines import build_engine
+        from agents.sweeps.spec import EXAMPLE, read_spec
+
+        if self.example:
+            with open(self.spec, "x", encoding="utf-8") as file:
+                file.write(EXAMPLE)
+            print(printable(f"wrote {self.spec}; seqgan sweep {self.spec} runs it"))
+            return
+        spec = read_spec(self.spec)
+        out = self.out or Path("runs") / f"sweep-{self.spec.stem}"
+        run_sweep(spec, out, engine=build_engine(self.engine, self.workers, self.address))
+        SweepReport(results=out).run()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepReport(_Command):
+    """Write the tables, the page and the numbers of a sweep from its results alone."""
+
+    results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")]
+    """The sweep's folder, or a file of results."""
+    metric: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A metric of the pictures, as kl_sum; can be repeated. By default the sum of both divergences, and nll_oracle."""
+
+    def run(self) -> None:
+        """Write them, print the tables."""
+        from agents.sweeps.folder import read_results
+        from agents.sweeps.report import markdown, write_report
+
+        written = write_report(self.results, self.metric)
+        print(printable(markdown(read_results(self.results))))
+        print(printable(f"report: {', '.join(map(str, written))}"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo(_Command):
     """Train a generator that is too small for the embedded grammar, with four rewards.
 
@@ -300,12 +357,16 @@ def _import_modules(argv: Sequence[str]) -> None:
 
 def _run(argv: Sequence[str]) -> None:
     """Parse the command line and do what it says."""
+    if list(argv[:2]) == ["sweep", "report"]:
+        argv = ["sweep-report", *argv[2:]]
     _import_modules(argv)
     default = default_config(argv[1:]) if list(argv[:1]) in (["train"], ["tune"]) else PRESETS["grammar"]
     train, tune = (_with_flags(kind, run_flags(default)) for kind in (Train, Tune))
     commands = (
         Annotated[train, tyro.conf.subcommand("train")]  # type: ignore[valid-type]
         | Annotated[tune, tyro.conf.subcommand("tune")]  # type: ignore[valid-type]
+        | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+        | Annotated[SweepReport, tyro.conf.subcommand("sweep-report")]
         | Annotated[Sample, tyro.conf.subcommand("sample")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
@@ -394,7 +455,9 @@ def _main(argv: Sequence[str]) -> int:
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("seqgan: interrupted; the same command goes on with --resume (tune, demo: as it is)", file=sys.stderr)
+        print(
+            "seqgan: interrupted; the same command goes on with --resume (tune, sweep, demo: as it is)", file=sys.stderr
+        )
         return 130
     return 0
 

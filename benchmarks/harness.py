@@ -6,23 +6,19 @@ A benchmark is scenarios as data, a ``run`` that measures and writes JSON, and a
 from __future__ import annotations
 
 import json
-import platform
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import stats
 
 from agents.runs.report import markdown_table, shown_columns
+from agents.sweeps.environment import describe
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("seqgan-env", "gymnasium", "stable-baselines3", "torch", "numpy")
 
 
 def write_results(file: Path, document: Mapping[str, Any]) -> None:
@@ -76,47 +72,6 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
         return float(array.mean()), float("nan")
     half = stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array))
     return float(array.mean()), float(half)
-
-
-def interquartile_mean(values: Sequence[float], n_resamples: int = 10_000) -> tuple[float, float, float]:
-    """The mean of the middle half of some seeds, and its 95 % interval by the percentile bootstrap over them.
-
-    As arXiv 2108.13264 proposes it: one run that went astray weighs little. Of five seeds it is the mean of the middle
-    three, and the interval is narrower than it should be.
-    """
-    array = np.asarray(values, dtype=float)
-    rows = np.random.default_rng(0).integers(len(array), size=(n_resamples, len(array)))
-    low, high = np.quantile(stats.trim_mean(array[rows], 0.25, axis=1), [0.025, 0.975])
-    return float(stats.trim_mean(array, 0.25)), float(low), float(high)
-
-
-def describe() -> dict[str, Any]:
-    """Hardware, versions and commit, as plain data."""
-    return {
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name; ``platform`` does not know it on Linux."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
 
 
 def replace_section(page: Path, name: str, text: str) -> None:

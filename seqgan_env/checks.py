@@ -148,7 +148,12 @@ def check_names(owner: str, values: Any, names: Collection[str]) -> None:
 
 
 def field_types(config_class: Any) -> dict[str, Any]:
-    """The annotations of a dataclass's fields, resolved."""
+    """The annotations of a dataclass's fields, resolved, which is done once for each class."""
+    return _field_types(config_class)
+
+
+@functools.cache
+def _field_types(config_class: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(config_class, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
 

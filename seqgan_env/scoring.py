@@ -50,6 +50,8 @@ class Scoring:
         self.spec: SequenceSpec = context.spec
         self.version = 0
         """The number of times that the discriminator was replaced or given new weights."""
+        self.n_scored = 0
+        """The sequences and prefixes that have been scored so far, each as often as it was."""
         self._payment = Payment(reward, context, clip)
         self._build = build
         self._device = device
@@ -130,6 +132,7 @@ class Scoring:
         # completions of a long prefix are often the same; each is scored once
         rows_B = tokens_BT.view(np.dtype((np.void, tokens_BT.itemsize * tokens_BT.shape[1]))).ravel()
         _, first_K, which_B = np.unique(rows_B, return_index=True, return_inverse=True)
+        self.n_scored += len(tokens_BT)
         distinct_KT = tokens_BT[first_K]
         reward_B: Floats = self._rewards(distinct_KT, lambda d: d.logits(distinct_KT))[which_B]
         return reward_B
@@ -140,6 +143,7 @@ class Scoring:
         Whether the rewards are finite is left to the caller to see.
         """
         tokens_BT = tokens_BT.to(self._device)
+        self.n_scored += len(tokens_BT)
         if (discriminator := self._needed()) is None:
             logit_real_B = torch.zeros(len(tokens_BT), dtype=torch.float64, device=tokens_BT.device)
         else:
@@ -156,6 +160,7 @@ class Scoring:
             ValueError: the reward is not of that kind, or is clipped, or the discriminator's logit is no sum.
         """
         reward, discriminator = self._dense()
+        self.n_scored += len(tokens_BT)
         with torch.no_grad():
             return reward.action_values(discriminator.token_logits(tokens_BT.to(self._device)).double())
 
@@ -196,6 +201,7 @@ class Scoring:
             ValueError: a logit or a reward is NaN or infinite, a reward is outside the range that its kind declares,
                 or it needs another discriminator.
         """
+        self.n_scored += len(tokens_BT)
         return _rounded(self._rewards(tokens_BT, lambda d: d.row_logits(tokens_BT)))
 
     def prefix_reward(self, tokens_BT: Tokens) -> Floats:
@@ -204,6 +210,7 @@ class Scoring:
         Raises:
             ValueError: as for ``step_reward``.
         """
+        self.n_scored += len(tokens_BT)
         return _rounded(self._rewards(tokens_BT, lambda d: d.prefix_logits(tokens_BT)))
 
     def prefix_logit(self, tokens_BT: Tokens) -> Floats:
@@ -211,6 +218,7 @@ class Scoring:
 
         Like ``step_reward`` it doesn't depend on what stands beside it.
         """
+        self.n_scored += len(tokens_BT)
         return _rounded(self.discriminator.prefix_logits(tokens_BT))
 
     def parts(self, sequences: Any) -> dict[str, Floats]:

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -34,20 +35,38 @@ def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
     return task.held_out_sequences[: max(1, half)][:n], task.held_out_sequences[half:]
 
 
-def optimal_discriminator(source: KnownSource, generator: AutoregressiveModel) -> OptimalDiscriminator:
+class Drawable(Protocol):
+    """A distribution over sequences that can be drawn from; ``AutoregressiveModel`` is one."""
+
+    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tokens:
+        """Draw ``n`` complete sequences by seed, shape ``(n, T)``."""
+
+
+@runtime_checkable
+class Likely(Drawable, Protocol):
+    """One whose likelihood is known too."""
+
+    def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+        """The log-probability of each sequence, nats, shape ``(B,)``."""
+
+
+def optimal_discriminator(source: KnownSource, generator: Likely) -> OptimalDiscriminator:
     """The best possible discriminator for a generator as it is, at any time."""
 
     def token_log_ratio(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         assert isinstance(source, FactoredSource)
+        assert isinstance(generator, AutoregressiveModel)
         return source.token_log_prob(tokens_BT) - generator.token_log_prob(tokens_BT)
 
     def all_token_log_ratio(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         assert isinstance(source, FactoredSource)
+        assert isinstance(generator, AutoregressiveModel)
         with torch.no_grad():
             log_g_BTV = generator.all_log_prob(torch.from_numpy(tokens_BT).to(generator.device)).double().cpu().numpy()
         return source.all_token_log_prob(tokens_BT) - np.asarray(log_g_BTV, dtype=np.float64)
 
-    terms = (token_log_ratio, all_token_log_ratio) if isinstance(source, FactoredSource) else ()
+    is_factored = isinstance(source, FactoredSource) and isinstance(generator, AutoregressiveModel)
+    terms = (token_log_ratio, all_token_log_ratio) if is_factored else ()
     return OptimalDiscriminator(source.spec, source.log_prob, generator.sequence_log_prob, *terms)
 
 
@@ -56,7 +75,7 @@ class Evaluator:
 
     Args:
         task: the real sequences.
-        generator: the generator.
+        generator: the generator; of one that is not ``Likely`` only what can be said of samples is measured.
         n: sequences of each kind in an evaluation.
         seed: of the samples.
         trained: the trained discriminator, if there is one.
@@ -66,7 +85,7 @@ class Evaluator:
     def __init__(
         self,
         task: Task,
-        generator: AutoregressiveModel,
+        generator: Drawable,
         n: int,
         seed: int,
         trained: Discriminator | None = None,
@@ -80,15 +99,20 @@ class Evaluator:
         self.train = task.real_sequences
         self.groups = groups
         self.validation, self.test = split_held_out(task, n)
-        self.optimal = optimal_discriminator(task.source, generator) if isinstance(task.source, KnownSource) else None
+        self.optimal = (
+            optimal_discriminator(task.source, generator)
+            if isinstance(task.source, KnownSource) and isinstance(generator, Likely)
+            else None
+        )
         """The best possible discriminator for the generator as it is, where the source's likelihood is known."""
         found = {"trained": trained, "optimal": self.optimal}
         self._discriminators: Mapping[str, Discriminator] = {k: d for k, d in found.items() if d is not None}
 
     def validation_nll(self) -> float:
         """The negative log-likelihood of the validation set, nats per token."""
+        assert isinstance(self.generator, Likely)
         log_prob_B = self.generator.sequence_log_prob(self.validation)
-        return float(-log_prob_B.sum() / self.generator.spec.lengths(self.validation).sum())
+        return float(-log_prob_B.sum() / self.source.spec.lengths(self.validation).sum())
 
     def measure(self, key: str = "evaluate", temperature: float = 1.0, n: int | None = None) -> Record:
         """All metrics that apply, of those on request the groups that are asked for.
@@ -99,13 +123,18 @@ class Evaluator:
             n: sequences of each kind; None is the evaluator's own.
         """
         seed = derived_seed(self.seed, "evaluation", key)
-        test = self.test[: n or self.n]
+        test, generator = self.test[: n or self.n], self.generator
+
+        def log_prob(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
+            assert isinstance(generator, Likely)
+            return generator.sequence_log_prob(tokens_BT, temperature)
+
         return measure(
             EvaluationBatch(
                 source=self.source,
                 test_BT=test,
-                generated_BT=self.generator.draw(n or self.n, seed=seed, temperature=temperature),
-                log_prob=lambda tokens: self.generator.sequence_log_prob(tokens, temperature),
+                generated_BT=generator.draw(n or self.n, seed=seed, temperature=temperature),
+                log_prob=log_prob if isinstance(generator, Likely) else None,
                 discriminators=self._discriminators if temperature == 1.0 else {},
                 source_test_B=None if self._source_test_B is None else self._source_test_B[: len(test)],
                 train_BT=self.train,

@@ -47,6 +47,24 @@ class Journal(Protocol):
         """A progress bar."""
 
 
+class NoJournal:
+    """The journal of a phase alone: it measures nothing, and so never reads the test half, and keeps nothing."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def measure(self, phase: str, step: int, temperature: float = 1.0, **more: float | None) -> Record:
+        """See ``Journal``."""
+        return {}
+
+    def keep(self) -> None:
+        """See ``Journal``."""
+
+    def bar(self, what: str, total: int, done: int) -> tqdm[Any]:
+        """See ``Journal``."""
+        return tqdm(disable=True)
+
+
 class Phase(Protocol):
     """A part of a run."""
 

@@ -140,15 +140,35 @@ def write_comparison(path: Path, config: RunConfig, records: Records, samples: M
     parts = [
         f"<h1>SeqGAN on {html.escape(Path(config.task.source).name)}</h1>",
         f"<table><tr><th>generator</th>{head}</tr>{body}</table><p class=legend>{explained}</p>",
-        "".join(f'<img alt="{html.escape(name)}" src="data:image/png;base64,{png}">' for name, png in _plots(records)),
+        "".join(image(name, png) for name, png in _plots(records)),
     ]
     for name, lines in samples.items():
         items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
         parts.append(f"<h2>Generated after training with the reward {html.escape(name)}</h2><ol>{items}</ol>")
     settings = html.escape(json.dumps(config.to_dict(), indent=2))
     parts.append(f"<details><summary>Settings</summary><pre>{settings}</pre></details>")
+    write_page(path, parts)
+
+
+def write_page(path: Path, parts: Sequence[str]) -> None:
+    """Write a page that needs no other file.
+
+    Args:
+        path: of the HTML file.
+        parts: of its body, as HTML.
+    """
     with atomic_write(path) as file:
         file.write(_PAGE.format(body="\n".join(parts)).encode())
+
+
+def image(name: str, png: str) -> str:
+    """A picture as HTML.
+
+    Args:
+        name: its title, for those who cannot see it.
+        png: as ``encoded_png`` gives it.
+    """
+    return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{png}">'
 
 
 def _plots(records: Records) -> Iterator[tuple[str, str]]:
@@ -185,7 +205,7 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
     axes.set(title=title, xlabel=x_label, ylabel=next(iter(fields.values())).unit)
     axes.legend(fontsize=7, loc="upper right")
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return encoded_png(figure)
 
 
 def _trade_off(records: Records) -> str | None:
@@ -215,10 +235,11 @@ def _trade_off(records: Records) -> str | None:
     )
     axes.legend(fontsize=7, loc="upper right")
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return encoded_png(figure)
 
 
-def _png(figure: Any) -> str:
+def encoded_png(figure: Any) -> str:
+    """A figure of matplotlib as PNG in base64."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -67,7 +67,7 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
         for part in parts:
             node = node.get(part) if isinstance(node, dict) else None
         if not isinstance(node, dict) or last not in node:
-            raise ValueError(f"a search takes settings of this run, such as pretraining.learning_rate; got {name!r}")
+            raise ValueError(f"a setting must be one of this run, such as pretraining.learning_rate; got {name!r}")
         node[last] = value
     return RunConfig.from_dict(plain)
 

@@ -24,7 +24,7 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import check_corpus
 from agents.runs.folder import Record, RunFolder, check_same
 from agents.runs.game import Game
-from agents.runs.phases import MaximumLikelihood
+from agents.runs.phases import MaximumLikelihood, NoJournal
 from agents.runs.search_space import SPACE, Range, Space, check_space, to_plain, with_settings
 from agents.runs.tune_report import best_first
 from agents.runs.workers import side_by_side
@@ -187,24 +187,6 @@ def _search(
         side_by_side(_try, jobs, n_workers, keep)
 
 
-class _NoJournal:
-    """The journal of a trial: it measures nothing, and so never reads the test half, and keeps nothing."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def measure(self, phase: str, step: int, temperature: float = 1.0, **more: float | None) -> Record:
-        """See ``Journal``."""
-        return {}
-
-    def keep(self) -> None:
-        """See ``Journal``."""
-
-    def bar(self, what: str, total: int, done: int) -> tqdm[Any]:
-        """See ``Journal``."""
-        return tqdm(disable=True)
-
-
 def _try(config: RunConfig, space: Space, folder: SearchFolder, number: int) -> None:
     """Make one trial: a function of the settings, the number and the trials that have ended."""
     optuna = _optuna()
@@ -224,7 +206,7 @@ def _try(config: RunConfig, space: Space, folder: SearchFolder, number: int) -> 
             raise optuna.TrialPruned
 
     try:
-        MaximumLikelihood(report).run(Game(with_settings(config, settings)), _NoJournal())
+        MaximumLikelihood(report).run(Game(with_settings(config, settings)), NoJournal())
     except optuna.TrialPruned:
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
     else:

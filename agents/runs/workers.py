@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
+import pickle
 import signal
+import traceback
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from seqgan_env.checks import PositiveInt, check_arguments
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
+_SPAWN = get_context("spawn")
 
 _imported: list[str] = []
-"""The modules of the user's own that this process has imported, in order."""
+
+
+def imported() -> tuple[str, ...]:
+    """The modules of the user's own that this process has imported, in order."""
+    return tuple(_imported)
 
 
 def import_for_workers(modules: Iterable[str]) -> None:
@@ -35,6 +43,115 @@ def import_for_workers(modules: Iterable[str]) -> None:
         importlib.import_module(module)
         if module not in _imported:
             _imported.append(module)
+
+
+class DeadWorkerError(RuntimeError):
+    """A process ended before its job did, as by a kill or for lack of memory."""
+
+
+class Outcome(NamedTuple):
+    """The end of a job."""
+
+    key: Any
+    """Its name."""
+    result: Any
+    """The value that it returned; None after an error."""
+    error: Exception | None
+    """The exception that it raised, or ``DeadWorkerError``."""
+
+
+class Workers(Generic[Key]):
+    """Processes that do one job after another; leaving the context ends them, whatever they are doing.
+
+    Args:
+        n_slots: jobs that can be done at once; a process is started when it is first needed.
+    """
+
+    def __init__(self, n_slots: int) -> None:
+        self.n_slots = n_slots
+        self._idle: list[_Process] = []
+        self._busy: dict[Any, tuple[Key, _Process]] = {}
+
+    def __enter__(self) -> Workers[Key]:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for process in self._idle:
+            process.end(wait_s=5)
+        for _, process in self._busy.values():
+            process.end()
+        self._idle, self._busy = [], {}
+
+    @property
+    def n_free(self) -> int:
+        """The number of jobs that can be begun."""
+        return self.n_slots - len(self._busy)
+
+    def submit(self, key: Key, work: Callable[..., Any], *arguments: Any) -> None:
+        """Begin a job.
+
+        Args:
+            key: its name.
+            work: a function of a module.
+            arguments: of the function.
+        """
+        process = self._idle.pop() if self._idle else _Process()
+        self._busy[process.pipe] = (key, process)
+        process.begin(work, arguments)
+
+    def wait(self, timeout_s: float | None = None) -> list[Outcome]:
+        """The jobs that have ended since, at least one of those that have begun, or none after a time."""
+        ended = []
+        for pipe in connection.wait(list(self._busy), timeout_s):
+            key, process = self._busy.pop(pipe)
+            try:
+                result, error = process.answer()
+                self._idle.append(process)
+            except (EOFError, OSError):
+                process.end()
+                result, error = None, DeadWorkerError(f"its process ended with the exit code {process.exit_code}")
+            ended.append(Outcome(key, result, error))
+        return ended
+
+
+class _Process:
+    """A process, and the pipe to it."""
+
+    def __init__(self) -> None:
+        self.pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(target=_serve, args=(theirs, list(_imported)))
+        # it inherits the mask: Ctrl-C, which a terminal sends to all, is for this process alone
+        resource_tracker.ensure_running()  # which would lift the mask if the first process started it
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        theirs.close()
+
+    def begin(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Send a job; a process that has ended is noticed when its answer is read."""
+        with contextlib.suppress(BrokenPipeError):
+            self.pipe.send((work, arguments))
+
+    def answer(self) -> tuple[Any, Exception | None]:
+        """The result of the job, or its error."""
+        result, error, trace = self.pipe.recv()
+        if error is not None:
+            error.__cause__ = RuntimeError(f"in another process:\n{trace}")
+        return result, error
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code; negative is a signal."""
+        return self._process.exitcode
+
+    def end(self, wait_s: float = 0) -> None:
+        """End the process; an idle one ends by itself, as its pipe is closed, in less than ``wait_s``."""
+        self.pipe.close()
+        self._process.join(wait_s)
+        self._process.terminate()
+        self._process.join()
 
 
 @check_arguments
@@ -61,32 +178,37 @@ def side_by_side(
             results[key] = work(*job)
             on_result(key)
         return results
-    before = set(active_children())
-    with ProcessPoolExecutor(
-        max(1, min(n_workers, len(jobs))), get_context("spawn"), _begin, (list(_imported),)
-    ) as pool:
-        # workers inherit the mask: Ctrl-C, which a terminal sends to all, is for this process alone
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            futures = {pool.submit(work, *job): key for key, job in jobs.items()}
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        try:
-            for future in as_completed(futures):
-                results[futures[future]] = future.result()
-                on_result(futures[future])
-        except BaseException:
-            for process in set(active_children()) - before:
-                process.terminate()
-            pool.shutdown(cancel_futures=True)
-            raise
+    waiting = deque(jobs)
+    with Workers[Key](n_workers) as workers:
+        while len(results) < len(jobs):
+            while waiting and workers.n_free:
+                key = waiting.popleft()
+                workers.submit(key, work, *jobs[key])
+            for outcome in workers.wait():
+                if outcome.error is not None:
+                    raise outcome.error
+                results[outcome.key] = outcome.result
+                on_result(outcome.key)
     return {key: results[key] for key in jobs}
 
 
-def _begin(modules: list[str]) -> None:
-    """Begin a worker: it ends with its parent, and knows what that has imported."""
+def _serve(pipe: connection.Connection, modules: list[str]) -> None:
+    """Do the jobs that come, in a process that ends with its parent and knows the modules that it has imported."""
     _end_with_parent()
     import_for_workers(modules)
+    while True:
+        answer: tuple[Any, Exception | None, str]
+        try:
+            work, arguments = pipe.recv()
+            answer = work(*arguments), None, ""
+        except EOFError:
+            return
+        except Exception as error:
+            answer = None, error, traceback.format_exc()
+        try:
+            pipe.send(answer)
+        except (AttributeError, TypeError, pickle.PicklingError) as error:  # a result, or an error, that can't travel
+            pipe.send((None, RuntimeError(f"{answer[1] or error}"), answer[2]))
 
 
 def _end_with_parent() -> None:

@@ -108,7 +108,7 @@ class SharesGenerator(BasePolicy):
             lr_schedule,
             net_arch={"pi": [], "vf": list(critic_layers)},
             ortho_init=False,  # the generator starts as it does for SeqGAN
-            features_extractor_class=_Reader,
+            features_extractor_class=GeneratorFeatures,
             features_extractor_kwargs={
                 "action_space": action_space,
                 "eos_id": eos_id,
@@ -123,7 +123,7 @@ class SharesGenerator(BasePolicy):
     @property
     def generator(self) -> AutoregressiveModel:
         """The actor, which shares its parameters."""
-        assert isinstance(self.features_extractor, _Reader)
+        assert isinstance(self.features_extractor, GeneratorFeatures)
         return self.features_extractor.generator
 
     def load_generator(self, source: GeneratorSource) -> None:
@@ -232,7 +232,7 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
     return other
 
 
-class _Reader(BaseFeaturesExtractor):
+class GeneratorFeatures(BaseFeaturesExtractor):
     """The generator's hidden state after the last token of each observation, and the action mask where there is one."""
 
     def __init__(

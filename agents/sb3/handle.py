@@ -135,7 +135,11 @@ class TaskHandle:
         Raises:
             ValueError: one does, as where a wrapper changes rewards, or one environment has another discriminator.
         """
+        task = self.local_task
+        n_scored = 0 if task is None else task.scoring.n_scored
         own_B = self.returns(tokens_BT, start_B)
+        if task is not None:
+            task.scoring.n_scored = n_scored  # these were scored when they were paid
         # the optimal discriminator computes in single precision, which may be that of another kind of product
         tolerance = 1e-4 if torch.get_float32_matmul_precision() == "highest" else 0.1
         wrong_B = ~np.isclose(return_B, own_B, rtol=tolerance, atol=tolerance)

@@ -17,8 +17,9 @@ from agents.runs.experiment import Experiment
 from agents.runs.folder import RunFolder
 from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
+from agents.sweeps.environment import describe
 from benchmarks.distillation import fit
-from benchmarks.harness import RESULTS, describe, write_results
+from benchmarks.harness import RESULTS, write_results
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, SIZES, config_of
 from seqgan_env.autoregressive import AutoregressiveModel

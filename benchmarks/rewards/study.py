@@ -15,7 +15,8 @@ from agents.runs.config import RunConfig
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, interquartile_mean, measured_with, write_results, write_section
+from agents.sweeps.statistics import interquartile_mean
+from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 

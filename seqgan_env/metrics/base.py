@@ -58,8 +58,8 @@ class EvaluationBatch:
     """Real sequences that nothing was trained on."""
     generated_BT: Tokens
     """Sequences drawn from the generator."""
-    log_prob: LogProb
-    """The generator's log-probability of sequences."""
+    log_prob: LogProb | None
+    """The generator's log-probability of sequences; None where it can only be drawn from."""
     discriminators: Mapping[str, Discriminator] = field(default_factory=dict)
     """Those there are, by the names ``trained`` and ``optimal``."""
     source_test_B: npt.NDArray[np.float64] | None = None
@@ -102,7 +102,7 @@ class MetricEntry:
 
 
 RESERVED = (
-    *("phase", "step", "temperature", "wall_time_s"),
+    *("phase", "step", "temperature", "wall_time_s", "steps", "scored"),
     *("loss", "nll_validation", "discriminator_version", "reward_mean", "policy_entropy"),
 )
 """Fields of an evaluation that are no metric's."""

@@ -19,7 +19,7 @@ def likelihood_metrics(
     source: Source,
     test_BT: Tokens,
     generated_BT: Tokens,
-    log_prob: LogProb,
+    log_prob: LogProb | None,
     source_test_B: npt.NDArray[np.float64] | None = None,
 ) -> dict[str, float]:
     """Measure a generator by likelihoods, all in nats per token.
@@ -28,7 +28,8 @@ def likelihood_metrics(
         source: of the real sequences.
         test_BT: real sequences that nothing was trained on.
         generated_BT: sequences drawn from the generator.
-        log_prob: the generator's log-probability of sequences, nats, shape ``(B,)``.
+        log_prob: the generator's log-probability of sequences, nats, shape ``(B,)``; None where it can only be drawn
+            from, which leaves ``nll_oracle``.
         source_test_B: ``source.log_prob(test_BT)``; pass it to avoid recomputing.
 
     Returns:
@@ -42,6 +43,15 @@ def likelihood_metrics(
         than one sequence of each kind, ``_se`` behind a name is its standard error.
     """
     test_length_B, generated_length_B = source.spec.lengths(test_BT), source.spec.lengths(generated_BT)
+    if log_prob is None:
+        if not isinstance(source, KnownSource):
+            return {}
+        nll_B = -source.log_prob(generated_BT)
+        found = {
+            "nll_oracle": _per_token(nll_B, generated_length_B),
+            "nll_oracle_se": _standard_error(nll_B, generated_length_B),
+        }
+        return {name: value for name, value in found.items() if not np.isnan(value)}
     generator_test_B, generator_generated_B = log_prob(test_BT), log_prob(generated_BT)
     of_test, of_generated = {"nll_test": -generator_test_B}, {"entropy": -generator_generated_B}
     logits = None

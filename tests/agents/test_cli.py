@@ -19,6 +19,7 @@ from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
 from tests.support.runs import TINY, changed, flags_of, stored, without_pictures, without_time
+from tests.support.sweeps import HereEngine
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -294,3 +295,47 @@ class TestOutput:
         monkeypatch.setattr("agents.runs.sample.load_generator", fail)
         assert main(["sample", "run"]) == 2
         assert "Broken pipe" in capfd.readouterr().err
+
+
+def test_a_sweep_from_its_example_to_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("agents.sweeps.driver.check", lambda cell: None)
+    monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda name, n_workers, address: HereEngine())
+    assert main(["sweep", "--example"]) == 0
+    assert main(["sweep", "sweep.toml", "--example"]) == 2
+    assert "File exists: 'sweep.toml'" in capsys.readouterr().err
+    Path("sweep.toml").write_text(Path("sweep.toml").read_text().replace("[0, 1, 2]", "[0]"))
+    assert main(["sweep"]) == 0
+    shown = capsys.readouterr()
+    assert "| maximum_likelihood | 1 |" in shown.out
+    assert shown.err.count("done; ") == 8  # a line for each run
+    assert Path("runs/sweep-sweep/report.html").is_file()
+    assert main(["sweep", "report", "runs/sweep-sweep/results.jsonl", "--metric", "nll_oracle"]) == 0
+    assert "results.html" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.toml"], "missing.toml is not a readable sweep: No such file or directory"),
+        (["sweep.py", "--engine", "slurm"], "engine must be one of local, ray; got 'slurm'"),
+        (["sweep.py", "--out", "sweep.py"], "sweep.py is neither a sweep nor an empty folder"),
+        (["report", "missing"], "missing is not a readable file of results: No such file or directory"),
+        (["report", "sweep.py"], "sweep.py is not a readable file of results: "),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_one_line(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.py").write_text('SPEC = {"task": ["small"], "algorithm": ["random"], "budget": {"steps": 9}}')
+    assert main(["sweep", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"seqgan: error: {says}")
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.py"]

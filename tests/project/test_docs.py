@@ -18,6 +18,7 @@ PAGES = [
     "docs/rewards.md",
     "docs/shaping.md",
     "docs/metrics.md",
+    "docs/sweeps.md",
     "docs/use_it_with.md",
     "docs/performance.md",
     "docs/reliability.md",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.sweeps import ALGORITHMS
 from seqgan_env.autoregressive import CORES
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.metrics import METRICS, columns
@@ -61,6 +62,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("seqgan",),
         ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),
         ("runs", "rivals"),
+        ("sweeps",),
         ("cli",),
     ),
 }
@@ -72,6 +74,11 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "agents/runs/game.py": "tests/agents/runs/test_phases.py",
     "agents/runs/presets.py": "tests/agents/runs/test_config.py",
     "agents/sb3/maskable.py": "tests/agents/sb3/test_actor_critic.py",
+    "agents/sweeps/budget.py": "tests/agents/sweeps/test_work.py",
+    "agents/sweeps/groups.py": "tests/agents/sweeps/test_report.py",
+    "agents/sweeps/pictures.py": "tests/agents/sweeps/test_report.py",
+    "agents/sweeps/stable_baselines.py": "tests/agents/sweeps/test_work.py",
+    "agents/sweeps/trainers.py": "tests/agents/sweeps/test_work.py",
     "seqgan_env/autoregressive/recurrent.py": "tests/seqgan_env/autoregressive/test_cores.py",
     "seqgan_env/autoregressive/softmax.py": "tests/seqgan_env/autoregressive/test_likelihood.py",
     "seqgan_env/autoregressive/transformer.py": "tests/seqgan_env/autoregressive/test_cores.py",
@@ -204,6 +211,10 @@ def test_every_registered_thing_declares_itself() -> None:
     for entry in METRICS.values():
         assert entry.metric.columns
         assert entry.metric.__doc__
+    for algorithm in ALGORITHMS.values():
+        assert algorithm.label
+        assert algorithm.summary
+        assert algorithm.source
     for column in columns().values():
         assert column.label
         assert column.unit

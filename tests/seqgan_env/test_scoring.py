@@ -319,3 +319,20 @@ def test_weights_of_another_vocabulary_of_the_same_size_are_refused(tmp_path: Pa
         envs[1].load_discriminator(weights)
     envs[0].load_discriminator(weights)
     assert (envs[0].discriminator_version, envs[1].discriminator_version) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("road", "n"),
+    [
+        ("score", MAX_EXACT_SCORES + 1),
+        *((road, 3) for road in ("score", "step_reward", "score_tensor", "action_values", "prefix_reward")),
+        ("prefix_logit", 3),
+    ],
+)
+def test_whatever_is_scored_is_counted(road: str, n: int) -> None:
+    scoring = tiny_task(discriminator="log_ratio", discriminator_kwargs={}, reward="log_ratio").scoring
+    tokens_BT = np.zeros((n, scoring.spec.max_length), dtype=np.int64)  # each counts, also where all are the same
+    rows = torch.from_numpy(tokens_BT) if road in ("score_tensor", "action_values") else tokens_BT
+    for times in (1, 2):
+        getattr(scoring, road)(rows)
+        assert scoring.n_scored == times * n

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.runs.workers import import_for_workers, side_by_side
+from agents.runs.workers import DeadWorkerError, Workers, import_for_workers, side_by_side
 
 SLEEPERS = """
 from agents.runs.workers import side_by_side
@@ -32,6 +32,19 @@ def note_and_sleep(folder: str, name: str) -> None:
     (Path(folder) / f"{name}.partial").write_text(str(os.getpid()))
     (Path(folder) / f"{name}.partial").rename(Path(folder) / name)
     time.sleep(300)
+
+
+def end_once(folder: str) -> int:
+    """The id of this process, which kills itself the first time."""
+    mark = Path(folder) / "killed"
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def give_a_lambda() -> Callable[[], int]:
+    return lambda: 1
 
 
 def is_alive(pid: int) -> bool:
@@ -61,6 +74,33 @@ def test_results_come_in_the_order_of_the_jobs(n_workers: int) -> None:
 def test_an_error_in_one_ends_all(n_workers: int) -> None:
     with pytest.raises(ZeroDivisionError):
         side_by_side(divide, {"good": (1, 2), "bad": (1, 0)}, n_workers)
+    assert active_children() == []
+
+
+def test_a_process_that_dies_takes_its_own_job_alone(tmp_path: Path) -> None:
+    with Workers[str](1) as workers:
+        workers.submit("dies", end_once, str(tmp_path))
+        assert workers.n_free == 0
+        (outcome,) = workers.wait()
+        assert (outcome.key, outcome.result, str(outcome.error)) == (
+            "dies",
+            None,
+            "its process ended with the exit code -9",
+        )
+        assert isinstance(outcome.error, DeadWorkerError)
+        workers.submit("lives", end_once, str(tmp_path))
+        (outcome,) = workers.wait()
+        assert (outcome.key, outcome.error) == ("lives", None)
+        assert is_alive(outcome.result)
+        workers.submit("does not travel", give_a_lambda)
+        (outcome,) = workers.wait()
+        assert "pickle" in str(outcome.error)
+        workers.submit("fails", divide, 1, 0)
+        (outcome,) = workers.wait()
+        assert isinstance(outcome.error, ZeroDivisionError)
+        assert "return a / b" in str(outcome.error.__cause__)
+        assert workers.wait(0.01) == []
+        assert len(active_children()) == 1
     assert active_children() == []
 
 

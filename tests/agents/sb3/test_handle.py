@@ -74,6 +74,16 @@ def test_scores_as_the_environment_does(env: VecEnv) -> None:
     np.testing.assert_array_equal(scored_B.numpy(), expected_B)
 
 
+def test_a_check_of_what_was_paid_does_not_count_as_scoring() -> None:
+    handle = TaskHandle(LOCAL["native"]())
+    task = handle.local_task
+    assert task is not None
+    return_B = handle.returns(ROWS)
+    assert task.scoring.n_scored == len(ROWS)
+    handle.check_returns(ROWS, np.zeros(len(ROWS), np.int64), return_B)
+    assert task.scoring.n_scored == len(ROWS)
+
+
 def test_gives_a_discriminator_to_every_environment(env: VecEnv) -> None:
     handle = TaskHandle(env)
     other = handle.copy_discriminator()

@@ -156,3 +156,10 @@ def test_without_a_known_likelihood_there_are_two_numbers_and_their_errors() -> 
     both = likelihood_metrics(REAL, REAL.population(), GENERATOR.population(), GENERATOR.log_prob)
     metrics = likelihood_metrics(source, REAL.population(), GENERATOR.population(), GENERATOR.log_prob)
     assert metrics == {name: both[name] for name in ("nll_test", "entropy", "nll_test_se", "entropy_se")}
+
+
+def test_of_samples_alone_the_likelihood_under_the_source_is_left() -> None:
+    whole = likelihood_metrics(REAL, REAL.population(), GENERATOR.population(), GENERATOR.log_prob)
+    of_samples = likelihood_metrics(REAL, REAL.population(), GENERATOR.population(), None)
+    assert of_samples == {name: whole[name] for name in ("nll_oracle", "nll_oracle_se")}
+    assert likelihood_metrics(TextLike(REAL), REAL.population(), GENERATOR.population(), None) == {}

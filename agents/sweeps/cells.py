@@ -1,0 +1,168 @@
+"""The cells of a sweep: one run each, known by a hash of everything that decides its result.
+
+A setting that cannot matter, as a reward to an algorithm that learns from real sequences alone, is set to the same
+value in every cell, so that the combinations which differ by it are one run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.runs.config import AdversaryConfig, AgentConfig, RunConfig
+from agents.sweeps.algorithms import AlgorithmEntry, algorithm_entry
+from agents.sweeps.budget import Budget
+from agents.sweeps.stable_baselines import seqgan_agent
+from seqgan_env.files import read_bytes, refusal
+
+AXES = ("task", "algorithm", "settings", "reward", "shaping", "discriminator", "variant")
+"""The names by which results are told apart, beside the seed."""
+IRRELEVANT = "–"
+"""The name of a reward, a shaping or a discriminator that an algorithm makes no use of."""
+_FORMAT = 1  # of the hashed settings: a change of what a run does gives it another number
+_SMALL_DISCRIMINATOR: dict[str, Any] = {
+    "discriminator": "gru",
+    "discriminator_kwargs": {"embedding_dim": 1, "hidden_dim": 1},
+}
+"""That of a run without one; it fits every task and is made at once."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run."""
+
+    config: RunConfig
+    """The task, the generator, its pretraining, the discriminator and the measurements."""
+    algorithm: str
+    """A key of ``ALGORITHMS``, or ``"module:function"``."""
+    settings: Mapping[str, Any]
+    """All settings of the algorithm."""
+    budget: Budget
+    """The limits."""
+    axes: Mapping[str, str]
+    """The name on each of ``AXES``."""
+
+    @property
+    def key(self) -> str:
+        """The hash of everything that decides the result."""
+        own = {"algorithm": self.algorithm, "settings": dict(self.settings), "budget": dataclasses.asdict(self.budget)}
+        return hashed({**own, "config": identity(self.config)})
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The beginning of its result: everything that is known before it is run."""
+        return {
+            "key": self.key,
+            "axes": dict(self.axes),
+            "seed": self.config.seed,
+            "settings": dict(self.settings),
+            "budget": dataclasses.asdict(self.budget),
+            "config": self.config.to_dict(),
+        }
+
+
+def build_cell(
+    run: RunConfig, algorithm: str, given: Mapping[str, Any], budget: Budget, axes: Mapping[str, str]
+) -> Cell:
+    """A cell, without the settings that do not matter to its algorithm.
+
+    Args:
+        run: the task with its reward, shaping and discriminator, and the other parts.
+        algorithm: its name.
+        given: its settings that are not the defaults.
+        budget: the limits.
+        axes: the names on all axes but that of the settings.
+
+    Raises:
+        ValueError: an unknown name or setting, or a combination that cannot work.
+    """
+    entry = algorithm_entry(algorithm)
+    settings = entry.complete(given, run, algorithm)
+    label = ", ".join(f"{name}={_short(value)}" for name, value in sorted(given.items()))
+    axes = {**axes, "algorithm": algorithm, "settings": label}
+    if entry.plays == "any":
+        _check_reward(entry, algorithm, run)
+        is_seqgan = algorithm == "seqgan"
+        agent = seqgan_agent(run, settings) if is_seqgan else AgentConfig(n_episodes=run.agent.n_episodes)
+        run = dataclasses.replace(run, agent=agent)
+    else:
+        run = _without_reward(run, "log_d" if entry.plays == "log_d" else "constant")
+        axes |= {"reward": IRRELEVANT, "shaping": IRRELEVANT}
+    if not run.is_adversarial:
+        run = _without_discriminator(run)
+        axes |= {"discriminator": IRRELEVANT}
+    if budget.steps is None and entry.plays == "none":
+        raise ValueError(f"algorithm {algorithm!r} scores no sequences: the budget must have steps")
+    return Cell(run, algorithm, settings, budget, {name: axes[name] for name in AXES})
+
+
+def _check_reward(entry: AlgorithmEntry, algorithm: str, run: RunConfig) -> None:
+    """Refuse a reward that needs a likelihood which the algorithm's policy has not."""
+    if run.is_exact and not entry.has_likelihood:
+        raise ValueError(
+            f"algorithm {algorithm!r} can't learn from the reward {run.task.reward!r} of the best possible "
+            "discriminator: that needs the likelihood of its own sequences, and values of tokens have none"
+        )
+
+
+def _without_reward(run: RunConfig, reward: str) -> RunConfig:
+    payment: dict[str, Any] = {
+        "reward": reward,
+        "reward_kwargs": {},
+        "reward_clip": None,
+        "shaping": "none",
+        "shaping_kwargs": {},
+    }
+    task = dataclasses.replace(run.task, **payment)
+    return dataclasses.replace(
+        run, task=task, agent=AgentConfig(), adversary=dataclasses.replace(run.adversary, exact=False)
+    )
+
+
+def _without_discriminator(run: RunConfig) -> RunConfig:
+    task = dataclasses.replace(run.task, **_SMALL_DISCRIMINATOR)
+    return dataclasses.replace(run, task=task, adversary=AdversaryConfig(exact=run.is_exact))
+
+
+def without_game(run: RunConfig) -> RunConfig:
+    """The settings that maximum likelihood depends on; the others are the same for all runs that share it."""
+    return _without_discriminator(_without_reward(run, "constant"))
+
+
+def without_learner(run: RunConfig) -> RunConfig:
+    """The settings that the discriminator's pretraining depends on."""
+    run = _without_reward(run, "log_d")
+    every = AdversaryConfig().every_n_episodes
+    return dataclasses.replace(run, adversary=dataclasses.replace(run.adversary, every_n_episodes=every))
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The settings without the machine's part, and with the content of a file in place of its path."""
+    plain = config.to_dict()
+    for name in ("device", "n_threads"):
+        del plain["runtime"][name]
+    for name in ("source", "discriminator"):
+        if Path(path := plain["task"][name]).is_file():
+            with refusal(path, name):
+                plain["task"][name] = hashlib.sha256(read_bytes(path)).hexdigest()
+    return plain
+
+
+def hashed(values: Any) -> str:
+    """A name for plain values: equal ones have the same."""
+    text = json.dumps([_FORMAT, values], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def name_with(name: str, settings: Mapping[str, Any]) -> str:
+    """A name on an axis, with its settings."""
+    return f"{name} ({', '.join(f'{key}={_short(value)}' for key, value in settings.items())})" if settings else name

@@ -1,0 +1,228 @@
+"""The file that describes a sweep: TOML, or Python with the same tables as a dictionary ``SPEC``.
+
+An entry of an axis is a name, or a table with ``name``, settings, and ``grid``, a table of lists: each combination of
+their values is an entry of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+import runpy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agents.runs.config import RunConfig
+from agents.runs.presets import PRESETS
+from agents.runs.search_space import with_settings
+from agents.sweeps.budget import Budget
+from agents.sweeps.cells import Cell, build_cell, name_with
+from seqgan_env.checks import Seed, build_config, check_type, shown
+from seqgan_env.discriminators import DISCRIMINATORS
+from seqgan_env.files import one_line, read_bytes, refusal
+from seqgan_env.registration import TASKS
+from seqgan_env.task import TaskConfig
+
+EXAMPLE = """\
+# Every combination of these, with every seed. `seqgan sweep sweep.toml` runs it, `seqgan sweep report` shows it.
+seeds = [0, 1, 2]
+
+# Registered tasks, or presets of `seqgan train`. A table overrides: { name = "small", n_real = 5000 }
+task = ["small"]
+
+# `grid` makes an entry of each combination of its lists.
+algorithm = [
+    "seqgan",
+    { name = "ppo", grid = { learning_rate = [3e-4, 1e-3] } },
+    "maximum_likelihood",
+    "random",
+]
+reward = ["log_d", "constant"]
+shaping = ["none"]
+
+# Without this axis each task has its own discriminator.
+# discriminator = ["cnn", "gru"]
+
+# A run ends with the collection in which it reaches one of the limits.
+[budget]
+steps = 50_000        # tokens chosen in the environment
+scored = 200_000      # sequences that the reward was asked for
+evaluations = 10
+
+# Parts of every run, as `seqgan train --help` names them.
+[run.pretraining]
+n_epochs = 20
+
+# Other variants of these parts, by dotted name.
+# [grid]
+# "adversary.every_n_episodes" = [128, 512]
+"""
+
+_AXES = ("task", "algorithm", "reward", "shaping", "discriminator")
+_KEYS = ("seeds", *_AXES, "budget", "run", "grid")
+_PARTS = ("generator", "pretraining", "adversary", "agent", "evaluation", "runtime")
+_REQUIRED = ("task", "algorithm", "budget")
+
+
+class Entry(NamedTuple):
+    """One value of an axis."""
+
+    name: Any
+    """Its name; a list of names for shapings that add up."""
+    settings: dict[str, Any]
+    """Its settings."""
+
+    @property
+    def label(self) -> str:
+        """Its name in results."""
+        name = " + ".join(map(str, self.name)) if isinstance(self.name, list) else str(self.name)
+        return name_with(name, self.settings)
+
+
+def read_spec(path: str | Path) -> dict[str, Any]:
+    """The tables of a file.
+
+    Args:
+        path: of a TOML file, or of a Python file, which is run and has them in ``SPEC``.
+
+    Raises:
+        ValueError: it is missing or no such file.
+    """
+    path = Path(path)
+    if path.suffix != ".py":
+        with refusal(path, "sweep"):
+            spec: dict[str, Any] = _toml_reader().loads(read_bytes(path).decode())
+            return spec
+    with refusal(path, "sweep"):
+        return dict(check_type("SPEC", runpy.run_path(str(path)).get("SPEC"), Mapping[str, Any]))
+
+
+def _toml_reader() -> Any:
+    """The library's reader of TOML.
+
+    Raises:
+        ValueError: there is none before Python 3.11.
+    """
+    try:
+        return importlib.import_module("tomllib")
+    except ImportError as error:
+        raise ValueError("a TOML file needs Python 3.11 or newer; a Python file with SPEC can say the same") from error
+
+
+def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
+    """The runs of a sweep, each once, those of the first seed first.
+
+    Args:
+        spec: the tables of the file.
+
+    Raises:
+        ValueError: an unknown key or name, a value out of range, or a combination that cannot work; the message begins
+            with the combination.
+    """
+    if unknown := sorted(map(str, set(spec) - set(_KEYS))):
+        raise ValueError(f"a sweep takes {', '.join(_KEYS)}; got {', '.join(unknown)}")
+    if missing := [name for name in _REQUIRED if not spec.get(name)]:
+        raise ValueError(f"a sweep must have {', '.join(_REQUIRED)}; it lacks {', '.join(missing)}")
+    seeds = check_type("seeds", spec.get("seeds", [0]), Sequence[Seed])
+    budget = build_config(Budget, spec["budget"], "the budget")
+    axes = {name: list(_entries(name, spec.get(name, [None]))) for name in _AXES}
+    variants = list(_combinations("grid", spec.get("grid", {})))
+    cells: dict[str, Cell] = {}
+    for seed, variant in itertools.product(seeds, variants):
+        for entries in itertools.product(*axes.values()):
+            task, algorithm, reward, shaping, discriminator = entries
+            try:
+                run = _run_of(task, spec.get("run", {}), variant, seed)
+                run = dataclasses.replace(run, task=_task_with(run.task, reward, shaping, discriminator))
+                names = {
+                    "task": task.label,
+                    "reward": str(run.task.reward) if reward.name is None else reward.label,
+                    "shaping": _shaping_name(run.task) if shaping.name is None else shaping.label,
+                    "discriminator": _stem(run.task) if discriminator.name is None else discriminator.label,
+                    "variant": ", ".join(f"{name}={value}" for name, value in variant.items()),
+                }
+                cell = build_cell(run, algorithm.name, algorithm.settings, budget, names)
+            except (TypeError, ValueError) as error:
+                where = ", ".join(entry.label for entry in entries if entry.name is not None)
+                raise ValueError(one_line(f"{where}: {error}")) from error
+            cells.setdefault(cell.key, cell)
+    return list(cells.values())
+
+
+def _entries(axis: str, values: Any) -> Iterator[Entry]:
+    """The entries of an axis, with one for each combination of a ``grid``."""
+    if not isinstance(values, (list, tuple)) or not values:
+        raise ValueError(f"{axis} must be a list of names and tables, got {shown(values)}")
+    for value in values:
+        if not isinstance(value, Mapping):
+            is_name = isinstance(value, str) or (axis == "shaping" and isinstance(value, list))
+            if not is_name and value is not None:
+                raise ValueError(f"an entry of {axis} must be a name or a table, got {shown(value)}")
+            yield Entry(value, {})
+            continue
+        if "name" not in value:
+            raise ValueError(f"a table of {axis} must have a name, got {shown(dict(value))}")
+        settings = {name: each for name, each in value.items() if name not in ("name", "grid")}
+        for more in _combinations(f"grid of {value['name']}", value.get("grid", {})):
+            yield Entry(value["name"], {**settings, **more})
+
+
+def _combinations(name: str, grid: Any) -> Iterator[dict[str, Any]]:
+    """Every combination of the lists of a table."""
+    lists = check_type(name, grid, Mapping[str, Sequence[Any]])
+    for values in itertools.product(*lists.values()):
+        yield dict(zip(lists, values, strict=True))
+
+
+def _run_of(task: Entry, parts: Mapping[str, Any], variant: Mapping[str, Any], seed: int) -> RunConfig:
+    """The settings of a task, before its reward, shaping and discriminator are chosen."""
+    if task.name in PRESETS:
+        run = PRESETS[task.name]
+    elif task.name in TASKS:
+        run = RunConfig(task=TaskConfig(**TASKS[task.name].kwargs))
+    else:
+        raise ValueError(f"task must be one of {', '.join([*TASKS, *PRESETS])}; got {task.name!r}")
+    own = {name: value for name, value in task.settings.items() if name in _PARTS}
+    fields = {name: value for name, value in task.settings.items() if name not in _PARTS}
+    if unknown := sorted(set(parts) - set(_PARTS)):
+        raise ValueError(f"run takes {', '.join(_PARTS)}; got {', '.join(unknown)}")
+    runtime = dataclasses.replace(run.runtime, n_threads=1, device="cpu")
+    run = dataclasses.replace(run, seed=seed, runtime=runtime, task=_replaced(run.task, fields, "task"))
+    for name, values in (*parts.items(), *own.items()):
+        run = dataclasses.replace(run, **{name: _replaced(getattr(run, name), values, name)})
+    return with_settings(run, variant).located() if variant else run.located()
+
+
+def _replaced(part: Any, values: Any, name: str) -> Any:
+    """A part with some fields changed."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} must be a table, got {shown(values)}")
+    names = [each.name for each in dataclasses.fields(part)]
+    if unknown := sorted(set(values) - set(names)):
+        raise ValueError(f"{name} takes {', '.join(names)}; got {', '.join(unknown)}")
+    return dataclasses.replace(part, **values)
+
+
+def _task_with(task: TaskConfig, reward: Entry, shaping: Entry, discriminator: Entry) -> TaskConfig:
+    """A task with another reward, shaping and discriminator, where these are given."""
+    changes: dict[str, Any] = {}
+    if reward.name is not None:
+        changes |= {"reward": reward.name, "reward_kwargs": reward.settings}
+    if shaping.name is not None:
+        changes |= {"shaping": shaping.name}
+        changes |= {"shaping_kwargs": {shaping.name: shaping.settings} if shaping.settings else {}}
+    if discriminator.name is not None and (discriminator.name != task.discriminator or discriminator.settings):
+        if not Path(discriminator.name).is_file():
+            DISCRIMINATORS.lookup(discriminator.name)
+        changes |= {"discriminator": discriminator.name, "discriminator_kwargs": discriminator.settings}
+    return dataclasses.replace(task, **changes)
+
+
+def _shaping_name(task: TaskConfig) -> str:
+    return Entry(task.shaping, {}).label
+
+
+def _stem(task: TaskConfig) -> str:
+    return Path(task.discriminator).stem

@@ -1,0 +1,164 @@
+"""A sweep does each piece of work once, and loses nothing that is done."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs.workers import DeadWorkerError, Outcome
+from agents.sweeps import driver
+from agents.sweeps.cells import Cell
+from agents.sweeps.driver import MAX_ATTEMPTS, run_sweep
+from agents.sweeps.folder import SweepFolder, read_results
+from agents.sweeps.graph import Node
+from tests.support.sweeps import HereEngine, pretend, spec_with
+
+WIDE = spec_with(algorithm=["seqgan", "ppo", "random"], reward=["log_d", "constant"], seeds=[0, 1])
+
+
+@pytest.fixture(autouse=True)
+def _without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without building each combination before work starts."""
+    monkeypatch.setattr(driver, "check", lambda cell: None)
+
+
+def run(spec: dict[str, Any], out: Path, engine: HereEngine) -> list[dict[str, Any]]:
+    return run_sweep(spec, out, engine=engine, progress=False)
+
+
+def test_each_piece_of_work_is_done_once_and_in_order(tmp_path: Path) -> None:
+    engine = HereEngine()
+    results = run(WIDE, tmp_path, engine)
+    # per seed one pretraining, one discriminator, two algorithms with two rewards, and random, to which none matters
+    assert Counter(engine.kinds) == {"pretraining": 2, "discriminator": 2, "run": 10}
+    done: set[Any] = set()
+    for node in engine.submitted:
+        assert set(node.needs) <= done
+        done.add(node.id)
+    assert results == read_results(tmp_path)
+    assert len({result["key"] for result in results}) == 10
+    again = HereEngine()
+    assert run(WIDE, tmp_path, again) == results
+    assert again.submitted == []
+
+
+def test_a_sweep_can_be_widened_and_narrowed(tmp_path: Path) -> None:
+    run(spec_with(), tmp_path, HereEngine())
+    engine = HereEngine()
+    wider = run(spec_with(algorithm=["seqgan", "ppo"]), tmp_path, engine)
+    assert [node.work.algorithm for node in engine.submitted if isinstance(node.work, Cell)] == ["ppo"]
+    assert engine.kinds == ["run"]
+    assert len(wider) == 2
+    assert run(spec_with(), tmp_path, HereEngine()) == wider
+
+
+def test_a_run_that_raises_is_recorded_and_tried_again_by_the_next_command(tmp_path: Path) -> None:
+    def raise_in_ppo(node: Node, *inputs: bytes) -> bytes:
+        if isinstance(node.work, Cell) and node.work.algorithm == "ppo":
+            raise ZeroDivisionError("no\nluck")
+        return pretend(node)
+
+    results = run(WIDE, tmp_path, HereEngine(raise_in_ppo))
+    failed = [result for result in results if result["status"] == "failed"]
+    assert {result["axes"]["algorithm"] for result in failed} == {"ppo"}
+    assert {result["error"] for result in failed} == {"no luck"}
+    assert "ZeroDivisionError" in failed[0]["traceback"]
+    assert len(results) == 10
+    engine = HereEngine()
+    assert all(result["status"] == "done" for result in run(WIDE, tmp_path, engine))
+    assert engine.kinds == ["run"] * 4
+
+
+def test_what_needs_a_piece_that_failed_fails_with_its_reason(tmp_path: Path) -> None:
+    def raise_in_discriminator(node: Node, *inputs: bytes) -> bytes:
+        if node.kind == "discriminator":
+            raise ValueError("it diverged")
+        return pretend(node)
+
+    results = run(spec_with(reward=["log_d", "constant"]), tmp_path, HereEngine(raise_in_discriminator))
+    assert {r["axes"]["reward"]: r.get("error") for r in results} == {
+        "log_d": "its discriminator failed: it diverged",
+        "constant": None,
+    }
+
+
+@pytest.mark.parametrize("n_deaths", [1, MAX_ATTEMPTS])
+def test_a_run_whose_process_died_is_tried_again(tmp_path: Path, n_deaths: int) -> None:
+    deaths = iter(range(n_deaths))
+
+    def die(node: Node, *inputs: bytes) -> bytes:
+        if node.kind == "run" and next(deaths, None) is not None:
+            raise DeadWorkerError("its process ended with the exit code -9")
+        return pretend(node)
+
+    engine = HereEngine(die)
+    (result,) = run(spec_with(), tmp_path, engine)
+    assert engine.kinds.count("run") == min(n_deaths + 1, MAX_ATTEMPTS)
+    assert result["status"] == ("done" if n_deaths < MAX_ATTEMPTS else "failed")
+    assert result.get("error") == (None if n_deaths < MAX_ATTEMPTS else "its process ended with the exit code -9")
+
+
+def test_an_interrupt_loses_the_runs_in_flight_alone(tmp_path: Path) -> None:
+    class Interrupted(HereEngine):
+        def wait(self, timeout_s: float) -> list[Outcome]:
+            if self.kinds.count("run") == 3:
+                raise KeyboardInterrupt
+            return super().wait(timeout_s)
+
+    engine = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        run(WIDE, tmp_path, engine)
+    assert engine.is_closed
+    assert len(read_results(tmp_path)) == 2
+    rest = HereEngine()
+    assert len(run(WIDE, tmp_path, rest)) == 10
+    assert rest.kinds.count("run") == 8
+
+
+def test_a_full_disk_is_named_and_loses_nothing_that_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, n_written = SweepFolder.write, iter(range(100))
+
+    def fill(self: SweepFolder, node: Node, output: bytes) -> None:
+        if next(n_written) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+        write(self, node, output)
+
+    monkeypatch.setattr(SweepFolder, "write", fill)
+    with pytest.raises(OSError, match="No space left"):
+        run(WIDE, tmp_path, HereEngine())
+    monkeypatch.undo()
+    monkeypatch.setattr(driver, "check", lambda cell: None)
+    engine = HereEngine()
+    run(WIDE, tmp_path, engine)
+    assert len(engine.submitted) == 14 - 4
+
+
+def test_two_drivers_do_not_share_a_folder(tmp_path: Path) -> None:
+    with SweepFolder(tmp_path).lock(), pytest.raises(ValueError, match="is in use by process"):
+        run(spec_with(), tmp_path, HereEngine())
+
+
+def test_a_combination_that_cannot_work_is_found_before_work_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    spec = spec_with(algorithm=["seqgan", {"name": "ppo", "clip_range": -1.0, "batch_size": 0}])
+    engine = HereEngine()
+    with pytest.raises(ValueError, match=r"^SeqGANTiny-v0, ppo, batch_size=0, clip_range=-1, log_d, none, "):
+        run(spec, tmp_path / "new", engine)  # of the library, not of ours
+    assert engine.submitted == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_files_of_runs_are_whole(tmp_path: Path) -> None:
+    run(spec_with(), tmp_path, HereEngine())
+    (path,) = (tmp_path / "run").iterdir()
+    assert json.loads(path.read_text())["axes"]["algorithm"] == "seqgan"
+    path.write_text("{")
+    with pytest.raises(ValueError, match="is not a readable result of a run"):
+        run(spec_with(), tmp_path, HereEngine())

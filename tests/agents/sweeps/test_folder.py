@@ -1,0 +1,106 @@
+"""The folder of a sweep: nothing of somebody else's is written over, and what is damaged is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from agents.sweeps.cells import Cell
+from agents.sweeps.folder import SweepFolder, read_results
+from agents.sweeps.graph import Node, graph_of
+from agents.sweeps.spec import cells_of
+from tests.support.sweeps import pretend, result_of, spec_with
+
+NODES = graph_of(cells_of(spec_with(seeds=[0, 1])))
+RUNS = [node for node in NODES if isinstance(node.work, Cell)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    folder = SweepFolder(tmp_path / "sweep")
+    with folder.lock():
+        folder.begin({"seeds": [0]})
+        for node in NODES:
+            folder.write(node, pretend(node))
+        folder.gather()
+    return folder
+
+
+def test_what_is_done_is_known(folder: SweepFolder) -> None:
+    folder.check(NODES)
+    assert all(map(folder.is_done, NODES))
+    assert folder.read(NODES[0].id) == NODES[0].key.encode()
+    failed: Node = RUNS[0]
+    assert isinstance(failed.work, Cell)
+    folder.write(failed, json.dumps({**failed.work.header, "status": "failed", "error": "x"}).encode())
+    assert not folder.is_done(failed)
+    assert [result["status"] for result in folder.gather()] == ["failed", "done"]
+
+
+def test_what_a_killed_driver_left_half_written_is_removed(folder: SweepFolder) -> None:
+    partial = folder.path / "run" / ".x.json.1.abcd.partial"
+    partial.write_text("half")
+    folder.begin({})
+    assert not partial.exists()
+    assert len(folder.gather()) == 2
+
+
+@pytest.mark.parametrize("kind", ["file", "run", "other"])
+def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "precious"
+    if kind == "file":
+        path.write_text("x")
+    else:
+        path.mkdir()
+        (path / ("config.json" if kind == "run" else "sweep.txt")).write_text("{}")
+    with pytest.raises(ValueError, match="precious is neither a sweep nor an empty folder"):
+        SweepFolder(path).check(NODES)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "other", "version": 1}', '{"name": "seqgan-env sweep"}'])
+def test_a_damaged_mark_is_named(folder: SweepFolder, content: str) -> None:
+    folder.mark.write_text(content)
+    with pytest.raises(ValueError, match=r"sweep\.json is not a readable sweep: "):
+        folder.check(NODES)
+
+
+def test_a_disk_without_room_is_named_before_work_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20 << 20))
+    with pytest.raises(ValueError, match=r"new needs 48 MB on the disk for what is left, and has 20"):
+        SweepFolder(tmp_path / "new").check(NODES)
+
+
+def test_with_nothing_left_to_do_no_room_is_needed(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    folder.check(NODES)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "No such file"),
+        ("", "it holds no run"),
+        ("{", "is not a readable file of results"),
+        ("[]", "a run must have its axes and its seed, got "),
+        ('{"axes": {}, "seed": 0, "status": "lost"}', "the status of a run must be one of done, failed; got 'lost'"),
+        ('{"axes": {}, "seed": 0, "status": "done"}', "a run that is done must have records"),
+    ],
+)
+def test_what_is_no_result_is_named(folder: SweepFolder, content: str | None, says: str) -> None:
+    assert read_results(folder.path) == read_results(folder.results)
+    if content is None:
+        folder.results.unlink()
+    else:
+        folder.results.write_text(content)
+    with pytest.raises(ValueError, match=says):
+        read_results(folder.results)
+
+
+def test_results_are_ordered_by_their_names(folder: SweepFolder) -> None:
+    assert [result["seed"] for result in folder.gather()] == [0, 1]
+    assert isinstance(RUNS[1].work, Cell)
+    assert folder.gather()[1] == json.loads(json.dumps(result_of(RUNS[1].work)))

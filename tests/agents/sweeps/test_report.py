@@ -1,0 +1,125 @@
+"""The report of a sweep, from made-up results."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.sweeps.groups import ALL_TASKS, groups_of
+from agents.sweeps.pictures import curve
+from agents.sweeps.report import chosen_metrics, comma_separated, markdown, write_report
+from agents.sweeps.spec import cells_of
+from tests.support.sweeps import result_of, spec_with
+
+SCORES = {"seqgan": 1.0, "ppo": 1.5, "random": 2.5}
+
+
+def results(**changes: Any) -> list[dict[str, Any]]:
+    """Three seeds of three algorithms with two rewards; DQN's results have no divergence."""
+    spec = {"algorithm": [*SCORES, "dqn"], "reward": ["log_d", "constant"], "seeds": [0, 1, 2], **changes}
+    found = []
+    for cell in cells_of(spec_with(**spec)):
+        better = 0.25 * (cell.axes["reward"] == "log_d") + 0.01 * cell.config.seed
+        result = result_of(cell, SCORES.get(cell.algorithm, 3.0) - better)
+        if cell.algorithm == "dqn":
+            for record in result["records"]:
+                del record["kl_sum"]
+        found.append(result)
+    return found
+
+
+def test_rows_are_named_by_what_differs_and_hold_the_middle_of_the_seeds() -> None:
+    (group,) = groups_of(results())
+    assert set(group.runs) == {
+        "random",
+        *(f"{algorithm}, {reward}" for algorithm in ("seqgan", "ppo", "dqn") for reward in ("log_d", "constant")),
+    }
+    assert group.strata(group.runs["seqgan, log_d"], "kl_sum") == [[0.75, 0.74, 0.73]]
+    assert group.strata(group.runs["dqn, log_d"], "kl_sum") == []
+    text = markdown(results(), ["kl_sum"])
+    assert "| seqgan, log_d | 3 | 1.740 [1.730, 1.750] | 0.740 [0.730, 0.750] | 64 | 16 | 1 s |" in text
+    assert "| pretrained generator |  | 3.000 | 2.000 |" in text
+    assert "| dqn, constant | 3 | 3.990 [3.980, 4.000] |  | 64 | 16 | 1 s |" in text
+    row = next(line for line in text.splitlines() if line.startswith("| seqgan, log_d |  |"))
+    assert row.count("1.00 [1.00, 1.00]") == 4  # than itself without log D, ppo twice, random; dqn has no such number
+    assert "Failed" not in text
+
+
+def test_tasks_are_put_together_by_their_share_of_the_start() -> None:
+    both = results(task=["SeqGANTiny-v0", {"name": "SeqGANTiny-v0", "n_real": 50}])
+    for result in both:
+        if result["axes"]["task"] != "SeqGANTiny-v0":
+            for record in (result["start"], *result["records"]):
+                record.update({name: 10 * record[name] for name in ("kl_sum", "nll_oracle") if name in record})
+    *single, together = groups_of(both)
+    assert [group.name for group in single] == ["SeqGANTiny-v0", "SeqGANTiny-v0 (n_real=50)"]
+    assert together.name == ALL_TASKS
+    strata = together.strata(together.runs["ppo, constant"], "kl_sum")
+    np.testing.assert_allclose(strata, [[0.75, 0.745, 0.74]] * 2)
+    assert "| ppo, constant | 6 |" in markdown(both)
+
+
+def test_curves_meet_at_the_same_places() -> None:
+    runs = [
+        {"records": [{"steps": 0, "kl_sum": 2.0}, {"steps": 10, "kl_sum": 1.0}]},
+        {"records": [{"steps": 0, "kl_sum": 4.0}, {"steps": 20, "kl_sum": 2.0}]},
+        {"records": [{"steps": 0}]},
+    ]
+    places, values = curve(runs, "kl_sum", "steps")
+    assert (places[0], places[-1]) == (0, 10)
+    np.testing.assert_allclose(values[[0, -1]], [[2, 4], [1, 3]])
+    assert len(curve(runs[2:], "kl_sum", "steps")[0]) == 0
+
+
+def test_every_measurement_is_in_the_table_of_numbers() -> None:
+    rows = list(csv.DictReader(comma_separated(results()).splitlines()))
+    assert len(rows) == 2 * (3 * 2 + 1) * 3
+    assert rows[1]["algorithm"] == "seqgan"
+    assert float(rows[1]["kl_sum"]) == 0.75
+    assert {row["kl_sum"] for row in rows if row["algorithm"] == "dqn"} == {""}
+
+
+def test_the_page_needs_no_other_file_and_the_json_alone(tmp_path: Path) -> None:
+    found = results(algorithm=["seqgan", "random"], seeds=[0, 1])
+    failed = {name: found[0][name] for name in ("axes", "seed")}
+    failed |= {"status": "failed", "error": "<b>no luck</b>", "seed": 7}
+    path = tmp_path / "elsewhere.jsonl"
+    path.write_text("".join(json.dumps(result) + "\n" for result in [*found, failed]))
+    page, tables, numbers = write_report(path)
+    assert {each.name for each in (page, tables, numbers)} == {f"elsewhere{s}" for s in (".html", ".md", ".csv")}
+    html = page.read_text()
+    assert html.count("<img") == 2 * 3  # two metrics: two curves and a profile of each
+    assert "http" not in html.replace("http-equiv", "")
+    assert "&lt;b&gt;no luck" in html
+    assert "seed 7: <b>no luck</b>" in tables.read_text()
+    assert numbers.read_text().startswith("task,algorithm,")
+
+
+def test_a_metric_is_chosen_by_name() -> None:
+    assert chosen_metrics(results(), ()) == ["kl_sum", "nll_oracle"]
+    assert chosen_metrics(results(), ["nll_oracle"]) == ["nll_oracle"]
+    assert chosen_metrics(results(algorithm=["dqn"]), ()) == ["nll_oracle"]
+    with pytest.raises(ValueError, match="metric must be one of nll_oracle, kl_sum; got 'beauty'"):
+        chosen_metrics(results(), ["beauty"])
+
+
+def test_higher_is_better_where_the_metric_says_so() -> None:
+    found = results(algorithm=["seqgan"], reward=["log_d"])
+    for result in found:
+        for record in (result["start"], *result["records"]):
+            record["grammatical"] = 0.5 + 0.1 * result["seed"]
+    (group,) = groups_of(found)
+    assert group.strata(found, "grammatical") == [[-0.5, -0.6, -0.7]]
+    assert "0.600 [0.500, 0.700]" in markdown(found)
+
+
+def test_a_sweep_without_a_finished_run_has_no_report(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"axes": {"task": "a"}, "seed": 0, "status": "failed", "error": "no luck"}\n')
+    with pytest.raises(ValueError, match="holds no run that is done; a, seed 0: no luck"):
+        write_report(path)

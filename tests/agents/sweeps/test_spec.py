@@ -1,0 +1,145 @@
+"""The file of a sweep: what it can say, and one line for what it can't."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs.presets import PRESETS
+from agents.sweeps.spec import EXAMPLE, cells_of, read_spec
+from tests.support.sweeps import SPEC, spec_with
+
+
+def test_the_example_is_a_sweep(tmp_path: Path) -> None:
+    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    path = tmp_path / "sweep.toml"
+    path.write_text(EXAMPLE)
+    cells = cells_of(read_spec(path))
+    # seqgan and two of ppo with two rewards, and two to which rewards do not matter; three seeds
+    assert len(cells) == 3 * (3 * 2 + 2)
+    assert {cell.config.pretraining.n_epochs for cell in cells} == {20}
+    assert all(cell.config.generator == PRESETS["small"].generator for cell in cells)
+    assert {cell.settings["learning_rate"] for cell in cells if cell.algorithm == "ppo"} == {3e-4, 1e-3}
+    assert [cell.config.seed for cell in cells] == sorted(cell.config.seed for cell in cells)
+
+
+def test_without_a_reader_of_toml_a_python_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    (tmp_path / "sweep.toml").write_text(EXAMPLE)
+    with pytest.raises(
+        ValueError, match=r"sweep\.toml is not a readable sweep: a TOML file needs Python 3.11 or newer"
+    ):
+        read_spec(tmp_path / "sweep.toml")
+
+
+def test_a_python_file_says_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.py"
+    path.write_text(f"SPEC = {SPEC!r}")
+    assert read_spec(path) == SPEC
+
+
+def test_axes_and_grids_are_combined() -> None:
+    cells = cells_of(
+        spec_with(
+            algorithm=[{"name": "a2c", "grid": {"ent_coef": [0.0, 0.1], "n_steps": [2, 4]}}],
+            reward=[{"name": "f_divergence", "grid": {"divergence": ["forward_kl", "reverse_kl"]}}],
+            shaping=[{"name": "length", "weight": 0.5}, ["length", "repetition"]],
+            discriminator=["tabular", {"name": "gru", "hidden_dim": 4}],
+            grid={"adversary.every_n_episodes": [8, 16]},
+        )
+    )
+    expected = {
+        "task": ["SeqGANTiny-v0"],
+        "algorithm": ["a2c"],
+        "settings": [f"ent_coef={c}, n_steps={s}" for c in ("0", "0.1") for s in (2, 4)],
+        "reward": ["f_divergence (divergence=forward_kl)", "f_divergence (divergence=reverse_kl)"],
+        "shaping": ["length (weight=0.5)", "length + repetition"],
+        "discriminator": ["tabular", "gru (hidden_dim=4)"],
+        "variant": ["adversary.every_n_episodes=8", "adversary.every_n_episodes=16"],
+    }
+    assert len(cells) == 4 * 2 * 2 * 2 * 2
+    for axis, names in expected.items():
+        assert Counter(cell.axes[axis] for cell in cells) == dict.fromkeys(names, len(cells) // len(names))
+    for cell in cells:
+        ent_coef, n_steps = cell.settings["ent_coef"], cell.settings["n_steps"]
+        assert cell.axes["settings"] == f"ent_coef={ent_coef:g}, n_steps={n_steps}"
+        task, adversary = cell.config.task, cell.config.adversary
+        assert cell.axes["reward"] == f"f_divergence (divergence={task.reward_kwargs['divergence']})"
+        assert (task.shaping_kwargs["length"]["weight"] == 0.5) == (cell.axes["shaping"] == "length (weight=0.5)")
+        assert cell.axes["discriminator"].split(" ")[0] == task.discriminator
+        assert cell.axes["variant"] == f"adversary.every_n_episodes={adversary.every_n_episodes}"
+
+
+def test_a_task_overrides_and_keeps_its_own(tmp_path: Path) -> None:
+    text = tmp_path / "lines.txt"
+    text.write_text("a b\nb a\n" * 20)
+    spec = spec_with(
+        task=[
+            {"name": "SeqGANTiny-v0", "n_real": 50, "evaluation": {"n": 7}},
+            {"name": "SeqGANText-v0", "source": str(text)},
+        ]
+    )
+    tiny, of_text = cells_of(spec)
+    assert (tiny.config.task.n_real, tiny.config.evaluation.n) == (50, 7)
+    assert tiny.config.task.discriminator == "tabular"
+    assert of_text.config.evaluation.n == 20
+    assert of_text.axes["task"] == f"SeqGANText-v0 (source={text})"
+    assert {cell.config.runtime.n_threads for cell in (tiny, of_text)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"reward": ["praise"]}, "SeqGANTiny-v0, seqgan, praise: reward must be one of .*; got 'praise'"),
+        ({"algorithm": ["sac"]}, "SeqGANTiny-v0, sac: algorithm must be one of .*; got 'sac'"),
+        ({"shaping": ["corset"]}, "SeqGANTiny-v0, seqgan, corset: shaping must be"),
+        ({"discriminator": ["judge"]}, "discriminator must be one of .*; got 'judge'"),
+        ({"task": ["chess"]}, "chess, seqgan: task must be one of SeqGAN-v0, .*, small, text; got 'chess'"),
+        ({"algorithm": []}, "a sweep must have task, algorithm, budget; it lacks algorithm"),
+        ({"algorithm": "ppo"}, "algorithm must be a list of names and tables, got 'ppo'"),
+        ({"algorithm": [3]}, "an entry of algorithm must be a name or a table, got 3"),
+        ({"algorithm": [{"label": "x"}]}, "a table of algorithm must have a name"),
+        ({"algorithm": [{"name": "ppo", "grid": {"gamma": 1.0}}]}, "grid of ppo.* must be a list"),
+        ({"algorithm": [{"name": "ppo", "patience": 1}]}, "algorithm 'ppo' takes .*gamma.*; got patience"),
+        ({"algorithm": [{"name": "ppo", "n_epochs": "many"}]}, "n_epochs must be a whole number, got 'many'"),
+        ({"algorithm": [{"name": "seqgan", "n_updates": 3}]}, "algorithm 'seqgan' takes .*; got n_updates"),
+        ({"algorithm": ["no_module:play"]}, "algorithm must be a function or 'module:function', got 'no_module:play'"),
+        ({"budget": {}}, "a sweep must have"),
+        ({"budget": {"evaluations": 3}}, "the budget must have steps, or scored, or both; got neither"),
+        ({"budget": {"steps": 0}}, "steps must be a whole number of at least 1 or None, got 0"),
+        ({"budget": {"scored": 9}, "algorithm": ["random"]}, "'random' scores no sequences: the budget must have st"),
+        ({"seeds": [-1]}, "seeds"),
+        ({"seeds": 3}, "seeds must be a list"),
+        ({"colour": 1}, "a sweep takes seeds, task, .*; got colour"),
+        ({"grid": {"generator.colour": [1]}}, "a setting must be one of this run, .*; got 'generator.colour'"),
+        ({"run": {"generator": {"colour": 1}}}, "generator takes core, kwargs; got colour"),
+        ({"run": {"task": {}}}, "run takes generator, pretraining, .*; got task"),
+        ({"algorithm": ["dqn"], "shaping": ["length"]}, "DQN relabels .* so it needs shaping 'none', got 'length'"),
+        ({"algorithm": [{"name": "dqn", "relabel": False}]}, "DQN would learn from rewards of discriminators that are"),
+        ({"algorithm": ["qrdqn"], "reward": ["exact_log_ratio"]}, "'qrdqn' can't learn from the reward 'exact_log_rat"),
+    ],
+)  # fmt: skip
+def test_a_bad_sweep_is_refused_in_one_line(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        cells_of(spec_with(**changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_without_relabelling_a_reward_that_stays_is_allowed() -> None:
+    (cell,) = cells_of(spec_with(algorithm=[{"name": "dqn", "relabel": False}], reward=["constant"]))
+    assert cell.settings["relabel"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.toml", None), ("a.toml", "seeds = ["), ("a.py", "SPEC = 3"), ("a.py", "1 / 0")]
+)
+def test_a_file_that_is_no_sweep_is_named(tmp_path: Path, name: str, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name} is not a readable sweep: ") as caught:
+        read_spec(tmp_path / name)
+    assert "\n" not in str(caught.value)

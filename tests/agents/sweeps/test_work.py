@@ -1,0 +1,149 @@
+"""Runs of every algorithm: what they share, what they spend, and what is measured of them."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from agents.sweeps import ALGORITHMS
+from agents.sweeps.graph import Node, graph_of
+from agents.sweeps.spec import cells_of
+from agents.sweeps.work import do
+from tests.support.sweeps import spec_with
+
+EVERY = list(ALGORITHMS)
+GRAMMAR: dict[str, Any] = {
+    "name": "SeqGANGrammar-v0",
+    "n_real": 40,
+    "n_held_out": 40,
+    "discriminator_kwargs": {"embedding_dim": 2, "filters": [[1, 2]]},
+}
+OUTPUTS: dict[Any, bytes] = {}
+"""The outputs of pretrainings and discriminators, which tests share as sweeps do."""
+
+
+def output(node: Node, nodes: dict[Any, Node]) -> bytes:
+    if node.kind == "run":
+        return do(node, *(output(nodes[each], nodes) for each in node.needs))
+    if node.id not in OUTPUTS:
+        OUTPUTS[node.id] = do(node, *(output(nodes[each], nodes) for each in node.needs))
+    return OUTPUTS[node.id]
+
+
+def play(algorithm: Any, **changes: Any) -> dict[str, Any]:
+    """The result of a sweep of one run."""
+    nodes = {node.id: node for node in graph_of(cells_of(spec_with(algorithm=[algorithm], **changes)))}
+    (run,) = (node for node in nodes.values() if node.kind == "run")
+    result: dict[str, Any] = json.loads(output(run, nodes))
+    return result
+
+
+@cache
+def played(algorithm: str) -> dict[str, Any]:
+    """A run against a discriminator that learns, with a value-based algorithm that begins to learn at once."""
+    starts = {"learning_starts": 8, "gradient_steps": 1} if algorithm in ("dqn", "qrdqn") else {}
+    cheap = {"n_epochs": 1} if algorithm in ("ppo", "maskable_ppo", "recurrent_ppo") else {}
+    # whose samples are judged by their embeddings
+    cnn = (
+        {"discriminator": [{"name": "cnn", "embedding_dim": 2, "filters": [[1, 2]]}]} if algorithm == "relaxed" else {}
+    )
+    return play({"name": algorithm, **starts, **cheap}, **cnn)
+
+
+def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in record.items() if name != "wall_time_s"} for record in records]
+
+
+@pytest.mark.parametrize("algorithm", EVERY)
+def test_a_run_keeps_to_its_budget_and_is_measured_on_the_way(algorithm: str) -> None:
+    result = played(algorithm)
+    steps = [record["steps"] for record in result["records"]]
+    assert steps == sorted(set(steps))
+    assert steps[0] == 0
+    assert result["steps"] == steps[-1]
+    if algorithm != "random":
+        assert len(steps) == 3
+        # no more than a collection above it: eight episodes of four tokens, or a pass over the real sequences' part
+        assert 64 <= steps[-1] < 64 + 32 + 32 * (algorithm == "self_adversarial")
+    assert result["peak_memory_mb"] > 10
+    assert result["environment"]["versions"]["torch"]
+    assert {record["distinct"] <= 1 for record in result["records"]} == {True}
+
+
+@pytest.mark.parametrize("algorithm", EVERY)
+def test_those_that_share_the_generator_begin_as_the_pretrained_one(algorithm: str) -> None:
+    result = played(algorithm)
+    of_generator = ("nll_test", "nll_oracle", "kl_sum", "distinct")
+    start, first = ({name: each.get(name) for name in of_generator} for each in (result["start"], result["records"][0]))
+    if ALGORITHMS[algorithm].shares == "generator":
+        assert first == pytest.approx(start, abs=1e-6)
+    else:
+        assert first != start
+
+
+@pytest.mark.parametrize("algorithm", EVERY)
+def test_likelihoods_are_measured_where_there_are_some(algorithm: str) -> None:
+    for record in played(algorithm)["records"]:
+        assert "nll_oracle" in record
+        assert ("nll_test" in record) == ("kl_sum" in record) == ALGORITHMS[algorithm].has_likelihood
+        assert ("optimal_accuracy" in record) == ALGORITHMS[algorithm].has_likelihood
+
+
+@pytest.mark.parametrize("algorithm", EVERY)
+def test_the_discriminator_is_trained_for_those_that_play_against_it(algorithm: str) -> None:
+    versions = [record.get("discriminator_version") for record in played(algorithm)["records"]]
+    plays = ALGORITHMS[algorithm].plays
+    if plays == "any":  # one pretraining, then a round after each eight episodes; DQN's collections are shorter
+        assert versions[0] == 1
+        assert versions == sorted(versions)
+        assert versions[-1] >= 3
+    else:
+        assert versions == [1 if plays == "log_d" else None] * len(versions)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "n_scored"),
+    [
+        ("ppo", 16),  # the episodes
+        ("a2c", 16),
+        ({"name": "seqgan", "n_completions": 2}, 16 * (1 + 3 * 2)),  # and two completions of the other prefixes
+        ({"name": "seqgan", "n_completions": 3}, 16 * (1 + 3 * 3)),
+        ("maximum_likelihood", 0),
+    ],
+    ids=str,
+)
+def test_scored_sequences_are_counted_and_checks_are_not(algorithm: Any, n_scored: int) -> None:
+    assert play(algorithm, reward=["constant"])["scored"] == n_scored
+
+
+def test_scored_sequences_can_be_the_budget() -> None:
+    result = play("seqgan", budget={"scored": 100, "evaluations": 1})
+    assert [(record["steps"], record["scored"]) for record in result["records"]] == [(0, 0), (32, 56), (64, 112)][::2]
+
+
+def test_steps_of_seqgan_are_its_tokens_where_sequences_end() -> None:
+    """Of eight episodes side by side most end before the longest one does."""
+    spec = {"task": [GRAMMAR], "budget": {"steps": 20, "evaluations": 1}, "reward": ["constant"]}
+    result = play("seqgan", **spec)
+    a2c = play({"name": "a2c", "n_steps": 1}, **spec)
+    assert 20 <= result["steps"] < 20 + 8 * 20
+    # two completions of each prefix but the whole sequence
+    assert result["scored"] == 8 + 2 * (result["steps"] - 8)
+    assert a2c["steps"] == 24
+
+
+@pytest.mark.parametrize("algorithm", ["seqgan", "a2c", "dqn", "cooperative"])
+def test_the_same_run_again_is_the_same(algorithm: str) -> None:
+    first, again = played(algorithm), played.__wrapped__(algorithm)
+    assert without_time(again["records"]) == without_time(first["records"])
+
+
+def test_an_exact_reward_follows_the_generator_that_learns() -> None:
+    """With the optimal discriminator of the generator that it came from, the reward would not see what A2C changes."""
+    settings = {"name": "a2c", "learning_rate": 0.05, "n_steps": 4}
+    result = play(settings, reward=["exact_log_ratio"], budget={"steps": 960, "evaluations": 1})
+    start, end = result["records"][0], result["records"][-1]
+    assert end["kl_reverse"] < start["kl_reverse"]
