@@ -38,7 +38,7 @@ class Row:
     """The weights that it goes on from: random, after the maximum likelihood of the paper (published), or after the
     strongest known here."""
     game: Parts = field(default_factory=dict)
-    """How its game differs from that of the size; with no game and no rival the row is its start."""
+    """The fields in which its game differs from that of the size; without game and rival the row is its start."""
     rival: str = ""
     """A key of ``benchmarks.paper.rivals.RIVALS`` instead of a game."""
 
