@@ -108,8 +108,8 @@ def run(
     """
     numbers = list(range(1, 1 + seeds))
     cells = [Cell(t, units, n, seed) for seed in numbers for t in tasks for n in N_REAL for units in UNITS]
-    left = [cell for cell in cells if not (out / f"{cell.name}.json").exists()]
-    models = dict.fromkeys((cell.task, cell.n_real, cell.seed) for cell in left)
+    out.mkdir(parents=True, exist_ok=True)
+    models = dict.fromkeys((c.task, c.n_real, c.seed) for c in cells if not (out / f"{c.name}.json").exists())
     side_by_side(learn_models, {key: (*key, out) for key in models}, workers)
     with tqdm(desc="cells", total=len(cells)) as bar:
 

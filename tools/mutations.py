@@ -1155,8 +1155,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "measurement: the reverse divergence is the forward one with its sign changed",
         "seqgan_env/metrics/likelihood.py",
-        "(generator_generated_B - source_generated_B).sum() / n_generated",
-        "(generator_test_B - source_test_B).sum() / n_test",
+        '"kl_reverse": -logits[1]}',
+        '"kl_reverse": -logits[0]}',
         ("seqgan_env/metrics/likelihood",),
     ),
 )

@@ -46,7 +46,7 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
         monkeypatch.setitem(game, "agent", {**game["agent"], **short})
     with without_pictures():
         for name in ("one", "two"):
-            regimes.run(tmp_path / "runs", 1, tmp_path / f"{name}.json", 1)
+            regimes.run(tmp_path / "runs", 1, tmp_path / f"{name}.json", 1, ("grammar",))
             monkeypatch.setattr(regimes, "Experiment", None)
             monkeypatch.setattr(regimes, "fit", None)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))

@@ -258,7 +258,7 @@ def test_members_have_as_many_layers_as_they_are_given(core: str) -> None:
 
 def test_settings_are_checked() -> None:
     for kwargs, message in (
-        ({"n_members": 0}, "nlanguage_models must be a whole number of at least 1"),
+        ({"n_members": 0}, "n_members must be a whole number of at least 1"),
         ({"core": "rnn"}, "core must be one of"),
         ({"n_layers": 0}, "n_layers must be a whole number of at least 1"),
         ({"dropout": 1.0}, "dropout must be a finite number in"),
