@@ -128,7 +128,7 @@ class Study:
             cells = {name: _cells(row, baseline) for name, row in {BASELINE: baseline, **own}.items()}
             parts.append(f"### {group}\n\n{markdown_table(cells, list(cells[BASELINE]), first='game')}")
         parts.append(
-            f"![The sum of both divergences at the best temperature.]({intervals})\n\n"
+            f"![The sum of both divergences against that of maximum likelihood.]({intervals})\n\n"
             f"![The sum of both divergences while the generator learns.]({learning})\n"
         )
         return "\n".join(parts)
@@ -142,7 +142,9 @@ class Study:
                 yield group, rows[baseline], found
 
     def draw_intervals(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
-        """Draw the sum of both divergences at the best temperature of every game, and write the picture.
+        """Draw what every game gained over maximum likelihood with the same seed, and write the picture.
+
+        It is the sum of both divergences, each at its best temperature.
 
         Args:
             rows: by the names of the results.
@@ -157,25 +159,25 @@ class Study:
             axes = figure.subplots()
             names: list[str] = []
             for index, (group, baseline, own) in enumerate(groups):
-                _, low, high = interquartile_mean(_best_sums(baseline))
-                label = "" if index else f"{BASELINE}, best temperature"
-                edges = (len(names) - 0.5, len(names) + len(own) - 0.5)
-                axes.fill_betweenx(edges, low, high, color="0.85", lw=0, label=label)
                 for name, row in own.items():
-                    mean, low, high = interquartile_mean(_best_sums(row))
+                    mean, low, high = interquartile_mean(_gained(row, baseline))
                     axes.plot([low, high], [len(names)] * 2, color=f"C{index}", lw=2)
                     label = group if name == next(iter(own)) else ""
                     axes.plot(mean, len(names), "o", color=f"C{index}", ms=4, label=label)
                     names.append(name)
             axes.set_yticks(range(len(names)), names)
             axes.invert_yaxis()
-            axes.set(title="further left is better", xlabel="KL sum at the best temperature (nats per token)")
+            axes.axvline(0, color="0.4", lw=0.8)
+            axes.set(
+                title=f"left of 0 is better than {BASELINE}, each at its best temperature",
+                xlabel="KL sum less that of maximum likelihood (nats per token)",
+            )
             axes.grid(alpha=0.3)
             figure.legend(loc="outside lower center", ncols=2)
             figure.savefig(file, format="svg", metadata={"Date": None})
 
     def draw_learning(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
-        """Draw the interquartile mean of every game while it is played, a panel a group, and write the picture.
+        """Draw how the sum of both divergences changes while a game is played, a panel a group; write the picture.
 
         Args:
             rows: by the names of the results.
@@ -191,13 +193,12 @@ class Study:
             for axes, (group, _, own) in zip(panels, groups, strict=False):
                 for name, row in own.items():
                     steps = [r["step"] for r in row[0]["learning"]]
-                    found = [
-                        interquartile_mean([each["learning"][i]["kl_sum"] for each in row]) for i in range(len(steps))
-                    ]
+                    changes = [[r["kl_sum"] - each["learning"][0]["kl_sum"] for r in each["learning"]] for each in row]
+                    found = [interquartile_mean(own_S) for own_S in zip(*changes, strict=True)]
                     means, lows, highs = zip(*found, strict=True)
                     (line,) = axes.plot(steps, means, "o-", ms=2, lw=1, label=name)
                     axes.fill_between(steps, lows, highs, color=line.get_color(), alpha=0.12, lw=0)
-                axes.set(title=group, xlabel="updates", ylabel="KL sum (nats per token)")
+                axes.set(title=group, xlabel="updates", ylabel="change of the KL sum (nats per token)")
                 axes.grid(alpha=0.3)
                 axes.legend(fontsize=6)
             figure.savefig(file, format="svg", metadata={"Date": None})
@@ -221,9 +222,15 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
         "KL forward": _cell([r["kl_forward"] for r in at_one]),
         "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
         "KL sum, best T": _cell(_best_sums(own)),
+        "less max. likelihood's": _cell(_gained(own, baseline), "+"),
         f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else _cell(gains, "+"),
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
     }
+
+
+def _gained(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The difference of those sums from maximum likelihood's with the same seed."""
+    return [game - other for game, other in zip(_best_sums(own), _best_sums(baseline), strict=True)]
 
 
 def _best_sums(own: Sequence[Mapping[str, Any]]) -> list[float]:
