@@ -155,7 +155,7 @@ def test_the_place_of_a_legend_is_not_searched_for(tmp_path: Path, monkeypatch: 
 
 
 def test_the_rows_are_the_stages_of_the_generator() -> None:
-    """What the game begins with stands for maximum likelihood, and before there is a game the best epoch."""
+    """The beginning of the game stands for maximum likelihood, and before there is a game its best epoch."""
     first, worst, best, _, start, last = of_text()
     assert summary({"log D": [first, worst, best]})["max. likelihood"] == best
     start["nll_test"], last["nll_test"] = 1.0, 0.5
