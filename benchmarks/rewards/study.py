@@ -209,9 +209,14 @@ def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
     game = [r for r in records if r["phase"] == ADVERSARIAL and phase == FINAL_TEMPERATURE]
     return {
         "seconds": game[-1]["wall_time_s"] - game[0]["wall_time_s"] if game else 0.0,
-        "records": [{name: r[name] for name in ("phase", *KEPT)} for r in records if r["phase"] == phase],
-        "learning": [{name: r[name] for name in _LEARNING} for r in game],
+        "records": [_rounded(r, ("phase", *KEPT)) for r in records if r["phase"] == phase],
+        "learning": [_rounded(r, _LEARNING) for r in game],
     }
+
+
+def _rounded(record: Record, names: Sequence[str]) -> Record:
+    """Some fields of a record, rounded below the standard error of any of them."""
+    return {name: round(record[name], 5) if isinstance(record[name], float) else record[name] for name in names}
 
 
 def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
