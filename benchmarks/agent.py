@@ -23,7 +23,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import KEPT, distil, fit
-from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, mean_cell, measured_with, write_results, write_section
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 from benchmarks.rewards.study import changed
@@ -188,17 +188,12 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
     at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
     gains = gains_at(own, baseline, LEVEL)
     return {
-        "KL forward": _cell([r["kl_forward"] for r in at_one]),
-        "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
-        "KL sum, best T": _cell([min(r["kl_sum"] for r in row["records"]) for row in own]),
-        f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else _cell(gains, "+"),
+        "KL forward": mean_cell([r["kl_forward"] for r in at_one]),
+        "KL reverse": mean_cell([r["kl_reverse"] for r in at_one]),
+        "KL sum, best T": mean_cell([min(r["kl_sum"] for r in row["records"]) for row in own]),
+        f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else mean_cell(gains, "+"),
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
     }
-
-
-def _cell(values: Sequence[float], sign: str = "") -> str:
-    mean, half = interval(values)
-    return f"{mean:{sign}.3f} ± {half:.3f}"
 
 
 def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], file: Path) -> None:

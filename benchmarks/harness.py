@@ -74,6 +74,12 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(array.mean()), float(half)
 
 
+def mean_cell(values: Sequence[float], sign: str = "", digits: int = 3) -> str:
+    """The text of ``interval`` in a table, with a plus sign before what is above 0 where ``sign`` is "+"."""
+    mean, half = interval(values)
+    return f"{mean:{sign}.{digits}f} ± {half:.{digits}f}"
+
+
 def replace_section(page: Path, name: str, text: str) -> None:
     """Put ``text`` between the comments of a section.
 

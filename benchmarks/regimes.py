@@ -25,7 +25,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import fit
-from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, interval, mean_cell, measured_with, write_results, write_section
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.study import KEPT, changed
 from seqgan_env.files import atomic_write
@@ -238,12 +238,12 @@ def _select(cells: Sequence[Mapping[str, Any]], task: str, units: int, n_real: s
 def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
     baseline = [c["rows"][BASELINE] for c in own]
-    found = {"KL sum, best T": _cell([_best(row) for row in baseline])}
+    found = {"KL sum, best T": mean_cell([_best(row) for row in baseline])}
     for name in GAMES:
         rows = [c["rows"][name] for c in own]
-        found[f"{name}: KL sum"] = _cell(gained(own, name), "+")
+        found[f"{name}: KL sum"] = mean_cell(gained(own, name), "+")
         gains = gains_at(rows, baseline, LEVEL)
-        found[f"{name}: nll oracle"] = "not reached" if gains is None else _cell(gains, "+")
+        found[f"{name}: nll oracle"] = "not reached" if gains is None else mean_cell(gains, "+")
         shares = [row["share"] for row in rows if row["share"] is not None]
         if shares:
             found[f"{name}: share"] = f"{np.mean(shares):.2f}"
@@ -257,11 +257,6 @@ def gained(own: Sequence[Mapping[str, Any]], game: str) -> list[float]:
 
 def _best(row: Mapping[str, Any]) -> float:
     return float(min(r["kl_sum"] for r in row["records"]))
-
-
-def _cell(values: Sequence[float], sign: str = "") -> str:
-    mean, half = interval(values)
-    return f"{mean:{sign}.3f} ± {half:.3f}"
 
 
 def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
