@@ -8,16 +8,17 @@ from types import MappingProxyType
 from typing import Any
 
 from agents.runs.config import EvaluationConfig
-from agents.runs.presets import PRESETS
+from benchmarks.rewards.games import SCENARIOS
 from benchmarks.rewards.study import Parts, Study
 
+_SMALL = SCENARIOS["small generator"]
 BASE = dataclasses.replace(
-    PRESETS["demo"],
-    adversary=dataclasses.replace(PRESETS["demo"].adversary, n_rounds=30),
-    agent=dataclasses.replace(PRESETS["demo"].agent, n_updates=100),
+    _SMALL,
+    adversary=dataclasses.replace(_SMALL.adversary, n_rounds=30),
+    agent=dataclasses.replace(_SMALL.agent, n_updates=100),
     evaluation=EvaluationConfig(every=20, n=2_000),
 )
-"""The preset ``demo``, with fewer updates."""
+"""The small generator after the strongest maximum likelihood, with fewer updates than in ``SCENARIOS``."""
 
 
 def _reward(name: str, **settings: Any) -> Parts:
@@ -37,7 +38,7 @@ def _trained(loss: str, penalty: float = 0.0) -> Parts:
 
 
 _WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
-_CNN = PRESETS["demo"].task.discriminator_kwargs
+_CNN = _SMALL.task.discriminator_kwargs
 _LIKELIHOODS = {"n_members": 1, "dropout": 0.2, "n_epochs": 8, "learning_rate": 0.01, "validation": 0.0}
 
 GROUPS: dict[str, dict[str, Parts]] = {
