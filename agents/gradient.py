@@ -205,10 +205,8 @@ def policy_loss(
         sampled_BT[last.sequence_M, -1] = False
     if weight_BT is not None:
         advantage_BT = advantage_BT * weight_BT
-    generator.train()
     factor_BT = policy_gradient_factors(advantage_BT / scale, sampled_BT)
     total, log_prob_BT = generator.weighted_log_prob(tokens_BT, factor_BT)
-    generator.eval()
     loss = -total
     if last is not None:
         loss = loss + last_step_loss(last.log_prob_MV, last.q_MV / scale, len(tokens_BT))
@@ -230,7 +228,5 @@ def further_loss(
     """
     with torch.no_grad():
         log_ratio_BT = generator.log_prob(tokens_BT) - estimate.log_prob_BT
-    generator.train()
     total, _ = generator.weighted_log_prob(tokens_BT, clipped_factors(estimate.factor_BT, log_ratio_BT, clip_range))
-    generator.eval()
     return -total

@@ -41,12 +41,10 @@ def inner_sums(
     tokens_BT, chosen_BT, _ = episodes
     token_BT1 = tokens_BT[:, :, None].clamp(max=generator.spec.vocab_size - 1)
     totals, known = [], []
-    generator.train()  # as cuDNN wants it where a gradient is taken; nothing is dropped
     for some in chunks(len(tokens_BT), tokens_BT.shape[1] * generator.spec.vocab_size):
         value_KTV, known_KTV = (each * chosen_BT[some, :, None] for each in values(tokens_BT[some]))
         hidden_MH, output = generator.hidden(tokens_BT[some]).flatten(0, 1), generator.output
         value_MV = value_KTV.flatten(0, 1).to(hidden_MH.dtype)
         totals.append(expected_value(hidden_MH, output.weight, output.bias, value_MV))
         known.append(known_KTV.gather(2, token_BT1[some]).squeeze(2))
-    generator.eval()
     return InnerSums(torch.stack(totals).sum(), torch.cat(known))

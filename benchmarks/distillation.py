@@ -23,6 +23,7 @@ from agents.runs.evaluation import Evaluator
 from agents.runs.folder import RunFolder
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURES
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
+from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import (
     GenerativeDiscriminator,
     build_discriminator,
@@ -56,6 +57,7 @@ def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProx
     task, generator = Task(config.task), config.generator
     kwargs = {"generator_core": generator.core, "generator_kwargs": generator.kwargs, **settings}
     discriminator = build_discriminator("generative", task.spec, seed=config.seed, kwargs=kwargs)
+    discriminator.to(resolve_device(config.runtime.device))
     discriminator.fit_real(task.real_sequences, config.seed)
     save_discriminator(discriminator, file)
 

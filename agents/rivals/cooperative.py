@@ -85,10 +85,8 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
     def _teach(self, tokens_BT: Tensor, rng: torch.Generator) -> None:
         """A step of the mediator's maximum likelihood."""
         mediator = self.mediator
-        mediator.train()
         factor_BT = maximum_likelihood_factors(mediator.spec.is_token(tokens_BT))
         loss = -mediator.weighted_log_prob(tokens_BT, factor_BT, rng=rng)[0]
-        mediator.eval()
         gradient_step(self._mediator_optimizer, loss, self.config.max_grad_norm, "mediator")
 
     def divergence(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:

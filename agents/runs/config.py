@@ -164,7 +164,8 @@ class RuntimeConfig:
     """Threads of torch on the CPU; None leaves it to torch. Small networks are no faster with several."""
     matmul_precision: str | None = None
     """highest, high or medium, of torch.set_float32_matmul_precision: "high" is TF32 on a GPU that has it, "medium"
-    also lets the cnn score in bfloat16 on a CPU. None leaves it to torch: single precision everywhere."""
+    also lets the cnn score in bfloat16 on a CPU. None leaves it to torch: single precision, but for TF32 in the LSTMs
+    and convolutions of a GPU."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -15,7 +15,7 @@ from agents.runs.evaluation import Evaluator
 from agents.sb3.vec_env import SeqGANVecEnv
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import MaximumLikelihoodTrainer
-from seqgan_env.device import check_memory
+from seqgan_env.device import check_memory, set_matmul_precision
 from seqgan_env.vector_env import SeqGANVectorEnv
 
 _BYTES_OF_TOKEN = 32  # its id in some copies, a random number, its log-probability
@@ -38,7 +38,7 @@ class Game:
         if config.runtime.n_threads is not None:
             torch.set_num_threads(config.runtime.n_threads)
         if config.runtime.matmul_precision is not None:
-            torch.set_float32_matmul_precision(config.runtime.matmul_precision)
+            set_matmul_precision(config.runtime.matmul_precision)
         if constraints := config.task.constraints:
             raise ValueError(f"a run measures the whole softmax, so it takes no constraints, got {constraints}")
         envs = SeqGANVectorEnv(config.agent.n_episodes, autoreset_mode="SameStep", **config.env_kwargs)

@@ -29,6 +29,7 @@ from benchmarks.speed.measuring import (
 from benchmarks.speed.paths import Setting, Size, paths
 from benchmarks.speed.report import draw, episode_table, tables
 from seqgan_env.autoregressive import MaximumLikelihoodTrainer
+from seqgan_env.device import set_matmul_precision
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.metrics import likelihood_metrics
 
@@ -63,7 +64,7 @@ def run(
     setting = Setting(Size(), device)
     document: dict[str, Any] = {"size": asdict(setting.size)}
     document["precision"] = {"name": matmul_precision, **errors(setting, matmul_precision)}
-    torch.set_float32_matmul_precision(matmul_precision)
+    set_matmul_precision(matmul_precision)
     document["paths"] = measure(paths(setting), device, repeats, references)
     document["environments"] = environments()
     document["lengths"] = lengths()

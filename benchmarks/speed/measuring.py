@@ -25,6 +25,7 @@ from tqdm import tqdm
 import seqgan_env
 from benchmarks.speed.paths import HotPath, Setting, Size
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.device import set_matmul_precision
 from seqgan_env.discriminators import CNNDiscriminator
 from seqgan_env.tokens import SequenceSpec
 
@@ -34,7 +35,7 @@ def errors(setting: Setting, matmul_precision: str) -> dict[str, float]:
     generator, discriminator = setting.agent.generator, setting.task.scoring.discriminator
     tokens_BT, double = setting.generated[:1000], copy.deepcopy(generator).double()
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(matmul_precision)
+    set_matmul_precision(matmul_precision)
     try:
         rewards = [
             torch.nn.functional.logsigmoid(torch.from_numpy(logits(tokens_BT)))
@@ -44,7 +45,7 @@ def errors(setting: Setting, matmul_precision: str) -> dict[str, float]:
             tokens = torch.from_numpy(tokens_BT).to(generator.device)
             log_probs = [each.log_prob(tokens).double() for each in (generator, double)]
     finally:
-        torch.set_float32_matmul_precision(before)
+        set_matmul_precision(before)
     return {
         "reward_error": float((rewards[0] - rewards[1]).abs().max()),
         "log_prob_error": float((log_probs[0] - log_probs[1]).abs().max()),

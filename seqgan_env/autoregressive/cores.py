@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqgan_env.checks import PositiveInt, ShareBelowOne, build_config, check_fields
+from seqgan_env.checks import PositiveFloat, PositiveInt, ShareBelowOne, build_config, check_fields
 from seqgan_env.dropout import dropout
 from seqgan_env.registry import Registry
 from seqgan_env.tokens import SequenceSpec
@@ -48,6 +48,9 @@ class CoreConfig:
     """Share of the embedding's and of the state's elements that maximum likelihood drops."""
     variational: bool = False
     """Drop the same elements at all steps of a sequence (arXiv 1512.05287)."""
+    embedding_std: PositiveFloat = 1.0
+    """Standard deviation of the embeddings before training. Of many rare tokens few examples are seen, and what they do
+    not teach stays as it began: the smaller, the less of it there is."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -75,6 +78,8 @@ class Core(nn.Module):
         self.hidden_dim: int = config.hidden_dim
         self.n_slots = spec.max_length + 1
         self.embedding = nn.Embedding(spec.vocab_size + 1, config.embedding_dim)
+        with torch.no_grad():
+            self.embedding.weight.mul_(config.embedding_std)
 
     def forward(self, inputs_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Read whole sequences from the empty state.

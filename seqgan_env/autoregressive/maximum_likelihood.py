@@ -149,11 +149,9 @@ class MaximumLikelihoodTrainer:
 
     def _update(self, tokens_BT: Tensor, step_size: float, rng: torch.Generator) -> Tensor:
         """One gradient step; the loss before it, a scalar."""
-        self.generator.train()
         for group in self.optimizer.param_groups:
             group["lr"] = step_size
         loss = self.loss(tokens_BT, rng)
-        self.generator.eval()
         gradient_step(self.optimizer, loss, self.config.max_grad_norm, "generator")
         return loss.detach()
 

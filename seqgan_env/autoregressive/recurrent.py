@@ -72,6 +72,7 @@ class _RecurrentCore(Core):
 
     def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See the base class."""
+        self.train(torch.is_grad_enabled())  # cuDNN takes gradients in this mode alone; it changes nothing else
         return read_layers(self.rnn, self.upper, embedded_BTE, lambda x_BTH: self._dropped(x_BTH, rng))
 
     def initial_state(self, n: int) -> CoreState:

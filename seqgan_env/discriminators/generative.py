@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seqgan_env.autoregressive import CORES, AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import (
+    PositiveFloat,
     PositiveInt,
     ShareBelowOne,
     StepSize,
@@ -50,6 +51,8 @@ class GenerativeConfig:
     """Number of layers of a member; None is as many as its core has by default."""
     dropout: ShareBelowOne = 0.3
     """Share of the features of embedding and state that the fit of a member drops."""
+    embedding_std: PositiveFloat = 1.0
+    """Standard deviation of a member's embeddings before its fit."""
     n_epochs: PositiveInt = 40
     """Passes over the real sequences that fit a member, in which the step size falls to 0 by a cosine."""
     learning_rate: StepSize = 0.02
@@ -75,7 +78,8 @@ class GenerativeConfig:
     @property
     def member_kwargs(self) -> dict[str, Any]:
         """The settings of a member's core."""
-        sizes = {"embedding_dim": self.embedding_dim, "hidden_dim": self.hidden_dim, "dropout": self.dropout}
+        names = ("embedding_dim", "hidden_dim", "dropout", "embedding_std")
+        sizes = {name: getattr(self, name) for name in names}
         return sizes if self.n_layers is None else {**sizes, "n_layers": self.n_layers}
 
     def likelihood(self) -> LikelihoodConfig:

@@ -21,6 +21,7 @@ from seqgan_env.rewards.base import (
     reward_entry,
 )
 
+_HOST = torch.device("cpu")
 _ROUNDING = 1e-6
 _LARGEST = float(np.finfo(np.float32).max)  # of a number in single precision, which rewards are rounded to
 
@@ -44,7 +45,9 @@ class Payment:
         self._entry: RewardEntry | None = None
         self._context = context
         self.clip = None if clip is None else check_clip(clip)
-        self._beside: tuple[Any, Reward] | None = None  # a reward that compares: of which weights, and itself
+        self._beside: dict[
+            torch.device, tuple[Any, Reward]
+        ] = {}  # a reward that compares: of which weights, and itself
         self._build()
 
     def _build(self) -> None:
@@ -55,7 +58,7 @@ class Payment:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the reward, which may be a local function; a copy builds its own by name."""
-        return {**self.__dict__, "_entry": None, "_reward": None, "_comparing": None, "_beside": None}
+        return {**self.__dict__, "_entry": None, "_reward": None, "_comparing": None, "_beside": {}}
 
     @property
     def entry(self) -> RewardEntry:
@@ -64,11 +67,12 @@ class Payment:
             self._entry = reward_entry(self._name)
         return self._entry
 
-    def under(self, discriminator: Discriminator | None) -> Reward:
+    def under(self, discriminator: Discriminator | None, device: torch.device = _HOST) -> Reward:
         """The reward as a function of logits and sequences, under the discriminator as it is now.
 
         Args:
             discriminator: None where the reward needs none.
+            device: of those logits: steps are paid on the host, completions where the discriminator is.
         """
         if self._reward is None and self._comparing is None:
             self._build()
@@ -77,10 +81,11 @@ class Payment:
         assert self._comparing is not None
         assert discriminator is not None
         fingerprint = discriminator.fingerprint()
-        if self._beside is None or self._beside[0] != fingerprint:
+        known = self._beside.get(device)
+        if known is None or known[0] != fingerprint:
             logit_compared_R = torch.from_numpy(discriminator.row_logits(self._comparing.compared))
-            self._beside = fingerprint, self._comparing.beside(logit_compared_R.to(discriminator.device))
-        return self._beside[1]
+            known = self._beside[device] = fingerprint, self._comparing.beside(logit_compared_R.to(device))
+        return known[1]
 
     def pay(self, discriminator: Discriminator | None, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
         """The rewards, clipped, and not looked at: they may not be finite.
@@ -119,7 +124,8 @@ class Payment:
         return reward_B
 
     def _paid(self, discriminator: Discriminator | None, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
-        reward_B = self.under(discriminator)(logit_real_B, tokens_BT.clone())  # which it may write to
+        reward = self.under(discriminator, logit_real_B.device)
+        reward_B = reward(logit_real_B, tokens_BT.clone())  # which it may write to
         if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape or reward_B.is_complex():
             got = f"{tuple(reward_B.shape)} of {reward_B.dtype}" if isinstance(reward_B, Tensor) else shown(reward_B)
             expected = tuple(logit_real_B.shape)

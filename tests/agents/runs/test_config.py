@@ -109,7 +109,14 @@ class TestCompletion:
     """What is not given is written out, so that the same settings are equal however they were given."""
 
     def test_of_the_core(self) -> None:
-        sizes = {"embedding_dim": 32, "hidden_dim": 32, "dropout": 0.1, "variational": False, "n_layers": 1}
+        sizes = {
+            "embedding_dim": 32,
+            "hidden_dim": 32,
+            "dropout": 0.1,
+            "variational": False,
+            "embedding_std": 1.0,
+            "n_layers": 1,
+        }
         assert GeneratorConfig().kwargs == sizes
         assert GeneratorConfig() == GeneratorConfig("lstm", {"hidden_dim": 32})
         assert {"n_heads", "n_layers"} < set(GeneratorConfig("transformer").kwargs)
@@ -181,7 +188,7 @@ class TestRefused:
             (lambda: GeneratorConfig("mlp"), "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
             (
                 lambda: GeneratorConfig("gru", {"n_heads": 2}),
-                "core 'gru' takes embedding_dim, hidden_dim, dropout, variational, n_layers; got n_heads",
+                "core 'gru' takes embedding_dim, hidden_dim, dropout, variational, embedding_std, n_layers; got n_h",
             ),
             (lambda: GeneratorConfig("gru", {"hidden_dim": 0}), "hidden_dim must be a whole number of at least 1"),
             (lambda: PretrainingConfig(n_epochs=-1), "n_epochs must be a whole number of at least 0"),

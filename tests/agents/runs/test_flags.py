@@ -139,7 +139,7 @@ def test_a_core_that_is_chosen_brings_its_own_options(parsed: Any) -> None:
 @pytest.mark.usefixtures("_with_own_core")
 def test_so_does_a_core_of_ones_own(parsed: Any) -> None:
     config = parsed("--preset", "small", "--generator.core", "own", "--generator.n-legs", "6")
-    shared = ("embedding_dim", "hidden_dim", "dropout", "variational")
+    shared = ("embedding_dim", "hidden_dim", "dropout", "variational", "embedding_std")
     assert config.generator.kwargs == {**{name: SMALL.generator.kwargs[name] for name in shared}, "n_legs": 6}
 
 

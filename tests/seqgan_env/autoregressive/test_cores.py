@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqgan_env.autoregressive import CORES, AutoregressiveModel, Core, CoreConfig, CoreState, register_core
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import SPECS, lstm, make_generator, show
+from tests.support.builders import SPECS, every_kind, lstm, make_generator, show
 from tests.support.reference import NextToken, Prefix
 from tests.support.significance import assert_frequencies, counts_of
 
@@ -302,6 +302,30 @@ def test_the_transformer_has_the_size_it_is_given(n_layers: int, n_heads: int, w
     torch.testing.assert_close(stepped[0], hidden_BTH[torch.arange(3), [6, 1, 4]], rtol=0, atol=1e-10)
 
 
+@every_kind
+def test_embeddings_begin_with_the_standard_deviation_that_is_asked_for(kind: str) -> None:
+    weights = []
+    for std in (1.0, 0.1):
+        torch.manual_seed(0)
+        model = AutoregressiveModel(SequenceSpec(2_000, 3), kind, embedding_std=std)
+        weights.append(model.core.embedding.weight.detach())
+    assert float(weights[0].std()) == pytest.approx(1.0, rel=0.05)
+    assert torch.equal(weights[1], 0.1 * weights[0])
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_gradient_is_taken_in_the_mode_that_cudnn_wants(kind: str) -> None:
+    """On a GPU there is no gradient of an LSTM or a GRU in evaluation mode; no result depends on the mode."""
+    model, tokens_BT = make_generator(kind, SPEC, n_layers=2), random_tokens(3, 0)
+    recurrent = [module for module in model.modules() if isinstance(module, (nn.LSTM, nn.GRU))]
+    model.eval()
+    with_gradient_BT = model.log_prob(tokens_BT)
+    assert all(module.training for module in recurrent)
+    with torch.no_grad():
+        assert torch.equal(model.log_prob(tokens_BT), with_gradient_BT)
+    assert not any(module.training for module in recurrent)
+
+
 class TestDepth:
     @pytest.mark.theory
     @pytest.mark.parametrize("kind", RECURRENT)
@@ -411,7 +435,6 @@ class TestRegister:
     def test_an_unknown_core_is_refused_by_name(self) -> None:
         with pytest.raises(ValueError, match="core must be one of lstm, gru, attention, transformer; got 'rnn'"):
             AutoregressiveModel(SPEC, "rnn")
-        with pytest.raises(
-            ValueError, match="core 'lstm' takes embedding_dim, hidden_dim, dropout, variational, n_layers; got n_heads"
-        ):
+        names = "embedding_dim, hidden_dim, dropout, variational, embedding_std, n_layers"
+        with pytest.raises(ValueError, match=f"core 'lstm' takes {names}; got n_heads"):
             AutoregressiveModel(SPEC, "lstm", n_heads=2)

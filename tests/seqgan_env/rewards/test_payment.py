@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqgan_env.discriminators import build_discriminator
 from seqgan_env.rewards import Payment, RewardContext, check_clip
 from seqgan_env.tokens import SequenceSpec
 
@@ -34,6 +35,33 @@ def test_a_logit_or_a_reward_that_is_not_finite_is_refused(wrong: float) -> None
     own = Payment(lambda logit_real_B, tokens_BT: logit_real_B + wrong, CONTEXT, None)
     with pytest.raises(ValueError, match=f"rewards must be finite.*, got {wrong}"):
         own.pay_checked(None, np.zeros(3), ROWS)
+
+
+class _Beside:
+    """Pays by real sequences' logits, as a tensor of more than one element, and keeps these."""
+
+    compared = ROWS
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def beside(self, logit_compared_R: torch.Tensor) -> Any:
+        self.seen.append(logit_compared_R)
+        return lambda logit_real_B, tokens_BT: logit_real_B - logit_compared_R
+
+
+def test_what_compares_does_so_on_the_device_of_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are paid on the host, also where the discriminator is on a GPU, and completions there."""
+    beside, discriminator = _Beside(), build_discriminator("tabular", SPEC, seed=0, kwargs={})
+    payment = Payment("log_d", CONTEXT, None)
+    monkeypatch.setattr(payment, "_reward", None)
+    monkeypatch.setattr(payment, "_comparing", beside)
+    logit_B = np.zeros(len(ROWS))
+    expected_B = payment.pay_checked(discriminator, logit_B, ROWS)
+    on_device = torch.from_numpy(logit_B).to("meta"), torch.from_numpy(ROWS).to("meta")
+    assert payment.pay(discriminator, *on_device).device.type == "meta"
+    np.testing.assert_array_equal(payment.pay_checked(discriminator, logit_B, ROWS), expected_B)
+    assert [logit_R.device.type for logit_R in beside.seen] == ["cpu", "meta"]
 
 
 def test_a_copy_builds_its_own_reward() -> None:
