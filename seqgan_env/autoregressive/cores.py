@@ -48,7 +48,7 @@ class CoreConfig:
     """Share of the embedding's and of the state's elements that maximum likelihood drops."""
     variational: bool = False
     """Drop the same elements at all steps of a sequence (arXiv 1512.05287)."""
-    embedding_std: PositiveFloat = 1.0
+    embedding_std: PositiveFloat = 0.1
     """Standard deviation of the embeddings before training. Of many rare tokens few examples are seen, and what they do
     not teach stays as it began: the smaller, the less of it there is."""
 

@@ -51,7 +51,7 @@ class GenerativeConfig:
     """Number of layers of a member; None is as many as its core has by default."""
     dropout: ShareBelowOne = 0.3
     """Share of the features of embedding and state that the fit of a member drops."""
-    embedding_std: PositiveFloat = 1.0
+    embedding_std: PositiveFloat = 0.1
     """Standard deviation of a member's embeddings before its fit."""
     n_epochs: PositiveInt = 40
     """Passes over the real sequences that fit a member, in which the step size falls to 0 by a cosine."""

@@ -103,7 +103,7 @@ def seqgan(seed: int) -> Policy:
         n_completions=2,
         exact_last_step=True,
         learning_rate=0.008,
-        policy_kwargs={"embedding_dim": 16, "hidden_dim": 32},
+        policy_kwargs={"embedding_dim": 16, "hidden_dim": 32, "embedding_std": 1.0},
         seed=seed,
     )
     model.learn(100 * 4 * N_ENVS)
