@@ -41,8 +41,8 @@ PRESETS: dict[str, RunConfig] = {
     # The synthetic task of the SeqGAN paper, V = 5000 and T = 20, with its sizes.
     "paper": RunConfig(
         task=TaskConfig(source="oracle"),
-        generator=GeneratorConfig(kwargs={"dropout": 0.2}),
-        pretraining=PretrainingConfig(learning_rate=0.005),
+        generator=GeneratorConfig(kwargs={"dropout": 0.3}),
+        pretraining=PretrainingConfig(learning_rate=0.01),
         adversary=AdversaryConfig(n_rounds=50, n_generated=10_000, n_epochs=3),
         agent=AgentConfig(n_updates=200),
         evaluation=EvaluationConfig(every=5),

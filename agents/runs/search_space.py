@@ -46,6 +46,7 @@ SPACE: Space = {
     "pretraining.weight_decay": Range(1e-5, 0.1, log=True),
     "pretraining.label_smoothing": Range(0.0, 0.1, step=0.01),
     "generator.kwargs.dropout": Range(0.0, 0.5, step=0.05),
+    "generator.kwargs.embedding_std": Range(0.01, 1.0, log=True),
 }
 """The settings that are searched by default."""
 
