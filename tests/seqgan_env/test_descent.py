@@ -143,7 +143,6 @@ def test_every_training_refuses_a_network_that_is_not_finite(
     spoil(network)
     with pytest.raises(ValueError, match=r"the loss of the (generator|discriminator) must be finite, got nan"):
         train()
-    assert not network.training
 
 
 @pytest.mark.parametrize("vocab_size", [20, 64, 128])

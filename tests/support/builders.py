@@ -65,7 +65,7 @@ def make_generator(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = AutoregressiveModel(
-            spec, kind, embedding_dim=3, hidden_dim=hidden_dim, **{"dropout": 0.0, **core_kwargs}
+            spec, kind, embedding_dim=3, hidden_dim=hidden_dim, **{"dropout": 0.0, "embedding_std": 1.0, **core_kwargs}
         )
     generator.eval()
     with torch.no_grad():

@@ -31,7 +31,7 @@ TINY = RunConfig(
         n_held_out=200,
         discriminator_kwargs={"embedding_dim": 8, "filters": [[1, 8], [2, 8]]},
     ),
-    generator=GeneratorConfig(kwargs={"embedding_dim": 8, "hidden_dim": 8}),
+    generator=GeneratorConfig(kwargs={"embedding_dim": 8, "hidden_dim": 8, "embedding_std": 1.0}),
     pretraining=PretrainingConfig(n_epochs=3),
     adversary=AdversaryConfig(n_rounds=2, n_generated=64, every_n_episodes=16, history=0.25),
     agent=AgentConfig(n_updates=6, n_episodes=8, n_completions=2),

@@ -114,7 +114,7 @@ class TestCompletion:
             "hidden_dim": 32,
             "dropout": 0.1,
             "variational": False,
-            "embedding_std": 1.0,
+            "embedding_std": 0.1,
             "n_layers": 1,
         }
         assert GeneratorConfig().kwargs == sizes

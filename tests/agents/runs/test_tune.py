@@ -84,6 +84,7 @@ class TestBadInput:
             *("--pretraining.weight-decay=0", "--pretraining.label_smoothing", "0"),
         ]
         fixed += ["--pretraining.learning-rate", "0.1", "--pretraining.batch-size", "8", "--generator.dropout", "0"]
+        fixed += ["--generator.embedding-std", "1"]
         assert cli.main(["tune", "--preset", "small", "--out", str(tmp_path / "out"), *fixed]) == 2
         assert "at least one setting that no flag fixes" in capsys.readouterr().err
 

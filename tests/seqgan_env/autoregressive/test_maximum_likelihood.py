@@ -93,14 +93,13 @@ def test_an_update_is_a_step_of_adam_on_the_mean_over_tokens(max_grad_norm: floa
 @given(n=st.integers(1, 40), batch_size=st.integers(1, 45), seed=st.integers(0, 1000))
 @settings(max_examples=25)
 def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) -> None:
-    """In batches of the size asked for, of which only the last may be smaller, and in training mode."""
+    """In batches of the size asked for, of which only the last may be smaller."""
     policy = lstm(SPEC)
     tokens_BT = reference.all_sequences(SPEC)[:n]
     batches: list[Tensor] = []
     weighted_log_prob = policy.weighted_log_prob
 
     def watch(tokens_BT: Tensor, factor_BT: Tensor, **more: Any) -> tuple[Tensor, Tensor]:
-        assert policy.training
         batches.append(tokens_BT)
         return weighted_log_prob(tokens_BT, factor_BT, **more)
 
@@ -112,7 +111,6 @@ def test_an_epoch_shows_every_sequence_once(n: int, batch_size: int, seed: int) 
     assert sorted(torch.cat(batches).tolist()) == sorted(tokens_BT.tolist())
     assert all(len(batch) == batch_size for batch in batches[:-1])
     assert len(batches) == -(-n // batch_size)
-    assert not policy.training
 
 
 def test_every_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

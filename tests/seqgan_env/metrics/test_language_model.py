@@ -20,7 +20,7 @@ A, B = [(1, 2), (1, 2, 3), (2, 1)] * 20, [(5, 6), (7, 6, 5), (8,)] * 20
 
 @pytest.fixture(autouse=True)
 def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language_model, "N_EPOCHS", 3)
+    monkeypatch.setattr(language_model, "N_EPOCHS", 10)
 
 
 def test_a_generator_of_one_half_is_likely_and_misses_the_other() -> None:
