@@ -217,7 +217,7 @@ class TestOnWhat:
     def test_other_models_give_the_newest_episodes(self, name: str, n_generated: int, n_held_out: int) -> None:
         """The newest of them are measured on, and no training has seen those."""
         model = ALGORITHMS[name](make_vec_env("SeqGAN-v0", 4, env_kwargs=ORACLE))
-        spy, watch, _ = self.spied(model, 1200, n_generated=n_generated, n_held_out=n_held_out)
+        spy, watch, _ = self.spied(model, 600, n_generated=n_generated, n_held_out=n_held_out)
         episodes = np.stack(watch.episodes)
         n_seen = 0
         for (_, generated), (_, fresh) in zip(spy.fitted, spy.evaluated, strict=True):
