@@ -9,7 +9,7 @@ import numpy as np
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.text_file import LONG_LINES, TokenizedFile, read_tokens
-from seqgan_env.tokens import SequenceSpec
+from seqgan_env.tokens import SequenceSpec, Tokens
 
 IDS = "ids"
 """The level of a file that holds ids in place of text."""
@@ -50,7 +50,7 @@ class IdFile(FiniteSource):
         file = read_tokens(path, "token", delimiter=delimiter, text_field=text_field)
         shortest, longest = int(file.length_L.min()), int(file.length_L.max())
         end = 0 if shortest == longest and max_length in (None, longest) else 1
-        id_of_word = np.array([_id_of(word, i, file) for i, word in enumerate(file.words)], dtype=np.int64)
+        id_of_word = ids_of(file)
         largest = int(id_of_word.max())
         n_ids = largest + 1 if vocab_size is None else vocab_size - end
         if largest >= n_ids:
@@ -67,6 +67,15 @@ class IdFile(FiniteSource):
     def vocabulary(self) -> None:
         """None: the tokens have no text."""
         return None
+
+
+def ids_of(file: TokenizedFile) -> Tokens:
+    """The id that each distinct word of a file spells.
+
+    Raises:
+        ValueError: one is no id; the message names its line.
+    """
+    return np.array([_id_of(word, number, file) for number, word in enumerate(file.words)], dtype=np.int64)
 
 
 def _id_of(word: str, number: int, file: TokenizedFile) -> int:
