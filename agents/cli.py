@@ -1,4 +1,4 @@
-"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | demo``."""
+"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | play | demo``."""
 
 # Over 300 lines: the commands are dataclasses whose fields are the flags, and half of them is the help these show.
 
@@ -372,6 +372,35 @@ class Inspect(_Command):
         print(json.dumps(found, indent=2) if self.json else inspection_text(found))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Play(_Command):
+    """Write a sequence yourself, token by token, and see what the discriminator thinks of each beginning.
+
+    Type a token, the beginning of one, its number, or several at once; ? lists tokens, < takes the last one back.
+    """
+
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
+    """A registered task, as SeqGANGrammar-v0, or the folder of a run."""
+    source: str | None = None
+    """The text, of a task without one; or the new place of a run's."""
+    render: bool = False
+    """Show the picture of the episode too, where there is a screen."""
+
+    def run(self) -> None:
+        """Play one episode."""
+        from agents.play import make_env, play
+
+        prompt = "> " if sys.stdin.isatty() else ""
+
+        def read() -> str | None:
+            try:
+                return input(prompt)
+            except EOFError:
+                return None
+
+        play(make_env(self.task, self.source, render=self.render), read, lambda text: print(printable(text)))
+
+
 def _console() -> Console:
     """A terminal, taken to be wide enough for a table where it does not say how wide it is."""
     console = Console()
@@ -402,6 +431,7 @@ def _run(argv: Sequence[str]) -> None:
         Annotated[train, tyro.conf.subcommand("train")]  # type: ignore[valid-type]
         | Annotated[tune, tyro.conf.subcommand("tune")]  # type: ignore[valid-type]
         | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+        | Annotated[Play, tyro.conf.subcommand("play")]
         | Annotated[Sweep, tyro.conf.subcommand("sweep")]
         | Annotated[SweepReport, tyro.conf.subcommand("sweep-report")]
         | Annotated[Sample, tyro.conf.subcommand("sample")]
