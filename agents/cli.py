@@ -1,4 +1,4 @@
-"""The command line: ``seqgan train | tune | sweep | sample | evaluate | demo``."""
+"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | play | demo``."""
 
 # Over 300 lines: the commands are dataclasses whose fields are the flags, and half of them is the help these show.
 
@@ -119,10 +119,12 @@ class Train(_Command):
         """Train, print a table, say where the report is."""
         from agents.runs.experiment import Experiment
         from agents.runs.report import rich_table, summary
+        from agents.runs.standard_input import keeping_standard_input
 
-        source = Path(config.task.source)
+        source = Path("stdin" if config.task.source == "-" else config.task.source)
         out = self.out or Path("runs") / f"{source.stem}-{config.task.reward}-{config.seed}"
-        experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from)
+        with keeping_standard_input(config, out, resume=self.resume) as config:
+            experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from)
         records = experiment.run()
         _console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
         print(printable(f"report: {experiment.folder.report}"))
@@ -336,6 +338,69 @@ class Evaluate(_Command):
         print(json.dumps(record, indent=2))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inspect(_Command):
+    """Describe a text before it is trained on: lines, lengths, tokens, settings that suit it, and what would go wrong.
+
+    The settings are read as those of training are.
+    """
+
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """The file, or - for standard input."""
+    level: str = "word"
+    """word, char, token or ids."""
+    delimiter: str | None = None
+    """The text between two tokens; by default white space."""
+    text_field: str | None = None
+    """The field of lines of JSON that holds the text; by default text."""
+    normalization: str = "NFC"
+    """none, NFC or NFKC."""
+    max_length: int | None = None
+    """Warn of lines that are longer, with their end."""
+    min_count: int = 1
+    """Warn of the tokens that are rarer."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        """Read and print."""
+        from agents.inspection import inspect_text, inspection_text
+
+        settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count")
+        file = sys.stdin.buffer if self.file == "-" else self.file
+        found = inspect_text(file, **{name: getattr(self, name) for name in settings})
+        print(json.dumps(found, indent=2) if self.json else inspection_text(found))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play(_Command):
+    """Write a sequence yourself, token by token, and see what the discriminator thinks of each beginning.
+
+    Type a token, the beginning of one, its number, or several at once; ? lists tokens, < takes the last one back.
+    """
+
+    task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]
+    """A registered task, as SeqGANGrammar-v0, or the folder of a run."""
+    source: str | None = None
+    """The text, of a task without one; or the new place of a run's."""
+    render: bool = False
+    """Show the picture of the episode too, where there is a screen."""
+
+    def run(self) -> None:
+        """Play one episode."""
+        from agents.play import make_env, play
+
+        prompt = "> " if sys.stdin.isatty() else ""
+
+        def read() -> str | None:
+            try:
+                return input(prompt)
+            except EOFError:
+                return None
+
+        play(make_env(self.task, self.source, render=self.render), read, lambda text: print(printable(text)))
+
+
 def _console() -> Console:
     """A terminal, taken to be wide enough for a table where it does not say how wide it is."""
     console = Console()
@@ -365,6 +430,8 @@ def _run(argv: Sequence[str]) -> None:
     commands = (
         Annotated[train, tyro.conf.subcommand("train")]  # type: ignore[valid-type]
         | Annotated[tune, tyro.conf.subcommand("tune")]  # type: ignore[valid-type]
+        | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+        | Annotated[Play, tyro.conf.subcommand("play")]
         | Annotated[Sweep, tyro.conf.subcommand("sweep")]
         | Annotated[SweepReport, tyro.conf.subcommand("sweep-report")]
         | Annotated[Sample, tyro.conf.subcommand("sample")]

@@ -6,8 +6,11 @@ of one line that begins with the path.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import secrets
@@ -15,7 +18,7 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,9 +43,16 @@ _DAMAGE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
 )
 """The exceptions of the libraries that read, and of using what was read as if it were sound."""
 
+COMPRESSED: dict[str, Callable[[BinaryIO], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+"""The suffixes of compressed files, and what opens each."""
+LARGEST_RATIO, SMALL = 100, 32 << 20
+"""A compressed file may hold as many times its bytes, or as many bytes where that is more: no text is so repetitive."""
+
+_CHUNK = 1 << 20  # bytes
 _LONGEST_REASON = 500  # characters of an error
 _PARTIAL = ".partial"
 
@@ -126,6 +136,29 @@ def read_bytes(path: File) -> bytes:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is not a file on a disk")
         return file.read()
+
+
+def decompressed(data: bytes, suffix: str) -> bytes:
+    """The content of a compressed file.
+
+    Args:
+        data: the file's bytes.
+        suffix: one of ``COMPRESSED``.
+
+    Raises:
+        ValueError: the content is not compressed like that, cut off, or out of proportion to the file.
+    """
+    most = max(SMALL, LARGEST_RATIO * len(data))
+    content = bytearray()
+    try:
+        with COMPRESSED[suffix](io.BytesIO(data)) as file:
+            while chunk := file.read(_CHUNK):
+                content += chunk
+                if len(content) > most:
+                    raise ValueError(f"its {len(data)} bytes hold more than {most}, which is out of proportion")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"it is not a whole {suffix} file: {error}") from error
+    return bytes(content)
 
 
 def parse_json(text: str | bytes) -> Any:

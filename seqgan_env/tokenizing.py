@@ -2,7 +2,8 @@
 
 At ``"word"`` a token is a word, with its inner apostrophes and hyphens, an emoji with all its parts, or one other mark;
 what is not visible is no token. At ``"char"`` it is one character. At ``"token"`` it is whatever stands between white
-space, as in a text that was cut into tokens before. The unknown token reads back as itself.
+space, or between delimiters of the user's own, as in a text that was cut into tokens before. The unknown token reads
+back as itself.
 
 Two spellings of one character are one at each level (Unicode normal form C), and a byte order mark, which also stands
 where files were joined, is left out.
@@ -66,6 +67,23 @@ def _all_words() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     return re.compile(f"[{_HIDDEN}]"), re.compile(special), re.compile(token)
 
 
+def check_cutting(level: str, normalization: str, delimiter: str | None = None) -> None:
+    """Refuse what no text can be cut into tokens by.
+
+    Raises:
+        ValueError: an unknown level or normal form, or a delimiter that is empty, breaks lines, or stands beside
+            another level than ``"token"``.
+    """
+    check_choice("level", level, LEVELS)
+    check_choice("normalization", normalization, NORMALIZATIONS)
+    if delimiter is None:
+        return
+    if level != "token":
+        raise ValueError(f"a delimiter needs level='token', got level {level!r}")
+    if not delimiter or set(delimiter) & set("\r\n"):
+        raise ValueError(f"delimiter must be a text of one character or more, without line breaks, got {delimiter!r}")
+
+
 def clean(text: str, level: str, normalization: str = "NFC") -> str:
     """A text without byte order marks, in a normal form; at word level without any hidden character.
 
@@ -77,25 +95,29 @@ def clean(text: str, level: str, normalization: str = "NFC") -> str:
     Raises:
         ValueError: an unknown level or normal form.
     """
-    check_choice("level", level, LEVELS)
-    check_choice("normalization", normalization, NORMALIZATIONS)
+    check_cutting(level, normalization)
     if text.isascii():
         return text
     text = _all_words()[0].sub("", text) if level == "word" else text.replace(_BYTE_ORDER_MARK, "")
     return text if normalization == "none" else unicodedata.normalize(cast(Literal["NFC"], normalization), text)
 
 
-def tokenize(text: str, level: str, normalization: str = "NFC") -> list[str]:
+def tokenize(text: str, level: str, normalization: str = "NFC", delimiter: str | None = None) -> list[str]:
     """Cut a text into tokens.
 
     Args:
         text: one line; line ends after it are ignored.
         level: ``"word"`` and ``"token"`` drop the white space between tokens; ``"char"`` keeps every character.
         normalization: ``"none"``, ``"NFC"`` or ``"NFKC"``: the normal form that the text is brought to.
+        delimiter: what stands between two tokens at level ``"token"``, which are then all that is between, white space
+            too; nothing between two of them is no token. None is white space.
 
     Raises:
         ValueError: an unknown level or normal form.
     """
+    if delimiter is not None:  # first, so that no normal form joins it to its neighbours
+        pieces = text.rstrip("\r\n").split(delimiter)
+        return [token for piece in pieces if (token := clean(piece, level, normalization))]
     text = clean(text, level, normalization)
     if level == "char":
         return list(text.rstrip("\r\n"))

@@ -2,8 +2,7 @@
 
 The levels are those of ``seqgan_env.tokenizing``. Id 0 is always end-of-sequence. It is never the id of a piece of
 text: at word level the literal text ``<eos>`` reads as the three tokens ``<``, ``eos`` and ``>``, and at token level it
-is refused. The unknown token is written ``<unk>``, as many published corpora do, and at character level as the
-replacement character U+FFFD, and reads back as itself.
+is refused. The unknown token is written ``<unk>``, at character level as U+FFFD, and reads back as itself.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from seqgan_env.checks import PositiveInt, check_arguments
+from seqgan_env.checks import PositiveInt, check_arguments, check_names
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
-from seqgan_env.tokenizing import UNK, UNK_CHAR, clean, closes, opens, tokenize, unknown_token
+from seqgan_env.tokenizing import UNK, UNK_CHAR, check_cutting, clean, closes, opens, tokenize, unknown_token
 from seqgan_env.tokens import SequenceSpec
 
 EOS = "<eos>"
-FORMAT = 2
+FORMAT = 3
 """The version of the JSON form."""
 
 
@@ -34,16 +33,19 @@ class Vocabulary:
         tokens: the token of each id: ``<eos>``, then, if there is to be an unknown token, ``<unk>``, then the others.
         level: ``"word"``, ``"char"`` or ``"token"``.
         normalization: the normal form of the text, ``"none"``, ``"NFC"`` or ``"NFKC"``.
+        delimiter: what stands between two tokens at level ``"token"``; None is white space.
 
     Raises:
-        ValueError: an unknown level or normal form, a first token other than ``<eos>``, a duplicate, or a token that no
-            text gives.
+        ValueError: a wrong level, normal form or delimiter, a first token other than ``<eos>``, a duplicate, or a token
+            that no text gives.
     """
 
     @check_arguments
-    def __init__(self, tokens: Sequence[str], level: str = "word", normalization: str = "NFC") -> None:
-        clean("", level, normalization)
-        self._level, self._normalization = level, normalization
+    def __init__(
+        self, tokens: Sequence[str], level: str = "word", normalization: str = "NFC", delimiter: str | None = None
+    ) -> None:
+        check_cutting(level, normalization, delimiter)
+        self._level, self._normalization, self._delimiter = level, normalization, delimiter
         self._tokens = tuple(tokens)
         if self._tokens[:1] != (EOS,):
             raise ValueError(f"the first token of a vocabulary must be {EOS!r}, got {list(self._tokens[:1])}")
@@ -65,9 +67,10 @@ class Vocabulary:
             if self._level == "char":
                 is_one = len(token) == 1 and token != UNK_CHAR and clean(token, "char", self._normalization) == token
             else:
-                is_one = tokenize(token, self._level, self._normalization) == [token]
+                is_one = self._tokenize(token) == [token]
             if not is_one:
-                one = {"word": "one word or one mark", "char": "one character", "token": "without white space"}
+                apart = "white space" if self._delimiter is None else repr(self._delimiter)
+                one = {"word": "one word or one mark", "char": "one character", "token": f"without {apart}"}
                 raise ValueError(
                     f"each token of a {self._level} vocabulary must be {one[self._level]}, in the normal form "
                     f"{self._normalization}; got {token!r}"
@@ -80,7 +83,12 @@ class Vocabulary:
     @classmethod
     @check_arguments
     def build(
-        cls, lines: Iterable[str], level: str = "word", min_count: PositiveInt = 1, normalization: str = "NFC"
+        cls,
+        lines: Iterable[str],
+        level: str = "word",
+        min_count: PositiveInt = 1,
+        normalization: str = "NFC",
+        delimiter: str | None = None,
     ) -> Vocabulary:
         """Make the vocabulary of a text, with an unknown token.
 
@@ -89,25 +97,32 @@ class Vocabulary:
             level: ``"word"``, ``"char"`` or ``"token"``.
             min_count: how often a token must occur to get an id of its own.
             normalization: the normal form that the text is brought to.
+            delimiter: what stands between two tokens at level ``"token"``; None is white space.
 
         Raises:
-            ValueError: an unknown level or normal form, a ``min_count`` below 1, or the token ``<eos>`` in the text.
+            ValueError: a wrong level, normal form or delimiter, a ``min_count`` below 1, or the token ``<eos>`` in it.
         """
         counts: Counter[str] = Counter()
         for line in lines:
-            counts.update(tokenize(line, level, normalization))
-        return cls.from_counts(counts, level, min_count, normalization)
+            counts.update(tokenize(line, level, normalization, delimiter))
+        return cls.from_counts(counts, level, min_count, normalization, delimiter)
 
     @classmethod
     @check_arguments
     def from_counts(
-        cls, counts: Mapping[str, int], level: str = "word", min_count: PositiveInt = 1, normalization: str = "NFC"
+        cls,
+        counts: Mapping[str, int],
+        level: str = "word",
+        min_count: PositiveInt = 1,
+        normalization: str = "NFC",
+        delimiter: str | None = None,
     ) -> Vocabulary:
         """Make the vocabulary of counted tokens: by falling count, then alphabetically; see `build`."""
         if EOS in counts:
             raise ValueError(f"no token of a text may be {EOS!r}, the name of its end, which is added to each line")
         kept = [token for token, count in counts.items() if count >= min_count and token != unknown_token(level)]
-        return cls([EOS, UNK, *sorted(kept, key=lambda token: (-counts[token], token))], level, normalization)
+        tokens = [EOS, UNK, *sorted(kept, key=lambda token: (-counts[token], token))]
+        return cls(tokens, level, normalization, delimiter)
 
     @classmethod
     def of(cls, words: Iterable[str], level: str = "word") -> Vocabulary:
@@ -123,6 +138,11 @@ class Vocabulary:
     def normalization(self) -> str:
         """The normal form of the text."""
         return self._normalization
+
+    @property
+    def delimiter(self) -> str | None:
+        """The text between two tokens at level ``"token"``; None is white space."""
+        return self._delimiter
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -141,7 +161,7 @@ class Vocabulary:
 
     @functools.cached_property
     def hash(self) -> str:
-        """The SHA-256 of the level, the normal form and the tokens, in hexadecimal."""
+        """The SHA-256 of the level, the normal form, the delimiter and the tokens, in hexadecimal."""
         return hashlib.sha256(json.dumps([FORMAT, *self._parts]).encode()).hexdigest()
 
     def spec(self, max_length: int) -> SequenceSpec:
@@ -161,16 +181,19 @@ class Vocabulary:
         return token in self._ids
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other is a vocabulary of the same level, normal form and tokens."""
+        """Whether the other is a vocabulary of the same level, normal form, delimiter and tokens."""
         return self._parts == other._parts if isinstance(other, Vocabulary) else NotImplemented
 
     def __hash__(self) -> int:
-        """The hash of the level, the normal form and the tokens."""
+        """The hash of all that makes it."""
         return hash(self._parts)
 
     @property
-    def _parts(self) -> tuple[str, str, tuple[str, ...]]:
-        return self._level, self._normalization, self._tokens
+    def _parts(self) -> tuple[str, str, str | None, tuple[str, ...]]:
+        return self._level, self._normalization, self._delimiter, self._tokens
+
+    def _tokenize(self, text: str) -> list[str]:
+        return tokenize(text, self._level, self._normalization, self._delimiter)
 
     def __repr__(self) -> str:
         """A short description."""
@@ -191,15 +214,14 @@ class Vocabulary:
         Raises:
             ValueError: a token outside the vocabulary where there is no unknown token or it is not allowed.
         """
-        tokens = tokenize(text, self._level, self._normalization)
+        tokens = self._tokenize(text)
         if self._unk_id is None or not allow_unknown:
             unknown = [token for token in dict.fromkeys(tokens) if token not in self._ids]
             if unknown:
                 what = "characters" if self._level == "char" else f"{self._level}s"
                 listed = ", ".join(map(repr, unknown[:10])) + (", ..." if len(unknown) > 10 else "")
                 raise ValueError(f"the text must use only {what} of the vocabulary; it does not have {listed}")
-            return [self._ids[token] for token in tokens]
-        unk_id = self._unk_id
+        unk_id = self._unk_id or 0  # where there is none, all are known
         return [self._ids.get(token, unk_id) for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -222,7 +244,7 @@ class Vocabulary:
                 break
             spelling, to_previous, to_next = self._spellings[i]
             if not (glued or to_previous):
-                pieces.append(" ")
+                pieces.append(" " if self._delimiter is None else self._delimiter)
             pieces.append(spelling)
             glued = to_next
         return "".join(pieces)
@@ -242,6 +264,7 @@ class Vocabulary:
             "format": FORMAT,
             "level": self._level,
             "normalization": self._normalization,
+            "delimiter": self._delimiter,
             "hash": self.hash,
             "tokens": list(self._tokens),
         }
@@ -253,15 +276,10 @@ class Vocabulary:
         Raises:
             ValueError: anything else, or tokens that do not have the stated hash.
         """
-        keys = {"format", "level", "normalization", "hash", "tokens"}
-        if not isinstance(data, dict) or set(data) != keys:
-            got = sorted(map(str, data)) if isinstance(data, dict) else type(data).__name__
-            raise ValueError(f"a vocabulary must be an object with the keys {sorted(keys)}, got {got}")
+        check_names("a vocabulary", data, ("format", "level", "normalization", "delimiter", "hash", "tokens"))
         if data["format"] != FORMAT:
             raise ValueError(f"the format of a vocabulary must be {FORMAT}, got {data['format']!r}")
-        if not isinstance(data["tokens"], list):
-            raise ValueError(f"the tokens of a vocabulary must be a list, got {type(data['tokens']).__name__}")
-        vocabulary = cls(data["tokens"], data["level"], data["normalization"])
+        vocabulary = cls(data["tokens"], data["level"], data["normalization"], data["delimiter"])
         if data["hash"] != vocabulary.hash:
             raise ValueError(f"the hash of the vocabulary must be {vocabulary.hash!r}, got {data['hash']!r}")
         return vocabulary

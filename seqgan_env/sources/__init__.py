@@ -1,4 +1,4 @@
-"""Sources of real sequences: a random LSTM, a small grammar of English, or any text file."""
+"""Sources of real sequences: a random LSTM, a small grammar of English, or any file of text or of token ids."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_fields
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_choice, check_fields
 from seqgan_env.sources.base import FactoredSource, KnownSource, Source
 from seqgan_env.sources.corpus import Corpus
 from seqgan_env.sources.grammar import Grammar
+from seqgan_env.sources.id_file import IDS, IdFile
 from seqgan_env.sources.oracle import LSTMOracle
+from seqgan_env.tokenizing import LEVELS
 from seqgan_env.vocabulary import Vocabulary
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Corpus",
     "FactoredSource",
     "Grammar",
+    "IdFile",
     "KnownSource",
     "LSTMOracle",
     "Source",
@@ -28,6 +31,9 @@ __all__ = [
 NAMED_SOURCES = ("oracle", "grammar")
 """The sources that have a name; others are files."""
 
+_OF_A_FILE = ("long_lines", "delimiter", "text_field")
+"""The options of every file that holds one sequence a line."""
+
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -35,12 +41,16 @@ class SourceConfig:
 
     Args:
         source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences) or the path of a text file
-            with one sequence a line.
-        vocab_size: V of the oracle; None is its default, 5000.
+            with one sequence a line: plain text, objects of JSON (``.jsonl``), or either of them compressed (``.gz``,
+            ``.bz2``, ``.xz``).
+        vocab_size: V of the oracle, or of a file of ids; None is the oracle's default, 5000, or what the ids need.
         max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
         source_seed: the oracle's parameters, and which real sequences are drawn.
-        level: ``"word"``, ``"char"``, or ``"token"`` (split at white space alone, joined by single spaces), for a text
-            file; None is ``"word"``.
+        level: ``"word"``, ``"char"``, ``"token"`` (split at white space alone, joined by single spaces) or ``"ids"``
+            (whole numbers; where lines differ in length the last id of V is the end), for a text file; None is
+            ``"word"``.
+        delimiter: what stands between two tokens of a text file at level ``"token"`` or ``"ids"``; None is white space.
+        text_field: the field of each line of JSON that holds its text; None is ``"text"``.
         normalization: the normal form of Unicode that a text file is brought to: ``"none"``, ``"NFC"`` (one spelling of
             equal characters) or ``"NFKC"`` (of similar ones too); None is ``"NFC"``.
         min_count: a text file's words rarer than this become the unknown token; None is 1.
@@ -57,6 +67,8 @@ class SourceConfig:
     max_length: PositiveInt | None = None
     source_seed: NonNegativeInt = 0
     level: str | None = None
+    delimiter: str | None = None
+    text_field: str | None = None
     normalization: str | None = None
     min_count: PositiveInt | None = None
     long_lines: str | None = None
@@ -83,6 +95,8 @@ class SourceConfig:
             max_length=self.max_length,
             seed=self.source_seed,
             level=self.level,
+            delimiter=self.delimiter,
+            text_field=self.text_field,
             normalization=self.normalization,
             min_count=self.min_count,
             long_lines=self.long_lines,
@@ -97,6 +111,8 @@ def build_source(
     max_length: PositiveInt | None = None,
     seed: NonNegativeInt | None = None,
     level: str | None = None,
+    delimiter: str | None = None,
+    text_field: str | None = None,
     normalization: str | None = None,
     min_count: PositiveInt | None = None,
     long_lines: str | None = None,
@@ -106,11 +122,14 @@ def build_source(
 
     Args:
         source: ``"oracle"``, ``"grammar"``, the path of an oracle's parameter file (``.pkl``), or that of a text file.
-        vocab_size: V; for ``"oracle"``.
+        vocab_size: V; for ``"oracle"`` or a file of ids.
         max_length: T; for ``"oracle"``, a parameter file or a text file.
         seed: decides the parameters of ``"oracle"``; the other sources are given, and the same for every seed.
-        level: ``"word"``, ``"char"`` or ``"token"``; for a text file. None is the level of the vocabulary if one is
-            given.
+        level: ``"word"``, ``"char"``, ``"token"`` or ``"ids"``; for a text file. None is the level of the vocabulary if
+            one is given.
+        delimiter: what stands between two tokens; for a text file at level ``"token"`` or ``"ids"``. None is that of
+            the vocabulary if one is given.
+        text_field: the field that holds a text; for a text file that ends in ``.jsonl``.
         normalization: ``"none"``, ``"NFC"`` or ``"NFKC"``; for a text file. None is that of the vocabulary if one is
             given.
         min_count: how often a word must occur to be in the vocabulary; for a text file.
@@ -126,6 +145,8 @@ def build_source(
         "vocab_size": vocab_size,
         "max_length": max_length,
         "level": level,
+        "delimiter": delimiter,
+        "text_field": text_field,
         "normalization": normalization,
         "min_count": min_count,
         "long_lines": long_lines,
@@ -149,11 +170,16 @@ def build_source(
     if os.fspath(source).endswith(".pkl"):
         _check_options(options, "an oracle's parameter file", ("max_length",))
         return LSTMOracle.from_file(source, **options)
-    _check_options(
-        options, "a text file", ("max_length", "level", "normalization", "min_count", "long_lines", "vocabulary")
-    )
+    if level == IDS:
+        _check_options(options, "a file of ids", ("vocab_size", "max_length", "level", *_OF_A_FILE))
+        del options["level"]
+        return IdFile(source, **options)
+    check_choice("level", level, (None, *LEVELS, IDS))
+    own = ("max_length", "level", "normalization", "min_count", "vocabulary")
+    _check_options(options, "a text file", (*own, *_OF_A_FILE))
     if vocabulary is not None:
-        options = {"level": vocabulary.level, "normalization": vocabulary.normalization, **options}
+        of_vocabulary = {name: getattr(vocabulary, name) for name in ("level", "normalization", "delimiter")}
+        options = {**of_vocabulary, **options}
     return Corpus(source, **options)
 
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import resource
 import zipfile
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.runs.config import RunConfig
 from agents.seqgan import SeqGAN
 from seqgan_env.discriminators import load_discriminator
-from seqgan_env.sources import LSTMOracle
+from seqgan_env.files import COMPRESSED
+from seqgan_env.sources import Corpus, LSTMOracle
 from seqgan_env.vocabulary import Vocabulary
 from seqgan_env.weights import digest
 from tests.support.discriminators import SPEC, small
@@ -61,9 +63,24 @@ def deep_recipe(path: Path) -> None:
     save_file(small().state_dict(), path, metadata={"recipe": DEEP, "sha256": ""})
 
 
+def packed(path: Path, suffix: str) -> None:
+    with COMPRESSED[suffix](path, "wb") as file:  # type: ignore[call-arg]
+        for _ in range(ROOM >> 20):
+            file.write(b" " * (1 << 20))
+
+
+def corpus(suffix: str) -> Callable[[Path], Any]:
+    """Read a text file of a name with that suffix."""
+    return lambda path: Corpus(path.rename(f"{path}{suffix}"))
+
+
 BOMBS: dict[str, tuple[Callable[[Path], Any], Callable[..., None], tuple[Any, ...], dict[str, Any]]] = {
     "bzip2": (load_checkpoint, compressed, (zipfile.ZIP_BZIP2,), {}),
     "deflate": (load_checkpoint, compressed, (zipfile.ZIP_DEFLATED,), {}),
+    "text in gzip": (corpus(".gz"), packed, (".gz",), {}),
+    "text in bzip2": (corpus(".bz2"), packed, (".bz2",), {}),
+    "text in xz": (corpus(".xz"), packed, (".xz",), {}),
+    "deep json lines": (corpus(".jsonl"), lambda path: path.write_text(DEEP), (), {}),
     "deep checkpoint": (load_checkpoint, deep_checkpoint, (), {}),
     "deep settings": (RunConfig.load, lambda path: path.write_text(DEEP), (), {}),
     "deep vocabulary": (Vocabulary.load, lambda path: path.write_text(DEEP), (), {}),
@@ -130,7 +147,7 @@ def test_a_bomb_is_refused_in_one_line(name: str, whole: Path, tmp_path: Path) -
     assert receiver.poll(100)
     line = receiver.recv()
     process.join()
-    assert line.startswith(f"{path} is not "), line
+    assert re.match(rf"{path}( is not |\.\w+: the corpus must be |\.\w+: line 1 must be )", line), line
     assert "\n" not in line
     assert "memory" not in line  # it is refused for what it says, not for what became of it
 

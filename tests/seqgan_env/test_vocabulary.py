@@ -305,19 +305,25 @@ class TestJson:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"format": 1}, "format of a vocabulary must be 2, got 1"),
-            ({"format": None}, "format of a vocabulary must be 2, got None"),
+            ({"format": 1}, "format of a vocabulary must be 3, got 1"),
+            ({"format": None}, "format of a vocabulary must be 3, got None"),
             ({"normalization": "NFD"}, "normalization must be one of none, NFC, NFKC"),
             ({"normalization": "NFKC"}, "hash of the vocabulary must be"),
             ({"level": "byte"}, "level must be one of word, char"),
             ({"level": ["word"]}, "level must be a string, got"),
-            ({"tokens": "<eos>"}, "must be a list, got str"),
+            ({"tokens": "<eos>"}, "tokens must be a list"),
+            ({"delimiter": "|"}, "a delimiter needs level='token', got level 'word'"),
+            ({"level": "token", "delimiter": "|"}, "hash of the vocabulary must be"),
+            ({"level": "token", "delimiter": "\n"}, "delimiter must be a text of one character or more"),
+            ({"level": "token", "delimiter": ""}, "delimiter must be a text of one character or more"),
+            ({"level": "token", "delimiter": 3}, "delimiter must be a string or None, got 3"),
+            ({"level": "token", "delimiter": "a"}, "must be without 'a', in the normal form NFC; got 'a'"),
             ({"tokens": [EOS, 1]}, "must be a string, got 1"),
             ({"tokens": [EOS, "a", "a"]}, "'a' twice"),
             ({"tokens": [EOS, "b"]}, "hash of the vocabulary must be"),
             ({"level": "char"}, "hash of the vocabulary must be"),
             ({"hash": 0}, "hash of the vocabulary must be"),
-            ({"more": 1}, "must be an object with the keys"),
+            ({"more": 1}, "a vocabulary has unknown or missing fields, as of another version: more"),
         ],
     )
     def test_anything_else_is_refused(self, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -329,16 +335,16 @@ class TestJson:
         with pytest.raises(ValueError, match=rf"^{path} is not a readable vocabulary: .*{message}"):
             Vocabulary.load(path)
 
-    @pytest.mark.parametrize("key", ["format", "level", "normalization", "hash", "tokens"])
+    @pytest.mark.parametrize("key", ["format", "level", "normalization", "delimiter", "hash", "tokens"])
     def test_every_key_is_needed(self, key: str) -> None:
         data = Vocabulary.of(["a"]).to_json()
         del data[key]
-        with pytest.raises(ValueError, match="must be an object with the keys"):
+        with pytest.raises(ValueError, match=f"a vocabulary has unknown or missing fields, .*: {key}$"):
             Vocabulary.from_json(data)
 
     @pytest.mark.parametrize("data", [None, [], "text", 3])
     def test_needs_an_object(self, data: Any) -> None:
-        with pytest.raises(ValueError, match=f"must be an object with the keys .* got {type(data).__name__}"):
+        with pytest.raises(ValueError, match=r"a vocabulary must have format, level, .*; got"):
             Vocabulary.from_json(data)
 
     @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
@@ -365,6 +371,33 @@ class TestJson:
             Vocabulary.of(["new"]).save(path)
         assert Vocabulary.load(path) == Vocabulary.of(["old"])
         assert [p.name for p in tmp_path.iterdir()] == ["vocabulary.json"]
+
+
+class TestDelimiter:
+    @pytest.mark.parametrize(
+        ("delimiter", "text", "tokens", "written"),
+        [
+            ("|", "New York|| is |\u00e9\n", ["New York", " is ", "\u00e9"], "New York| is |\u00e9"),
+            (" ", "a\tb  c ", ["a\tb", "c"], "a\tb c"),
+            ("::", "a:::b", ["a", ":b"], "a:::b"),
+            ("e", "ae\u0301b\ufeff", ["a", "\u0301b"], "ae\u0301b"),
+        ],
+    )
+    def test_stands_between_tokens(self, delimiter: str, text: str, tokens: list[str], written: str) -> None:
+        assert tokenize(text, "token", delimiter=delimiter) == tokens
+        vocabulary = Vocabulary.build([text], "token", delimiter=delimiter)
+        assert vocabulary.delimiter == delimiter
+        assert set(vocabulary.tokens[2:]) == set(tokens)
+        ids = vocabulary.encode(text)
+        assert vocabulary.decode(ids) == written
+        assert vocabulary.encode(written) == ids
+        assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
+
+    def test_makes_another_vocabulary(self) -> None:
+        one, other = Vocabulary.build(["a b"], "token"), Vocabulary.build(["a b"], "token", delimiter=" ")
+        assert one.tokens == other.tokens
+        assert one != other
+        assert one.hash != other.hash
 
 
 def test_a_vocabulary_is_a_value() -> None:

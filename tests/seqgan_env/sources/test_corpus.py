@@ -90,6 +90,13 @@ class TestCorpus:
         texts = {source.vocabulary.decode(row) for row in rows_BT}
         assert {text, "yes"} <= texts <= {text, "yes", "\u200b"}
 
+    def test_reads_tokens_between_delimiters(self, path: Path) -> None:
+        path.write_text("New York|is big\nRome|is old\n\n|\n")
+        source = Corpus(path, "token", delimiter="|")
+        rows_BT = np.concatenate(source.split(9, 9, seed=0))
+        assert {source.vocabulary.decode(row) for row in rows_BT} == {"New York|is big", "Rome|is old"}
+        assert source.spec.max_length == 3
+
     def test_rare_words_become_unknown(self, path: Path) -> None:
         source = Corpus(path, min_count=2)
         assert set(source.vocabulary.tokens[2:]) == {"a", "the", "dog", "cat", "chases", "."}
@@ -134,6 +141,17 @@ class TestCorpus:
             ({"max_length": "8"}, "^max_length must be a whole number of at least 1 or None, got '8'"),
             ({"long_lines": "cut"}, "^long_lines must be one of error, drop; got 'cut'"),
             ({"vocabulary": Vocabulary.of("a", "char")}, "^level must be 'char', as in the vocabulary"),
+            ({"delimiter": "|"}, "^a delimiter needs level='token', got level 'word'"),
+            ({"delimiter": ""}, "^a delimiter needs level='token', got level 'word'"),
+            (
+                {"delimiter": "a\nb", "level": "token"},
+                "^delimiter must be a text of one character or more, without line",
+            ),
+            (
+                {"vocabulary": Vocabulary.build(["a"], "token"), "level": "token", "delimiter": "|"},
+                "^delimiter must be None, as in the vocabulary",
+            ),
+            ({"text_field": "text"}, "corpus.txt: text_field is of lines of JSON, in a file whose name ends in .jsonl"),
             ({"normalization": "NFD"}, "^normalization must be one of none, NFC, NFKC; got 'NFD'"),
             (
                 {"vocabulary": Vocabulary.build(["a"]), "normalization": "none"},
@@ -173,10 +191,16 @@ class TestCorpus:
             (b"\0a\0 \0b", "must be UTF-8 text, got a NUL byte at offset 0, as in other files"),
             (
                 gzip.compress(b"a b\n", mtime=0),
-                "must be UTF-8 text, got a file compressed by gzip; decompress it first",
+                "must be UTF-8 text, got a file compressed by gzip; decompress it first, or let its name end in .gz",
             ),
-            (bz2.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by bzip2; decompress it first"),
-            (lzma.compress(b"a b\n"), "must be UTF-8 text, got a file compressed by xz; decompress it first"),
+            (
+                bz2.compress(b"a b\n"),
+                "must be UTF-8 text, got a file compressed by bzip2; decompress it first, or let its name end in .bz2",
+            ),
+            (
+                lzma.compress(b"a b\n"),
+                "must be UTF-8 text, got a file compressed by xz; decompress it first, or let its name end in .xz",
+            ),
             ("a b\n".encode("utf-16"), "must be UTF-8 text, got text in UTF-16 or UTF-32; convert it first"),
             (b"caf\xe9 au lait", "must be UTF-8 text, byte 3 is not: invalid continuation byte"),
         ],

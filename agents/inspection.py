@@ -1,0 +1,165 @@
+"""A look at a text before it is trained on: its lines and tokens in numbers, and what would go wrong.
+
+Suffixes: L lines that have a token; F the flat array of all tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from seqgan_env.checks import PositiveInt, check_arguments, check_choice
+from seqgan_env.files import printable
+from seqgan_env.sources.finite import same_lines
+from seqgan_env.sources.id_file import IDS, ids_of
+from seqgan_env.sources.text_file import TokenizedFile, read_tokens
+from seqgan_env.tokenizing import LEVELS
+from seqgan_env.tokens import Tokens
+from seqgan_env.vocabulary import EOS
+
+MIN_COUNTS = (1, 2, 3, 5, 10)
+"""The values of ``min_count`` that are compared."""
+COVERED = 0.98
+"""The share of the tokens that the suggested vocabulary covers at least."""
+QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99, "max": 1.0}
+"""Of the lengths of lines."""
+
+_N_SHOWN = {"most_frequent": 12, "preview": 3}
+_FEW = 1000  # lines
+_TAIL = 1.5  # the longest line is an exception where it is so many times as long as nearly all others
+
+
+@check_arguments
+def inspect_text(
+    file: Any,
+    *,
+    level: str = "word",
+    delimiter: str | None = None,
+    text_field: str | None = None,
+    normalization: str = "NFC",
+    max_length: PositiveInt | None = None,
+    min_count: PositiveInt = 1,
+) -> dict[str, Any]:
+    """Describe a file of text as a source reads it, in plain values; the arguments are those of ``SourceConfig``.
+
+    Args:
+        file: its path, or a stream of plain text.
+        level: the level at which it is cut into tokens, ``"ids"`` too.
+        delimiter: what stands between two tokens.
+        text_field: the field of lines of JSON that holds the text.
+        normalization: the normal form of Unicode.
+        max_length: T to warn about; None is that of the longest line.
+        min_count: the least count to warn about.
+
+    Returns:
+        ``lines`` and ``distinct_lines``; ``tokens`` and ``distinct_tokens``; ``lengths`` of lines in tokens, without
+        end-of-sequence; ``coverage``, a row for each of ``MIN_COUNTS``; ``most_frequent`` tokens and their counts;
+        ``preview``, the tokens of the first lines; ``suggested`` settings; and ``warnings``, a sentence each.
+
+    Raises:
+        ValueError: a wrong argument, or a file that cannot be read or is empty.
+    """
+    check_choice("level", level, (*LEVELS, IDS))
+    text = read_tokens(file, "token" if level == IDS else level, normalization, delimiter, text_field)
+    count_W, length_L = text.counts, text.length_L
+    rarest_L = np.minimum.reduceat(count_W[text.word_F], np.cumsum(length_L) - length_L)
+    coverage = [
+        {
+            "min_count": least,
+            "tokens_kept": int((count_W >= least).sum()),
+            "share_of_tokens": float(count_W[count_W >= least].sum() / count_W.sum()),
+            "share_of_lines": float((rarest_L >= least).mean()),
+        }
+        for least in MIN_COUNTS
+    ]
+    most_W = np.argsort(-count_W, kind="stable")[: _N_SHOWN["most_frequent"]]
+    lengths = {name: int(np.quantile(length_L, q, method="higher")) for name, q in QUANTILES.items()}
+    covering = [row["min_count"] for row in coverage if row["share_of_tokens"] >= COVERED]
+    has_tail = lengths["max"] > _TAIL * lengths["q99"]
+    n_distinct = int(same_lines(text.word_F, length_L).max()) + 1
+    return {
+        "file": text.name,
+        "sha256": text.sha256,
+        "level": level,
+        "lines": len(length_L),
+        "distinct_lines": n_distinct,
+        "tokens": len(text.word_F),
+        "distinct_tokens": len(text.words),
+        "lengths": {**lengths, "mean": float(length_L.mean())},
+        "coverage": coverage,
+        "most_frequent": [[text.words[word], int(count_W[word])] for word in most_W],
+        "preview": _preview(text),
+        "suggested": {
+            "max_length": (lengths["q99"] if has_tail else lengths["max"]) + 1,
+            "min_count": max(covering) if level in ("word", "token") else 1,
+        },
+        "warnings": list(_warnings(text, level, n_distinct, max_length, min_count)),
+    }
+
+
+def _preview(text: TokenizedFile) -> list[list[str]]:
+    end_L = np.cumsum(text.length_L[: _N_SHOWN["preview"]])
+    return [[text.words[i] for i in line] for line in np.split(text.word_F[: end_L[-1]], end_L[:-1])]
+
+
+def _warnings(
+    text: TokenizedFile, level: str, n_distinct: int, max_length: int | None, min_count: int
+) -> Iterator[str]:
+    """Each thing that training would refuse, or that would spoil it, in a sentence."""
+    n_lines, count_W = len(text.length_L), text.counts
+    if n_distinct < 2:
+        what = "there is one line" if n_lines == 1 else f"all {n_lines} lines are equal"
+        yield f"{what}; training needs at least 2 distinct lines, one of them to hold out"
+    elif n_lines < _FEW:
+        yield f"{n_lines} lines are few; a discriminator soon knows them by heart"
+    if 2 <= n_distinct < n_lines / 2:
+        yield f"{n_lines - n_distinct} of {n_lines} lines repeat another one"
+    try:
+        text.fitting(max_length, "error", end=0 if level == IDS and _equal(text.length_L, max_length) else 1)
+        if level == IDS:
+            ids_of(text)
+        elif EOS in text.words:
+            yield f"the token {EOS!r} stands in it, which is refused: the end is added to each line"
+    except ValueError as error:
+        yield str(error).removeprefix(f"{text.name}: ")
+    unknown = 0.0 if level == IDS else float(count_W[count_W < min_count].sum() / count_W.sum())
+    if unknown == 1:
+        yield f"every token occurs less than min_count = {min_count} times, and nothing is left"
+    elif unknown > 1 - COVERED:
+        yield f"with min_count = {min_count} {unknown:.0%} of the tokens become unknown"
+    if level == "word" and text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8:
+        yield "lines have hardly more than one word; level='char' suits text that is written without spaces"
+
+
+def _equal(length_L: Tokens, max_length: int | None) -> bool:
+    """Whether all lines are as long as a sequence."""
+    return len({*length_L.tolist(), *(() if max_length is None else (max_length,))}) == 1
+
+
+def inspection_text(found: dict[str, Any]) -> str:
+    """A description of ``inspect_text`` as lines for a terminal."""
+    lengths = ", ".join(f"{name} {found['lengths'][name]:.4g}" for name in (*QUANTILES, "mean"))
+    coverage = [
+        f"  {row['min_count']:>9}  {row['tokens_kept']:>11,}  {row['share_of_tokens']:>9.2%}"
+        f"  {row['share_of_lines']:>8.2%}"
+        for row in found["coverage"]
+    ]
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in found["suggested"].items())
+    return printable(
+        "\n".join(
+            [
+                f"{found['file']}, by level {found['level']}",
+                f"lines      {found['lines']:,}, {found['distinct_lines']:,} of them distinct",
+                f"tokens     {found['tokens']:,}, {found['distinct_tokens']:,} of them distinct",
+                f"lengths    {lengths} (--max-length counts one more, the end)",
+                "coverage   min-count  tokens kept  of tokens  of lines",
+                *(f"         {row}" for row in coverage),
+                "frequent   " + ", ".join(f"{word!r} {count:,}" for word, count in found["most_frequent"]),
+                *(f"line {n}     {' | '.join(words)}"[:300] for n, words in enumerate(found["preview"], start=1)),
+                f"suggested  {flags}",
+                *(f"warning    {warning}" for warning in found["warnings"]),
+            ]
+        )
+    )

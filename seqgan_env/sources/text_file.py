@@ -1,0 +1,226 @@
+"""Files of text: one sequence a line, plain or as JSON, compressed or not; and the tokens of the lines, by number.
+
+The suffix says the form: ``.jsonl`` for lines of JSON, with ``.gz``, ``.bz2`` or ``.xz`` after it, or after any other
+name, for a compressed file.
+
+Suffixes: L lines of the file that have a token; F the flat array of all tokens, one line after the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgan_env.checks import PositiveInt, shown
+from seqgan_env.files import COMPRESSED, File, decompressed, parse_json, read_bytes
+from seqgan_env.tokenizing import check_cutting, tokenize
+from seqgan_env.tokens import Tokens
+
+LONG_LINES = ("error", "drop")
+"""The ways to treat a line that does not fit."""
+TEXT_FIELD = "text"
+"""The field of a line of JSON that holds its text, where none is named."""
+
+_OTHER_KINDS = {
+    b"\x1f\x8b": "a file compressed by gzip; decompress it first, or let its name end in .gz",
+    b"BZh": "a file compressed by bzip2; decompress it first, or let its name end in .bz2",
+    b"\xfd7zXZ\0": "a file compressed by xz; decompress it first, or let its name end in .xz",
+    b"\x28\xb5\x2f\xfd": "a file compressed by zstd; decompress it first",
+    b"PK\x03\x04": "a zip file; unpack it first",
+    b"%PDF": "a PDF file",
+    b"\xff\xfe": "text in UTF-16 or UTF-32; convert it first",
+    b"\xfe\xff": "text in UTF-16; convert it first",
+    b"\0\0\xfe\xff": "text in UTF-32; convert it first",
+}
+"""The kinds of file that are taken for text, by their first bytes."""
+
+_LONGEST = 10_000  # tokens: longer than this is a file without line breaks
+
+Lines = Iterable[tuple[int, str]]
+"""The lines of a text, with their numbers in the file, from 1."""
+
+
+@dataclass(frozen=True)
+class TokenizedFile:
+    """The tokens of a file, numbered in the order in which they are met; lines without a token are left out."""
+
+    name: str
+    """The file's path."""
+    sha256: str
+    """Of its content, which is the same for a compressed file and a plain one."""
+    words: list[str]
+    """The distinct tokens by number."""
+    word_F: npt.NDArray[np.int32]
+    """The number of each token, one line after the other."""
+    length_L: Tokens
+    """The number of tokens of each line."""
+    line_L: Tokens
+    """The number of each line in the file, from 1."""
+
+    @property
+    def counts(self) -> Tokens:
+        """The number of times that each of ``words`` occurs."""
+        return np.bincount(self.word_F, minlength=len(self.words))
+
+    def error(self, message: str) -> ValueError:
+        """An error that begins with the file's path."""
+        return ValueError(f"{self.name}: {message}")
+
+    def line_of(self, at: int) -> int:
+        """The number, in the file, of the line that holds a token.
+
+        Args:
+            at: the token's place in ``word_F``.
+        """
+        return int(self.line_L[np.searchsorted(np.cumsum(self.length_L), at, side="right")])
+
+    def fitting(self, max_length: PositiveInt | None, long_lines: str, *, end: int = 1) -> TokenizedFile:
+        """The lines that fit into ``max_length``.
+
+        Args:
+            max_length: T; None fits all lines, unless one is as long as a whole file.
+            long_lines: one of ``LONG_LINES``.
+            end: 1 where end-of-sequence is added to each line and counts, else 0.
+
+        Raises:
+            ValueError: lines do not fit, and are not to be dropped; or none is left.
+        """
+        longest = int(self.length_L.max())
+        if max_length is None:
+            if longest > _LONGEST:
+                raise self.error(
+                    f"line {self.line_L[self.length_L.argmax()]} has {longest} tokens, and all sequences would be as "
+                    "long; give max_length, and drop longer lines with long_lines='drop'"
+                )
+            return self
+        kept_L = self.length_L + end <= max_length
+        n_long = int((~kept_L).sum())
+        than = f"longer than max_length = {max_length}{' (end-of-sequence included)' if end else ''}"
+        if n_long and long_lines == "error":
+            first = int(np.argmin(kept_L))
+            raise self.error(
+                f"{n_long} of {len(kept_L)} lines are {than}, the first is line {self.line_L[first]} with "
+                f"{self.length_L[first] + end}; raise max_length to {longest + end}, or drop them with "
+                "long_lines='drop'"
+            )
+        if not kept_L.any():
+            raise self.error(f"all {n_long} lines are {than} and dropped; raise max_length, up to {longest + end}")
+        word_F = self.word_F[np.repeat(kept_L, self.length_L)]
+        return TokenizedFile(self.name, self.sha256, self.words, word_F, self.length_L[kept_L], self.line_L[kept_L])
+
+
+def read_tokens(
+    file: File, level: str, normalization: str = "NFC", delimiter: str | None = None, text_field: str | None = None
+) -> TokenizedFile:
+    """Read a file and cut its lines into tokens.
+
+    Args:
+        file: its path, or a stream of plain text.
+        level: see ``seqgan_env.tokenizing``.
+        normalization: the same.
+        delimiter: the same.
+        text_field: the field of each line of JSON that holds the text; None is ``TEXT_FIELD``.
+
+    Raises:
+        ValueError: the file cannot be read, is not what its name says, or is empty; in one line that begins with its
+            path.
+    """
+    check_cutting(level, normalization, delimiter)
+    name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the stream"
+    try:
+        content, read = _content(file, name, text_field)
+        numbers = _Numbers()
+        number_of = numbers.__getitem__
+        flat, lengths, at = array("i"), array("q"), array("q")
+        for number, line in read(_decoded(content)):
+            if line.strip() and (tokens := tokenize(line, level, normalization, delimiter)):
+                flat.extend(map(number_of, tokens))
+                lengths.append(len(tokens))
+                at.append(number)
+        if not at:
+            raise ValueError("the corpus must hold at least one line that is not blank, it is empty")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    arrays = np.array(flat, np.int32), np.array(lengths, np.int64), np.array(at, np.int64)
+    return TokenizedFile(name, sha256, list(numbers), *arrays)
+
+
+def _content(file: File, name: str, text_field: str | None) -> tuple[bytes, Callable[[str], Lines]]:
+    """A file's bytes, decompressed, and the reader of its lines."""
+    try:
+        content = read_bytes(file)
+        path = PurePath(name)
+        if path.suffix in COMPRESSED:
+            content, path = decompressed(content, path.suffix), path.with_suffix("")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no file on a disk, or a damaged one
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"the corpus must be a text file that can be read: {reason}") from error
+    if path.suffix == ".jsonl":
+        return content, lambda text: _texts_of_json(text, TEXT_FIELD if text_field is None else text_field)
+    if text_field is not None:
+        raise ValueError("text_field is of lines of JSON, in a file whose name ends in .jsonl, .jsonl.gz or the like")
+    return content, _lines
+
+
+def _decoded(content: bytes) -> str:
+    """The text of a file's bytes."""
+    try:
+        text = content.decode("utf-8")
+        if "\0" in text:
+            at = content.index(0)
+            raise ValueError(f"the corpus must be UTF-8 text, got a NUL byte at offset {at}, as in other files")
+    except ValueError as error:
+        for start, kind in _OTHER_KINDS.items():
+            if content.startswith(start):
+                raise ValueError(f"the corpus must be UTF-8 text, got {kind}") from error
+        if isinstance(error, UnicodeDecodeError):
+            reason = f"byte {error.start} is not: {error.reason}"
+            raise ValueError(f"the corpus must be UTF-8 text, {reason}") from error
+        raise
+    return text.removeprefix("\ufeff")
+
+
+def _lines(text: str) -> Lines:
+    return enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1)
+
+
+def _texts_of_json(text: str, field: str) -> Iterator[tuple[int, str]]:
+    """The texts in a field of lines of JSON; line breaks in a text read as spaces."""
+    for number, line in _lines(text):
+        if not line.strip():
+            continue
+        try:
+            values = parse_json(line)
+            if not isinstance(values, dict):
+                raise ValueError(f"got {shown(values)}")
+        except (ValueError, RecursionError) as error:
+            reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            raise ValueError(f"line {number} must be an object of JSON: {reason}") from error
+        if field not in values:
+            found = ", ".join(map(shown, values)) or "no field"
+            raise ValueError(f"line {number} has no field {field!r}; it has {found}; text_field names another")
+        found = values[field]
+        if not isinstance(found, str):
+            raise ValueError(f"line {number} must have a text in its field {field!r}, got {shown(found)}")
+        try:
+            found.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"line {number} must have valid Unicode in its field {field!r}: {error.reason}") from error
+        yield number, " ".join(found.replace("\r", "\n").split("\n"))
+
+
+class _Numbers(dict[str, int]):
+    """Gives each new key the next number."""
+
+    def __missing__(self, key: str) -> int:
+        number = self[key] = len(self)
+        return number

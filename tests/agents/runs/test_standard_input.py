@@ -1,0 +1,58 @@
+"""A run whose text comes from standard input."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from agents.cli import main
+from agents.runs.folder import RunFolder
+from agents.runs.standard_input import kept_text
+from tests.support.runs import without_pictures
+
+TEXT = "a dog\na cat\nthe dog\nthe cat\na dog sleeps\nthe cat sleeps\n"
+FAST = [
+    "--pretraining.n-epochs", "1", "--agent.n-updates", "1", "--agent.n-episodes", "4", "--agent.n-completions", "1",
+    "--adversary.n-rounds", "1", "--adversary.n-generated", "8", "--evaluation.n", "8", "--generator.hidden-dim", "4",
+    "--generator.embedding-dim", "4", "--device", "cpu", "--min-count", "1", "--evaluation.metrics",
+]  # fmt: skip
+
+
+def give(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+
+
+def test_the_text_is_kept_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "run"
+    give(TEXT, monkeypatch)
+    with without_pictures():
+        assert main(["train", "--source", "-", "--out", str(out), *FAST]) == 0
+        assert kept_text(out).read_text() == TEXT
+        assert RunFolder(out).load_config().task.source == str(kept_text(out))
+        assert main(["train", "--out", str(out), "--resume", "--agent.n-updates", "2"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--source", "-", "--out", str(out), "--resume"]) == 2
+    says = f"a run that goes on reads the text that was kept in {kept_text(out)}; leave --source - out"
+    assert says in capsys.readouterr().err
+    assert main(["train", "--source", "-", "--out", str(out)]) == 2
+    assert "exists; choose another --out" in capsys.readouterr().err
+    assert kept_text(out).read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "it is empty"), ("a\n", "at least 2 distinct"), ("a\0b\n", "NUL byte")]
+)
+def test_nothing_is_kept_of_a_run_that_is_refused(
+    text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(text, monkeypatch)
+    assert main(["train", "--source", "-", "--out", str(tmp_path / "run"), *FAST]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

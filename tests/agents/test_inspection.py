@@ -1,0 +1,122 @@
+"""A look at a text before it is trained on."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agents.cli import main
+from agents.inspection import inspect_text, inspection_text
+
+TEXT = "a dog\n\nthe dog\na dog\na dog sleeps here\n"
+
+
+def inspected(text: str, **settings: Any) -> dict[str, Any]:
+    return inspect_text(io.BytesIO(text.encode()), **settings)
+
+
+def test_counts_lines_and_tokens() -> None:
+    found = inspected(TEXT)
+    assert (found["lines"], found["distinct_lines"]) == (4, 3)
+    assert (found["tokens"], found["distinct_tokens"]) == (10, 5)
+    assert found["most_frequent"] == [["dog", 4], ["a", 3], ["the", 1], ["sleeps", 1], ["here", 1]]
+    assert found["preview"] == [["a", "dog"], ["the", "dog"], ["a", "dog"]]
+    lengths = found["lengths"]
+    assert (lengths["min"], lengths["median"], lengths["max"], lengths["mean"]) == (2, 2, 4, 2.5)
+    rows = [(row["min_count"], row["tokens_kept"], row["share_of_tokens"]) for row in found["coverage"]]
+    assert rows == [(1, 5, 1.0), (2, 2, 0.7), (3, 2, 0.7), (5, 0, 0.0), (10, 0, 0.0)]
+    assert [row["share_of_lines"] for row in found["coverage"]] == [1.0, 0.5, 0.5, 0.0, 0.0]
+
+
+def test_suggests_settings() -> None:
+    assert inspected(TEXT)["suggested"] == {"max_length": 5, "min_count": 1}
+    common = "a b c\nb c\n" * 200
+    assert inspected(common)["suggested"] == {"max_length": 4, "min_count": 10}
+    assert inspected(common + "rare\n")["suggested"] == {"max_length": 4, "min_count": 10}
+    assert inspected(common + "x y " * 50)["suggested"]["max_length"] == 4
+    assert inspected(common, level="char")["suggested"] == {"max_length": 6, "min_count": 1}
+
+
+MANY = "".join(f"w{i} x\n" for i in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "warning"),
+    [
+        ("a b\n", {}, "there is one line; training needs at least 2 distinct lines"),
+        ("a b\n" * 3, {}, "all 3 lines are equal; training needs at least 2 distinct lines"),
+        (TEXT, {}, "4 lines are few"),
+        ("a\nb\n" * 500, {}, "998 of 1000 lines repeat another one"),
+        (TEXT, {"max_length": 4}, "1 of 4 lines are longer than max_length = 4 (end-of-sequence included), the first"),
+        ("a " * 10_001, {}, "line 1 has 10001 tokens"),
+        (MANY, {"min_count": 2}, "with min_count = 2 50% of the tokens become unknown"),
+        (TEXT, {"min_count": 9}, "every token occurs less than min_count = 9 times, and nothing is left"),
+        ("a <eos>\nb\n", {"level": "token"}, "the token '<eos>' stands in it, which is refused"),
+        ("\u5357\u964c\u5357\u964c\u5357\u964c\u5357\u964c\u5357\n" * 2, {}, "level='char' suits text that is written"),
+        ("1 2\nx 1\n", {"level": "ids"}, "line 2 must hold token ids"),
+        ("1 2\n2 1\n", {"level": "ids", "max_length": 1}, "2 of 2 lines are longer than max_length = 1"),
+    ],
+)
+def test_warns_of_what_would_go_wrong(text: str, settings: Any, warning: str) -> None:
+    warnings = inspected(text, **settings)["warnings"]
+    assert any(each.startswith(warning) or warning in each for each in warnings), warnings
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"), [(MANY, {}), ("".join(f"{i} 3\n" for i in range(1000)), {"level": "ids", "max_length": 2})]
+)
+def test_a_sound_text_has_no_warning(text: str, settings: Any) -> None:
+    assert inspected(text, **settings)["warnings"] == []
+
+
+class TestCommand:
+    def test_prints_a_table_or_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / "a.jsonl"
+        arguments = ["inspect", str(path), "--text-field", "body", "--level", "token", "--delimiter", "|"]
+        path.write_text('{"body": "a|b\\u001b"}\n{"body": "c"}\n')
+        assert main([*arguments, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["preview"] == [["a", "b\x1b"], ["c"]]
+        assert main(arguments) == 0
+        shown = capsys.readouterr().out
+        assert shown == inspection_text(found) + "\n"
+        assert "\x1b" not in shown
+        for words in ("lines      2, 2 of them distinct", "1            3    100.00%   100.00%", "--max-length 3"):
+            assert words in shown
+
+    def test_reads_standard_input(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
+        assert main(["inspect", "-", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["lines"] == 4
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["none.txt"], "none.txt: the corpus must be a text file that can be read: No such file"),
+            (["empty.txt"], "empty.txt: the corpus must hold at least one line that is not blank, it is empty"),
+            (["."], ".: the corpus must be a text file that can be read: Is a directory"),
+            (["empty.txt", "--level", "byte"], "level must be one of word, char, token, ids; got 'byte'"),
+            (["empty.txt", "--min-count", "0"], "min_count must be a whole number of at least 1, got 0"),
+            (["empty.txt", "--delimiter", "|"], "a delimiter needs --level token, got level 'word'"),
+            ([], "Missing from seqgan inspect: FILE"),
+        ],
+    )
+    def test_bad_input_is_one_line(
+        self,
+        arguments: list[str],
+        says: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("empty.txt").write_text("\n")
+        assert main(["inspect", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1

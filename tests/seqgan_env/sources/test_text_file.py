@@ -1,0 +1,102 @@
+"""Files in every form that holds lines of text: what is read of them, and what is refused."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqgan_env.sources import Corpus, IdFile
+from seqgan_env.sources.text_file import TokenizedFile, read_tokens
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+def lines(file: TokenizedFile) -> list[list[str]]:
+    words = iter(file.words[number] for number in file.word_F)
+    return [[next(words) for _ in range(length)] for length in file.length_L]
+
+
+class TestReadTokens:
+    def test_numbers_the_tokens_of_lines_that_have_some(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_bytes(b"\xef\xbb\xbfa b\r\n\r\n b a a\r \nc")
+        file = read_tokens(path, "word")
+        assert lines(file) == [["a", "b"], ["b", "a", "a"], ["c"]]
+        assert (file.name, file.words, file.line_L.tolist()) == (str(path), ["a", "b", "c"], [1, 3, 5])
+        assert file.counts.tolist() == [3, 2, 1]
+        assert [file.line_of(at) for at in range(6)] == [1, 1, 3, 3, 3, 5]
+
+    @pytest.mark.parametrize("suffix", COMPRESS)
+    @pytest.mark.parametrize("stem", ["a.txt", "a", "a.jsonl"])
+    def test_a_compressed_file_is_the_same_text(self, stem: str, suffix: str, tmp_path: Path) -> None:
+        content = b'{"text": "b a"}\n{"text": "c"}\n' if stem == "a.jsonl" else b"b a\nc\n"
+        path = tmp_path / (stem + suffix)
+        compress = COMPRESS[suffix]
+        path.write_bytes(compress(content[:5]) + compress(content[5:]))  # as files that were joined
+        file = read_tokens(path, "word")
+        assert lines(file) == [["b", "a"], ["c"]]
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
+
+    @pytest.mark.parametrize("suffix", COMPRESS)
+    def test_a_damaged_compressed_file_is_refused(self, suffix: str, tmp_path: Path) -> None:
+        path = tmp_path / f"a.txt{suffix}"
+        whole = COMPRESS[suffix](b"a text that is cut off\n" * 9)
+        for content in (b"", b"a b\n", whole[:-4], whole[:-20], whole[:20] + b"\xff\xff" + whole[22:]):
+            path.write_bytes(content)
+            with pytest.raises(ValueError, match=f"^{path}: the corpus must ") as caught:
+                read_tokens(path, "word")
+            assert "\n" not in str(caught.value)
+
+    def test_json_lines_hold_a_text_in_a_field(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.jsonl"
+        rows = [{"text": "A dog.", "n": 1}, {"text": ""}, {"n": {}, "text": "two\r\nlines\n"}]
+        path.write_text("\n\n".join(map(json.dumps, rows)))
+        file = read_tokens(path, "word")
+        assert lines(file) == [["A", "dog", "."], ["two", "lines"]]
+        assert file.line_L.tolist() == [1, 5]
+        path.write_text('{"body": "\\u00e9 1"}\n')
+        assert lines(read_tokens(path, "token", text_field="body")) == [["\u00e9", "1"]]
+        path.write_text('{"text": "a\\nb"}\n')
+        assert lines(read_tokens(path, "char")) == [["a", " ", "b"]]
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("a b", "line 2 must be an object of JSON: Expecting value at column 1"),
+            ('["a"]', r"line 2 must be an object of JSON: got \['a'\]"),
+            ("[" * 100_000, "line 2 must be an object of JSON: "),
+            ('{"text": "a", "text": "b"}', "line 2 must be an object of JSON: it names a field twice"),
+            ('{"body": "a"}', "line 2 has no field 'text'; it has 'body'; text_field names another"),
+            ("{}", "line 2 has no field 'text'; it has no field; text_field names another"),
+            ('{"text": ["a"]}', r"line 2 must have a text in its field 'text', got \['a'\]"),
+            ('{"text": null}', "line 2 must have a text in its field 'text', got None"),
+            ('{"text": "\\ud800"}', "line 2 must have valid Unicode in its field 'text': surrogates not allowed"),
+        ],
+    )
+    def test_a_line_without_a_text_is_named(self, line: str, message: str, tmp_path: Path) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_text('{"text": "a b"}\n' + line + "\n")
+        for read in (lambda: Corpus(path), lambda: IdFile(path), lambda: read_tokens(path, "char")):
+            with pytest.raises(ValueError, match=f"^{path}: {message}") as caught:
+                read()
+            assert "\n" not in str(caught.value)
+
+    def test_a_field_needs_lines_of_json(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt.gz"
+        path.write_bytes(gzip.compress(b"a\n"))
+        with pytest.raises(ValueError, match=f"^{path}: text_field is of lines of JSON"):
+            read_tokens(path, "word", text_field="text")
+
+    def test_reads_a_stream(self) -> None:
+        file = read_tokens(io.BytesIO(b"a b\n"), "word")
+        assert (lines(file), file.name) == ([["a", "b"]], "the stream")
+        with pytest.raises(ValueError, match=r"^the stream: the corpus must hold at least one line"):
+            read_tokens(io.BytesIO(b""), "word")
