@@ -16,7 +16,7 @@ from agents.runs.workers import DeadWorkerError, Outcome, import_for_workers, im
 from agents.sweeps.graph import Node
 from agents.sweeps.spec import Resources
 from agents.sweeps.work import do
-from seqgan_env.files import one_line
+from seqgan_env.files import one_line, printable
 
 _CONNECT_S = 5.0  # until an address counts as unreachable
 _LOOK_S = 5.0  # between two looks at the nodes
@@ -104,7 +104,7 @@ class RayEngine:
         try:
             return Outcome(key, self._ray.get(reference), None)
         except exceptions.RayTaskError as error:
-            error.cause.__cause__ = RuntimeError(f"in another process:\n{error.traceback_str}")
+            error.cause.__cause__ = RuntimeError(f"in another process:\n{printable(str(error))}")
             return Outcome(key, None, error.cause)
         except exceptions.RayError as error:
             return Outcome(key, None, DeadWorkerError(one_line(str(error))))

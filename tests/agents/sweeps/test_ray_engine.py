@@ -287,7 +287,7 @@ def test_a_cluster_that_loses_a_driver_and_a_node_gives_the_same_results(
     command = [sys.executable, "-m", "agents.cli", "sweep", str(tmp_path / "sweep.py"), "--out", str(out)]
     with subprocess.Popen([*command, "--engine", "ray", "--address", cluster.address]) as killed:
         try:
-            wait_for(lambda: mark.exists() and len(SweepFolder(out).runs()) == 2)
+            wait_for(lambda: killed.poll() is not None or (mark.exists() and len(SweepFolder(out).runs()) == 2))
         finally:
             killed.kill()
     assert killed.returncode < 0
