@@ -121,7 +121,7 @@ def test_resources_are_a_part_of_the_file_that_decides_no_result() -> None:
         ({"budget": {"scored": 9}, "algorithm": ["random"]}, "'random' scores no sequences: the budget must have st"),
         ({"seeds": [-1]}, "seeds"),
         ({"seeds": 3}, "seeds must be a list"),
-        ({"resources": {"gpus": 1.5}}, "gpus must be a number in .0, 1.*, got 1.5"),
+        ({"resources": {"gpus": 1.5}}, "gpus must be a finite number in .0, 1., got 1.5"),
         ({"resources": {"cores": 1}}, "resources takes cpus, gpus, memory_mb; got cores"),
         ({"resources": 4}, "resources must be a "),
         ({"colour": 1}, "a sweep takes seeds, task, .*; got colour"),
