@@ -183,17 +183,17 @@ class Sweep(_Command):
     out: Path | None = None
     """The sweep's folder; by default runs/sweep-SPEC."""
     engine: str = "local"
-    """local, processes of this machine; or ray, which needs Ray."""
+    """local, processes of this machine; or ray, a cluster."""
     workers: int = max(1, (os.cpu_count() or 2) // 2)
     """Processes of the engine local, each with one thread."""
     address: str | None = None
-    """The cluster of the engine ray, such as auto; by default one is started on this machine."""
+    """The cluster of the engine ray, HOST:PORT or auto; by default one is started on this machine."""
 
     def run(self) -> None:
         """Do what is missing, write the report, print its tables."""
         from agents.sweeps.driver import run_sweep
         from agents.sweeps.engines import build_engine
-        from agents.sweeps.spec import EXAMPLE, read_spec
+        from agents.sweeps.spec import EXAMPLE, read_spec, resources_of
 
         if self.example:
             with open(self.spec, "x", encoding="utf-8") as file:
@@ -202,7 +202,7 @@ class Sweep(_Command):
             return
         spec = read_spec(self.spec)
         out = self.out or Path("runs") / f"sweep-{self.spec.stem}"
-        run_sweep(spec, out, engine=build_engine(self.engine, self.workers, self.address))
+        run_sweep(spec, out, engine=build_engine(self.engine, self.workers, self.address, resources_of(spec)))
         SweepReport(results=out).run()
 
 

@@ -39,21 +39,23 @@ def run_sweep(
         The results of all runs in the folder, as in ``results.jsonl``, those that failed among them.
 
     Raises:
-        ValueError: the specification, a combination or the folder cannot be what is asked; nothing has been done then.
+        ValueError: the specification, a combination, the folder or the engine cannot be what is asked; nothing has been
+            done then.
         OSError: the disk is full, or the like; what is done is kept.
     """
     folder, nodes = SweepFolder(out), graph_of(cells_of(spec))
     folder.check(nodes)
-    _check_all([node.work for node in nodes if isinstance(node.work, Cell) and not folder.is_done(node)])
-    with folder.lock():
-        folder.begin(spec)
-        missing = [node for node in nodes if not folder.is_done(node)]
-        try:
-            with engine or LocalEngine(1) as using, Progress(nodes, missing, using.n_slots, shown=progress) as table:
-                _Schedule(folder, missing, using, table).run()
-        finally:
-            results = folder.gather()
-        return results
+    with engine or LocalEngine(1) as using:
+        _check_all([node.work for node in nodes if isinstance(node.work, Cell) and not folder.is_done(node)])
+        with folder.lock():
+            folder.begin(spec)
+            missing = [node for node in nodes if not folder.is_done(node)]
+            try:
+                with Progress(nodes, missing, using.n_slots, shown=progress) as table:
+                    _Schedule(folder, missing, using, table).run()
+            finally:
+                results = folder.gather()
+    return results
 
 
 def _check_all(cells: Sequence[Cell]) -> None:
@@ -84,9 +86,9 @@ class _Schedule:
         """Do everything."""
         while self._waiting or self._running:
             left = {node.id for node in self._waiting} | self._running
-            for node in [node for node in self._waiting if not left.intersection(node.needs)]:
-                if len(self._running) < self._engine.n_slots:
-                    self._begin(node)
+            ready = [node for node in self._waiting if not left.intersection(node.needs)]
+            for node in ready[: max(0, self._engine.n_slots - len(self._running))]:
+                self._begin(node)
             for outcome in self._engine.wait(_POLL_S):
                 self._running.discard(outcome.key)
                 self._end(self._nodes[outcome.key], outcome)

@@ -11,6 +11,7 @@ import importlib
 import itertools
 import runpy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.search_space import with_settings
 from agents.sweeps.budget import Budget
 from agents.sweeps.cells import Cell, build_cell, name_with
-from seqgan_env.checks import Seed, build_config, check_type, shown
+from seqgan_env.checks import PositiveInt, Seed, Share, build_config, check_fields, check_type, shown
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import one_line, read_bytes, refusal
 from seqgan_env.registration import TASKS
@@ -58,12 +59,37 @@ n_epochs = 20
 # Other variants of these parts, by dotted name.
 # [grid]
 # "adversary.every_n_episodes" = [128, 512]
+
+# A run's share of a node, for --engine ray.
+# [resources]
+# cpus = 1
+# gpus = 0.25           # with device = "auto" in [run.runtime]
+# memory_mb = 2000
 """
 
 _AXES = ("task", "algorithm", "reward", "shaping", "discriminator")
-_KEYS = ("seeds", *_AXES, "budget", "run", "grid")
+_KEYS = ("seeds", *_AXES, "budget", "run", "grid", "resources")
 _PARTS = ("generator", "pretraining", "adversary", "agent", "evaluation", "runtime")
 _REQUIRED = ("task", "algorithm", "budget")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The part of a node of a cluster that a piece of work asks for; it does not change the result.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    cpus: PositiveInt = 1
+    """Processors; ``runtime.n_threads`` of a run says how many of them torch uses."""
+    gpus: Share = 0.0
+    """The part of a GPU."""
+    memory_mb: PositiveInt | None = None
+    """Memory, MB, by which pieces of work are kept apart; None is no limit."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class Entry(NamedTuple):
@@ -99,6 +125,18 @@ def read_spec(path: str | Path) -> dict[str, Any]:
         return dict(check_type("SPEC", runpy.run_path(str(path)).get("SPEC"), Mapping[str, Any]))
 
 
+def resources_of(spec: Mapping[str, Any]) -> Resources:
+    """The share of a node that a sweep's file asks for.
+
+    Args:
+        spec: the tables of the file.
+
+    Raises:
+        ValueError: an unknown name, or a value out of range.
+    """
+    return build_config(Resources, check_type("resources", spec.get("resources", {}), Mapping[str, Any]), "resources")
+
+
 def _toml_reader() -> Any:
     """The library's reader of TOML.
 
@@ -127,6 +165,7 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
         raise ValueError(f"a sweep must have {', '.join(_REQUIRED)}; it lacks {', '.join(missing)}")
     seeds = check_type("seeds", spec.get("seeds", [0]), Sequence[Seed])
     budget = build_config(Budget, spec["budget"], "the budget")
+    resources_of(spec)
     axes = {name: list(_entries(name, spec.get(name, [None]))) for name in _AXES}
     variants = list(_combinations("grid", spec.get("grid", {})))
     cells: dict[str, Cell] = {}

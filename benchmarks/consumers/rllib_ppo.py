@@ -19,10 +19,10 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 import gymnasium as gym
 import numpy as np
-import ray  # type: ignore[import-not-found]
+import ray
 from gymnasium.wrappers import DtypeObservation
-from ray.rllib.algorithms.ppo import PPOConfig  # type: ignore[import-not-found]
-from ray.tune.registry import register_env  # type: ignore[import-not-found]
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.tune.registry import register_env
 
 import seqgan_env  # noqa: F401 - registers the ids
 

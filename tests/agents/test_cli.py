@@ -306,7 +306,7 @@ def test_a_sweep_from_its_example_to_its_report(
     pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("agents.sweeps.driver.check", lambda cell: None)
-    monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda name, n_workers, address: HereEngine())
+    monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda *given: HereEngine())
     assert main(["sweep", "--example"]) == 0
     assert main(["sweep", "sweep.toml", "--example"]) == 2
     assert "File exists: 'sweep.toml'" in capsys.readouterr().err

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from agents.sweeps import run_sweep
 from agents.sweeps.engines import LocalEngine, build_engine
+from agents.sweeps.spec import Resources
 from tests.support.sweeps import spec_with
 
 
@@ -44,10 +44,4 @@ def test_processes_do_the_same_as_this_one(tmp_path: Path) -> None:
 )
 def test_an_engine_that_cannot_be_is_named(name: str, address: str | None, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        build_engine(name, 1, address)
-
-
-def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match="the engine ray needs Ray, which is not installed: pip install"):
-        build_engine("ray", 1)
+        build_engine(name, 1, address, Resources())

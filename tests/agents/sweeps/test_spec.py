@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agents.runs.presets import PRESETS
-from agents.sweeps.spec import EXAMPLE, cells_of, read_spec
+from agents.sweeps.spec import EXAMPLE, Resources, cells_of, read_spec, resources_of
 from tests.support.sweeps import SPEC, spec_with
 
 
@@ -91,6 +91,13 @@ def test_a_task_overrides_and_keeps_its_own(tmp_path: Path) -> None:
     assert {cell.config.runtime.n_threads for cell in (tiny, of_text)} == {1}
 
 
+def test_resources_are_a_part_of_the_file_that_decides_no_result() -> None:
+    spec = spec_with(resources={"cpus": 2, "gpus": 0.25, "memory_mb": 500})
+    assert resources_of(spec) == Resources(2, 0.25, 500)
+    assert resources_of(SPEC) == Resources(1, 0.0, None)
+    assert [cell.key for cell in cells_of(spec)] == [cell.key for cell in cells_of(SPEC)]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -114,6 +121,9 @@ def test_a_task_overrides_and_keeps_its_own(tmp_path: Path) -> None:
         ({"budget": {"scored": 9}, "algorithm": ["random"]}, "'random' scores no sequences: the budget must have st"),
         ({"seeds": [-1]}, "seeds"),
         ({"seeds": 3}, "seeds must be a list"),
+        ({"resources": {"gpus": 1.5}}, "gpus must be a finite number in .0, 1., got 1.5"),
+        ({"resources": {"cores": 1}}, "resources takes cpus, gpus, memory_mb; got cores"),
+        ({"resources": 4}, "resources must be a "),
         ({"colour": 1}, "a sweep takes seeds, task, .*; got colour"),
         ({"grid": {"generator.colour": [1]}}, "a setting must be one of this run, .*; got 'generator.colour'"),
         ({"run": {"generator": {"colour": 1}}}, "generator takes core, kwargs; got colour"),

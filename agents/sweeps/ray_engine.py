@@ -1,0 +1,142 @@
+"""The engine of a Ray cluster: each piece of work is a task, which a node that has room for it does in a process.
+
+The driver alone holds what has been done, so a node may be lost with all that it has; it also holds what runs begin
+with, each piece once in the store of objects, from where every node fetches it once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import time
+from typing import Any
+
+from agents.runs.workers import DeadWorkerError, Outcome, import_for_workers, imported
+from agents.sweeps.graph import Node
+from agents.sweeps.spec import Resources
+from agents.sweeps.work import do
+from seqgan_env.files import one_line, printable
+
+_CONNECT_S = 5.0  # until an address counts as unreachable
+_LOOK_S = 5.0  # between two looks at the nodes
+_N_STORED = 64  # inputs that stay in the store of objects after the runs that use them
+
+
+class RayEngine:
+    """A Ray cluster; files that a task names must be there on every node, and so must this package.
+
+    Args:
+        address: ``"HOST:PORT"`` of a cluster, or ``"auto"`` for that of this machine or of ``RAY_ADDRESS``; None starts
+            one on this machine for as long as the context lasts.
+        resources: of each piece of work.
+
+    Raises:
+        ValueError: Ray is not installed, or nothing answers at the address.
+    """
+
+    n_slots = 0
+    """The pieces of work that the nodes have room for; it follows nodes that come and go, and is 1 at least."""
+
+    def __init__(self, address: str | None, resources: Resources) -> None:
+        try:
+            self._ray: Any = importlib.import_module("ray")
+        except ImportError as error:
+            raise ValueError(
+                "the engine ray needs Ray, which is not installed: pip install 'seqgan-env[sweep]'"
+            ) from error
+        self._address, self._resources = _reachable(address), resources
+        self._ids: dict[Any, Any] = {}
+        self._stored: dict[Any, Any] = {}
+        self._looked = 0.0
+
+    def __enter__(self) -> RayEngine:
+        """Connect to the cluster.
+
+        Raises:
+            ValueError: Ray refuses, as for another version of it, or no node is large enough.
+        """
+        ray, resources = self._ray, self._resources
+        starts = {"include_dashboard": False} if self._address is None else {}
+        try:
+            ray.init(self._address or "local", log_to_driver=False, configure_logging=False, **starts)
+        except Exception as error:  # of any kind
+            raise ValueError(one_line(f"no Ray cluster at {self._address or 'this machine'}: {error}")) from error
+        memory = resources.memory_mb and resources.memory_mb << 20
+        options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "memory": memory}
+        self._work: Any = ray.remote(**options, max_retries=0)(_do_elsewhere)
+        if not self._room():
+            self.__exit__()
+            raise ValueError(f"no node of the Ray cluster has room for {resources}")
+        self.n_slots, self._looked = self._room(), time.monotonic()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Disconnect, which ends the work that is being done."""
+        self._ray.shutdown()
+
+    def submit(self, node: Node, *inputs: bytes) -> None:
+        """See ``Engine``."""
+        references = []
+        for need, content in zip(node.needs, inputs, strict=True):
+            if need not in self._stored:
+                self._stored[need] = self._ray.put(content)
+            references.append(self._stored[need])
+        self._ids[self._work.remote(imported(), node, *references)] = node.id
+        while len(self._stored) > _N_STORED:
+            del self._stored[next(iter(self._stored))]
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """See ``Engine``; a lost node is a dead process too."""
+        running = list(self._ids)
+        if self._ray.wait(running, timeout=timeout_s)[0]:
+            ended = self._ray.wait(running, num_returns=len(running), timeout=0)[0]
+        else:
+            ended = []
+        if time.monotonic() - self._looked > _LOOK_S:
+            self.n_slots, self._looked = max(1, self._room()), time.monotonic()
+        return [self._outcome(reference) for reference in ended]
+
+    def _outcome(self, reference: Any) -> Outcome:
+        """The end of a task that has ended."""
+        key = self._ids.pop(reference)
+        exceptions = self._ray.exceptions
+        try:
+            return Outcome(key, self._ray.get(reference), None)
+        except exceptions.RayTaskError as error:
+            error.cause.__cause__ = RuntimeError(f"in another process:\n{printable(str(error))}")
+            return Outcome(key, None, error.cause)
+        except exceptions.RayError as error:
+            return Outcome(key, None, DeadWorkerError(one_line(str(error))))
+
+    def _room(self) -> int:
+        """The pieces of work that fit on the nodes that are alive."""
+        resources = self._resources
+        needs = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": (resources.memory_mb or 0) << 20}
+        return sum(
+            min(int(node["Resources"].get(name, 0) / need + 1e-6) for name, need in needs.items() if need)
+            for node in self._ray.nodes()
+            if node["Alive"]
+        )
+
+
+def _do_elsewhere(modules: tuple[str, ...], node: Node, *inputs: bytes) -> bytes:
+    """Do a piece of work in a process that knows the modules of the user's own."""
+    import_for_workers(modules)
+    return do(node, *inputs)
+
+
+def _reachable(address: str | None) -> str | None:
+    """An address that something answers at, which Ray itself would wait for much longer."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", address)
+    if address in (None, "auto"):
+        return address
+    host, _, port = str(address).rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise ValueError(f"the address of a Ray cluster must be auto or HOST:PORT, got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except OSError as error:
+        raise ValueError(f"no Ray cluster answers at {address}: {error.strerror or error}") from error
+    return address
