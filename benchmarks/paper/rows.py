@@ -54,20 +54,20 @@ SIZES: dict[str, Size] = {
             task=dataclasses.replace(_TASK, discriminator_kwargs=_CNN),
             adversary=AdversaryConfig(n_rounds=30, n_generated=2_048, learning_rate=1e-3, every_n_episodes=64),
             agent=AgentConfig(n_updates=60),
-            evaluation=EvaluationConfig(every=30, n=2_000),
+            evaluation=EvaluationConfig(every=60, n=2_000),
             runtime=RuntimeConfig(n_threads=1),
         ),
         as_published={
             "generator": {"kwargs": {"dropout": 0.0}},
             "pretraining": {"learning_rate": 0.01, "schedule": "constant", "n_epochs": 40, "keep_last": True},
         },
-        models={"n_members": 5, "hidden_dim": 32, "dropout": 0.2, "n_epochs": 25, "learning_rate": 0.005},
+        models={"n_members": 5, "hidden_dim": 32, "dropout": 0.3, "n_epochs": 25, "learning_rate": 0.01},
         n_epochs={
             "scheduled sampling": 25,
             "cooperative": 10,
             "self-adversarial": 10,
             "relaxed": 5,
-            "distillation": 10,
+            "distillation": 20,
         },
     ),
     "paper": Size(
@@ -77,7 +77,7 @@ SIZES: dict[str, Size] = {
             "pretraining": {"learning_rate": 0.01, "schedule": "constant", "n_epochs": 120, "keep_last": True},
             "adversary": {"n_rounds": 50, "n_epochs": 3, "n_generated": 10_000, "every_n_episodes": 13},
         },
-        models={"n_members": 10, "hidden_dim": 32, "dropout": 0.2, "n_epochs": 25, "learning_rate": 0.005},
+        models={"n_members": 10, "hidden_dim": 32, "dropout": 0.3, "n_epochs": 25, "learning_rate": 0.01},
         n_epochs={
             "scheduled sampling": 25,
             "cooperative": 40,
@@ -98,15 +98,16 @@ _AS_PUBLISHED: dict[str, Any] = {
 }
 _WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
 _TOKENWISE: dict[str, Any] = {
+    "n_updates": 300,
     "n_episodes": 256,
     "n_completions": 0,
     "dense": True,
     "inner_sums": True,
-    "forward_kl": 3.0,
+    "forward_kl": 10.0,
     "baseline": "step",
     "normalize_advantage": False,
-    "learning_rate": 3e-3,
-    "final_learning_rate": 3e-5,
+    "learning_rate": 1e-2,
+    "final_learning_rate": 1e-4,
 }
 _RENEWED = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 256}
 
