@@ -26,7 +26,7 @@ from agents.runs.experiment import Experiment
 from agents.seqgan import SeqGAN
 from seqgan_env.descent import check_weights
 from seqgan_env.metrics import columns
-from seqgan_env.sources import Corpus
+from seqgan_env.sources import corpus as corpus_module
 from tests.support.runs import SHORT, TINY, changed, flags_of, stored, without_time
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -209,8 +209,10 @@ def test_the_real_sequences_are_read_once(tmp_path: Path, monkeypatch: pytest.Mo
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("".join(f"{a} {b}\n" for a in "abcde" for b in "vwxyz"))
     read: list[str] = []
-    original = Corpus._read
-    monkeypatch.setattr(Corpus, "_read", lambda self: read.append(self.path) or original(self))
+    read_tokens = corpus_module.read_tokens
+    monkeypatch.setattr(
+        corpus_module, "read_tokens", lambda path, *form: read.append(str(path)) or read_tokens(path, *form)
+    )
     config = changed(TINY, task={"source": str(corpus), "vocab_size": None, "max_length": None}, agent={"n_updates": 2})
     Experiment(config, tmp_path / "run", progress=False).run()
     assert read == [str(corpus)]
