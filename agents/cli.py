@@ -285,6 +285,8 @@ class Sample(_Command):
     """Draw only from the likeliest tokens that together reach this probability."""
     prefix: str = ""
     """Text, or token ids where tokens have no text, that every sequence begins with."""
+    best_of: int = 1
+    """Draw so many for each, and print the one that the run's discriminator finds most real."""
     seed: int = 0
     """The same seed gives the same sequences."""
     device: str = "auto"
@@ -294,9 +296,10 @@ class Sample(_Command):
         """Sample and print."""
         from agents.runs.sample import load_generator
 
-        for line in load_generator(self.run_folder, self.device).texts(
+        for line in load_generator(self.run_folder, self.device, judged=self.best_of != 1).texts(
             self.n,
             prefix=self.prefix,
+            best_of=self.best_of,
             temperature=self.temperature,
             seed=self.seed,
             top_k=self.top_k,

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.runs.folder import RunFolder
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.checks import PositiveInt, check_arguments
 from seqgan_env.device import resolve_device
+from seqgan_env.discriminators import Discriminator, build_discriminator
+from seqgan_env.files import refusal
 from seqgan_env.vocabulary import Vocabulary
 
 
@@ -21,19 +26,29 @@ class TextGenerator:
     """The generator."""
     vocabulary: Vocabulary | None
     """The map between text and ids, or None where tokens have no text."""
+    judge: Discriminator | None = None
+    """The discriminator that ``best_of`` chooses by."""
 
-    def texts(self, n: int, *, prefix: str = "", **arguments: Any) -> list[str]:
+    @check_arguments
+    def texts(self, n: PositiveInt, *, prefix: str = "", best_of: PositiveInt = 1, **arguments: Any) -> list[str]:
         """Draw sequences as a person reads them.
 
         Args:
             n: how many.
             prefix: text or, where tokens have no text, token ids separated by spaces.
+            best_of: draw so many for each, and keep the one that the judge finds most real.
             **arguments: ``seed``, ``temperature``, ``top_k`` and ``top_p`` of ``AutoregressiveModel.draw``.
 
         Raises:
-            ValueError: a value is out of range, or the prefix is too long or out of vocabulary.
+            ValueError: a value is out of range, the prefix is too long or out of vocabulary, or there is no judge to
+                choose by.
         """
-        rows = self.model.draw(n, prefix=self._ids(prefix), **arguments)
+        if best_of > 1 and self.judge is None:
+            raise ValueError(f"best_of {best_of} needs a judge, got none")
+        rows = self.model.draw(n * best_of, prefix=self._ids(prefix), **arguments)
+        if self.judge is not None:
+            best = self.judge.logits(rows).reshape(n, best_of).argmax(axis=1)
+            rows = rows.reshape(n, best_of, -1)[np.arange(n), best]
         if self.vocabulary is not None:
             return [self.vocabulary.decode(row) for row in rows]
         pad_id = self.model.spec.pad_id
@@ -48,11 +63,17 @@ class TextGenerator:
             raise ValueError(f"prefix must be token ids, as this run's tokens have no text; got {prefix!r}") from error
 
 
-def load_generator(run: str | Path, device: str = "auto") -> TextGenerator:
+def load_generator(run: str | Path, device: str = "auto", *, judged: bool = False) -> TextGenerator:
     """Read the generator of a run.
 
+    Args:
+        run: the folder.
+        device: where the networks compute.
+        judged: read the run's discriminator too.
+
     Raises:
-        ValueError: there is no run, a file is damaged, or the vocabulary is not the generator's.
+        ValueError: there is no run, a file is damaged, the vocabulary is not the generator's, or there is no
+            discriminator that was trained.
     """
     folder = RunFolder(run)
     folder.check_run(folder.agent)
@@ -64,4 +85,16 @@ def load_generator(run: str | Path, device: str = "auto") -> TextGenerator:
         raise ValueError(
             f"{folder.vocabulary} must hold the vocabulary {model.spec.vocabulary} of {folder.agent}, got {found}"
         )
-    return TextGenerator(model, vocabulary)
+    return TextGenerator(model, vocabulary, _judge(folder, model) if judged else None)
+
+
+def _judge(folder: RunFolder, model: AutoregressiveModel) -> Discriminator:
+    """The discriminator of a run, as it was in the end."""
+    config, state = folder.load_state()
+    if not config.is_adversarial:
+        raise ValueError(f"{folder.path} has no trained discriminator to choose by: its game is {config.label!r}")
+    with refusal(folder.checkpoint, "checkpoint of this run"):
+        task = config.task
+        judge = build_discriminator(task.discriminator, model.spec, seed=config.seed, kwargs=task.discriminator_kwargs)
+        judge.load_weights(state["adversary"]["discriminator"])
+    return judge.to(model.device)

@@ -18,7 +18,8 @@ def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> N
     corpus = tmp_path / "cats.txt"
     corpus.write_text("".join(f"a {a} cat {v}.\n" for a in ("big", "small", "old") for v in ("sleeps", "runs", "eats")))
     config = changed(TINY, task={"source": str(corpus), "vocab_size": None, "max_length": None})
-    records = Experiment(config, tmp_path / "run", progress=False).run()
+    experiment = Experiment(config, tmp_path / "run", progress=False)
+    records = experiment.run()
     assert "nll_oracle" not in records[-1]
     assert np.isfinite(records[-1]["nll_test"])
     corpus.write_text(corpus.read_text() + "a new cat sleeps.\n")
@@ -30,7 +31,20 @@ def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> N
     assert len(texts) == 20
     assert all(text.startswith("a big") for text in texts)
     assert generator.texts(20, prefix="a big") == texts
+    judged = load_generator(tmp_path / "run", judged=True)
+    drawn, best = judged.texts(20, seed=1), judged.texts(5, best_of=4, seed=1)
+    logit_B = experiment.game.task.scoring.discriminator.logits(judged.model.draw(20, seed=1))
+    assert best == [drawn[4 * i + int(group.argmax())] for i, group in enumerate(logit_B.reshape(5, 4))]
+    assert best != drawn[::4]
+    with pytest.raises(ValueError, match="best_of 2 needs a judge, got none"):
+        generator.texts(1, best_of=2)
     with pytest.raises(ValueError, match="zebra"):
         generator.texts(1, prefix="a zebra")
     with pytest.raises(ValueError, match="shorter than T"):
         generator.texts(1, prefix="a big big big big big")
+
+
+def test_only_a_discriminator_that_was_trained_is_a_judge(tmp_path: Path) -> None:
+    Experiment(changed(TINY, task={"reward": "constant"}, agent={"n_updates": 0}), tmp_path / "run").run()
+    with pytest.raises(ValueError, match="no trained discriminator to choose by: its game is 'constant'"):
+        load_generator(tmp_path / "run", judged=True)
