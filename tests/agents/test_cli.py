@@ -241,7 +241,7 @@ class TestOutput:
     def _text(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Any run holds a text with a heart and an accent, many times."""
         texts = SimpleNamespace(texts=lambda n, **_: ["i \u2764 caf\xe9"] * n)
-        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_: texts)
+        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_, **__: texts)
 
     @pytest.mark.usefixtures("_text")
     def test_a_character_that_cannot_be_shown_is_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ class TestOutput:
         """A program at the other end of a pipe gets the text as it is."""
         text = "a \x1b[2J\u202eman\x9b1m"
         texts = SimpleNamespace(texts=lambda n, **_: [text] * n)
-        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_: texts)
+        monkeypatch.setattr("agents.runs.sample.load_generator", lambda *_, **__: texts)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
         assert main(["sample", "run", "-n", "2"]) == 0
         assert capsys.readouterr().out.splitlines() == [r"a \x1b[2J\u202eman\x9b1m" if is_terminal else text] * 2
@@ -292,7 +292,7 @@ class TestOutput:
     def test_another_pipe_that_breaks_is_one(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        def fail(*_: Any) -> None:
+        def fail(*_: Any, **__: Any) -> None:
             raise BrokenPipeError(32, "Broken pipe")
 
         monkeypatch.setattr("agents.runs.sample.load_generator", fail)
