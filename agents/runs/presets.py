@@ -21,7 +21,7 @@ PRESETS: dict[str, RunConfig] = {
     # The embedded task at a size that two processor cores finish while one watches.
     "grammar": RunConfig(
         task=TaskConfig(source="grammar", n_held_out=10_000, discriminator_kwargs=_SMALL_CNN),
-        generator=GeneratorConfig(kwargs={"dropout": 0.15}),
+        generator=GeneratorConfig(kwargs={"dropout": 0.15, "embedding_std": 0.03}),
         pretraining=PretrainingConfig(learning_rate=0.02, n_epochs=40),
         adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=128),
         agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
