@@ -16,10 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from stable_baselines3 import A2C
-from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents import with_generator
 from agents.cli import main
 from agents.sweeps import ALGORITHMS, Contest, driver, ray_engine, run_sweep
 from agents.sweeps.algorithms import build_learner
@@ -67,18 +64,6 @@ class Dying:
 
     def learn(self, watch: Watch) -> None:
         os._exit(9)
-
-
-def out_of_luck(contest: Contest) -> BaseAlgorithm:
-    """An algorithm that fails when it learns."""
-
-    class OutOfLuck(A2C):
-        def train(self) -> None:
-            raise ZeroDivisionError("no luck")
-
-    game = contest.game
-    model: A2C = with_generator(OutOfLuck, game.env, game.agent, n_steps=1, device="cpu")
-    return model
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -276,7 +261,7 @@ def test_a_cluster_that_loses_a_driver_and_a_node_gives_the_same_results(
     monkeypatch.setattr(driver, "MAX_ATTEMPTS", 2)
     mark = tmp_path / "mark"
     held_up = {"name": f"{HERE}:HeldUp", "mark": str(mark)}
-    spec = spec_with(algorithm=[held_up, "a2c", f"{HERE}:out_of_luck"])
+    spec = spec_with(algorithm=[held_up, "a2c", "tests.agents.sweeps.test_algorithms:out_of_luck"])
     wider = {**spec, "algorithm": [*spec["algorithm"], f"{HERE}:Dying"]}
     mark.touch()
     expected = run_sweep(spec, tmp_path / "local", engine=LocalEngine(1), progress=False)
