@@ -43,7 +43,6 @@ N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000
 """Real sequences for maximum likelihood and for the discriminators; "unlimited" are as many as none learns by heart."""
 DROPOUTS = (0.0, 0.1, 0.3)
 """Those of maximum likelihood, of which each cell takes the best on its validation set."""
-"""Those of maximum likelihood, of which each cell takes the best on its validation set."""
 N_READ = 400_000  # sequences, by maximum likelihood in all its epochs, which are between 4 and 100
 _TOKENWISE: dict[str, Any] = {
     "n_updates": 60,

@@ -49,8 +49,8 @@ class CoreConfig:
     variational: bool = False
     """Drop the same elements at all steps of a sequence (arXiv 1512.05287)."""
     embedding_std: PositiveFloat = 0.1
-    """Standard deviation of the embeddings before training. Of many rare tokens few examples are seen, and what they do
-    not teach stays as it began: the smaller, the less of it there is."""
+    """Standard deviation of the embeddings before training. A rare token is seen so seldom that much of its embedding
+    stays the noise that it began as: the smaller that is, the less it disturbs."""
 
     def __post_init__(self) -> None:
         check_fields(self)
