@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
 
+from agents.runs.workers import PRELOAD
 from tests.support import runs as support
 
 DATA_DIR = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -29,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    set_forkserver_preload(PRELOAD)  # also for the processes of Stable-Baselines3
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
 

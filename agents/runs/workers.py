@@ -7,10 +7,11 @@ import importlib
 import os
 import pickle
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -18,7 +19,11 @@ from seqgan_env.checks import PositiveInt, check_arguments
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-_SPAWN = get_context("spawn")
+# A process that only imports, and is forked again and again, starts each worker in an instant; a fresh interpreter would
+# import torch for seconds. Elsewhere system libraries do not survive a fork.
+_CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
+PRELOAD = ["agents.runs.experiment", "agents.sb3"]
+"""The modules that it imports."""
 
 _imported: list[str] = []
 
@@ -118,8 +123,9 @@ class _Process:
     """A process, and the pipe to it."""
 
     def __init__(self) -> None:
-        self.pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(theirs, list(_imported)))
+        self.pipe, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, list(_imported)))
+        forkserver.set_forkserver_preload(PRELOAD)
         # it inherits the mask: Ctrl-C, which a terminal sends to all, is for this process alone
         resource_tracker.ensure_running()  # which would lift the mask if the first process started it
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
