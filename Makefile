@@ -27,7 +27,7 @@ PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-fast test-consumers mutations reliability fuzz speed imports check lint types format constraints clean \
+.PHONY: help venv install demo test test-fast test-consumers test-trackers mutations reliability fuzz speed imports check lint types format constraints clean \
 	distclean
 
 help: ## list the targets
@@ -63,6 +63,12 @@ test-fast: install ## the same without the slow ones
 test-consumers: ## drive the environment through other libraries of RL (builds an environment of its own)
 	$(MAKE) --no-print-directory install VENV=build/consumers EXTRAS=consumers
 	OMP_NUM_THREADS=1 build/consumers/bin/python -m pytest tests/consumers -n $(WORKERS) --dist worksteal
+
+# Apart from `.venv` and from the tested versions: some of these libraries take only older ones.
+test-trackers: ## tell a run to wandb, mlflow and trackio, offline (builds an environment of its own)
+	$(MAKE) --no-print-directory install VENV=build/trackers EXTRAS=test
+	build/trackers/bin/python -m pip install --quiet -e '.[trackers]'
+	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py
 
 mutations: install ## break the mathematics in many ways and see a test fail each time (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py

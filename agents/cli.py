@@ -114,6 +114,9 @@ class Train(_Command):
     """Go on with the run in the folder where it stopped."""
     start_from: Path | None = None
     """A run whose maximum-likelihood phase this one shares."""
+    track: tuple[str, ...] | None = None
+    """The trackers that are told every evaluation: tensorboard, wandb, mlflow, trackio. By default those that the run
+    had, or tensorboard."""
 
     def run(self, config: RunConfig) -> None:
         """Train, print a table, say where the report is."""
@@ -124,7 +127,7 @@ class Train(_Command):
         source = Path("stdin" if config.task.source == "-" else config.task.source)
         out = self.out or Path("runs") / f"{source.stem}-{config.task.reward}-{config.seed}"
         with keeping_standard_input(config, out, resume=self.resume) as config:
-            experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from)
+            experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from, track=self.track)
         records = experiment.run()
         _console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
         print(printable(f"report: {experiment.folder.report}"))

@@ -10,10 +10,11 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
+from stable_baselines3.common.logger import Logger
 from tqdm import tqdm
 
 from agents.runs.config import RunConfig
@@ -34,6 +35,7 @@ from agents.runs.records import check_records
 from agents.runs.report import summary, write_report
 from agents.runs.resuming import check_settings, without_end
 from agents.runs.sample import TextGenerator
+from agents.runs.trackers import Trackers, values_of
 from seqgan_env.checks import NonNegativeInt, check_arguments, check_choice, check_type
 from seqgan_env.files import atomic_write, parse_json, refusal
 from seqgan_env.weights import check_form
@@ -51,11 +53,13 @@ class Experiment:
         resume: go on where the run in ``out`` stopped; see ``agents.runs.resuming`` for the settings that may be
             others.
         start_from: a run whose maximum-likelihood phase this one shares; None trains its own.
+        track: keys of ``TRACKERS``, which are told every evaluation; None is those that the run had before, or
+            TensorBoard alone.
         progress: show a progress bar on the terminal.
 
     Raises:
-        ValueError: ``out`` holds another run, there is nothing to resume, a file is damaged, or a setting does not fit
-            the source. Construction checks everything and writes nothing.
+        ValueError: ``out`` holds another run, there is nothing to resume, a file is damaged, a setting does not fit the
+            source, or a tracker is not to be had. Construction checks everything and writes nothing.
     """
 
     @check_arguments
@@ -66,6 +70,7 @@ class Experiment:
         *,
         resume: bool = False,
         start_from: str | Path | None = None,
+        track: Sequence[str] | None = None,
         progress: bool = True,
     ) -> None:
         self.config = config = config.located()
@@ -78,6 +83,7 @@ class Experiment:
         self._phase = self._phases[0].name
         self._seconds_before, self._started = 0.0, time.monotonic()
         self._version = self.folder.version
+        self._trackers = Trackers(self.folder.trackers, track)
         state = self._stored_state(resume, None if start_from is None else Path(start_from))
         self.game = Game(config)
         if state is not None:
@@ -107,10 +113,12 @@ class Experiment:
 
     def _run(self, pretraining_only: bool) -> None:
         state = self._state_dict() if self.records else None
-        self.folder.begin(self.config, self.game.task.source.vocabulary, self.records, state)
-        self._tensorboard = SummaryWriter(str(self.folder.tensorboard), purge_step=len(self.records))
-        self._started = time.monotonic()
+        self._trackers.begin(self.folder.path.name, self.config.to_dict(), self.records)
         try:
+            self.folder.begin(self.config, self.game.task.source.vocabulary, self.records, state)
+            self._trackers.keep()
+            self.game.agent.set_logger(Logger(folder=None, output_formats=[self._trackers]))
+            self._started = time.monotonic()
             if not self.records:
                 self.measure(RANDOM, 0)
                 self.keep()
@@ -119,7 +127,7 @@ class Experiment:
                     phase.run(self.game, self)
                     self._end(phase)
         finally:
-            self._tensorboard.close()
+            self._trackers.close(finished=self._phase == DONE)
         if self._phase == DONE:
             self.write_report()
 
@@ -152,10 +160,11 @@ class Experiment:
             record["discriminator_version"] = self.game.callback.version
         record["wall_time_s"] = round(self._seconds, 3)
         self.folder.append(record)
-        for name, value in record.items():
-            if isinstance(value, (int, float)) and name != "step":
-                self._tensorboard.add_scalar(f"{phase}/{name}", value, len(self.records))
         self.records.append(record)
+        logger = self.game.agent.logger
+        for name, value in values_of(record).items():
+            logger.record(name, value)
+        logger.dump(len(self.records))
         return record
 
     def keep(self) -> None:

@@ -32,7 +32,7 @@ class RunFolder:
         self.samples = self.path / "samples.txt"
         self.vocabulary = self.path / "vocabulary.json"
         self.report = self.path / "report.html"
-        self.tensorboard = self.path / "tensorboard"
+        self.trackers = self.path / "trackers.json"
         self.checkpoint = self.path / "checkpoint.zip"
         self.pretrained = self.path / "pretrained.zip"
         self.agent = self.path / "agent.zip"
@@ -162,7 +162,7 @@ def check_same(stored: Mapping[str, Any], given: Mapping[str, Any], what: str, f
     Raises:
         ValueError: they differ; the message names each difference.
     """
-    theirs, ours = _flat(stored), _flat(given)
+    theirs, ours = flat_settings(stored), flat_settings(given)
     differing = [
         f"{name} {ours.get(name)!r} instead of {theirs.get(name)!r}"
         for name in {**theirs, **ours}
@@ -172,9 +172,9 @@ def check_same(stored: Mapping[str, Any], given: Mapping[str, Any], what: str, f
         raise ValueError(f"{what} has other settings: {', '.join(differing)}")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by dotted name."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        flat |= flat_settings(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat

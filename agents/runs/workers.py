@@ -19,9 +19,9 @@ from seqgan_env.checks import PositiveInt, check_arguments
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-# A process that only imports, and is forked again and again, starts each worker in an instant; a fresh interpreter would
-# import torch for seconds. Elsewhere system libraries do not survive a fork.
-_CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
+# A process that only imports, and is forked again and again, starts each worker in an instant; a fresh interpreter
+# would import torch for seconds. Elsewhere system libraries do not survive a fork.
+_CONTEXT: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
 PRELOAD = ["agents.runs.experiment", "agents.sb3"]
 """The modules that it imports."""
 
@@ -150,7 +150,8 @@ class _Process:
     @property
     def exit_code(self) -> int | None:
         """The exit code; negative is a signal."""
-        return self._process.exitcode
+        code: int | None = self._process.exitcode
+        return code
 
     def end(self, wait_s: float = 0) -> None:
         """End the process; an idle one ends by itself, as its pipe is closed, in less than ``wait_s``."""
