@@ -124,7 +124,7 @@ RUNS: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
     ("One file, as CleanRL has it", 0, check_vector_environment),
     ("The discriminator", 0, check_discriminator),
 ]
-PRINTED = {"RLlib": "rllib_ppo.py", "imitation": "imitation_bc.py"}
+PRINTED = {"RLlib": "rllib_ppo.py", "imitation": "imitation_bc.py", "TRL": "trl_grpo.py"}
 
 
 def needs(block: str) -> set[str]:
