@@ -290,6 +290,9 @@ class Sample(_Command):
     """Text, or token ids where tokens have no text, that every sequence begins with."""
     best_of: int = 1
     """Draw so many for each, and print the one that the run's discriminator finds most real."""
+    resample: int = 1
+    """Draw so many for each, and print one of them by chance, the likelier the more real the discriminator finds it:
+    nearer to real sequences where best-of narrows them down."""
     seed: int = 0
     """The same seed gives the same sequences."""
     device: str = "auto"
@@ -299,10 +302,11 @@ class Sample(_Command):
         """Sample and print."""
         from agents.runs.sample import load_generator
 
-        for line in load_generator(self.run_folder, self.device, judged=self.best_of != 1).texts(
+        for line in load_generator(self.run_folder, self.device, judged=(self.best_of, self.resample) != (1, 1)).texts(
             self.n,
             prefix=self.prefix,
             best_of=self.best_of,
+            resample=self.resample,
             temperature=self.temperature,
             seed=self.seed,
             top_k=self.top_k,
@@ -321,6 +325,10 @@ class Evaluate(_Command):
     """Sequences of each kind; by default as many as the run's own evaluations."""
     temperature: float = 1.0
     """Of the generator."""
+    best_of: int = 1
+    """Measure the best of so many sequences, as `seqgan sample --best-of` draws them."""
+    resample: int = 1
+    """Measure one of so many sequences, as `seqgan sample --resample` draws them."""
     metrics: tuple[str, ...] | None = None
     """Groups of metrics to measure beside the usual ones: text, which takes seconds, language_model, minutes. By
     default those of the run's own evaluations."""
@@ -337,6 +345,8 @@ class Evaluate(_Command):
             self.run_folder,
             self.n,
             self.temperature,
+            best_of=self.best_of,
+            resample=self.resample,
             metrics=self.metrics,
             source=self.source,
             device=self.device,

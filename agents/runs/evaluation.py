@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from agents.agent_file import generator_weights
+from agents.reranking import reranked
 from agents.runs.folder import Record, RunFolder
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import Temperature
@@ -155,6 +156,8 @@ def evaluate_run(
     n: PositiveInt | None = None,
     temperature: Temperature = 1.0,
     *,
+    best_of: PositiveInt = 1,
+    resample: PositiveInt = 1,
     metrics: Sequence[str] | None = None,
     source: str | None = None,
     device: str = "auto",
@@ -165,6 +168,8 @@ def evaluate_run(
         run: the folder.
         n: sequences of each kind; None is as many as the run's own evaluations.
         temperature: of the generator.
+        best_of: measure the best of so many of its sequences, as ``seqgan sample --best-of`` draws them.
+        resample: measure one of so many, as ``seqgan sample --resample`` draws them.
         metrics: groups of metrics to measure beside the usual ones; None are those of the run's own evaluations.
         source: the new place of the run's source; None is where it was.
         device: where the networks compute.
@@ -194,7 +199,8 @@ def evaluate_run(
             trained.load_weights(state["adversary"]["discriminator"])
     generator = generator.to(resolve_device(device)).eval()
     groups = config.evaluation.metrics if metrics is None else metrics
-    evaluator = Evaluator(task, generator, config.evaluation.n, config.seed, trained, groups=groups)
+    chosen = reranked(generator, trained, best_of, resample)
+    evaluator = Evaluator(task, chosen, config.evaluation.n, config.seed, trained, groups=groups)
     record = evaluator.measure(temperature=temperature, n=n)
     if trained is not None and temperature == 1.0:
         record["discriminator_version"] = version

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from agents.reranking import reranked
 from agents.runs.folder import RunFolder
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -27,28 +26,33 @@ class TextGenerator:
     vocabulary: Vocabulary | None
     """The map between text and ids, or None where tokens have no text."""
     judge: Discriminator | None = None
-    """The discriminator that ``best_of`` chooses by."""
+    """The discriminator that ``best_of`` and ``resample`` choose by."""
 
     @check_arguments
-    def texts(self, n: PositiveInt, *, prefix: str = "", best_of: PositiveInt = 1, **arguments: Any) -> list[str]:
+    def texts(
+        self,
+        n: PositiveInt,
+        *,
+        prefix: str = "",
+        best_of: PositiveInt = 1,
+        resample: PositiveInt = 1,
+        **arguments: Any,
+    ) -> list[str]:
         """Draw sequences as a person reads them.
 
         Args:
             n: how many.
             prefix: text or, where tokens have no text, token ids separated by spaces.
             best_of: draw so many for each, and keep the one that the judge finds most real.
+            resample: draw so many for each, and keep one with a probability in proportion to ``D / (1 - D)``.
             **arguments: ``seed``, ``temperature``, ``top_k`` and ``top_p`` of ``AutoregressiveModel.draw``.
 
         Raises:
             ValueError: a value is out of range, the prefix is too long or out of vocabulary, or there is no judge to
-                choose by.
+                choose by, or more than one rule.
         """
-        if best_of > 1 and self.judge is None:
-            raise ValueError(f"best_of {best_of} needs a judge, got none")
-        rows = self.model.draw(n * best_of, prefix=self._ids(prefix), **arguments)
-        if self.judge is not None:
-            best = self.judge.logits(rows).reshape(n, best_of).argmax(axis=1)
-            rows = rows.reshape(n, best_of, -1)[np.arange(n), best]
+        sampler = reranked(self.model, self.judge, best_of, resample)
+        rows = sampler.draw(n, prefix=self._ids(prefix), **arguments)
         if self.vocabulary is not None:
             return [self.vocabulary.decode(row) for row in rows]
         pad_id = self.model.spec.pad_id

@@ -57,7 +57,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("observations",),
         ("batch_statistics", "checkpoint", "losses", "baselines", "schedules", "history", "collection"),
         ("estimator", "exploration", "monte_carlo", "policy"),
-        ("agent_file", "adversary", "companions", "inner_sums", "gradient"),
+        ("agent_file", "adversary", "companions", "inner_sums", "gradient", "reranking"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),
         ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),

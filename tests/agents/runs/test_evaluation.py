@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agents.runs.evaluation import evaluate_run
@@ -25,6 +26,17 @@ def test_evaluate_run_measures_afresh_and_writes_nothing(finished: Path) -> None
 def fields_of(*groups: str | None) -> set[str]:
     """The columns of the metrics of some groups."""
     return {field for entry in METRICS.values() if entry.group in groups for field in entry.metric.columns}
+
+
+@pytest.mark.parametrize("rule", ["best_of", "resample"])
+def test_a_choice_by_the_discriminator_is_measured_as_a_generator_is(finished: Path, rule: str) -> None:
+    alone = evaluate_run(finished, n=1000)
+    chosen = evaluate_run(finished, n=1000, **{rule: 8})
+    assert chosen.keys() == alone.keys()
+    assert chosen["kl_forward"] != alone["kl_forward"]
+    # the gain in the log-probability of any sequence, in a sequence of five tokens, is at most log 8
+    assert alone["nll_test"] - chosen["nll_test"] < np.log(8) / 5
+    assert evaluate_run(finished, n=1000, **{rule: 1}) == alone
 
 
 def test_metrics_of_a_group_are_measured_on_request_and_the_others_stay_as_they_are(finished: Path) -> None:

@@ -36,7 +36,10 @@ def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> N
     logit_B = experiment.game.task.scoring.discriminator.logits(judged.model.draw(20, seed=1))
     assert best == [drawn[4 * i + int(group.argmax())] for i, group in enumerate(logit_B.reshape(5, 4))]
     assert best != drawn[::4]
-    with pytest.raises(ValueError, match="best_of 2 needs a judge, got none"):
+    assert judged.texts(5, resample=4, seed=1) not in (best, drawn[::4])
+    with pytest.raises(ValueError, match="two rules, of which one may be above 1; got 4, 2"):
+        judged.texts(5, best_of=4, resample=2)
+    with pytest.raises(ValueError, match="a choice among 2 needs a discriminator"):
         generator.texts(1, best_of=2)
     with pytest.raises(ValueError, match="zebra"):
         generator.texts(1, prefix="a zebra")
