@@ -363,8 +363,8 @@ class Inspect(_Command):
     """none, NFC or NFKC."""
     max_length: int | None = None
     """Warn of lines that are longer, with their end."""
-    min_count: int = 1
-    """Warn of the tokens that are rarer."""
+    min_count: int = PRESETS["text"].task.min_count or 1
+    """Warn of the tokens that are rarer; by default as in training."""
     json: bool = False
     """Print JSON."""
 
@@ -375,6 +375,8 @@ class Inspect(_Command):
         settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count")
         file = sys.stdin.buffer if self.file == "-" else self.file
         found = inspect_text(file, **{name: getattr(self, name) for name in settings})
+        if not self.json:
+            found["warnings"] = [_as_flags(warning) for warning in found["warnings"]]
         print(json.dumps(found, indent=2) if self.json else inspection_text(found))
 
 
