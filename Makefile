@@ -79,7 +79,7 @@ speed: install ## every hot path against a plain reference, at a small size
 reliability: install ## every fault at every field of every file, and a run killed at five hundred random points (half an hour)
 	SEQGAN_THOROUGH=1 SEQGAN_KILLS=500 $(PYTEST) tests/reliability -o timeout=7200
 
-fuzz: ## look for files that a reader neither reads nor refuses in one line (SECONDS for each of nine; builds an environment)
+fuzz: ## look for files that a reader neither reads nor refuses in one line (SECONDS for each of thirteen; builds an environment)
 	$(MAKE) --no-print-directory install VENV=build/fuzzenv EXTRAS=fuzz
 	OMP_NUM_THREADS=1 build/fuzzenv/bin/python tools/fuzz.py $(SECONDS)
 

@@ -71,6 +71,11 @@ _LARGE_GENERATOR = (
     "by maximum likelihood alone: docs/results.md."
 )
 
+_GOES_ON = {"train": "; the same command goes on with --resume"} | dict.fromkeys(
+    ("tune", "sweep", "demo"), "; the same command goes on"
+)
+"""The end of the message after Ctrl-C, of the commands that can go on."""
+
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -373,8 +378,8 @@ class Inspect(_Command):
     """none, NFC or NFKC."""
     max_length: int | None = None
     """Warn of lines that are longer, with their end."""
-    min_count: int = 1
-    """Warn of the tokens that are rarer."""
+    min_count: int = PRESETS["text"].task.min_count or 1
+    """Warn of the tokens that are rarer; by default as in training."""
     json: bool = False
     """Print JSON."""
 
@@ -385,6 +390,8 @@ class Inspect(_Command):
         settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count")
         file = sys.stdin.buffer if self.file == "-" else self.file
         found = inspect_text(file, **{name: getattr(self, name) for name in settings})
+        if not self.json:
+            found["warnings"] = [_as_flags(warning) for warning in found["warnings"]]
         print(json.dumps(found, indent=2) if self.json else inspection_text(found))
 
 
@@ -513,8 +520,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, also where the reader of the output has gone, 2 for bad input, 130 after Ctrl-C.
     """
     with contextlib.ExitStack() as stack:
+        if sys.stdin is None:  # closed by who started the program, as the others may be
+            sys.stdin = stack.enter_context(open(os.devnull))
+            stack.callback(setattr, sys, "stdin", None)
         for stream, redirected in ((sys.stdout, contextlib.redirect_stdout), (sys.stderr, contextlib.redirect_stderr)):
-            if stream is None:  # closed by who started the program
+            if stream is None:
                 stack.enter_context(redirected(stack.enter_context(open(os.devnull, "w"))))
         return _main(sys.argv[1:] if argv is None else argv)
 
@@ -538,9 +548,7 @@ def _main(argv: Sequence[str]) -> int:
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "seqgan: interrupted; the same command goes on with --resume (tune, sweep, demo: as it is)", file=sys.stderr
-        )
+        print(f"seqgan: interrupted{''.join(_GOES_ON.get(word, '') for word in argv[:1])}", file=sys.stderr)
         return 130
     return 0
 

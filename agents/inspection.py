@@ -13,10 +13,9 @@ import numpy as np
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.files import printable
 from seqgan_env.sources.finite import same_lines
-from seqgan_env.sources.id_file import IDS, ids_of
+from seqgan_env.sources.id_file import IDS, end_added, ids_of
 from seqgan_env.sources.text_file import TokenizedFile, read_tokens
 from seqgan_env.tokenizing import LEVELS
-from seqgan_env.tokens import Tokens
 from seqgan_env.vocabulary import EOS
 
 MIN_COUNTS = (1, 2, 3, 5, 10)
@@ -28,6 +27,7 @@ QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "
 
 _N_SHOWN = {"most_frequent": 12, "preview": 3}
 _FEW = 1000  # lines
+_JSON = ('{"', '["', '[{"')  # the beginnings of objects and lists
 _TAIL = 1.5  # the longest line is an exception where it is so many times as long as nearly all others
 
 
@@ -55,8 +55,9 @@ def inspect_text(
 
     Returns:
         ``lines`` and ``distinct_lines``; ``tokens`` and ``distinct_tokens``; ``lengths`` of lines in tokens, without
-        end-of-sequence; ``coverage``, a row for each of ``MIN_COUNTS``; ``most_frequent`` tokens and their counts;
-        ``preview``, the tokens of the first lines; ``suggested`` settings; and ``warnings``, a sentence each.
+        end-of-sequence; ``end``, 1 where that is added to each line, else 0; ``coverage``, a row for each of
+        ``MIN_COUNTS``; ``most_frequent`` tokens and their counts; ``preview``, the tokens of the first lines;
+        ``suggested`` settings, with which the file can be trained on; and ``warnings``, a sentence each.
 
     Raises:
         ValueError: a wrong argument, or a file that cannot be read or is empty.
@@ -76,8 +77,7 @@ def inspect_text(
     ]
     most_W = np.argsort(-count_W, kind="stable")[: _N_SHOWN["most_frequent"]]
     lengths = {name: int(np.quantile(length_L, q, method="higher")) for name, q in QUANTILES.items()}
-    covering = [row["min_count"] for row in coverage if row["share_of_tokens"] >= COVERED]
-    has_tail = lengths["max"] > _TAIL * lengths["q99"]
+    end = end_added(length_L) if level == IDS else 1
     n_distinct = int(same_lines(text.word_F, length_L).max()) + 1
     return {
         "file": text.name,
@@ -91,12 +91,24 @@ def inspect_text(
         "coverage": coverage,
         "most_frequent": [[text.words[word], int(count_W[word])] for word in most_W],
         "preview": _preview(text),
-        "suggested": {
-            "max_length": (lengths["q99"] if has_tail else lengths["max"]) + 1,
-            "min_count": max(covering) if level in ("word", "token") else 1,
-        },
+        "end": end,
+        "suggested": _suggested(level, lengths, end, coverage),
         "warnings": list(_warnings(text, level, n_distinct, max_length, min_count)),
     }
+
+
+def _suggested(level: str, lengths: dict[str, int], end: int, coverage: list[dict[str, Any]]) -> dict[str, Any]:
+    """Settings that suit a text: T, the treatment of a few exceptionally long lines, the least count of a word."""
+    has_tail = lengths["max"] > _TAIL * lengths["q99"]
+    suggested: dict[str, Any] = {"max_length": lengths["q99" if has_tail else "max"] + end}
+    if has_tail:
+        suggested["long_lines"] = "drop"
+    if level in ("word", "token"):
+        fewest = min(row["tokens_kept"] for row in coverage if row["share_of_tokens"] >= COVERED)
+        suggested["min_count"] = next(row["min_count"] for row in coverage if row["tokens_kept"] == fewest)
+    elif level != IDS:
+        suggested["min_count"] = 1
+    return suggested
 
 
 def _preview(text: TokenizedFile) -> list[list[str]]:
@@ -117,9 +129,11 @@ def _warnings(
     if 2 <= n_distinct < n_lines / 2:
         yield f"{n_lines - n_distinct} of {n_lines} lines repeat another one"
     try:
-        text.fitting(max_length, "error", end=0 if level == IDS and _equal(text.length_L, max_length) else 1)
+        text.fitting(max_length, "error", end=end_added(text.length_L, max_length) if level == IDS else 1)
         if level == IDS:
-            ids_of(text)
+            ids = set(ids_of(text).tolist())
+            if len(ids) <= max(ids) / 2:
+                yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V"
         elif EOS in text.words:
             yield f"the token {EOS!r} stands in it, which is refused: the end is added to each line"
     except ValueError as error:
@@ -128,19 +142,20 @@ def _warnings(
     if unknown == 1:
         yield f"every token occurs less than min_count = {min_count} times, and nothing is left"
     elif unknown > 1 - COVERED:
-        yield f"with min_count = {min_count} {unknown:.0%} of the tokens become unknown"
-    if level == "word" and text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8:
-        yield "lines have hardly more than one word; level='char' suits text that is written without spaces"
-
-
-def _equal(length_L: Tokens, max_length: int | None) -> bool:
-    """Whether all lines are as long as a sequence."""
-    return len({*length_L.tolist(), *(() if max_length is None else (max_length,))}) == 1
+        yield f"with min_count = {min_count}, {unknown:.0%} of the tokens become unknown"
+    if text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8:
+        if level == "word":
+            yield "lines have hardly more than one word; level='char' suits text that is written without spaces"
+        if level == "token":
+            yield "lines have hardly more than one token; delimiter says what stands between two of them"
+    if "".join(_preview(text)[0]).startswith(_JSON) and ".jsonl" not in text.name.lower():
+        yield "it looks like JSON; an object a line is read as such from a file whose name ends in .jsonl"
 
 
 def inspection_text(found: dict[str, Any]) -> str:
     """A description of ``inspect_text`` as lines for a terminal."""
-    lengths = ", ".join(f"{name} {found['lengths'][name]:.4g}" for name in (*QUANTILES, "mean"))
+    lengths = ", ".join(f"{name} {found['lengths'][name]:,}" for name in QUANTILES)
+    end = " (--max-length counts one more, the end)" if found["end"] else ""
     coverage = [
         f"  {row['min_count']:>9}  {row['tokens_kept']:>11,}  {row['share_of_tokens']:>9.2%}"
         f"  {row['share_of_lines']:>8.2%}"
@@ -153,7 +168,7 @@ def inspection_text(found: dict[str, Any]) -> str:
                 f"{found['file']}, by level {found['level']}",
                 f"lines      {found['lines']:,}, {found['distinct_lines']:,} of them distinct",
                 f"tokens     {found['tokens']:,}, {found['distinct_tokens']:,} of them distinct",
-                f"lengths    {lengths} (--max-length counts one more, the end)",
+                f"lengths    {lengths}, mean {found['lengths']['mean']:,.2f}{end}",
                 "coverage   min-count  tokens kept  of tokens  of lines",
                 *(f"         {row}" for row in coverage),
                 "frequent   " + ", ".join(f"{word!r} {count:,}" for word, count in found["most_frequent"]),

@@ -7,8 +7,11 @@ memory is written to ``build/fuzz`` and ends the program with an error.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import subprocess
@@ -50,6 +53,13 @@ def as_discriminator(content: bytes) -> bytes:
     return save(weights, metadata={"recipe": text, "sha256": digest(weights, text)})
 
 
+def corpus_named(suffix: str) -> Callable[[Path], Any]:
+    """The reader of a text whose name ends in a suffix, which says its form."""
+    from seqgan_env.sources import Corpus
+
+    return lambda path: Corpus(path.rename(path.with_suffix(suffix)))
+
+
 def readers() -> dict[str, tuple[Callable[[Path], Any], Callable[[bytes], bytes], list[bytes]]]:
     """Each reader by name: the function, what makes a file of an input, and sound inputs to begin with."""
     from agents import SeqGAN, make_seqgan_vec_env
@@ -69,8 +79,13 @@ def readers() -> dict[str, tuple[Callable[[Path], Any], Callable[[bytes], bytes]
             members = SPLIT.join(archive.read(name) for name in ("state.json", "tensors.safetensors"))
     header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
     config = json.dumps(RunConfig().to_dict()).encode()
+    lines = b'{"text": "a man", "n": [1.5, null]}\n\n{"text": "a \\ud83d\\ude00 dog\\n"}\n'
     return {
         "corpus": (Corpus, as_it_is, [b"a man\na dog runs .\n", "caf\u00e9 \u2764\n\u00df\n".encode()]),
+        "jsonl": (corpus_named(".jsonl"), as_it_is, [lines]),
+        "gz": (corpus_named(".jsonl.gz"), as_it_is, [gzip.compress(lines, mtime=0)]),
+        "bz2": (corpus_named(".jsonl.bz2"), as_it_is, [bz2.compress(lines)]),
+        "xz": (corpus_named(".jsonl.xz"), as_it_is, [lzma.compress(lines)]),
         "pickle": (LSTMOracle.from_file, as_it_is, [pickle.dumps(LSTMOracle(3, 2, 2, 2).parameters)]),
         "zip": (load_checkpoint, as_it_is, [zipped]),
         "checkpoint": (load_checkpoint, as_zip, [members]),

@@ -27,6 +27,7 @@ from seqgan_env.checks import build_config
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.rewards import REWARDS
 from seqgan_env.shaping import SHAPINGS, shaping_configs
+from seqgan_env.sources.id_file import IDS
 from seqgan_env.task import TaskConfig
 from seqgan_env.task_docs import argument_meanings
 
@@ -48,7 +49,7 @@ def default_config(argv: Sequence[str]) -> RunConfig:
         ValueError: an unknown name, or a run that cannot be read.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("source", "preset", "reward", "discriminator", "generator.core"):
+    for name in ("source", "level", "preset", "reward", "discriminator", "generator.core"):
         early.add_argument(f"--{name}", nargs="?")  # the full parser says which value is missing
     early.add_argument("--shaping", nargs="*")
     early.add_argument("--out", type=Path, nargs="?")
@@ -62,6 +63,8 @@ def default_config(argv: Sequence[str]) -> RunConfig:
     elif given["preset"] is not None or given["source"] is not None:
         default = get_preset(given["preset"] if given["preset"] is not None else preset_for(given["source"]))
     task = default.task
+    if given["level"] == IDS:  # without text, which min_count is about
+        task = dataclasses.replace(task, min_count=None)
     if given["reward"] is not None:
         kept = task.reward_kwargs if given["reward"] == task.reward else {}
         task = dataclasses.replace(task, reward=given["reward"], reward_kwargs=kept)

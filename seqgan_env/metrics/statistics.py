@@ -157,7 +157,7 @@ def zipf_exponent(tokens: Tokens) -> float | None:
         return None
     x_R, y_R = np.log(np.arange(1, len(count_R) + 1)), np.log(count_R)
     x_R = x_R - x_R.mean()
-    return float(-(x_R @ y_R) / (x_R @ x_R))
+    return max(0.0, float(-(x_R @ y_R) / (x_R @ x_R)))  # equal counts give a zero of either sign, or rounding
 
 
 def _entropy(p_K: npt.NDArray[np.float64]) -> float:

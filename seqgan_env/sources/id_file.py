@@ -48,8 +48,7 @@ class IdFile(FiniteSource):
     ) -> None:
         check_choice("long_lines", long_lines, LONG_LINES)
         file = read_tokens(path, "token", delimiter=delimiter, text_field=text_field)
-        shortest, longest = int(file.length_L.min()), int(file.length_L.max())
-        end = 0 if shortest == longest and max_length in (None, longest) else 1
+        end = end_added(file.length_L, max_length)
         id_of_word = ids_of(file)
         largest = int(id_of_word.max())
         n_ids = largest + 1 if vocab_size is None else vocab_size - end
@@ -60,13 +59,24 @@ class IdFile(FiniteSource):
                 f"{at} has the id {largest}; ids must be below {n_ids} with vocab_size = {vocab_size}{last}"
             )
         file = file.fitting(max_length, long_lines, end=end)
-        spec = SequenceSpec(n_ids + end, max_length or longest + end, n_ids if end else None)
+        spec = SequenceSpec(n_ids + end, max_length or int(file.length_L.max()) + end, n_ids if end else None)
         super().__init__(file.name, file.sha256, spec, id_of_word[file.word_F].astype(np.int32), file.length_L)
 
     @property
     def vocabulary(self) -> None:
         """None: the tokens have no text."""
         return None
+
+
+def end_added(length_L: Tokens, max_length: int | None = None) -> int:
+    """1 where end-of-sequence is added to each line of a file of ids; 0 where all lines have the length of a sequence.
+
+    Args:
+        length_L: the number of ids of each line.
+        max_length: T; None is that of the longest line.
+    """
+    longest = int(length_L.max())
+    return 0 if int(length_L.min()) == longest and max_length in (None, longest) else 1
 
 
 def ids_of(file: TokenizedFile) -> Tokens:

@@ -1,7 +1,7 @@
 """Files of text: one sequence a line, plain or as JSON, compressed or not; and the tokens of the lines, by number.
 
-The suffix says the form: ``.jsonl`` for lines of JSON, with ``.gz``, ``.bz2`` or ``.xz`` after it, or after any other
-name, for a compressed file.
+The suffix, in either case, says the form: ``.jsonl`` for lines of JSON, with ``.gz``, ``.bz2`` or ``.xz`` after it, or
+after any other name, for a compressed file.
 
 Suffixes: L lines of the file that have a token; F the flat array of all tokens, one line after the other.
 """
@@ -42,6 +42,7 @@ _OTHER_KINDS = {
 }
 """The kinds of file that are taken for text, by their first bytes."""
 
+_N_FIELDS = 8  # of a line of JSON, that an error lists
 _LONGEST = 10_000  # tokens: longer than this is a file without line breaks
 
 Lines = Iterable[tuple[int, str]]
@@ -158,7 +159,7 @@ def _content(file: File, name: str, text_field: str | None) -> tuple[bytes, Call
     """A file's bytes, decompressed, and the reader of its lines."""
     try:
         content = read_bytes(file)
-        path = PurePath(name)
+        path = PurePath(name.lower())
         if path.suffix in COMPRESSED:
             content, path = decompressed(content, path.suffix), path.with_suffix("")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no file on a disk, or a damaged one
@@ -206,7 +207,8 @@ def _texts_of_json(text: str, field: str) -> Iterator[tuple[int, str]]:
             reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
             raise ValueError(f"line {number} must be an object of JSON: {reason}") from error
         if field not in values:
-            found = ", ".join(map(shown, values)) or "no field"
+            found = ", ".join(map(shown, [*values][:_N_FIELDS])) or "no field"
+            found += ", ..." if len(values) > _N_FIELDS else ""
             raise ValueError(f"line {number} has no field {field!r}; it has {found}; text_field names another")
         found = values[field]
         if not isinstance(found, str):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from agents import cli
 from agents.cli import main
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
@@ -275,6 +276,52 @@ class TestOutput:
         monkeypatch.setattr(sys, "stderr", None)
         assert main(["sample", str(run), "-n", "1"]) == 0
         assert main(["sample", str(run), "-n", "0"]) == 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "status", "says"),
+        [
+            (["inspect", "-"], 2, "it is empty"),
+            (["train", "--source", "-", "--out", "run"], 2, "it is empty"),
+            (["play", "SeqGANTiny-v0"], 0, "the input ended"),
+        ],
+    )
+    def test_a_closed_input_is_an_empty_one(
+        self,
+        arguments: list[str],
+        status: int,
+        says: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "stdin", None)
+        assert main(arguments) == status
+        assert says in "".join(capsys.readouterr())
+        assert sys.stdin is None
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["train", "--source", "grammar", "--out", "run"], "; the same command goes on with --resume"),
+            (["tune", "--source", "grammar", "--out", "run"], "; the same command goes on"),
+            (["demo"], "; the same command goes on"),
+            (["sample", "run"], ""),
+            (["evaluate", "run"], ""),
+            (["inspect", "a"], ""),
+            (["play", "SeqGANTiny-v0"], ""),
+        ],
+    )
+    def test_an_interrupted_command_says_how_it_goes_on_if_it_can(
+        self, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        for command in (cli.Train, cli.Tune, cli.Demo, cli.Sample, cli.Evaluate, cli.Inspect, cli.Play):
+            monkeypatch.setattr(command, "run", interrupt)
+        assert main(arguments) == 130
+        assert capsys.readouterr().err == f"seqgan: interrupted{says}\n"
 
     @pytest.mark.usefixtures("_text")
     @pytest.mark.parametrize("arguments", [["sample", "run", "-n", "2"], ["sample", "run", "-n", "20000"], ["--help"]])

@@ -12,7 +12,10 @@ import pytest
 
 from agents.cli import main
 from agents.inspection import inspect_text, inspection_text
+from agents.runs.presets import PRESETS
+from seqgan_env.sources import build_source
 
+COMMON = "a b c\nb c\n" * 200
 TEXT = "a dog\n\nthe dog\na dog\na dog sleeps here\n"
 
 
@@ -35,11 +38,32 @@ def test_counts_lines_and_tokens() -> None:
 
 def test_suggests_settings() -> None:
     assert inspected(TEXT)["suggested"] == {"max_length": 5, "min_count": 1}
-    common = "a b c\nb c\n" * 200
-    assert inspected(common)["suggested"] == {"max_length": 4, "min_count": 10}
-    assert inspected(common + "rare\n")["suggested"] == {"max_length": 4, "min_count": 10}
-    assert inspected(common + "x y " * 50)["suggested"]["max_length"] == 4
-    assert inspected(common, level="char")["suggested"] == {"max_length": 6, "min_count": 1}
+    assert inspected(COMMON)["suggested"] == {"max_length": 4, "min_count": 1}
+    assert inspected(COMMON + "rare\n")["suggested"] == {"max_length": 4, "min_count": 2}
+    assert inspected(COMMON + "some\n" * 4)["suggested"] == {"max_length": 4, "min_count": 5}
+    assert inspected(COMMON, level="char")["suggested"] == {"max_length": 6, "min_count": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        (TEXT, "word"),
+        (COMMON + "x y " * 50, "word"),
+        (COMMON + "x y " * 50, "char"),
+        (COMMON + "x y " * 50, "token"),
+        ("1 2\n2 3\n", "ids"),
+        ("1 2\n2\n", "ids"),
+        ("1 2\n3\n" * 100 + "1 " * 50, "ids"),
+    ],
+)
+def test_a_source_takes_the_suggested_settings(text: str, level: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    default, suggested = build_source(path, level=level), inspect_text(path, level=level)["suggested"]
+    source = build_source(path, level=level, **suggested)
+    assert source.spec.eos_id == default.spec.eos_id
+    assert source.spec.max_length == min(default.spec.max_length, suggested["max_length"])
+    assert len(source) == len(default) - ("long_lines" in suggested)
 
 
 MANY = "".join(f"w{i} x\n" for i in range(1000))
@@ -54,10 +78,19 @@ MANY = "".join(f"w{i} x\n" for i in range(1000))
         ("a\nb\n" * 500, {}, "998 of 1000 lines repeat another one"),
         (TEXT, {"max_length": 4}, "1 of 4 lines are longer than max_length = 4 (end-of-sequence included), the first"),
         ("a " * 10_001, {}, "line 1 has 10001 tokens"),
-        (MANY, {"min_count": 2}, "with min_count = 2 50% of the tokens become unknown"),
+        (MANY, {"min_count": 2}, "with min_count = 2, 50% of the tokens become unknown"),
         (TEXT, {"min_count": 9}, "every token occurs less than min_count = 9 times, and nothing is left"),
         ("a <eos>\nb\n", {"level": "token"}, "the token '<eos>' stands in it, which is refused"),
         ("\u5357\u964c\u5357\u964c\u5357\u964c\u5357\u964c\u5357\n" * 2, {}, "level='char' suits text that is written"),
+        (
+            "a\\t long\\tline\nand\\tanother\n",
+            {"level": "token", "delimiter": "\t"},
+            "delimiter says what stands between",
+        ),
+        ('{"text": "a"}\n{"text": "b"}\n', {}, "it looks like JSON"),
+        ('{"text": "a"}\n', {"level": "char"}, "it looks like JSON"),
+        ('["a b", "c"]\n', {"level": "token"}, "it looks like JSON"),
+        ("0 9\n1 01\n", {"level": "ids"}, "3 ids occur of the 10 up to the largest"),
         ("1 2\nx 1\n", {"level": "ids"}, "line 2 must hold token ids"),
         ("1 2\n2 1\n", {"level": "ids", "max_length": 1}, "2 of 2 lines are longer than max_length = 1"),
     ],
@@ -88,6 +121,19 @@ class TestCommand:
         assert "\x1b" not in shown
         for words in ("lines      2, 2 of them distinct", "1            3    100.00%   100.00%", "--max-length 3"):
             assert words in shown
+
+    def test_warns_as_training_would_refuse(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """By the flags of training, and with its least count of a word."""
+        path = tmp_path / "a.txt"
+        path.write_text("once\n" + "a " * 10_001)
+        assert main(["inspect", str(path)]) == 0
+        shown = capsys.readouterr().out
+        assert "and drop longer lines with --long-lines drop" in shown
+        assert "suggested  --max-length 10002 --min-count" in shown
+        assert "min 1, q25 10,001, median" in shown
+        path.write_text("one line\nanother two\n")
+        assert main(["inspect", str(path)]) == 0
+        assert f"less than min_count = {PRESETS['text'].task.min_count} times" in capsys.readouterr().out
 
     def test_reads_standard_input(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))

@@ -19,6 +19,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.search_space import with_settings
 from seqgan_env.autoregressive import CORES, CoreConfig, register_core
 from seqgan_env.autoregressive.recurrent import GruCore
+from seqgan_env.task import Task
 from tests.support.runs import TINY, changed, flags_of
 
 SMALL = PRESETS["small"]
@@ -65,6 +66,16 @@ def test_no_flags_are_the_preset(parsed: Any) -> None:
         assert parsed("--preset", name) == preset
     assert parsed("--source", "oracle") == PRESETS["paper"]
     assert parsed("--source", "novel.txt") == changed(PRESETS["text"], task={"source": "novel.txt"})
+
+
+@pytest.mark.parametrize("flags", [["--preset", "text"], []])
+def test_ids_have_no_use_for_the_least_count_of_words(flags: list[str], parsed: Any, tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text("1 2\n2 1\n")
+    config = parsed(*flags, "--source", str(path), "--level", "ids")
+    assert config == changed(PRESETS["text"], task={"source": str(path), "level": "ids", "min_count": None})
+    assert Task(config.task).spec.vocab_size == 3
+    assert parsed("--source", "a", "--level", "ids", "--min-count", "3").task.min_count == 3
 
 
 @pytest.mark.parametrize(

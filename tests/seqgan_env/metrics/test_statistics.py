@@ -96,3 +96,11 @@ def test_the_jensen_shannon_distance_by_hand() -> None:
     divergence = 0.75 * math.log2(1 / 0.75) + 0.25 * math.log2(1 / 0.25) - 0.5
     found = jensen_shannon_distance(np.array([1.0, 1.0]), np.array([7.0, 0.0]))
     assert found == pytest.approx(math.sqrt(divergence), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "count"), [(2, 1), (3, 7), (9, 3), (40, 2), (1000, 6)])
+def test_equal_counts_have_no_exponent_below_zero(n: int, count: int) -> None:
+    """Nor is it the zero that is written as -0.0."""
+    exponent = zipf_exponent(np.repeat(np.arange(n), count))
+    assert exponent == pytest.approx(0)
+    assert math.copysign(1, exponent) == 1

@@ -35,10 +35,13 @@ class TestReadTokens:
         assert [file.line_of(at) for at in range(6)] == [1, 1, 3, 3, 3, 5]
 
     @pytest.mark.parametrize("suffix", COMPRESS)
-    @pytest.mark.parametrize("stem", ["a.txt", "a", "a.jsonl"])
-    def test_a_compressed_file_is_the_same_text(self, stem: str, suffix: str, tmp_path: Path) -> None:
-        content = b'{"text": "b a"}\n{"text": "c"}\n' if stem == "a.jsonl" else b"b a\nc\n"
-        path = tmp_path / (stem + suffix)
+    @pytest.mark.parametrize("stem", ["a.txt", "a", "a.jsonl", "A.JSONL"])
+    @pytest.mark.parametrize("spelt", [str, str.upper])
+    def test_a_compressed_file_is_the_same_text(
+        self, spelt: Callable[[str], str], stem: str, suffix: str, tmp_path: Path
+    ) -> None:
+        content = b'{"text": "b a"}\n{"text": "c"}\n' if stem.lower() == "a.jsonl" else b"b a\nc\n"
+        path = tmp_path / (stem + spelt(suffix))
         compress = COMPRESS[suffix]
         path.write_bytes(compress(content[:5]) + compress(content[5:]))  # as files that were joined
         file = read_tokens(path, "word")
@@ -75,6 +78,10 @@ class TestReadTokens:
             ("[" * 100_000, "line 2 must be an object of JSON: "),
             ('{"text": "a", "text": "b"}', "line 2 must be an object of JSON: it names a field twice"),
             ('{"body": "a"}', "line 2 has no field 'text'; it has 'body'; text_field names another"),
+            (
+                json.dumps(dict.fromkeys("abcdefghij")),
+                "line 2 has no field 'text'; it has 'a', .*, 'h', ...; text_field",
+            ),
             ("{}", "line 2 has no field 'text'; it has no field; text_field names another"),
             ('{"text": ["a"]}', r"line 2 must have a text in its field 'text', got \['a'\]"),
             ('{"text": null}', "line 2 must have a text in its field 'text', got None"),
