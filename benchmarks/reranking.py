@@ -1,0 +1,130 @@
+"""A discriminator's choice among candidates, beside the game that learns from it: which uses what it knows?
+
+Maximum likelihood, and SeqGAN after its game, draw K sequences of which their discriminator takes one: the best, or one
+by importance (``agents.reranking``). Nothing more is trained, and the likelihood of the choice is known, so that it is
+measured as generators and their temperatures are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from agents.runs.comparison import compare
+from agents.runs.config import RunConfig
+from agents.runs.evaluation import evaluate_run
+from agents.runs.folder import Record
+from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.report import markdown_table
+from agents.runs.workers import side_by_side
+from benchmarks.harness import DOCS, RESULTS, mean_cell, measured_with, write_results, write_section
+from benchmarks.rewards.games import SCENARIOS, games
+from seqgan_env.files import atomic_write
+
+FILE = RESULTS / "reranking.json"
+PAGE = DOCS / "results.md"
+JUDGES = ("log_d", "generative")
+"""The games whose discriminators choose."""
+RULES = ("best_of", "resample")
+N_CANDIDATES = (2, 4, 8, 16)
+TEMPERATURES = (1.0, 1.2)
+KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
+ALONE = "alone"
+
+
+def run(
+    out: Path = Path("runs/rewards"),
+    seeds: int = 5,
+    results: Path = FILE,
+    workers: int = 2,
+    scenario: str = "small generator",
+) -> None:
+    """Do the runs, let their discriminators choose, and write the results.
+
+    Args:
+        out: where the runs are kept, the same as those of ``benchmarks.rewards``; what is done is not done again.
+        seeds: how many, from 1.
+        results: the JSON file.
+        workers: processes side by side.
+        scenario: a key of ``benchmarks.rewards.games.SCENARIOS``.
+    """
+    own_seeds = list(range(1, 1 + seeds))
+    rows: dict[str, list[Record]] = {}
+    for seed in own_seeds:
+        folder = out / scenario.replace(" ", "-") / str(seed)
+        runs = _runs(seed, SCENARIOS[scenario])
+        records = compare(runs, folder, n_workers=workers)
+        jobs = {name: (folder / name,) for name in runs}
+        for name, chosen in side_by_side(choices, jobs, workers).items():
+            is_game = name in JUDGES
+            label = f"{runs[name].label}, {'SeqGAN' if is_game else 'max. likelihood'}"
+            phase = FINAL_TEMPERATURE if is_game else TEMPERATURE
+            curve = [record for record in records[name] if record["phase"] == phase]
+            for key, record in {**_alone(curve), **chosen}.items():
+                rows.setdefault(f"{label}, {key}", []).append({c: record[c] for c in (*KEPT, "temperature")})
+    write_results(results, {"scenario": scenario, "seeds": own_seeds, "rows": rows})
+
+
+def _runs(seed: int, config: RunConfig) -> dict[str, RunConfig]:
+    """The games, and the same without an update: a discriminator that knows maximum likelihood."""
+    played = {name: own for name, own in games(seed, config).items() if name in JUDGES}
+    without = {
+        f"{name}-judge": dataclasses.replace(own, agent=dataclasses.replace(own.agent, n_updates=0))
+        for name, own in played.items()
+    }
+    return {**played, **without}
+
+
+def _alone(curve: Sequence[Record]) -> dict[str, Record]:
+    """The generator without a choice: as it is, and at its best temperature."""
+    as_it_is = next(record for record in curve if record["temperature"] == 1)
+    return {ALONE: as_it_is, f"{ALONE}, best T": min(curve, key=lambda record: float(record["kl_sum"]))}
+
+
+def choices(run_folder: Path) -> dict[str, Record]:
+    """The measurements of every rule with every number of candidates at every temperature, kept in the run's folder."""
+    file = run_folder.parent / f"{run_folder.name}-choices.json"
+    found: dict[str, Record] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for temperature in TEMPERATURES:
+        for rule in RULES:
+            for n in N_CANDIDATES:
+                key = f"{rule} {n}" + (f", T = {temperature:g}" if temperature != 1 else "")
+                if key not in found:
+                    best_of, resample = (n, 1) if rule == "best_of" else (1, n)
+                    record = evaluate_run(run_folder, None, temperature, best_of=best_of, resample=resample)
+                    found[key] = {**record, "temperature": temperature}
+                    with atomic_write(file) as stream:
+                        stream.write(json.dumps(found).encode())
+    return found
+
+
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the table into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "reranking", results, table)
+
+
+def table(document: Mapping[str, Any]) -> str:
+    """The table of the docs, in Markdown."""
+    cells = {
+        name: {column: mean_cell([record[column] for record in own]) for column in KEPT}
+        for name, own in document["rows"].items()
+    }
+    return (
+        f"The {document['scenario']}, seeds {', '.join(map(str, document['seeds']))}; mean ± half the width of a 95 % "
+        f"interval (Student's t). Measured with {measured_with(document['environment'])}.\n\n"
+        f"{markdown_table(cells, list(KEPT), first='discriminator, generator, choice')}\n"
+    )
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.reranking")
