@@ -1,0 +1,46 @@
+"""The choice of a discriminator is measured beside the game."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import reranking
+from benchmarks.harness import section
+from benchmarks.rewards.games import SCENARIOS
+from tests.support.runs import SHORT, changed
+
+
+def test_a_judge_without_a_game_shares_all_but_the_game() -> None:
+    runs = reranking._runs(7, SCENARIOS["small generator"])
+    for name in reranking.JUDGES:
+        game, judge = runs[name], runs[f"{name}-judge"]
+        assert judge.agent.n_updates == 0 < game.agent.n_updates
+        assert judge.of_pretraining == game.of_pretraining
+        assert judge.task == game.task
+
+
+def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reranking, "JUDGES", ("log_d",))
+    monkeypatch.setattr(reranking, "N_CANDIDATES", (2,))
+    monkeypatch.setattr(
+        reranking, "_runs", lambda *_: {"log_d": SHORT, "log_d-judge": changed(SHORT, agent={"n_updates": 0})}
+    )
+    for again in (False, True):
+        file = tmp_path / "results.json"
+        if again:
+            monkeypatch.setattr(reranking, "evaluate_run", lambda *_, **__: pytest.fail("it is measured again"))
+        reranking.run(tmp_path / "runs", seeds=1, results=file, workers=1)
+        document = json.loads(file.read_text())
+        keys = [reranking.ALONE, f"{reranking.ALONE}, best T"]
+        keys += [f"{rule} 2{t}" for t in ("", ", T = 1.2") for rule in reranking.RULES]
+        expected = [f"log D, {generator}, {key}" for generator in ("SeqGAN", "max. likelihood") for key in keys]
+        assert sorted(document["rows"]) == sorted(expected)
+        assert all(set(own[0]) == {*reranking.KEPT, "temperature"} for own in document["rows"].values())
+        assert "| log D, SeqGAN, best_of 2 |" in reranking.table(document)
+
+
+def test_the_table_is_made_from_the_committed_results() -> None:
+    assert reranking.table(json.loads(reranking.FILE.read_text())) == section(reranking.PAGE, "reranking")
