@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
+TARGET = -e '.[$(EXTRAS)]'
 DEMO_OUT ?= runs/demo
 WORKERS ?= 2
 SECONDS ?= 60
@@ -27,8 +28,8 @@ PACKAGES := $(patsubst %/__init__.py,%,$(wildcard seqgan_env/__init__.py agents/
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install demo test test-fast test-consumers test-trackers mutations reliability fuzz speed imports check lint types format constraints clean \
-	distclean
+.PHONY: help venv install demo test test-fast test-lowest test-consumers test-trackers package mutations reliability fuzz speed \
+	imports check lint types format constraints clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,7 +47,7 @@ ifneq ($(TORCH),default)
 		'torch==$(TORCH_VERSION)+$(TORCH)'
 endif
 	@echo 'Installing the project and its tools into $(VENV); this takes a minute or two.'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(TARGET)
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -59,6 +60,14 @@ test: install ## run every test and every example in the documentation
 test-fast: install ## the same without the slow ones
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m 'not slow'
 
+# What warns here is an old release that another one has overtaken, so warnings are no errors.
+test-lowest: install ## the fast tests at the oldest releases that pyproject.toml allows (builds an environment of its own)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[package]'
+	$(BIN)/uv venv --quiet --clear --seed --python $(BIN)/python build/lowest
+	$(BIN)/uv pip install --quiet --python build/lowest $(if $(filter-out default,$(TORCH)),--torch-backend $(TORCH)) \
+		--resolution lowest-direct -e '.[test]'
+	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow' -o filterwarnings=default
+
 # Apart from `.venv`, because these libraries bring dozens of packages that nobody else needs; `.venv` skips these tests.
 test-consumers: ## drive the environment through other libraries of RL (builds an environment of its own)
 	$(MAKE) --no-print-directory install VENV=build/consumers EXTRAS=consumers
@@ -69,6 +78,14 @@ test-trackers: ## tell a run to wandb, mlflow and trackio, offline (builds an en
 	$(MAKE) --no-print-directory install VENV=build/trackers EXTRAS=test
 	build/trackers/bin/python -m pip install --quiet -e '.[trackers]'
 	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py
+
+package: install ## build the wheel and the sdist into dist/, check them, and try the wheel in an environment of its own
+	rm -rf dist build/package
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[package]'
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(MAKE) --no-print-directory install VENV=build/package TARGET="$$(echo dist/*.whl)"
+	SEQGAN_INSTALLED=$(CURDIR)/build/package $(PYTEST) tests/project/test_package.py tests/project/test_readme.py
 
 mutations: install ## break the mathematics in many ways and see a test fail each time (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
@@ -104,7 +121,7 @@ constraints: ## renew constraints.txt from the newest releases (builds an enviro
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/python -m pip install --quiet --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) \
 		'torch==$(TORCH_VERSION)$(if $(filter-out default,$(TORCH)),+$(TORCH))'
-	build/pins/bin/python -m pip install --quiet -e '.[consumers,dev,docs,fuzz]'
+	build/pins/bin/python -m pip install --quiet -e '.[consumers,dev,docs,fuzz,package]'
 	build/pins/bin/python tools/pin.py constraints.txt
 
 clean: ## remove caches and build output, keep the environment and the runs

@@ -256,7 +256,14 @@ class Demo(_Command):
 
         runs = demo_runs(self.seed)
         labels = {name: config.label for name, config in runs.items()}
-        played = compare(runs, self.out, n_workers=min(len(runs), self.workers))
+        console = _console()
+        title = "SeqGAN on the embedded grammar"
+        played = compare(
+            runs,
+            self.out,
+            n_workers=min(len(runs), self.workers),
+            on_pretrained=lambda own: console.print(rich_table(summary({"": own}), f"Before {title}")),
+        )
         records = {labels[name]: own for name, own in played.items()}
         samples = {
             label: RunFolder(self.out / name).samples.read_text(encoding="utf-8").splitlines()[:20]
@@ -264,8 +271,7 @@ class Demo(_Command):
         }
         report = RunFolder(self.out).report
         write_comparison(report, runs["log_d"], records, samples)
-        console = _console()
-        console.print(rich_table(summary(records), "SeqGAN on the embedded grammar"))
+        console.print(rich_table(summary(records), title))
         for label in labels.values():
             console.print(f"\nSentences after training with {label}:", markup=False)
             for line in samples[label][:4]:

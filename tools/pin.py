@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PROJECT = "seqgan-env[consumers,dev,docs]"
+PROJECT = "seqgan-env[consumers,dev,docs,fuzz,package]"
 OLDEST_PYTHON = (3, 10)
 HEADER = """\
 # The releases that `make check` is run with, written by `make constraints` on Python {major}.{minor}.

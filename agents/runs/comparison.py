@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agents.runs.config import RunConfig
@@ -14,7 +14,12 @@ from seqgan_env.checks import PositiveInt, check_arguments
 
 @check_arguments
 def compare(
-    runs: Mapping[str, RunConfig], out: str | Path, *, n_workers: PositiveInt = 1, progress: bool = True
+    runs: Mapping[str, RunConfig],
+    out: str | Path,
+    *,
+    n_workers: PositiveInt = 1,
+    progress: bool = True,
+    on_pretrained: Callable[[list[Record]], None] = lambda records: None,
 ) -> dict[str, list[Record]]:
     """Runs that share one maximum-likelihood phase; what is done already is not done again.
 
@@ -23,6 +28,7 @@ def compare(
         out: each run has a folder of its own in here.
         n_workers: processes that play side by side; the results are the same.
         progress: show progress bars.
+        on_pretrained: called with the records of the shared phase when it ends; not where it was over before.
 
     Returns:
         The records of each run by name.
@@ -33,8 +39,8 @@ def compare(
     out, first = Path(out), next(iter(runs))
     if RunFolder(out).holds_run or not (out / first).exists():
         RunFolder(out).check_new()
-    if n_workers > 1:
-        _play(runs[first], out / first, None, progress, pretraining_only=True)
+    if not RunFolder(out / first).pretrained.exists():
+        on_pretrained(_play(runs[first], out / first, None, progress, pretraining_only=True))
     jobs = {
         name: (
             config,

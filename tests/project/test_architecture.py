@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.modules import imports_of, modules_of, write_modules
+from tests.support.package import project_files
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("seqgan_env", "agents", "benchmarks", "tests")
@@ -67,16 +68,6 @@ _MACHINE_PATH = re.compile(r"(?<![\w.~/}-])/(?:home|root|Users|work|opt|mnt)/(?=
 def machine_paths(text: str) -> list[str]:
     """Lines that name an absolute path of somebody's machine; part of a URL or of a relative path is none."""
     return [line.strip() for line in text.splitlines() if _MACHINE_PATH.search(line)]
-
-
-def project_files() -> list[Path]:
-    """Every file that is, or is about to be, under version control."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        run = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"needs a git checkout to tell the project's files from others: {error}")
-    return [path for name in filter(None, run.stdout.split("\0")) if (path := ROOT / name).is_file()]
 
 
 @pytest.mark.parametrize("package", LAYERS)

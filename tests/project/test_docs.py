@@ -23,6 +23,9 @@ PAGES = [
     "docs/performance.md",
     "docs/reliability.md",
     "README.md",
+    "CONTRIBUTING.md",
+    "CODE_OF_CONDUCT.md",
+    "SECURITY.md",
 ]
 
 

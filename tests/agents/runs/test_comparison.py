@@ -11,16 +11,21 @@ import pytest
 
 from agents.runs.comparison import compare
 from agents.runs.config import RunConfig
+from agents.runs.folder import Record
+from agents.runs.phases import LIKELIHOOD, RANDOM, TEMPERATURE
 from agents.runs.report import summary
 from tests.support.runs import TINY, changed, without_time
 
+SHARED = (RANDOM, LIKELIHOOD, TEMPERATURE)
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) -> None:
     rewards: dict[str, dict[str, Any]] = {"log_d": {}, "constant": {}, "exact_log_ratio": {"learning_rate": 0.01}}
     runs = {reward: changed(TINY, task={"reward": reward}, agent=agent) for reward, agent in rewards.items()}
-    records = compare(runs, tmp_path, progress=False)
+    first: list[list[Record]] = []
+    records = compare(runs, tmp_path, progress=False, on_pretrained=first.append)
+    assert [records["log_d"][: len(own)] for own in first] == [[r for r in records["log_d"] if r["phase"] in SHARED]]
     for reward, config in runs.items():
         assert RunConfig.load(tmp_path / reward / "config.json") == config
     start = {
@@ -36,8 +41,9 @@ def test_rewards_are_compared_from_one_maximum_likelihood_phase(tmp_path: Path) 
     labelled = {runs[reward].label: own for reward, own in records.items()}
     games = [name for name in summary(labelled) if "SeqGAN" in name and "T =" not in name]
     assert games == ["SeqGAN log D", "SeqGAN constant", "SeqGAN exact"]
-    again = compare(runs, tmp_path, progress=False)
+    again = compare(runs, tmp_path, progress=False, on_pretrained=first.append)
     assert again == records  # nothing was done twice: not even the times differ
+    assert len(first) == 1
     del runs["constant"]  # two are enough for two processes, which draw pictures
     beside = compare(runs, tmp_path / "side by side", n_workers=2, progress=False)
     assert {name: without_time(own) for name, own in beside.items()} == {
