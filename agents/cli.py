@@ -201,11 +201,11 @@ class Sweep(_Command):
         """Do what is missing, write the report, print its tables."""
         from agents.sweeps.driver import run_sweep
         from agents.sweeps.engines import build_engine
-        from agents.sweeps.spec import EXAMPLE, read_spec, resources_of
+        from agents.sweeps.spec import resources_of
+        from agents.sweeps.spec_file import read_spec, write_example
 
         if self.example:
-            with open(self.spec, "x", encoding="utf-8") as file:
-                file.write(EXAMPLE)
+            write_example(self.spec)
             print(printable(f"wrote {self.spec}; seqgan sweep {self.spec} runs it"))
             return
         spec = read_spec(self.spec)

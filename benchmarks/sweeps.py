@@ -1,20 +1,20 @@
 """The cost of a sweep beside its learning.
 
-    python -m benchmarks.sweeps
-    python -m benchmarks.sweeps --engine ray
-
-The time is that of this process's processors, and that on the clock in brackets.
+``python -m benchmarks.sweeps run`` measures it and writes ``benchmarks/results/sweeps.json``; ``... report`` writes the
+table of ``docs/sweeps.md`` from it. Only a machine that does nothing else gives times that mean something.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import tyro
+
+from agents.runs.report import markdown_table
 from agents.runs.workers import Outcome
 from agents.sweeps import run_sweep
 from agents.sweeps.cells import Cell
@@ -22,7 +22,10 @@ from agents.sweeps.engines import build_engine
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import Resources, cells_of
 from agents.sweeps.work import check, do
+from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
 
+FILE = RESULTS / "sweeps.json"
+PAGE = DOCS / "sweeps.md"
 SPEC: dict[str, Any] = {
     "task": ["SeqGANTiny-v0"],
     "algorithm": ["random"],
@@ -30,6 +33,9 @@ SPEC: dict[str, Any] = {
     "run": {"pretraining": {"n_epochs": 1}, "evaluation": {"n": 20}},
 }
 """The smallest sweep, whose runs learn nothing."""
+
+
+_NOTHING = {"steps": 0, "scored": 0, "wall_time_s": 0.0}
 
 
 class InstantEngine:
@@ -50,7 +56,9 @@ class InstantEngine:
         """End the piece of work with a result of one record."""
         output = b"a checkpoint"
         if isinstance(node.work, Cell):
-            output = json.dumps({**node.work.header, "status": "done", "records": [{"steps": 0}]}).encode()
+            output = json.dumps(
+                {**node.work.header, "status": "done", "records": [dict(_NOTHING)], **_NOTHING, "start": {}}
+            ).encode()
         self._outcomes.append(Outcome(node.id, output, None))
 
     def wait(self, timeout_s: float) -> list[Outcome]:
@@ -59,51 +67,74 @@ class InstantEngine:
         return outcomes
 
 
-class Stopwatch:
-    """The seconds of this process's processors and of the clock since it was made."""
+def measure(n: int, work: Callable[[], object]) -> dict[str, float]:
+    """The time of a part, ms, of this process's processors and of the clock.
 
-    def __init__(self) -> None:
-        self._began = time.process_time(), time.perf_counter()
+    Args:
+        n: the pieces that ``work`` does.
+        work: does them.
+    """
+    began = time.process_time(), time.perf_counter()
+    work()
+    ended = time.process_time(), time.perf_counter()
+    return {name: 1e3 * (b - a) / n for name, a, b in zip(("processor", "clock"), began, ended, strict=True)}
 
-    def show(self, what: str, n: int) -> None:
-        """Print the milliseconds of each of ``n``."""
-        of_process, of_clock = time.process_time() - self._began[0], time.perf_counter() - self._began[1]
-        print(f"{what}: {1e3 * of_process / n:.1f} ms ({1e3 * of_clock / n:.1f})")
+
+def run(engines: tuple[str, ...] = ("local",), address: str | None = None, runs: int = 1000, repeats: int = 50) -> None:
+    """Measure, and write the results.
+
+    Args:
+        engines: "local", "ray", or both.
+        address: of the cluster of Ray.
+        runs: of the driver's sweep.
+        repeats: of everything else.
+    """
+    write_results(FILE, {"runs": runs, "repeats": repeats, "parts": parts(engines, address, runs, repeats)})
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, and print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", default="local")
-    parser.add_argument("--address")
-    parser.add_argument("--runs", type=int, default=1000, help="of the driver's sweep")
-    parser.add_argument("--repeats", type=int, default=50, help="of everything else")
-    given = parser.parse_args(arguments)
-    pretraining, run = graph_of(cells_of(SPEC))
-    assert isinstance(run.work, Cell)
+def parts(engines: tuple[str, ...], address: str | None, runs: int, repeats: int) -> dict[str, dict[str, float]]:
+    """The time of each part; see ``run``."""
+    pretraining, node = graph_of(cells_of(SPEC))
+    cell = node.work
+    assert isinstance(cell, Cell)
     output = do(pretraining)
+    many = {**SPEC, "seeds": list(range(runs))}
+
+    def repeat(work: Callable[[], object]) -> dict[str, float]:
+        return measure(repeats, lambda: [work() for _ in range(repeats)])
+
     with TemporaryDirectory() as folder:
-        watch = Stopwatch()
-        run_sweep({**SPEC, "seeds": list(range(given.runs))}, folder, engine=InstantEngine(), progress=False)
-        watch.show(f"the driver, a run of {given.runs} and its pretraining", given.runs)
-    watch = Stopwatch()
-    for _ in range(given.repeats):
-        check(run.work)
-    watch.show("the driver, the check of a combination", given.repeats)
-    watch = Stopwatch()
-    for _ in range(given.repeats):
-        do(run, output)
-    watch.show("a run, without learning", given.repeats)
-    with build_engine(given.engine, 1, given.address, Resources()) as engine:
-        _through(engine, run, output)
-        watch = Stopwatch()
-        for _ in range(given.repeats):
-            _through(engine, run, output)
-        watch.show(f"the engine {given.engine}, such a run one after another", given.repeats)
+        made = {
+            f"the driver: a run and its pretraining, planned, begun, written and gathered, {runs} of them": measure(
+                runs, lambda: run_sweep(many, folder, engine=InstantEngine(), progress=False)
+            ),
+            "the driver: the check of a combination before work starts": repeat(lambda: check(cell)),
+            "a run: building the game, loading what it begins with, measuring": repeat(lambda: do(node, output)),
+        }
+    for name in engines:
+        with build_engine(name, 1, address if name == "ray" else None, Resources()) as engine:
+            _through(engine, node, output)  # which starts a process
+            part = f"the engine {name}: sending a run, doing it and fetching its result"
+            made[part] = repeat(lambda engine=engine: _through(engine, node, output))  # type: ignore[misc]
+    return made
 
 
-def _through(engine: Any, run: Node, output: bytes) -> None:
-    engine.submit(run, output)
+def report() -> None:
+    """Write the table into the docs."""
+    write_section(PAGE, "sweeps", FILE, tables)
+
+
+def tables(document: Mapping[str, Any]) -> str:
+    """The times of all parts, and where they come from."""
+    rows = {
+        part: {f"{name}, ms": f"{ms:.1f}" for name, ms in times.items()} for part, times in document["parts"].items()
+    }
+    titles = list(next(iter(rows.values())))
+    return f"{markdown_table(rows, titles, first='part')}\n{measured_with(document['environment'])}.\n"
+
+
+def _through(engine: Any, node: Node, output: bytes) -> None:
+    engine.submit(node, output)
     while not (ended := engine.wait(1.0)):
         pass
     (outcome,) = ended
@@ -112,4 +143,4 @@ def _through(engine: Any, run: Node, output: bytes) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.sweeps")

@@ -23,8 +23,9 @@ def load_function(name: str, value: Any) -> Callable[..., Any]:
             if value.startswith("."):
                 raise ImportError("the module's name is relative to nothing")
             value = load_env_creator(value)
-        except (AttributeError, ImportError, ValueError) as error:
-            raise ValueError(f"{name} must be a function or 'module:function', got {value!r}: {error}") from error
+        except (Exception, SystemExit) as error:  # of the module's own code too
+            reason = str(error) if isinstance(error, (AttributeError, ImportError, ValueError)) else repr(error)
+            raise ValueError(f"{name} must be a function or 'module:function', got {value!r}: {reason}") from error
     if not callable(value):
         raise ValueError(f"{name} must be a function or 'module:function', got {value!r}")
     function: Callable[..., Any] = value

@@ -5,6 +5,7 @@ Dimensions: B sequences, T time, H hidden, M tokens, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +49,9 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
 
     Args:
         generator: the model to train.
-        mediator: M, a model of the same sequences.
         config: the settings; None is the defaults.
         seed: as of ``MaximumLikelihoodTrainer``.
+        mediator: M, a model of the same sequences; None is a copy of the generator.
         total_epochs: how many epochs the schedule is for.
 
     Raises:
@@ -62,12 +63,13 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
     def __init__(
         self,
         generator: AutoregressiveModel,
-        mediator: AutoregressiveModel,
         config: CooperativeConfig | None = None,
         seed: int = 0,
         *,
+        mediator: AutoregressiveModel | None = None,
         total_epochs: int = 1,
     ) -> None:
+        mediator = copy.deepcopy(generator) if mediator is None else mediator
         if mediator.spec != generator.spec:
             raise ValueError(f"the mediator must be of {generator.spec}, got {mediator.spec}")
         super().__init__(generator, config or CooperativeConfig(), seed, total_epochs=total_epochs)

@@ -36,6 +36,7 @@ def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
     return task.held_out_sequences[: max(1, half)][:n], task.held_out_sequences[half:]
 
 
+@runtime_checkable
 class Drawable(Protocol):
     """A distribution over sequences that can be drawn from; ``AutoregressiveModel`` is one."""
 

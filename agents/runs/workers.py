@@ -40,14 +40,35 @@ def import_for_workers(modules: Iterable[str]) -> None:
         modules: their names.
 
     Raises:
-        ImportError: one is not there.
+        ImportError: one is not there, or raises.
     """
     for module in modules:
         if module.startswith("."):
             raise ImportError(f"the name {module!r} is relative to nothing")
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ImportError(f"{module!r} cannot be imported: {portable(error)!r}") from error
         if module not in _imported:
             _imported.append(module)
+
+
+def portable(error: BaseException) -> Exception:
+    """An error that can be sent to another process and printed: itself, or one that says the same.
+
+    Args:
+        error: an exception of whichever class, as that of a user's own that only pretends to be picklable; the end of
+            a program, ``SystemExit``, is the error of having called it.
+    """
+    try:
+        if isinstance(pickle.loads(pickle.dumps(error)), Exception):
+            str(error)
+            return error  # type: ignore[return-value]
+    except Exception:  # of the class's own code
+        pass
+    return RuntimeError("".join(traceback.format_exception_only(error)).strip())
 
 
 class DeadWorkerError(RuntimeError):
@@ -108,13 +129,14 @@ class Workers(Generic[Key]):
         """The jobs that have ended since, at least one of those that have begun, or none after a time."""
         ended = []
         for pipe in connection.wait(list(self._busy), timeout_s):
-            key, process = self._busy.pop(pipe)
+            key, process = self._busy[pipe]
             try:
                 result, error = process.answer()
                 self._idle.append(process)
             except (EOFError, OSError):
                 process.end()
                 result, error = None, DeadWorkerError(f"its process ended with the exit code {process.exit_code}")
+            del self._busy[pipe]
             ended.append(Outcome(key, result, error))
         return ended
 
@@ -210,12 +232,12 @@ def _serve(pipe: connection.Connection, modules: list[str]) -> None:
             answer = work(*arguments), None, ""
         except EOFError:
             return
-        except Exception as error:
-            answer = None, error, traceback.format_exc()
+        except (Exception, SystemExit) as error:
+            answer = None, portable(error), traceback.format_exc()
         try:
             pipe.send(answer)
-        except (AttributeError, TypeError, pickle.PicklingError) as error:  # a result, or an error, that can't travel
-            pipe.send((None, RuntimeError(f"{answer[1] or error}"), answer[2]))
+        except (AttributeError, TypeError, pickle.PicklingError) as error:  # a result that can't travel
+            pipe.send((None, portable(error), ""))
 
 
 def _end_with_parent() -> None:

@@ -16,7 +16,7 @@ from agents.runs.report import markdown_table
 from agents.seqgan import SeqGAN
 from agents.sweeps.budget import Budget, Watch, WatchCallback
 from agents.sweeps.sequences import sequences_of
-from seqgan_env.checks import NoConfig, build_config, check_choice
+from seqgan_env.checks import NoConfig, build_config, check_choice, shown
 from seqgan_env.functions import load_function
 from seqgan_env.registry import Registry
 
@@ -174,8 +174,8 @@ def build_learner(name: str, contest: Contest) -> Learner:
     built = algorithm_entry(name).build(contest)
     if isinstance(built, BaseAlgorithm):
         return ModelLearner(contest, built)
-    if not isinstance(built, Learner):
-        raise ValueError(f"algorithm {name!r} must give a Learner or a model of Stable-Baselines3, got {built!r}")
+    if not (isinstance(built, Learner) and isinstance(built.sequences, Drawable)):
+        raise ValueError(f"algorithm {name!r} must give a Learner or a model of Stable-Baselines3, got {shown(built)}")
     return built
 
 

@@ -18,7 +18,7 @@ from agents.runs.evaluation import Evaluator
 from agents.runs.folder import Record
 from agents.runs.game import Game
 from agents.seqgan import SeqGAN
-from seqgan_env.checks import PositiveInt, check_fields
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_fields, check_type
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Budget:
         return self.steps if self.steps is not None else (self.scored or 0) * max_length
 
 
+_MOST_IDLE = 100
+
+
 class Watch:
     """Counts a run's budgets, measures its generator at even shares of them, and says when they are spent.
 
@@ -70,6 +73,7 @@ class Watch:
         self._started, self._seconds_measuring = time.monotonic(), 0.0
         self._due = 0  # the number of the next measurement
         self._is_over = False
+        self._spent, self._n_idle = (-1, -1), 0  # at the last call of ``goes_on``; calls since it changed
 
     @property
     def scored(self) -> int:
@@ -93,12 +97,25 @@ class Watch:
         Args:
             steps: tokens that were learned from.
             scored: sequences that were scored other than by the task's own scoring.
+
+        Raises:
+            ValueError: a value is no whole number of at least 0.
         """
-        self.steps += steps
-        self._scored_elsewhere += scored
+        self.steps += check_type("steps", steps, NonNegativeInt)
+        self._scored_elsewhere += check_type("scored", scored, NonNegativeInt)
 
     def goes_on(self) -> bool:
-        """Measure if it is time, between two collections; False if the budget is spent."""
+        """Measure if it is time, between two collections; False if the budget is spent.
+
+        Raises:
+            ValueError: nothing is ever spent, so that it would go on without end.
+        """
+        spent = self.steps, self.scored
+        self._n_idle, self._spent = (self._n_idle + 1 if spent == self._spent else 0), spent
+        if self._n_idle >= _MOST_IDLE:
+            raise ValueError(
+                f"a learner must count what it spends, by Watch.spend; it asked {_MOST_IDLE} times for more"
+            )
         if not self._is_over and self.progress * self.budget.evaluations >= self._due:
             self._measure()
         self._is_over = self._is_over or self.progress >= 1
@@ -106,7 +123,7 @@ class Watch:
 
     def finish(self) -> None:
         """Measure the end, unless that has been done."""
-        if not self._is_over and (not self.records or self.records[-1]["steps"] != self.steps):
+        if not self._is_over:
             self._measure()
         self._is_over = True
 

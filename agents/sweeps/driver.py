@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.runs.workers import DeadWorkerError, Outcome
+from agents.runs.workers import DeadWorkerError, Outcome, portable
 from agents.sweeps.cells import Cell
 from agents.sweeps.engines import Engine, LocalEngine
 from agents.sweeps.folder import FAILED, Result, SweepFolder
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.progress import Progress
 from agents.sweeps.spec import cells_of
+from agents.sweeps.spec_file import plain
 from agents.sweeps.work import check
 from seqgan_env.files import one_line
 
@@ -43,6 +44,7 @@ def run_sweep(
             done then.
         OSError: the disk is full, or the like; what is done is kept.
     """
+    spec = plain(spec)
     folder, nodes = SweepFolder(out), graph_of(cells_of(spec))
     folder.check(nodes)
     with engine or LocalEngine(1) as using:
@@ -67,8 +69,8 @@ def _check_all(cells: Sequence[Cell]) -> None:
             seen.add(key)
             try:
                 check(cell)
-            except Exception as error:  # of a library too, as an assertion
-                reason = str(error) or type(error).__name__
+            except (Exception, SystemExit) as error:  # of a library too, as an assertion
+                reason = str(portable(error)) or type(error).__name__
                 raise ValueError(one_line(f"{', '.join(filter(None, cell.axes.values()))}: {reason}")) from error
 
 

@@ -9,12 +9,13 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from agents.runs.lock import exclusive
 from agents.sweeps.graph import Node
-from seqgan_env.checks import check_choice, shown
+from seqgan_env.checks import check_choice, check_type, shown
 from seqgan_env.files import atomic_write, is_partial, parse_json, read_bytes, refusal, remove_partial
 
 Result = dict[str, Any]
@@ -161,7 +162,16 @@ def _checked(result: Any) -> Result:
     """Refuse what is not the result of a run."""
     if not isinstance(result, dict) or not isinstance(result.get("axes"), dict) or "seed" not in result:
         raise ValueError(f"a run must have its axes and its seed, got {shown(result)}")
+    check_type("axes", {"task": None, **result["axes"]}, Mapping[str, str])
+    check_type("seed", result["seed"], int)
     check_choice("the status of a run", result.get("status"), (DONE, FAILED))
-    if result["status"] == DONE and not (isinstance(result.get("records"), list) and result["records"]):
+    if result["status"] == FAILED:
+        check_type("error", result.get("error"), str)
+        return result
+    check_type("start", result.get("start"), Mapping[str, Real])
+    if not (records := check_type("records", result.get("records"), Sequence[Mapping[str, Real]])):
         raise ValueError("a run that is done must have records")
+    for record in (result, *records):
+        for name in ("steps", "scored", "wall_time_s"):
+            check_type(name, record.get(name), Real)
     return result

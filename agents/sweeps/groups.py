@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,10 +48,8 @@ def score(run: Result, record: Record, metric: str, *, relative: bool) -> float 
         metric: the column.
         relative: as a multiple of the pretrained generator's: 1 is no change, 0 nothing left of it.
     """
-    value, start = record.get(metric), run["start"].get(metric)
-    if not relative:
-        return value
-    return None if value is None or not start else value / start
+    value, start = record.get(metric, math.nan), run["start"].get(metric) or math.nan if relative else 1.0
+    return value / start if math.isfinite(value / start) else None
 
 
 def groups_of(results: Sequence[Result]) -> list[Group]:

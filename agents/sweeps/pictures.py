@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from agents.sweeps.statistics import Floats, interquartile_mean, profile
 from seqgan_env.metrics import columns
 
 _N_POINTS = 15
+_N_INSIDE = 6  # lines whose names have room beside them
 _BUDGETS = {"steps": "steps: tokens chosen", "scored": "scored sequences"}
 
 
@@ -45,9 +47,9 @@ def curve(runs: Sequence[Result], metric: str, budget: str) -> tuple[Floats, Flo
         The places, shape ``(K,)``, as far as all runs went, and the values, shape ``(K, number of runs)``.
     """
     found = [
-        [(record[budget], record[metric]) for record in run["records"] if metric in record]
+        [(record[budget], record[metric]) for record in run["records"] if math.isfinite(record.get(metric, math.nan))]
         for run in runs
-        if metric in run["records"][-1]
+        if math.isfinite(run["records"][-1].get(metric, math.nan))
     ]
     if not found:
         return np.zeros(0), np.zeros((0, 0))
@@ -64,7 +66,7 @@ def _curves(runs: Mapping[str, Sequence[Result]], metric: str, budget: str) -> s
         if not len(places):
             continue
         estimates = np.array([interquartile_mean(row, n_resamples=500) for row in values])
-        (line,) = axes.plot(places, estimates[:, 0], "-" if len(places) > 1 else "o", label=label)
+        (line,) = axes.plot(places, estimates[:, 0], marker="" if len(places) > 1 else "o", label=label)
         if values.shape[1] > 1:
             axes.fill_between(places, estimates[:, 1], estimates[:, 2], alpha=0.2, color=line.get_color(), lw=0)
     column = columns()[metric]
@@ -89,16 +91,24 @@ def _profiles(group: Group, metric: str) -> str | None:
 
 
 def _axes() -> tuple[Any, Any]:
+    from cycler import cycler
+    from matplotlib import rcParams
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    axes.set_prop_cycle(cycler(linestyle=["-", "--", ":", "-."]) * rcParams["axes.prop_cycle"])  # ten colours each
+    return figure, axes
 
 
 def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str | None:
     if not axes.lines:
         return None
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.legend(fontsize=7)
+    if len(axes.lines) <= _N_INSIDE:
+        axes.legend(fontsize=7)
+    else:
+        figure.set_figheight(figure.get_figheight() + 0.16 * len(axes.lines))
+        figure.legend(fontsize=7, loc="outside lower left")
     axes.grid(alpha=0.3)
     return encoded_png(figure)

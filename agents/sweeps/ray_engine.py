@@ -12,13 +12,14 @@ import socket
 import time
 from typing import Any
 
-from agents.runs.workers import DeadWorkerError, Outcome, import_for_workers, imported
+from agents.runs.workers import DeadWorkerError, Outcome, import_for_workers, imported, portable
 from agents.sweeps.graph import Node
 from agents.sweeps.spec import Resources
 from agents.sweeps.work import do
 from seqgan_env.files import one_line, printable
 
-_CONNECT_S = 5.0  # until an address counts as unreachable
+_CONNECT_S = 5.0  # until an address, or what listens there, counts as silent
+_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"  # a frame of HTTP/2: its length, the kind 4, no flags, no stream
 _LOOK_S = 5.0  # between two looks at the nodes
 _N_STORED = 64  # inputs that stay in the store of objects after the runs that use them
 
@@ -122,12 +123,15 @@ class RayEngine:
 
 def _do_elsewhere(modules: tuple[str, ...], node: Node, *inputs: bytes) -> bytes:
     """Do a piece of work in a process that knows the modules of the user's own."""
-    import_for_workers(modules)
-    return do(node, *inputs)
+    try:
+        import_for_workers(modules)
+        return do(node, *inputs)
+    except (Exception, SystemExit) as error:
+        raise portable(error) from error
 
 
 def _reachable(address: str | None) -> str | None:
-    """An address that something answers at, which Ray itself would wait for much longer."""
+    """An address at which a cluster answers; Ray itself would wait for it for minutes."""
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", address)
     if address in (None, "auto"):
@@ -136,7 +140,21 @@ def _reachable(address: str | None) -> str | None:
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ValueError(f"the address of a Ray cluster must be auto or HOST:PORT, got {address!r}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S) as connection:
+            is_cluster = _speaks_grpc(connection)
     except OSError as error:
         raise ValueError(f"no Ray cluster answers at {address}: {error.strerror or error}") from error
+    if not is_cluster:
+        raise ValueError(f"no Ray cluster answers at {address}: something else listens there")
     return address
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether a server begins as that of a cluster does: with a frame of settings (RFC 9113, section 3.4)."""
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return True  # Ray knows the certificates
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS)
+    start = b""
+    while len(start) < len(_SETTINGS) and (more := connection.recv(len(_SETTINGS) - len(start))):
+        start += more
+    return start[3:4] == _SETTINGS[3:4] and len(start) == len(_SETTINGS)

@@ -61,7 +61,10 @@ def table(group: Group) -> str:
         row = {"runs": str(len(own))}
         for name, column in shown.items():
             if strata := group.strata(own, name):
-                row[column.label] = shown_interval(interquartile_mean(*strata), flip=column.better == "higher")
+                n_found = sum(map(len, strata))
+                row[column.label] = shown_interval(interquartile_mean(*strata), flip=column.better == "higher") + (
+                    f" ({n_found} of {len(own)})" if n_found < len(own) else ""
+                )
         for name, unit in (("steps", ""), ("scored", ""), ("wall_time_s", " s")):
             row[name.removesuffix("_s").replace("_", " ")] = f"{sum(r[name] for r in own) / len(own):,.0f}{unit}"
         rows[label] = row

@@ -1,4 +1,4 @@
-"""The file that describes a sweep: TOML, or Python with the same tables as a dictionary ``SPEC``.
+"""The tables that describe a sweep, and the runs that they mean.
 
 An entry of an axis is a name, or a table with ``name``, settings, and ``grid``, a table of lists: each combination of
 their values is an entry of its own.
@@ -7,10 +7,8 @@ their values is an entry of its own.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
-import runpy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,54 +20,19 @@ from agents.sweeps.budget import Budget
 from agents.sweeps.cells import Cell, build_cell, name_with
 from seqgan_env.checks import PositiveInt, Seed, Share, build_config, check_fields, check_type, shown
 from seqgan_env.discriminators import DISCRIMINATORS
-from seqgan_env.files import one_line, read_bytes, refusal
+from seqgan_env.files import one_line
 from seqgan_env.registration import TASKS
 from seqgan_env.task import TaskConfig
-
-EXAMPLE = """\
-# Every combination of these, with every seed. `seqgan sweep sweep.toml` runs it, `seqgan sweep report` shows it.
-seeds = [0, 1, 2]
-
-# Registered tasks, or presets of `seqgan train`. A table overrides: { name = "small", n_real = 5000 }
-task = ["small"]
-
-# `grid` makes an entry of each combination of its lists.
-algorithm = [
-    "seqgan",
-    { name = "ppo", grid = { learning_rate = [3e-4, 1e-3] } },
-    "maximum_likelihood",
-    "random",
-]
-reward = ["log_d", "constant"]
-shaping = ["none"]
-
-# Without this axis each task has its own discriminator.
-# discriminator = ["cnn", "gru"]
-
-# A run ends with the collection in which it reaches one of the limits.
-[budget]
-steps = 50_000        # tokens chosen in the environment
-scored = 200_000      # sequences that the reward was asked for
-evaluations = 10
-
-# Parts of every run, as `seqgan train --help` names them.
-[run.pretraining]
-n_epochs = 20
-
-# Other variants of these parts, by dotted name.
-# [grid]
-# "adversary.every_n_episodes" = [128, 512]
-
-# A run's share of a node, for --engine ray.
-# [resources]
-# cpus = 1
-# gpus = 0.25           # with device = "auto" in [run.runtime]
-# memory_mb = 2000
-"""
 
 _AXES = ("task", "algorithm", "reward", "shaping", "discriminator")
 _KEYS = ("seeds", *_AXES, "budget", "run", "grid", "resources")
 _PARTS = ("generator", "pretraining", "adversary", "agent", "evaluation", "runtime")
+_MOOT = {
+    "seed": "seeds lists them",
+    "agent.n_updates": "the budget ends a run",
+    "agent.final_learning_rate": "step sizes have no schedule",
+    **dict.fromkeys(("runtime.device", "runtime.n_threads"), "it decides no result, so it belongs in run.runtime"),
+}
 _REQUIRED = ("task", "algorithm", "budget")
 
 
@@ -107,24 +70,6 @@ class Entry(NamedTuple):
         return name_with(name, self.settings)
 
 
-def read_spec(path: str | Path) -> dict[str, Any]:
-    """The tables of a file.
-
-    Args:
-        path: of a TOML file, or of a Python file, which is run and has them in ``SPEC``.
-
-    Raises:
-        ValueError: it is missing or no such file.
-    """
-    path = Path(path)
-    if path.suffix != ".py":
-        with refusal(path, "sweep"):
-            spec: dict[str, Any] = _toml_reader().loads(read_bytes(path).decode())
-            return spec
-    with refusal(path, "sweep"):
-        return dict(check_type("SPEC", runpy.run_path(str(path)).get("SPEC"), Mapping[str, Any]))
-
-
 def resources_of(spec: Mapping[str, Any]) -> Resources:
     """The share of a node that a sweep's file asks for.
 
@@ -135,18 +80,6 @@ def resources_of(spec: Mapping[str, Any]) -> Resources:
         ValueError: an unknown name, or a value out of range.
     """
     return build_config(Resources, check_type("resources", spec.get("resources", {}), Mapping[str, Any]), "resources")
-
-
-def _toml_reader() -> Any:
-    """The library's reader of TOML.
-
-    Raises:
-        ValueError: there is none before Python 3.11.
-    """
-    try:
-        return importlib.import_module("tomllib")
-    except ImportError as error:
-        raise ValueError("a TOML file needs Python 3.11 or newer; a Python file with SPEC can say the same") from error
 
 
 def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
@@ -163,7 +96,8 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
         raise ValueError(f"a sweep takes {', '.join(_KEYS)}; got {', '.join(unknown)}")
     if missing := [name for name in _REQUIRED if not spec.get(name)]:
         raise ValueError(f"a sweep must have {', '.join(_REQUIRED)}; it lacks {', '.join(missing)}")
-    seeds = check_type("seeds", spec.get("seeds", [0]), Sequence[Seed])
+    seeds = _some("seeds", check_type("seeds", spec.get("seeds", [0]), Sequence[Seed]))
+    parts = check_type("run", spec.get("run", {}), Mapping[str, Mapping[str, Any]])
     budget = build_config(Budget, spec["budget"], "the budget")
     resources_of(spec)
     axes = {name: list(_entries(name, spec.get(name, [None]))) for name in _AXES}
@@ -173,7 +107,7 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
         for entries in itertools.product(*axes.values()):
             task, algorithm, reward, shaping, discriminator = entries
             try:
-                run = _run_of(task, spec.get("run", {}), variant, seed)
+                run = _run_of(task, parts, variant, seed)
                 run = dataclasses.replace(run, task=_task_with(run.task, reward, shaping, discriminator))
                 names = {
                     "task": task.label,
@@ -183,10 +117,11 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
                     "variant": ", ".join(f"{name}={value}" for name, value in variant.items()),
                 }
                 cell = build_cell(run, algorithm.name, algorithm.settings, budget, names)
+                key = cell.key
             except (TypeError, ValueError) as error:
                 where = ", ".join(entry.label for entry in entries if entry.name is not None)
                 raise ValueError(one_line(f"{where}: {error}")) from error
-            cells.setdefault(cell.key, cell)
+            cells.setdefault(key, cell)
     return list(cells.values())
 
 
@@ -195,24 +130,33 @@ def _entries(axis: str, values: Any) -> Iterator[Entry]:
     if not isinstance(values, (list, tuple)) or not values:
         raise ValueError(f"{axis} must be a list of names and tables, got {shown(values)}")
     for value in values:
-        if not isinstance(value, Mapping):
-            is_name = isinstance(value, str) or (axis == "shaping" and isinstance(value, list))
-            if not is_name and value is not None:
-                raise ValueError(f"an entry of {axis} must be a name or a table, got {shown(value)}")
-            yield Entry(value, {})
-            continue
-        if "name" not in value:
-            raise ValueError(f"a table of {axis} must have a name, got {shown(dict(value))}")
-        settings = {name: each for name, each in value.items() if name not in ("name", "grid")}
-        for more in _combinations(f"grid of {value['name']}", value.get("grid", {})):
-            yield Entry(value["name"], {**settings, **more})
+        table = value if isinstance(value, Mapping) else {"name": value}
+        if "name" not in table:
+            raise ValueError(f"a table of {axis} must have a name, got {shown(dict(table))}")
+        name, grid = table["name"], table.get("grid", {})
+        is_several = axis == "shaping" and isinstance(name, (list, tuple)) and name
+        is_own = name is None and axis not in _REQUIRED
+        if not (isinstance(name, str) or is_own or (is_several and all(isinstance(each, str) for each in name))):
+            raise ValueError(f"an entry of {axis} must be a name or a table with a name, got {shown(value)}")
+        settings = {key: each for key, each in table.items() if key not in ("name", "grid")}
+        for more in _combinations(f"grid of {name}", grid):
+            if both := sorted(set(settings) & set(more)):
+                raise ValueError(f"a setting must be fixed or in the grid of {name}; {', '.join(both)} is both")
+            yield Entry(list(name) if is_several else name, {**settings, **more})
 
 
 def _combinations(name: str, grid: Any) -> Iterator[dict[str, Any]]:
     """Every combination of the lists of a table."""
     lists = check_type(name, grid, Mapping[str, Sequence[Any]])
-    for values in itertools.product(*lists.values()):
+    for values in itertools.product(*(_some(f"{name}[{key!r}]", each) for key, each in lists.items())):
         yield dict(zip(lists, values, strict=True))
+
+
+def _some(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Refuse a list of nothing, of which there is no combination."""
+    if not values:
+        raise ValueError(f"{name} must be a list of at least one value, got an empty one")
+    return values
 
 
 def _run_of(task: Entry, parts: Mapping[str, Any], variant: Mapping[str, Any], seed: int) -> RunConfig:
@@ -227,11 +171,22 @@ def _run_of(task: Entry, parts: Mapping[str, Any], variant: Mapping[str, Any], s
     fields = {name: value for name, value in task.settings.items() if name not in _PARTS}
     if unknown := sorted(set(parts) - set(_PARTS)):
         raise ValueError(f"run takes {', '.join(_PARTS)}; got {', '.join(unknown)}")
+    if run.task.source is None and "source" not in fields:
+        raise ValueError(f"the task needs a text: {{ name = {task.name!r}, source = 'my.txt' }}")
     runtime = dataclasses.replace(run.runtime, n_threads=1, device="cpu")
     run = dataclasses.replace(run, seed=seed, runtime=runtime, task=_replaced(run.task, fields, "task"))
     for name, values in (*parts.items(), *own.items()):
         run = dataclasses.replace(run, **{name: _replaced(getattr(run, name), values, name)})
+        _refuse_moot(f"{name}.{field}" for field in values if name != "runtime")
+    _refuse_moot(variant)
     return with_settings(run, variant).located() if variant else run.located()
+
+
+def _refuse_moot(names: Iterable[str]) -> None:
+    """Refuse settings of a run that a sweep does not follow."""
+    for name in names:
+        if name in _MOOT:
+            raise ValueError(f"{name} can't be set here: {_MOOT[name]}")
 
 
 def _replaced(part: Any, values: Any, name: str) -> Any:
@@ -251,7 +206,8 @@ def _task_with(task: TaskConfig, reward: Entry, shaping: Entry, discriminator: E
         changes |= {"reward": reward.name, "reward_kwargs": reward.settings}
     if shaping.name is not None:
         changes |= {"shaping": shaping.name}
-        changes |= {"shaping_kwargs": {shaping.name: shaping.settings} if shaping.settings else {}}
+        one = isinstance(shaping.name, str) and shaping.settings
+        changes |= {"shaping_kwargs": {shaping.name: shaping.settings} if one else shaping.settings}
     if discriminator.name is not None and (discriminator.name != task.discriminator or discriminator.settings):
         if not Path(discriminator.name).is_file():
             DISCRIMINATORS.lookup(discriminator.name)

@@ -21,7 +21,7 @@ from agents.runs.config import AgentConfig, RunConfig
 from agents.sb3.actor_critic import GeneratorActorCritic, GeneratorFeatures, with_generator
 from agents.sb3.replay import RelabellingReplayBuffer
 from agents.sweeps.algorithms import Contest, register_algorithm
-from seqgan_env.checks import build_config, check_fields
+from seqgan_env.checks import PositiveInt, Share, StepSize, build_config, check_fields
 
 _OURS = ("n_updates", "n_episodes", "final_learning_rate")
 """The fields of ``AgentConfig`` that the budget, the run or no schedule in common decides."""
@@ -30,6 +30,16 @@ _NO_SETTINGS = {
     *("optimize_memory_usage", "use_sde", "sde_sample_freq", "monitor_wrapper"),
 }
 """Arguments of the algorithms that a sweep gives them, or that need other spaces."""
+
+
+_RANGES: dict[str, Any] = {
+    **dict.fromkeys(("n_steps", "batch_size"), PositiveInt | None),
+    **dict.fromkeys(("n_epochs", "buffer_size", "train_freq", "gradient_steps"), PositiveInt),
+    **dict.fromkeys(("target_update_interval",), PositiveInt),
+    **dict.fromkeys(("gamma", "gae_lambda"), Share),
+    "learning_rate": StepSize,
+}
+"""The values of settings that the libraries check late, if ever."""
 
 
 def _class(module: str, name: str) -> Any:
@@ -63,7 +73,7 @@ def _settings(module: str, name: str, **ours: Any) -> type[Any]:
     for key, value in plain.items():
         is_float = isinstance(value, int) and "float" in str(getattr(parameters.get(key), "annotation", ""))
         hint = Any if value is None else float if is_float and not isinstance(value, bool) else type(value)
-        fields.append((key, hint, dataclasses.field(default=value)))
+        fields.append((key, _RANGES.get(key, hint), dataclasses.field(default=value)))
     namespace = {"__post_init__": check_fields, "__doc__": f"The settings of {name}."}
     return dataclasses.make_dataclass(f"{name}Settings", fields, frozen=True, namespace=namespace)
 

@@ -101,13 +101,6 @@ def _plain(kind: type[MaximumLikelihoodTrainer], contest: Contest, config: Any, 
     return kind(contest.game.agent.generator, config, contest.game.config.seed, total_epochs=n_epochs)
 
 
-def _cooperative(contest: Contest, config: CooperativeConfig, n_epochs: int) -> CooperativeTrainer:
-    """A generator and a mediator that both begin with the pretrained one."""
-    generator = contest.game.agent.generator
-    mediator = copy.deepcopy(generator)
-    return CooperativeTrainer(generator, mediator, config, contest.game.config.seed, total_epochs=n_epochs)
-
-
 def _relaxed(contest: Contest, config: RelaxedConfig, n_epochs: int) -> RelaxedTrainer:
     """A reparametrised game with the discriminator of the run, which is trained at every step."""
     game = contest.game
@@ -162,7 +155,7 @@ register_algorithm(
 )
 register_algorithm(
     "cooperative",
-    partial(_build, CooperativeConfig, _cooperative, 1, 0),
+    partial(_build, CooperativeConfig, partial(_plain, CooperativeTrainer), 1, 0),
     label="cooperative",
     summary="Descent towards a mediator that learns the mixture of real and generated sequences.",
     source="arXiv 1804.03782",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -36,19 +35,13 @@ def _settings(config: RunConfig, kind: type[Settings], **changes: Any) -> Settin
     return kind(**{name: getattr(config.pretraining, name) for name in names} | changes)
 
 
-def _scheduled_sampling(generator: AutoregressiveModel, config: RunConfig, models: Path, n: int) -> Any:
-    settings = _settings(config, ScheduledSamplingConfig, final_real_share=0.5)
-    return ScheduledSamplingTrainer(generator, settings, config.seed, total_epochs=n)
+def _alone(trainer: type[MaximumLikelihoodTrainer], kind: type[LikelihoodConfig], **changes: Any) -> Builder:
+    """A trainer that needs a generator alone."""
 
+    def build(generator: AutoregressiveModel, config: RunConfig, models: Path, n: int) -> MaximumLikelihoodTrainer:
+        return trainer(generator, _settings(config, kind, **changes), config.seed, total_epochs=n)
 
-def _cooperative(generator: AutoregressiveModel, config: RunConfig, models: Path, n: int) -> Any:
-    settings = _settings(config, CooperativeConfig, learning_rate=1e-3, mediator_learning_rate=1e-3)
-    return CooperativeTrainer(generator, copy.deepcopy(generator), settings, config.seed, total_epochs=n)
-
-
-def _self_adversarial(generator: AutoregressiveModel, config: RunConfig, models: Path, n: int) -> Any:
-    settings = _settings(config, SelfAdversarialConfig, learning_rate=1e-3)
-    return SelfAdversarialTrainer(generator, settings, config.seed, total_epochs=n)
+    return build
 
 
 def _relaxed(generator: AutoregressiveModel, config: RunConfig, models: Path, n: int) -> Any:
@@ -70,9 +63,9 @@ def _distillation(generator: AutoregressiveModel, config: RunConfig, models: Pat
 
 
 RIVALS: dict[str, Builder] = {
-    "scheduled sampling": _scheduled_sampling,
-    "cooperative": _cooperative,
-    "self-adversarial": _self_adversarial,
+    "scheduled sampling": _alone(ScheduledSamplingTrainer, ScheduledSamplingConfig, final_real_share=0.5),
+    "cooperative": _alone(CooperativeTrainer, CooperativeConfig, learning_rate=1e-3, mediator_learning_rate=1e-3),
+    "self-adversarial": _alone(SelfAdversarialTrainer, SelfAdversarialConfig, learning_rate=1e-3),
     "relaxed": _relaxed,
     "distillation": _distillation,
 }

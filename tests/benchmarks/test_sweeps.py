@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from benchmarks import sweeps
+from benchmarks.harness import section
 
 
-def test_a_line_for_each_part(capsys: pytest.CaptureFixture[str]) -> None:
-    sweeps.main(["--runs", "3", "--repeats", "1"])
-    parts = [line.split(": ")[0] for line in capsys.readouterr().out.splitlines()]
-    assert parts == [
-        "the driver, a run of 3 and its pretraining",
-        "the driver, the check of a combination",
-        "a run, without learning",
-        "the engine local, such a run one after another",
+def test_every_part_is_measured_and_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "FILE", tmp_path / "sweeps.json")
+    sweeps.run(runs=3, repeats=1)
+    document = json.loads((tmp_path / "sweeps.json").read_text())
+    assert document["environment"]["versions"]["torch"]
+    assert [part.split(":")[0] for part in document["parts"]] == [
+        "the driver",
+        "the driver",
+        "a run",
+        "the engine local",
     ]
+    assert all(times[name] > 0 for times in document["parts"].values() for name in ("processor", "clock"))
+    table = sweeps.tables(document)
+    assert table.count("\n|") == 1 + len(document["parts"])
+    assert "| the driver: the check of a combination before work starts | " in table
+
+
+def test_the_docs_have_room_for_the_table() -> None:
+    assert section(sweeps.PAGE, "sweeps").startswith("| part |")

@@ -20,7 +20,7 @@ SPECS = [SequenceSpec(3, 2), SequenceSpec(3, 3, 0)]
 def test_the_divergence_and_its_gradient_are_the_enumerated_ones(spec: SequenceSpec) -> None:
     """The sum over tokens of G log(G / M) after each prefix of a sequence, the prefix itself without a gradient."""
     generator, mediator = lstm(spec, 1), lstm(spec, 2)
-    trainer = CooperativeTrainer(generator, mediator)
+    trainer = CooperativeTrainer(generator, mediator=mediator)
     next_token, other = reference.next_token_of(generator), reference.next_token_of(mediator)
     rows = reference.sequences(spec)[:3]
     terms = [
@@ -46,7 +46,7 @@ def test_generator_and_mediator_learn() -> None:
     p_K = source.log_prob(rows_KT).sum(dim=1).exp().detach()
     before = divergence(p_K, generator)
     config = CooperativeConfig(learning_rate=0.01, mediator_learning_rate=0.03, mediator_steps=2)
-    trainer = CooperativeTrainer(generator, mediator, config, total_epochs=8)
+    trainer = CooperativeTrainer(generator, config, mediator=mediator, total_epochs=8)
     real = source.sample(1000, torch.Generator().manual_seed(0)).numpy()
     for _ in range(8):
         trainer.epoch(real)
@@ -57,6 +57,6 @@ def test_generator_and_mediator_learn() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="the mediator must be of"):
-        CooperativeTrainer(lstm(SPECS[0]), lstm(SPECS[1]))
+        CooperativeTrainer(lstm(SPECS[0]), mediator=lstm(SPECS[1]))
     with pytest.raises(ValueError, match="label_smoothing must be 0 in cooperative training"):
         CooperativeConfig(label_smoothing=0.1)

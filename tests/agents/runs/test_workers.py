@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.runs.workers import DeadWorkerError, Workers, import_for_workers, side_by_side
+from agents.runs.workers import DeadWorkerError, Workers, import_for_workers, portable, side_by_side
 
 SLEEPERS = """
 from agents.runs.workers import side_by_side
@@ -41,6 +42,29 @@ def end_once(folder: str) -> int:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
+
+
+class OddError(Exception):
+    """It is pickled, but not read back."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} at {where}")
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("there are no words for it")
+
+
+def raise_an_error_of_here(name: str) -> None:
+    class LocalError(Exception): ...
+
+    raise {
+        "odd": lambda: OddError("all", "sea"),
+        "mute": MuteError,
+        "local": lambda: LocalError("here"),
+        "exit": SystemExit,
+    }[name]()
 
 
 def give_a_lambda() -> Callable[[], int]:
@@ -102,6 +126,46 @@ def test_a_process_that_dies_takes_its_own_job_alone(tmp_path: Path) -> None:
         assert workers.wait(0.01) == []
         assert len(active_children()) == 1
     assert active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("odd", "OddError: all at sea"),
+        ("mute", "MuteError: <exception str() failed>"),
+        ("local", "LocalError: here"),
+        ("exit", "SystemExit"),
+    ],
+)
+def test_an_error_is_said_whatever_its_class(name: str, says: str) -> None:
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        raise_an_error_of_here(name)
+    error = portable(raised.value)
+    assert str(pickle.loads(pickle.dumps(error))).endswith(says)
+    assert portable(error) is error
+
+
+def test_a_process_outlives_every_error() -> None:
+    names = ["odd", "mute", "local", "exit"]
+    with Workers[str](1) as workers:
+        pids = []
+        for name in names:
+            workers.submit(name, raise_an_error_of_here, name)
+            (outcome,) = workers.wait()
+            assert type(outcome.error) is RuntimeError
+            assert "raise_an_error_of_here" in str(outcome.error.__cause__)
+            pids.append([process.pid for process in active_children()])
+        assert pids == [pids[0]] * len(names)
+
+
+@pytest.mark.parametrize("content", ["1 / 0", "raise SystemExit(3)", "import no_such_module", "x ="])
+def test_a_module_that_cannot_be_imported_is_an_import_error(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_for_workers.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"broken_for_workers|no_such_module"):
+        import_for_workers(["broken_for_workers"])
 
 
 def names_of_a_worker() -> list[str]:

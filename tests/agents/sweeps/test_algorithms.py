@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -83,8 +84,9 @@ def test_a_registration_is_complete(declared: dict[str, Any], says: str) -> None
     assert "mine" not in ALGORITHMS
 
 
-def test_what_a_function_gives_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    register_algorithm("mine", lambda contest: 3, **DECLARED)  # type: ignore[arg-type,return-value]
+@pytest.mark.parametrize("given", [3, None, SimpleNamespace(sequences=3, learn=print)], ids=str)
+def test_what_a_function_gives_is_checked(given: Any) -> None:
+    register_algorithm("mine", lambda contest: given, **DECLARED)
     try:
         contest = Contest(None, {}, Budget(steps=1))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="algorithm 'mine' must give a Learner or a model of Stable-Baselines3"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agents.runs.workers import DeadWorkerError, Outcome
-from agents.sweeps import driver
+from agents.sweeps import Contest, driver
 from agents.sweeps.cells import Cell
 from agents.sweeps.driver import MAX_ATTEMPTS, run_sweep
 from agents.sweeps.folder import SweepFolder, read_results
@@ -138,19 +138,36 @@ def test_a_full_disk_is_named_and_loses_nothing_that_is_done(tmp_path: Path, mon
     assert len(engine.submitted) == 14 - 4
 
 
+def test_what_python_computes_is_kept_as_it_is_in_a_file(tmp_path: Path) -> None:
+    results = run(spec_with(seeds=range(2)), tmp_path, HereEngine())
+    assert [result["seed"] for result in results] == [0, 1]
+    assert json.loads((tmp_path / "sweep.json").read_text())["spec"]["seeds"] == [0, 1]
+
+
 def test_two_drivers_do_not_share_a_folder(tmp_path: Path) -> None:
     with SweepFolder(tmp_path).lock(), pytest.raises(ValueError, match="is in use by process"):
         run(spec_with(), tmp_path, HereEngine())
 
 
+def leave(contest: Contest) -> Any:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "says"),
+    [
+        ({"name": "ppo", "clip_range": -1.0, "batch_size": 1}, "ppo, batch_size=1, clip_range=-1, log_d"),  # SB3's own
+        (f"{__name__}:leave", f"{__name__}:leave, log_d, none, tabular: SystemExit: 3"),
+    ],
+    ids=str,
+)
 def test_a_combination_that_cannot_work_is_found_before_work_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    algorithm: Any, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    spec = spec_with(algorithm=["seqgan", {"name": "ppo", "clip_range": -1.0, "batch_size": 0}])
     engine = HereEngine()
-    with pytest.raises(ValueError, match=r"^SeqGANTiny-v0, ppo, batch_size=0, clip_range=-1, log_d, none, "):
-        run(spec, tmp_path / "new", engine)  # of the library, not of ours
+    with pytest.raises(ValueError, match=rf"^SeqGANTiny-v0, {says}"):
+        run(spec_with(algorithm=["seqgan", algorithm]), tmp_path / "new", engine)
     assert engine.submitted == []
     assert not (tmp_path / "new").exists()
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,12 @@ def test_with_nothing_left_to_do_no_room_is_needed(folder: SweepFolder, monkeypa
     folder.check(NODES)
 
 
+def given(**changes: Any) -> str:
+    """A line of results with something else in it."""
+    assert isinstance(RUNS[0].work, Cell)
+    return json.dumps({**result_of(RUNS[0].work), **changes})
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -86,8 +93,17 @@ def test_with_nothing_left_to_do_no_room_is_needed(folder: SweepFolder, monkeypa
         ("", "it holds no run"),
         ("{", "is not a readable file of results"),
         ("[]", "a run must have its axes and its seed, got "),
-        ('{"axes": {}, "seed": 0, "status": "lost"}', "the status of a run must be one of done, failed; got 'lost'"),
-        ('{"axes": {}, "seed": 0, "status": "done"}', "a run that is done must have records"),
+        (given(axes={}), r"axes\['task'\] must be a string, got None"),
+        (given(axes={"task": 3}), r"axes\['task'\] must be a string, got 3"),
+        (given(seed="x"), "seed must be a whole number, got 'x'"),
+        (given(status="lost"), "the status of a run must be one of done, failed; got 'lost'"),
+        (given(status="failed"), "error must be a string, got None"),
+        (given(start=None), "start must be a mapping from names, got None"),
+        (given(start={"kl_sum": "a"}), r"start\['kl_sum'\] must be Real, got 'a'"),
+        (given(records=[]), "a run that is done must have records"),
+        (given(records=[3]), r"records\[0\] must be a mapping from names, got 3"),
+        (given(records=[{}]), "steps must be Real, got None"),
+        (given(scored=None), "scored must be Real, got None"),
     ],
 )
 def test_what_is_no_result_is_named(folder: SweepFolder, content: str | None, says: str) -> None:

@@ -239,6 +239,34 @@ def test_an_address_without_a_cluster_is_refused_before_any_work(
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.py"]
 
 
+@pytest.mark.parametrize(
+    ("greeting", "says"),
+    [
+        (None, "timed out"),
+        (b"", "something else listens there"),
+        (b"SSH-2.0-OpenSSH_9.6", "something else listens there"),
+        (b"HTTP/1.1 400 Bad Request", "something else listens there"),
+        (b"\0\0\0\x04", "something else listens there"),
+        (b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\x40\0\0", None),
+    ],
+    ids=str,
+)
+def test_what_listens_at_an_address_must_be_a_cluster(
+    greeting: bytes | None, says: str | None, pretended: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray would wait for minutes; a server of gRPC speaks first, with a frame of settings."""
+    monkeypatch.setattr(ray_engine, "_CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        built = pool.submit(build_engine, "ray", 1, address, Resources())
+        with server.accept()[0] as connection:
+            if greeting is not None:
+                connection.sendall(greeting)
+                connection.shutdown(socket.SHUT_WR)
+            error = built.exception()
+    assert str(error) == (f"no Ray cluster answers at {address}: {says}" if says else "None")
+
+
 def test_what_ray_refuses_is_one_line_before_any_work(pretended: Pretended, tmp_path: Path) -> None:
     pretended.refuses = "Version mismatch:\n  the cluster has another Python"
     engine = build_engine("ray", 1, "auto", Resources())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agents.sweeps.groups import ALL_TASKS, groups_of
-from agents.sweeps.pictures import curve
+from agents.sweeps.pictures import curve, pictures
 from agents.sweeps.report import chosen_metrics, comma_separated, markdown, write_report
 from agents.sweeps.spec import cells_of
 from tests.support.sweeps import result_of, spec_with
@@ -74,6 +74,30 @@ def test_curves_meet_at_the_same_places() -> None:
     assert (places[0], places[-1]) == (0, 10)
     np.testing.assert_allclose(values[[0, -1]], [[2, 4], [1, 3]])
     assert len(curve(runs[2:], "kl_sum", "steps")[0]) == 0
+
+
+def test_runs_without_a_finite_number_are_counted_beside_the_others() -> None:
+    found = results(algorithm=["seqgan"], reward=["log_d"])
+    found[0]["records"][-1]["kl_sum"] = float("nan")
+    del found[1]["records"][-1]["kl_sum"]
+    assert "| seqgan | 3 | 1.740 [1.730, 1.750] | 0.730 [0.730, 0.730] (1 of 3) |" in markdown(found)
+    assert curve(found, "kl_sum", "steps")[1].shape[1] == 1
+    (group,) = groups_of(found)
+    assert len(list(pictures(group, "kl_sum"))) == 3
+
+
+def test_more_runs_than_colours_differ_by_their_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr("agents.sweeps.pictures.encoded_png", lambda figure: drawn.append(figure) or "png")
+    grid = {"learning_rate": [n / 1000 for n in range(1, 13)]}
+    (group,) = groups_of(results(algorithm=[{"name": "a2c", "grid": grid}], reward=["log_d"], seeds=[0]))
+    list(pictures(group, "kl_sum"))
+    for figure in drawn:
+        (axes,) = figure.axes
+        assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == len(axes.lines) == 12
+        assert axes.get_legend() is None  # which would hide them
+        assert len(figure.legends[0].get_texts()) == 12
+    assert len(drawn) == 3
 
 
 def test_every_measurement_is_in_the_table_of_numbers() -> None:

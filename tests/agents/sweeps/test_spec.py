@@ -1,45 +1,15 @@
-"""The file of a sweep: what it can say, and one line for what it can't."""
+"""The tables of a sweep: what they can say, and one line for what they can't."""
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.runs.presets import PRESETS
-from agents.sweeps.spec import EXAMPLE, Resources, cells_of, read_spec, resources_of
+from agents.sweeps.spec import Resources, cells_of, resources_of
 from tests.support.sweeps import SPEC, spec_with
-
-
-def test_the_example_is_a_sweep(tmp_path: Path) -> None:
-    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
-    path = tmp_path / "sweep.toml"
-    path.write_text(EXAMPLE)
-    cells = cells_of(read_spec(path))
-    # seqgan and two of ppo with two rewards, and two to which rewards do not matter; three seeds
-    assert len(cells) == 3 * (3 * 2 + 2)
-    assert {cell.config.pretraining.n_epochs for cell in cells} == {20}
-    assert all(cell.config.generator == PRESETS["small"].generator for cell in cells)
-    assert {cell.settings["learning_rate"] for cell in cells if cell.algorithm == "ppo"} == {3e-4, 1e-3}
-    assert [cell.config.seed for cell in cells] == sorted(cell.config.seed for cell in cells)
-
-
-def test_without_a_reader_of_toml_a_python_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tomllib", None)
-    (tmp_path / "sweep.toml").write_text(EXAMPLE)
-    with pytest.raises(
-        ValueError, match=r"sweep\.toml is not a readable sweep: a TOML file needs Python 3.11 or newer"
-    ):
-        read_spec(tmp_path / "sweep.toml")
-
-
-def test_a_python_file_says_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "sweep.py"
-    path.write_text(f"SPEC = {SPEC!r}")
-    assert read_spec(path) == SPEC
 
 
 def test_axes_and_grids_are_combined() -> None:
@@ -72,6 +42,12 @@ def test_axes_and_grids_are_combined() -> None:
         assert (task.shaping_kwargs["length"]["weight"] == 0.5) == (cell.axes["shaping"] == "length (weight=0.5)")
         assert cell.axes["discriminator"].split(" ")[0] == task.discriminator
         assert cell.axes["variant"] == f"adversary.every_n_episodes={adversary.every_n_episodes}"
+
+
+def test_shapings_that_add_up_have_settings_by_name() -> None:
+    weights = {"length": {"weight": 0.5}}
+    (cell,) = cells_of(spec_with(shaping=[{"name": ["length", "repetition"], **weights}]))
+    assert cell.config.task.shaping_kwargs["length"] == weights["length"]
 
 
 def test_a_task_overrides_and_keeps_its_own(tmp_path: Path) -> None:
@@ -108,11 +84,27 @@ def test_resources_are_a_part_of_the_file_that_decides_no_result() -> None:
         ({"task": ["chess"]}, "chess, seqgan: task must be one of SeqGAN-v0, .*, small, text; got 'chess'"),
         ({"algorithm": []}, "a sweep must have task, algorithm, budget; it lacks algorithm"),
         ({"algorithm": "ppo"}, "algorithm must be a list of names and tables, got 'ppo'"),
-        ({"algorithm": [3]}, "an entry of algorithm must be a name or a table, got 3"),
+        ({"algorithm": [3]}, "an entry of algorithm must be a name or a table with a name, got 3"),
+        ({"algorithm": [{"name": 3}]}, "an entry of algorithm must be .* with a name, got {'name': 3}"),
+        ({"algorithm": [None]}, "an entry of algorithm must be a name"),
+        ({"task": [{"name": ["small"]}]}, "an entry of task must be a name"),
+        ({"discriminator": [{"name": 3}]}, "an entry of discriminator must be a name"),
+        ({"shaping": [["length", 3]]}, "an entry of shaping must be a name"),
+        ({"shaping": [{"name": ["length", "repetition"], "weight": 3}]}, "SeqGANTiny-v0, seqgan, length . repetition"),
+        ({"seeds": []}, "seeds must be a list of at least one value"),
+        ({"grid": {"adversary.every_n_episodes": []}}, "must be a list of at least one value"),
+        ({"task": [{"name": "small", "grid": {"n_real": []}}]}, "must be a list of at least one value"),
+        ({"task": [{"name": "small", "n_real": 9, "grid": {"n_real": [8]}}]}, "grid of small; n_real is both"),
+        ({"task": ["SeqGANText-v0"]}, "the task needs a text: .*source = 'my.txt'"),
+        ({"algorithm": [{"name": "ppo", "n_epochs": 0}]}, "n_epochs must be a whole number of at least 1, got 0"),
+        ({"algorithm": [{"name": "a2c", "n_steps": -3}]}, "n_steps must be a whole .* at least 1 or None, got -3"),
+        ({"algorithm": [{"name": "dqn", "train_freq": 0}]}, "train_freq must be a whole number of at least 1"),
+        ({"algorithm": [{"name": "trpo", "gamma": 5}]}, r"gamma must be a finite number in \[0, 1\], got 5"),
+        ({"algorithm": [{"name": "tests.support.sweeps:pretend", "f": print}]}, "is not JSON serializable"),
         ({"algorithm": [{"label": "x"}]}, "a table of algorithm must have a name"),
         ({"algorithm": [{"name": "ppo", "grid": {"gamma": 1.0}}]}, "grid of ppo.* must be a list"),
         ({"algorithm": [{"name": "ppo", "patience": 1}]}, "algorithm 'ppo' takes .*gamma.*; got patience"),
-        ({"algorithm": [{"name": "ppo", "n_epochs": "many"}]}, "n_epochs must be a whole number, got 'many'"),
+        ({"algorithm": [{"name": "ppo", "n_epochs": "many"}]}, "n_epochs must be a whole number of at least 1"),
         ({"algorithm": [{"name": "seqgan", "n_updates": 3}]}, "algorithm 'seqgan' takes .*; got n_updates"),
         ({"algorithm": ["no_module:play"]}, "algorithm must be a function or 'module:function', got 'no_module:play'"),
         ({"budget": {}}, "a sweep must have"),
@@ -127,6 +119,10 @@ def test_resources_are_a_part_of_the_file_that_decides_no_result() -> None:
         ({"colour": 1}, "a sweep takes seeds, task, .*; got colour"),
         ({"grid": {"generator.colour": [1]}}, "a setting must be one of this run, .*; got 'generator.colour'"),
         ({"run": {"generator": {"colour": 1}}}, "generator takes core, kwargs; got colour"),
+        ({"grid": {"seed": [3]}}, "seed can't be set here: seeds lists them"),
+        ({"grid": {"runtime.n_threads": [1, 2]}}, "runtime.n_threads can't be set here: it decides no result"),
+        ({"run": {"agent": {"n_updates": 3}}}, "agent.n_updates can't be set here: the budget ends a run"),
+        ({"task": [{"name": "small", "agent": {"n_updates": 3}}]}, "agent.n_updates can't be set here: the budget"),
         ({"run": {"task": {}}}, "run takes generator, pretraining, .*; got task"),
         ({"algorithm": ["dqn"], "shaping": ["length"]}, "DQN relabels .* so it needs shaping 'none', got 'length'"),
         ({"algorithm": [{"name": "dqn", "relabel": False}]}, "DQN would learn from rewards of discriminators that are"),
@@ -142,14 +138,3 @@ def test_a_bad_sweep_is_refused_in_one_line(changes: dict[str, Any], says: str) 
 def test_without_relabelling_a_reward_that_stays_is_allowed() -> None:
     (cell,) = cells_of(spec_with(algorithm=[{"name": "dqn", "relabel": False}], reward=["constant"]))
     assert cell.settings["relabel"] is False
-
-
-@pytest.mark.parametrize(
-    ("name", "content"), [("a.toml", None), ("a.toml", "seeds = ["), ("a.py", "SPEC = 3"), ("a.py", "1 / 0")]
-)
-def test_a_file_that_is_no_sweep_is_named(tmp_path: Path, name: str, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"{name} is not a readable sweep: ") as caught:
-        read_spec(tmp_path / name)
-    assert "\n" not in str(caught.value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from agents.sweeps import ALGORITHMS
+from agents.sweeps.budget import Budget, Watch
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import cells_of
 from agents.sweeps.work import do
@@ -122,6 +124,43 @@ def test_scored_sequences_are_counted_and_checks_are_not(algorithm: Any, n_score
 def test_scored_sequences_can_be_the_budget() -> None:
     result = play("seqgan", budget={"scored": 100, "evaluations": 1})
     assert [(record["steps"], record["scored"]) for record in result["records"]] == [(0, 0), (32, 56), (64, 112)][::2]
+
+
+def watch_of(budget: Budget) -> Watch:
+    """A watch of a game in which nothing happens."""
+    game = SimpleNamespace(
+        task=SimpleNamespace(scoring=SimpleNamespace(n_scored=0)), config=SimpleNamespace(is_adversarial=False)
+    )
+    return Watch(budget, game, SimpleNamespace(measure=lambda phase: {}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spent", [(10.5,), (float("nan"),), (-1,), (1, -1), (None,)])
+def test_only_whole_numbers_are_spent(spent: Any) -> None:
+    watch = watch_of(Budget(steps=100))
+    with pytest.raises(ValueError, match="must be a whole number of at least 0, got"):
+        watch.spend(*spent)
+
+
+def test_a_learner_that_never_spends_is_ended() -> None:
+    watch = watch_of(Budget(steps=100))
+    for _ in range(5):  # asked twice for each part
+        assert watch.goes_on()
+        assert watch.goes_on()
+        watch.spend(1)
+    with pytest.raises(ValueError, match="a learner must count what it spends"):
+        all(watch.goes_on() for _ in range(1000))
+
+
+@pytest.mark.parametrize(
+    ("spent", "steps"), [((0, 0), [0, 0]), ((0, 7), [0, 0]), ((7, 0), [0, 7]), ((100, 0), [0, 100])]
+)
+def test_the_end_is_measured_wherever_a_learner_stops(spent: tuple[int, int], steps: list[int]) -> None:
+    watch = watch_of(Budget(steps=100))
+    watch.goes_on()
+    watch.spend(*spent)
+    watch.finish()
+    watch.finish()
+    assert [record["steps"] for record in watch.records] == steps
 
 
 def test_steps_of_seqgan_are_its_tokens_where_sequences_end() -> None:
