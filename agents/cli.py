@@ -196,6 +196,8 @@ class Sweep(_Command):
     """Processes of the engine local, each with one thread."""
     address: str | None = None
     """The cluster of the engine ray, HOST:PORT or auto; by default one is started on this machine."""
+    track: tuple[str, ...] = ()
+    """The trackers that are told each run when it ends: tensorboard, wandb, mlflow, trackio."""
 
     def run(self) -> None:
         """Do what is missing, write the report, print its tables."""
@@ -210,7 +212,8 @@ class Sweep(_Command):
             return
         spec = read_spec(self.spec)
         out = self.out or Path("runs") / f"sweep-{self.spec.stem}"
-        run_sweep(spec, out, engine=build_engine(self.engine, self.workers, self.address, resources_of(spec)))
+        engine = build_engine(self.engine, self.workers, self.address, resources_of(spec))
+        run_sweep(spec, out, engine=engine, track=self.track)
         SweepReport(results=out).run()
 
 

@@ -232,6 +232,11 @@ class Trackers(KVWriter):
             raise ValueError(f"a tracker may be named once, got {', '.join(self.names)}")
         self._open: dict[str, Tracker] = {}
 
+    @property
+    def knows_all(self) -> bool:
+        """Whether no tracker is new to the run."""
+        return set(self.names) <= set(self._known)
+
     def begin(self, name: str, settings: dict[str, Any], records: Sequence[Record], group: str | None = None) -> None:
         """Begin, or go on, after the evaluations that there are.
 
@@ -257,6 +262,7 @@ class Trackers(KVWriter):
 
     def keep(self) -> None:
         """Write the file, once the run has begun too."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._path) as file:
             file.write(json.dumps({"id": self._id, "names": self.names}).encode())
 

@@ -17,6 +17,7 @@ from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.progress import Progress
 from agents.sweeps.spec import cells_of
 from agents.sweeps.spec_file import plain
+from agents.sweeps.tracking import SweepTrackers
 from agents.sweeps.work import check
 from seqgan_env.files import one_line
 
@@ -26,7 +27,12 @@ _POLL_S = 1.0
 
 
 def run_sweep(
-    spec: Mapping[str, Any], out: str | Path, *, engine: Engine | None = None, progress: bool = True
+    spec: Mapping[str, Any],
+    out: str | Path,
+    *,
+    engine: Engine | None = None,
+    track: Sequence[str] = (),
+    progress: bool = True,
 ) -> list[Result]:
     """Do the runs of a sweep that are not done yet.
 
@@ -34,27 +40,31 @@ def run_sweep(
         spec: the tables of its file; it may be wider than that of an earlier call.
         out: the folder of the sweep; it is made if it is not there.
         engine: does the work; None is one process of this machine.
+        track: keys of ``agents.runs.trackers.TRACKERS``, which are told each run when it ends, and those that are done.
         progress: show a table on the terminal.
 
     Returns:
         The results of all runs in the folder, as in ``results.jsonl``, those that failed among them.
 
     Raises:
-        ValueError: the specification, a combination, the folder or the engine cannot be what is asked; nothing has been
-            done then.
+        ValueError: the specification, a combination, the folder, the engine or a tracker cannot be what is asked;
+            nothing has been done then.
         OSError: the disk is full, or the like; what is done is kept.
     """
     spec = plain(spec)
     folder, nodes = SweepFolder(out), graph_of(cells_of(spec))
     folder.check(nodes)
+    trackers = SweepTrackers(folder.path, track)
     with engine or LocalEngine(1) as using:
         _check_all([node.work for node in nodes if isinstance(node.work, Cell) and not folder.is_done(node)])
         with folder.lock():
             folder.begin(spec)
             missing = [node for node in nodes if not folder.is_done(node)]
             try:
+                for result in folder.runs():
+                    trackers.tell(result)
                 with Progress(nodes, missing, using.n_slots, shown=progress) as table:
-                    _Schedule(folder, missing, using, table).run()
+                    _Schedule(folder, missing, using, table, trackers).run()
             finally:
                 results = folder.gather()
     return results
@@ -77,8 +87,15 @@ def _check_all(cells: Sequence[Cell]) -> None:
 class _Schedule:
     """The pieces of work that are left, in order."""
 
-    def __init__(self, folder: SweepFolder, missing: Sequence[Node], engine: Engine, table: Progress) -> None:
-        self._folder, self._engine, self._table = folder, engine, table
+    def __init__(
+        self,
+        folder: SweepFolder,
+        missing: Sequence[Node],
+        engine: Engine,
+        table: Progress,
+        trackers: SweepTrackers,
+    ) -> None:
+        self._folder, self._engine, self._table, self._trackers = folder, engine, table, trackers
         self._nodes = {node.id: node for node in missing}
         self._waiting = list(missing)
         self._running: set[Any] = set()
@@ -108,6 +125,8 @@ class _Schedule:
         error = outcome.error
         if error is None:
             self._folder.write(node, outcome.result)
+            if isinstance(node.work, Cell):
+                self._trackers.tell(json.loads(outcome.result))
         elif isinstance(error, DeadWorkerError) and self._n_attempts[node.id] < MAX_ATTEMPTS:
             self._waiting.insert(0, node)
         else:
