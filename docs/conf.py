@@ -113,7 +113,7 @@ def draw_task(env_id: str, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
         text.write_text("a text of your own\none sequence a line\nby words or by characters\n", encoding="utf-8")
-        own = {name: str(text) for name, value in TASKS[env_id].kwargs.items() if value is None}
+        own: dict[str, Any] = {name: str(text) for name, value in TASKS[env_id].kwargs.items() if value is None}
         env = gym.make(env_id, render_mode="rgb_array", **own)
         env.reset()
         env.action_space.seed(0)
