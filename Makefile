@@ -106,7 +106,7 @@ imports: install ## the direction of imports alone (part of `test`)
 check: lint types docs test speed ## every gate: style, types, import direction, the site, tests, documentation examples
 
 docs: install ## build the documentation site into build/site; a warning is an error
-	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/site
+	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees docs build/site
 	@echo 'The site: build/site/index.html'
 
 lint: install ## style and formatting, without changing anything
@@ -129,7 +129,7 @@ constraints: ## renew constraints.txt from the newest releases (builds an enviro
 	build/pins/bin/python tools/pin.py constraints.txt
 
 clean: ## remove caches and build output, keep the environment and the runs
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info docs/api docs/environments docs/project
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info docs/api docs/environments docs/figures docs/project
 	find seqgan_env agents benchmarks tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## and the environment too

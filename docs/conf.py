@@ -7,12 +7,15 @@ documents of the repository's root.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gymnasium as gym
+from matplotlib import pyplot
 from PIL import Image
 
 import seqgan_env
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from sphinx.writers.html5 import HTML5Translator
 
 DOCS = Path(__file__).resolve().parent
-GENERATED = ("api", "environments", "project")
+GENERATED = ("api", "environments", "figures", "project")
 """The folders of what a build writes."""
 API = (
     "seqgan_env",
@@ -122,6 +125,31 @@ def draw_task(env_id: str, path: Path) -> None:
         Image.fromarray(env.render()).save(path)  # type: ignore[arg-type]  # an array in this mode
 
 
+def run_notebook(text: str, name: str, figures: Path) -> str:
+    """A notebook in MyST's Markdown with its cells run, and what they print and draw below each of them.
+
+    Args:
+        text: the notebook, whose cells are blocks of code named ``{code-cell} python``.
+        name: of the notebook, for the names of the figures.
+        figures: the folder that they are written to.
+    """
+    names: dict[str, Any] = {}
+
+    def run(cell: re.Match[str]) -> str:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(cell[1], f"{name}.md", "exec"), names)  # as a reader does who follows along
+        shown = [f"```python\n{cell[1]}```"] + ([f"```text\n{printed.getvalue()}```"] if printed.getvalue() else [])
+        for number in pyplot.get_fignums():
+            file = f"{name}-{cell.start()}-{number}.svg"
+            pyplot.figure(number).savefig(figures / file, bbox_inches="tight")
+            shown.append(f"![What the cell draws.](../figures/{file})")
+        pyplot.close("all")
+        return "\n\n".join(shown)
+
+    return re.sub(r"```\{code-cell\} python\n(.*?)```", run, text, flags=re.DOTALL)
+
+
 def setup(app: Sphinx) -> None:
     """Write the generated files, and connect what the extensions lack."""
     for folder in GENERATED:
@@ -149,6 +177,8 @@ def _root_document(name: str) -> str:
 def _on_source(app: Sphinx, docname: str, source: list[str]) -> None:
     """Show titles where a code host shows the names of files, and lead to the site's copies of the root's documents."""
     text = tasks_overview(source[0]) if docname == "tasks" else source[0]
+    if docname.startswith("notebooks/"):
+        text = run_notebook(text, docname.removeprefix("notebooks/"), DOCS / "figures")
     text = re.sub(r"\]\(\.\./([A-Z]+)\.md", lambda link: f"](project/{link[1].lower()}.md", text)
     source[0] = re.sub(r"\[\w+\.md\]\(", "[](", text)
 

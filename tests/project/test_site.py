@@ -74,3 +74,20 @@ def test_links_are_those_of_their_new_place() -> None:
     conf._on_source(None, "faq", source)
     assert source == ["See [](rewards.md#rank) and [contributing](project/contributing.md)."]
     assert "](../metrics.md)" in conf.generated_pages()["project/changelog"]
+
+
+def test_a_notebook_shows_what_its_cells_print_and_draw(tmp_path: Path) -> None:
+    fence = "```{code-cell} python\n%s\n```\n\n"
+    text = fence % "from matplotlib import pyplot\nx = 2" + fence % "print(x + 1)\n_ = pyplot.figure()"
+    shown = conf.run_notebook(text, "it", tmp_path)
+    (figure,) = tmp_path.iterdir()
+    assert "{code-cell}" not in shown
+    assert f"```text\n3\n```\n\n![What the cell draws.](../figures/{figure.name})" in shown
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/notebooks").glob("*.md")), ids=lambda path: path.stem)
+def test_a_notebook_has_cells_that_are_programs(path: Path) -> None:
+    cells = re.findall(r"```\{code-cell\} python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert cells
+    for cell in cells:
+        compile(cell, path.name, "exec")
