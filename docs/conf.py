@@ -47,7 +47,7 @@ API = (
     "agents.sweeps",
 )
 """The modules of the reference."""
-ROOT_DOCUMENTS = ("CHANGELOG", "CONTRIBUTING", "SECURITY")
+ROOT_DOCUMENTS = ("CHANGELOG", "CODE_OF_CONDUCT", "CONTRIBUTING", "SECURITY")
 PICTURES = {"SeqGANGrammar-v0": "episode.gif"} | {
     env_id: f"environments/{env_id}.png" for env_id in TASKS if env_id != "SeqGANGrammar-v0"
 }
@@ -171,7 +171,8 @@ def _read(path: str) -> str:
 
 
 def _root_document(name: str) -> str:
-    return _read(f"{name}.md").replace("](docs/", "](../")
+    text = _read(f"{name}.md").replace("](docs/", "](../")
+    return re.sub(r"\]\(([A-Z_]+)\.md", lambda link: f"]({link[1].lower()}.md", text)
 
 
 def _on_source(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -179,8 +180,8 @@ def _on_source(app: Sphinx, docname: str, source: list[str]) -> None:
     text = tasks_overview(source[0]) if docname == "tasks" else source[0]
     if docname.startswith("notebooks/"):
         text = run_notebook(text, docname.removeprefix("notebooks/"), DOCS / "figures")
-    text = re.sub(r"\]\(\.\./([A-Z]+)\.md", lambda link: f"](project/{link[1].lower()}.md", text)
-    source[0] = re.sub(r"\[\w+\.md\]\(", "[](", text)
+    text = re.sub(r"\]\(\.\./([A-Z_]+)\.md", lambda link: f"](project/{link[1].lower()}.md", text)
+    source[0] = re.sub(r"\[[\w/]+\.md\]\(", "[](", text)
 
 
 def _on_docstring(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:

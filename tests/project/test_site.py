@@ -73,7 +73,9 @@ def test_links_are_those_of_their_new_place() -> None:
     source = ["See [rewards.md](rewards.md#rank) and [contributing](../CONTRIBUTING.md)."]
     conf._on_source(None, "faq", source)
     assert source == ["See [](rewards.md#rank) and [contributing](project/contributing.md)."]
-    assert "](../metrics.md)" in conf.generated_pages()["project/changelog"]
+    pages = conf.generated_pages()
+    assert "](../metrics.md)" in pages["project/changelog"]
+    assert "](code_of_conduct.md)" in pages["project/contributing"]
 
 
 def test_a_notebook_shows_what_its_cells_print_and_draw(tmp_path: Path) -> None:
