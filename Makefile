@@ -29,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install demo test test-fast test-lowest test-consumers test-trackers package mutations reliability fuzz speed \
-	imports check lint types format constraints clean distclean
+	imports check docs lint types format constraints clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -103,14 +103,18 @@ fuzz: ## look for files that a reader neither reads nor refuses in one line (SEC
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/project/test_architecture.py tests/project/test_house.py
 
-check: lint types test speed ## every gate: style, types, import direction, tests, documentation examples
+check: lint types docs test speed ## every gate: style, types, import direction, the site, tests, documentation examples
+
+docs: install ## build the documentation site into build/site; a warning is an error
+	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees docs build/site
+	@echo 'The site: build/site/index.html'
 
 lint: install ## style and formatting, without changing anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 types: install ## strict type checking
-	$(BIN)/mypy $(PACKAGES) tools
+	$(BIN)/mypy $(PACKAGES) tools docs/conf.py
 
 format: install ## put the code into the project's format
 	$(BIN)/ruff check --fix
@@ -125,7 +129,7 @@ constraints: ## renew constraints.txt from the newest releases (builds an enviro
 	build/pins/bin/python tools/pin.py constraints.txt
 
 clean: ## remove caches and build output, keep the environment and the runs
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis ./*.egg-info docs/api docs/environments docs/figures docs/project
 	find seqgan_env agents benchmarks tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## and the environment too
