@@ -356,7 +356,7 @@ def test_a_sweep_from_its_example_to_its_report(
     monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda *given: HereEngine())
     assert main(["sweep", "--example"]) == 0
     assert main(["sweep", "sweep.toml", "--example"]) == 2
-    assert "File exists: 'sweep.toml'" in capsys.readouterr().err
+    assert "sweep.toml is there already" in capsys.readouterr().err
     Path("sweep.toml").write_text(Path("sweep.toml").read_text().replace("[0, 1, 2]", "[0]"))
     assert main(["sweep"]) == 0
     shown = capsys.readouterr()

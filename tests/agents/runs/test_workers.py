@@ -193,12 +193,16 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, kill: Callable[[int, int]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
     with open(tmp_path / "stderr", "w") as stderr:
         parent = subprocess.Popen([sys.executable, str(script)], stderr=stderr, env=environment, start_new_session=True)
-    wait_for(lambda: parent.poll() is not None or ((tmp_path / "a").exists() and (tmp_path / "b").exists()))
-    workers = [int((tmp_path / name).read_text()) for name in "ab"]
-    assert all(map(is_alive, workers))
-    kill(parent.pid, sent)
-    parent.wait(60)
-    wait_for(lambda: not any(map(is_alive, workers)))
+    try:
+        wait_for(lambda: parent.poll() is not None or ((tmp_path / "a").exists() and (tmp_path / "b").exists()))
+        workers = [int((tmp_path / name).read_text()) for name in "ab"]
+        assert all(map(is_alive, workers))
+        kill(parent.pid, sent)
+        parent.wait(60)
+        wait_for(lambda: not any(map(is_alive, workers)))
+    finally:
+        parent.kill()
+        parent.wait()
     assert not (tmp_path / "c").exists()
     # that of the script alone: the workers are silent
     assert (tmp_path / "stderr").read_text().count("Traceback") == (sent is signal.SIGINT)
