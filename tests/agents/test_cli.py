@@ -215,6 +215,7 @@ def test_names_of_an_imported_module_are_known_to_every_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("agents.runs.workers._imported", [])  # the workers of later tests have no such module
     Path("my_core.py").write_text(
         "from seqgan_env.autoregressive import CORES, register_core\nregister_core('mine', CORES['gru'])\n"
     )
