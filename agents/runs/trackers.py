@@ -231,6 +231,7 @@ class Trackers(KVWriter):
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"a tracker may be named once, got {', '.join(self.names)}")
         self._open: dict[str, Tracker] = {}
+        self._failed: set[str] = set()
 
     @property
     def knows_all(self) -> bool:
@@ -261,10 +262,11 @@ class Trackers(KVWriter):
             self._tell(values_of(record), step, [tracker for tracker in self.names if tracker not in self._known])
 
     def keep(self) -> None:
-        """Write the file, once the run has begun too."""
+        """Write the file, without the trackers that have failed, once the run has begun too."""
+        names = [name for name in self.names if name not in self._failed]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._path) as file:
-            file.write(json.dumps({"id": self._id, "names": self.names}).encode())
+            file.write(json.dumps({"id": self._id, "names": names}).encode())
 
     def write(self, key_values: Mapping[str, Any], key_excluded: Mapping[str, Any], step: int = 0) -> None:
         """Tell every tracker the numbers among ``key_values``."""
@@ -290,6 +292,7 @@ class Trackers(KVWriter):
         except Exception as error:
             warnings.warn(f"the tracker {name} failed and is told no more: {one_line(str(error))}", stacklevel=4)
             self._open.pop(name, None)
+            self._failed.add(name)
 
 
 def values_of(record: Record) -> dict[str, float]:

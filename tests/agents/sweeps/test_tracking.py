@@ -77,6 +77,22 @@ def test_a_tracker_out_of_reach_costs_no_run_and_hears_them_later(
     assert list(Listener.heard.values()) == [CURVE, CURVE]
 
 
+@pytest.mark.parametrize("method", ["write", "close"])
+def test_a_tracker_that_fails_in_between_hears_the_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Listener, method, fail)
+        with pytest.warns(UserWarning, match="the tracker listener failed and is told no more: gone"):
+            run_sweep(SPEC, tmp_path, engine=HereEngine(), track=["listener"], progress=False)
+    Listener.heard.clear()
+    run_sweep(SPEC, tmp_path, engine=HereEngine(), track=["listener"], progress=False)
+    assert list(Listener.heard.values()) == [CURVE, CURVE]
+
+
 def test_an_unknown_tracker_is_refused_before_any_work(tmp_path: Path) -> None:
     engine = HereEngine()
     with pytest.raises(ValueError, match="tracker must be one of"):
