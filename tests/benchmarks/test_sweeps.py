@@ -30,3 +30,7 @@ def test_every_part_is_measured_and_has_a_row(tmp_path: Path, monkeypatch: pytes
 
 def test_the_docs_have_room_for_the_table() -> None:
     assert section(sweeps.PAGE, "sweeps").startswith("| part |")
+
+
+def test_the_table_is_made_from_the_committed_results() -> None:
+    assert sweeps.tables(json.loads(sweeps.FILE.read_text(encoding="utf-8"))) == section(sweeps.PAGE, "sweeps")
