@@ -1,4 +1,4 @@
-"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | play | demo``."""
+"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | play | judge | demo``."""
 
 # Over 300 lines: the commands are dataclasses whose fields are the flags, and half of them is the help these show.
 
@@ -72,7 +72,7 @@ _LARGE_GENERATOR = (
 )
 
 _GOES_ON = {"train": "; the same command goes on with --resume"} | dict.fromkeys(
-    ("tune", "sweep", "demo"), "; the same command goes on"
+    ("tune", "sweep", "judge", "demo"), "; the same command goes on"
 )
 """The end of the message after Ctrl-C, of the commands that can go on."""
 
@@ -433,6 +433,50 @@ class Play(_Command):
         play(make_env(self.task, self.source, render=self.render), read, lambda text: print(printable(text)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judge(_Command):
+    """Judge two generators on a local page that shows pairs of their lines and not which of them wrote what.
+
+    The answers are kept one by one, and the same command goes on; the result has an interval.
+    """
+
+    a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
+    """The folder of a run, or a file of lines: what `seqgan sample` printed, or real text."""
+    b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
+    """Another one."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 50
+    """Pairs."""
+    question: str | None = None
+    """Shown above each pair; by default: which of the two reads more as if a person had written it?"""
+    out: Path = Path("runs/judge.json")
+    """The file of the answers."""
+    port: int = 8765
+    """Of the page; 0 takes any that is free."""
+    browser: bool = True
+    """Open the page."""
+    seed: int = 0
+    """The same seed gives the same pairs."""
+
+    def run(self) -> None:
+        """Serve the page, and print the result when it ends."""
+        import webbrowser
+
+        from agents.judging import Ballot, draw_pairs, serve
+
+        ballot = Ballot(self.out, (self.a, self.b), draw_pairs(self.a, self.b, self.n, seed=self.seed))
+
+        def opened(url: str) -> None:
+            print(f"the pairs are at {url}, on this machine alone; Ctrl-C ends it", flush=True)
+            if self.browser:
+                webbrowser.open(url)
+
+        try:
+            serve(ballot, question=self.question, port=self.port, opened=opened)
+        finally:
+            print(printable(ballot.verdict))
+            print(printable(f"answers: {self.out}"))
+
+
 def _console() -> Console:
     """A terminal, taken to be wide enough for a table where it does not say how wide it is."""
     console = Console()
@@ -464,6 +508,7 @@ def _run(argv: Sequence[str]) -> None:
         | Annotated[tune, tyro.conf.subcommand("tune")]  # type: ignore[valid-type]
         | Annotated[Inspect, tyro.conf.subcommand("inspect")]
         | Annotated[Play, tyro.conf.subcommand("play")]
+        | Annotated[Judge, tyro.conf.subcommand("judge")]
         | Annotated[Sweep, tyro.conf.subcommand("sweep")]
         | Annotated[SweepReport, tyro.conf.subcommand("sweep-report")]
         | Annotated[Sample, tyro.conf.subcommand("sample")]

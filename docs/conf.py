@@ -43,6 +43,7 @@ API = (
     "agents.estimator",
     "agents.adversary",
     "agents.reranking",
+    "agents.judging",
     "agents.runs.text_reward",
     "agents.runs.trackers",
     "agents.schedules",

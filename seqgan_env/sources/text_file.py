@@ -155,6 +155,26 @@ def read_tokens(
     return TokenizedFile(name, sha256, list(numbers), *arrays)
 
 
+def read_lines(file: File) -> list[str]:
+    """The lines of a file of text that are not blank, as they stand there.
+
+    Args:
+        file: its path, or a stream of plain text.
+
+    Raises:
+        ValueError: as ``read_tokens`` raises.
+    """
+    name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the stream"
+    try:
+        content, read = _content(file, name, None)
+        lines = [line.strip() for _, line in read(_decoded(content)) if line.strip()]
+        if not lines:
+            raise ValueError("it must hold at least one line that is not blank, it is empty")
+        return lines
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
 def _content(file: File, name: str, text_field: str | None) -> tuple[bytes, Callable[[str], Lines]]:
     """A file's bytes, decompressed, and the reader of its lines."""
     try:

@@ -62,7 +62,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("seqgan",),
         ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),
         ("runs", "rivals"),
-        ("sweeps", "inspection", "play"),
+        ("sweeps", "inspection", "judging", "play"),
         ("cli",),
     ),
 }

@@ -1,0 +1,190 @@
+"""The page of ``seqgan judge``: blind, and for this machine alone."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from agents.cli import main
+from agents.judging import Ballot, Pair, serve
+
+PAIRS = [Pair("<b>one</b>", "eins", True), Pair("two", "zwei", False), Pair("three", "drei", True)]
+JSON = {"Content-Type": "application/json"}
+
+
+class Page:
+    """A page that is served until its test ends."""
+
+    def __init__(self, ballot: Ballot) -> None:
+        addresses: Queue[str] = Queue()
+        self.ballot, self.ended = ballot, False
+        self.thread = Thread(target=serve, args=(ballot,), kwargs={"port": 0, "opened": addresses.put}, daemon=True)
+        self.thread.start()
+        self.url = addresses.get(timeout=10)
+
+    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
+        with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)) as connection:
+            connection.request(method, path, text, headers if headers is not None else JSON)
+            response = connection.getresponse()
+            content = response.read()
+        told = json.loads(content) if path != "/" else content
+        self.ended |= path != "/" and "verdict" in told
+        return response.status, told
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    page = Page(Ballot(tmp_path / "ballot.json", ("first", "second"), PAIRS))
+    yield page
+    if not page.ended and page.ballot.next is not None:
+        page.ask("POST", "/end", {})
+    page.thread.join(10)
+    assert not page.thread.is_alive()
+
+
+def test_answers_reach_the_ballot_until_the_last_one(page: Page) -> None:
+    _, told = page.ask("GET", "/pair")
+    assert (told["left"], told["right"], told["index"], told["n"]) == ("<b>one</b>", "eins", 0, 3)
+    assert "person" in told["question"]
+    told = page.ask("POST", "/answer", {"index": 0, "place": "left"})[1]
+    assert (told["left"], told["right"]) == ("zwei", "two")
+    assert page.ask("POST", "/answer", {"index": 1, "place": "left"})[1]["index"] == 2
+    assert page.ask("POST", "/back", {})[1]["index"] == 1
+    page.ask("POST", "/answer", {"index": 1, "place": "right"})
+    told = page.ask("POST", "/answer", {"index": 2, "place": "neither"})[1]
+    assert told == {"verdict": page.ballot.verdict}
+    assert page.ballot.answers == ["a", "a", "tie"]
+    page.thread.join(10)
+    assert not page.thread.is_alive()
+
+
+def test_nothing_tells_whose_a_text_is_before_the_end(page: Page) -> None:
+    told = [page.ask("GET", "/")[1].decode(), *(json.dumps(page.ask("GET", "/pair")[1]) for _ in range(2))]
+    told.append(json.dumps(page.ask("POST", "/answer", {"index": 0, "place": "right"})[1]))
+    assert not any(name in text for text in told for name in ("first", "second"))
+    assert "first" in page.ask("POST", "/end", {})[1]["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/answer", {"index": 1, "place": "left"}, JSON),
+        ("/answer", {"index": 99, "place": "left"}, JSON),
+        ("/answer", {"index": False, "place": "left"}, JSON),
+        ("/answer", {"index": 0, "place": "a"}, JSON),
+        ("/answer", {"place": "left"}, JSON),
+        ("/answer", [0], JSON),
+        ("/answer", "[" * 900, JSON),
+        ("/answer", "", JSON),
+        ("/answer", {"index": 0, "place": "left" * 1000}, JSON),
+        ("/answer", {"index": 0, "place": "left"}, {"Content-Type": "text/plain"}),  # a form of another site
+        ("/answer", {"index": 0, "place": "left"}, {**JSON, "Content-Length": "many"}),
+        ("/answer", {"index": 0, "place": "left"}, {**JSON, "Host": "rebound.example"}),
+        ("/elsewhere", {"index": 0}, JSON),
+    ],
+)
+def test_what_is_no_answer_changes_nothing(page: Page, path: str, body: Any, headers: dict[str, str]) -> None:
+    status, told = page.ask("POST", path, body, headers)
+    assert status in (400, 403)
+    assert list(told) == ["error"]
+    assert page.ballot.answers == []
+
+
+def test_another_address_is_not_there(page: Page) -> None:
+    assert page.ask("GET", "/page.html")[0] == 404
+    assert page.ask("GET", "/pair", headers={"Host": "rebound.example"})[0] == 403
+
+
+def test_the_command_prints_the_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("".join(f"{name} {i}\n" for i in range(5)))
+    sides, out = [str(tmp_path / name) for name in ("a", "b")], str(tmp_path / "judge.json")
+
+    def answered(url: str) -> None:
+        def answer() -> None:
+            for index in range(5):
+                request = urllib.request.Request(
+                    f"{url}answer", json.dumps({"index": index, "place": "neither"}).encode(), JSON
+                )
+                urllib.request.urlopen(request, timeout=10).close()
+
+        Thread(target=answer).start()
+
+    monkeypatch.setattr("webbrowser.open", answered)
+    assert main(["judge", *sides, "-n", "5", "--port", "0", "--out", out]) == 0
+    assert "neither in 5. Nothing was decided" in " ".join(capsys.readouterr().out.split())
+    assert main(["judge", *sides, "-n", "4", "--port", "0", "--out", out]) == 2
+    assert "other pairs" in capsys.readouterr().err
+    assert main(["judge", *sides, "-n", "5", "--port", "70000", "--out", out]) == 2
+    assert "port" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cleanup() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[[str | None, str], None]]:
+    """Headless Chromium: clicks on an element of the page, and waits until a text is shown."""
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        pytest.skip("there is no chromedriver")
+    process = cleanup.enter_context(subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True))
+    cleanup.callback(process.terminate)
+    assert process.stdout is not None
+    port = next(line.split()[-1].rstrip(".") for line in process.stdout if "successfully on port" in line)
+
+    def command(path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/session{path}", json.dumps(body).encode(), JSON)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)["value"]
+
+    def run(script: str) -> str:
+        return str(command(f"/{session}/execute/sync", {"script": script, "args": []}))
+
+    def clicked(name: str | None, shown: str) -> None:
+        if name is not None:
+            run(f"document.getElementById('{name}').click()")
+        deadline = time.monotonic() + 20
+        while shown not in (text := run("return document.body.innerText")):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": flags}}}}
+    session = command("", wanted)["sessionId"]
+    command(f"/{session}/url", {"url": page.url})
+    yield clicked
+    end = urllib.request.Request(f"http://127.0.0.1:{port}/session/{session}", method="DELETE")
+    urllib.request.urlopen(end, timeout=30).close()
+
+
+@pytest.mark.slow
+def test_a_person_clicks_through_the_page(page: Page, click: Callable[[str | None, str], None]) -> None:
+    click(None, "<b>one</b>")  # as text
+    click("left", "Pair 2 of 3")
+    click("back", "Pair 1 of 3")
+    click("right", "Pair 2 of 3")
+    click("neither", "Pair 3 of 3")
+    assert page.ballot.answers == ["b", "tie"]
+    click("left", page.ballot.sides[0])
+    assert page.ballot.answers == ["b", "tie", "a"]
+    click(None, page.ballot.verdict)
