@@ -103,7 +103,11 @@ fuzz: ## look for files that a reader neither reads nor refuses in one line (SEC
 imports: install ## the direction of imports alone (part of `test`)
 	$(PYTEST) tests/project/test_architecture.py tests/project/test_house.py
 
-check: lint types docs test speed ## every gate: style, types, import direction, the site, tests, documentation examples
+# Side by side where one process has a core for itself, as the tests have both and what is timed needs quiet.
+check: install ## every gate: style, types, import direction, the site, tests, documentation examples
+	$(MAKE) --no-print-directory -j $(WORKERS) lint types docs
+	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory speed
 
 docs: install ## build the documentation site into build/site; a warning is an error
 	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees docs build/site
