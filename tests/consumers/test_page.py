@@ -106,6 +106,15 @@ def check_vector_environment(names: dict[str, Any]) -> None:
     assert names["infos"]["episode"]["l"].tolist() == [4] * 8
 
 
+def check_minari(names: dict[str, Any]) -> None:
+    dataset, env, sequences = names["dataset"], names["env"].unwrapped, names["sequences"]
+    np.testing.assert_array_equal(sequences, env.real_sequences[:50])
+    rewards = [episode.rewards for episode in dataset.iterate_episodes()]
+    assert all(not reward[:-1].any() for reward in rewards)
+    np.testing.assert_allclose([reward[-1] for reward in rewards], env.score(sequences), rtol=1e-6)
+    assert dataset.recover_environment().unwrapped.sequence_spec == env.sequence_spec
+
+
 def check_discriminator(names: dict[str, Any]) -> None:
     env, task = names["env"], names["task"]
     assert env.discriminator_version == 1
@@ -122,6 +131,7 @@ RUNS: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
     ("TorchRL", 1, check_torchrl_masks),
     ("skrl", 0, check_skrl),
     ("One file, as CleanRL has it", 0, check_vector_environment),
+    ("Minari", 0, check_minari),
     ("The discriminator", 0, check_discriminator),
 ]
 PRINTED = {"RLlib": "rllib_ppo.py", "imitation": "imitation_bc.py", "TRL": "trl_grpo.py"}
@@ -157,6 +167,7 @@ def test_the_page_s_python_runs(
     import torch
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     # skrl logs at exit, when pytest has taken its stream away
     monkeypatch.setattr(atexit, "register", lambda function, *_: function)
     names: dict[str, Any] = {}
