@@ -25,6 +25,7 @@ PAGES = [
     "docs/papers.md",
     "docs/install.md",
     "docs/tutorial.md",
+    "docs/session.md",
     "docs/own_text.md",
     "docs/moving_reward.md",
     "docs/faq.md",
