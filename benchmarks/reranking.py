@@ -2,7 +2,8 @@
 
 Maximum likelihood, and SeqGAN after its game, draw K sequences of which their discriminator takes one: the best, or one
 by importance (``agents.reranking``). Nothing more is trained, and the likelihood of the choice is known, so that it is
-measured as generators and their temperatures are.
+measured as generators and their temperatures are. A likelihood ratio holds language models, which can be used with
+neither a choice nor a game: one of them can be drawn from, and together they can teach the generator token by token.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ from typing import Any
 
 import tyro
 
+from agents.rivals import DistillationConfig, DistillationTrainer
 from agents.runs.comparison import compare
 from agents.runs.config import RunConfig
-from agents.runs.evaluation import evaluate_run
-from agents.runs.folder import Record
+from agents.runs.evaluation import Evaluator, evaluate_run
+from agents.runs.folder import Record, RunFolder
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.phases import TEMPERATURES as CURVE
 from agents.runs.report import markdown_table
+from agents.runs.sample import load_generator
 from agents.runs.workers import side_by_side
 from benchmarks.harness import DOCS, RESULTS, mean_cell, measured_with, write_results, write_section
 from benchmarks.rewards.games import SCENARIOS, games
+from seqgan_env.discriminators import GenerativeDiscriminator
 from seqgan_env.files import atomic_write
+from seqgan_env.task import Task
 
 FILE = RESULTS / "reranking.json"
 PAGE = DOCS / "results.md"
@@ -32,9 +38,13 @@ JUDGES = ("log_d", "generative")
 """The games whose discriminators choose."""
 RULES = ("best_of", "resample")
 N_CANDIDATES = (2, 4, 8, 16)
-TEMPERATURES = (1.0, 1.2)
+TEMPERATURES = (1.0, 0.8, 1.2)
 KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 ALONE = "alone"
+TAUGHT = DistillationConfig(learning_rate=0.02)
+"""How the language models of a discriminator teach the generator."""
+N_EPOCHS = 50
+"""The passes over the real sequences in which they do."""
 
 
 def run(
@@ -66,7 +76,12 @@ def run(
             phase = FINAL_TEMPERATURE if is_game else TEMPERATURE
             curve = [record for record in records[name] if record["phase"] == phase]
             for key, record in {**_alone(curve), **chosen}.items():
-                rows.setdefault(f"{label}, {key}", []).append({c: record[c] for c in (*KEPT, "temperature")})
+                rows.setdefault(f"{label}, {key}", []).append(_kept(record))
+        of_models = {name: job for name, job in jobs.items() if name not in JUDGES and "generative" in name}
+        for name, curves in side_by_side(model_curves, of_models, workers).items():
+            for model, curve in curves.items():
+                for key, record in _alone(curve).items():
+                    rows.setdefault(f"{runs[name].label}, {model}, {key}", []).append(_kept(record))
     write_results(results, {"scenario": scenario, "seeds": own_seeds, "rows": rows})
 
 
@@ -86,6 +101,10 @@ def _alone(curve: Sequence[Record]) -> dict[str, Record]:
     return {ALONE: as_it_is, f"{ALONE}, best T": min(curve, key=lambda record: float(record["kl_sum"]))}
 
 
+def _kept(record: Record) -> Record:
+    return {name: record[name] for name in (*KEPT, "temperature")}
+
+
 def choices(run_folder: Path) -> dict[str, Record]:
     """The measurements of every rule with every number of candidates at every temperature, kept in the run's folder."""
     file = run_folder.parent / f"{run_folder.name}-choices.json"
@@ -100,6 +119,30 @@ def choices(run_folder: Path) -> dict[str, Record]:
                     found[key] = {**record, "temperature": temperature}
                     with atomic_write(file) as stream:
                         stream.write(json.dumps(found).encode())
+    return found
+
+
+def model_curves(run_folder: Path) -> dict[str, list[Record]]:
+    """One of the discriminator's language models, and the generator that all of them have taught, at every temperature.
+
+    The generator is that of the run, which knows maximum likelihood alone. Kept beside the run's folder.
+    """
+    file = run_folder.parent / f"{run_folder.name}-models.json"
+    if file.exists():
+        done: dict[str, list[Record]] = json.loads(file.read_text(encoding="utf-8"))
+        return done
+    loaded, (config, _) = load_generator(run_folder, "cpu", judged=True), RunFolder(run_folder).load_state()
+    assert isinstance(loaded.judge, GenerativeDiscriminator)
+    task, models = Task(config.task), loaded.judge.language_models
+    trainer = DistillationTrainer(loaded.model, models, TAUGHT, config.seed, total_epochs=N_EPOCHS)
+    for _ in range(N_EPOCHS):
+        trainer.epoch(task.real_sequences)
+    found = {}
+    for name, model in {"one of its models": models[0], "taught by its models": loaded.model}.items():
+        evaluator = Evaluator(task, model.eval(), config.evaluation.n, config.seed)
+        found[name] = [{**evaluator.measure(temperature=t), "temperature": t} for t in CURVE]
+    with atomic_write(file) as stream:
+        stream.write(json.dumps(found).encode())
     return found
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.runs.evaluation import evaluate_run
+from agents.runs.experiment import Experiment
 from benchmarks import reranking
 from benchmarks.harness import section
 from benchmarks.rewards.games import SCENARIOS
-from tests.support.runs import SHORT, changed
+from tests.support.runs import SHORT, changed, without_pictures
 
 
 def test_a_judge_without_a_game_shares_all_but_the_game() -> None:
@@ -35,11 +37,29 @@ def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monke
         reranking.run(tmp_path / "runs", seeds=1, results=file, workers=1)
         document = json.loads(file.read_text())
         keys = [reranking.ALONE, f"{reranking.ALONE}, best T"]
-        keys += [f"{rule} 2{t}" for t in ("", ", T = 1.2") for rule in reranking.RULES]
+        keys += [f"{rule} 2{t}" for t in ("", ", T = 0.8", ", T = 1.2") for rule in reranking.RULES]
         expected = [f"log D, {generator}, {key}" for generator in ("SeqGAN", "max. likelihood") for key in keys]
         assert sorted(document["rows"]) == sorted(expected)
         assert all(set(own[0]) == {*reranking.KEPT, "temperature"} for own in document["rows"].values())
         assert "| log D, SeqGAN, best_of 2 |" in reranking.table(document)
+
+
+def test_language_models_are_measured_without_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reranking, "N_EPOCHS", 2)
+    monkeypatch.setattr(reranking, "CURVE", (1.0, 0.5))
+    judge = {
+        "discriminator": "generative",
+        "discriminator_kwargs": {"n_members": 2, "hidden_dim": 8, "embedding_dim": 8, "n_epochs": 2},
+        "reward": "log_ratio",
+    }
+    with without_pictures():
+        Experiment(changed(SHORT, task=judge, agent={"n_updates": 0}), tmp_path / "run").run()
+    curves = reranking.model_curves(tmp_path / "run")
+    assert [[record["temperature"] for record in curve] for curve in curves.values()] == [[1.0, 0.5]] * 2
+    own = evaluate_run(tmp_path / "run")
+    assert len({own["nll_test"], *(curve[0]["nll_test"] for curve in curves.values())}) == 3
+    monkeypatch.setattr(reranking, "load_generator", lambda *_, **__: pytest.fail("it is measured again"))
+    assert reranking.model_curves(tmp_path / "run") == curves
 
 
 def test_the_table_is_made_from_the_committed_results() -> None:
