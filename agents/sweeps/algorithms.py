@@ -21,9 +21,9 @@ from seqgan_env.functions import load_function
 from seqgan_env.registry import Registry
 
 Shares = Literal["generator", "features", "nothing"]
-Plays = Literal["any", "log_d", "none"]
+Plays = Literal["any", "discriminator", "none"]
 SHARES: tuple[Shares, ...] = ("generator", "features", "nothing")
-PLAYS: tuple[Plays, ...] = ("any", "log_d", "none")
+PLAYS: tuple[Plays, ...] = ("any", "discriminator", "none")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class AlgorithmEntry:
     shares: Shares
     """The part of the pretrained generator that it begins with: all of it, what it reads of a prefix, or none."""
     plays: Plays = "any"
-    """The rewards that it can learn from: any, log D alone, or none, since it learns from real sequences."""
+    """The rewards that it can learn from: any, none but what the discriminator itself knows, or none."""
     has_likelihood: bool = True
     """Whether the log-probability of a sequence under its policy is known."""
     settings: Callable[[], type[Any]] = lambda: NoConfig
@@ -182,11 +182,12 @@ def build_learner(name: str, contest: Contest) -> Learner:
 def algorithm_table() -> str:
     """The registered algorithms, in Markdown."""
     likelihood = {True: "yes", False: "no"}
+    lessons = {"any": "any reward", "discriminator": "the discriminator", "none": "no reward"}
     rows = {
         f"`{name}`": {
             "what it is": entry.summary,
             "begins with": entry.shares,
-            "learns from": {"any": "any reward", "log_d": "log D", "none": "no reward"}[entry.plays],
+            "learns from": lessons[entry.plays],
             "likelihood": likelihood[entry.has_likelihood],
             "source": entry.source,
         }

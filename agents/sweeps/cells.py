@@ -91,7 +91,7 @@ def build_cell(
         agent = seqgan_agent(run, settings) if is_seqgan else AgentConfig(n_episodes=run.agent.n_episodes)
         run = dataclasses.replace(run, agent=agent)
     else:
-        run = _without_reward(run, "log_d" if entry.plays == "log_d" else "constant")
+        run = _without_reward(run, "log_d" if entry.plays == "discriminator" else "constant")
         axes |= {"reward": IRRELEVANT, "shaping": IRRELEVANT}
     if not run.is_adversarial:
         run = _without_discriminator(run)

@@ -17,6 +17,8 @@ import torch
 from agents.rivals import (
     CooperativeConfig,
     CooperativeTrainer,
+    DistillationConfig,
+    DistillationTrainer,
     RelaxedConfig,
     RelaxedTrainer,
     ScheduledSamplingConfig,
@@ -29,6 +31,7 @@ from agents.sweeps.algorithms import Contest, register_algorithm
 from agents.sweeps.budget import Watch
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.checks import build_config
+from seqgan_env.discriminators import GenerativeDiscriminator
 from seqgan_env.seeding import numpy_rng
 
 MakeTrainer = Callable[[Contest, Any, int], MaximumLikelihoodTrainer]
@@ -108,6 +111,24 @@ def _relaxed(contest: Contest, config: RelaxedConfig, n_epochs: int) -> RelaxedT
     return RelaxedTrainer(game.agent.generator, trainer, config, game.config.seed, total_epochs=n_epochs)
 
 
+def _distilled(contest: Contest, config: DistillationConfig, n_epochs: int) -> DistillationTrainer:
+    """The language models of the run's discriminator, as teachers."""
+    game = contest.game
+    discriminator = game.adversary.trainer.discriminator
+    assert isinstance(discriminator, GenerativeDiscriminator)
+    teachers = discriminator.language_models
+    return DistillationTrainer(game.agent.generator, teachers, config, game.config.seed, total_epochs=n_epochs)
+
+
+def _check_models(run: RunConfig, settings: Mapping[str, Any]) -> None:
+    """Refuse a discriminator without language models."""
+    if run.task.discriminator != "generative":
+        raise ValueError(
+            "algorithm 'distillation' learns from the language models of the discriminator generative, got "
+            f"{run.task.discriminator!r}"
+        )
+
+
 def _likelihood_settings(run: RunConfig) -> Mapping[str, Any]:
     """Those of the pretraining, which goes on."""
     return {name: getattr(run.pretraining, name) for name in LikelihoodConfig.__dataclass_fields__}
@@ -170,6 +191,17 @@ register_algorithm(
     summary="Reparametrised samples, along which the gradient of log D flows back.",
     source="arXiv 1611.01144",
     shares="generator",
-    plays="log_d",
+    plays="discriminator",
     settings=lambda: RelaxedConfig,
+)
+register_algorithm(
+    "distillation",
+    partial(_build, DistillationConfig, _distilled, 1, 1),
+    label="distillation",
+    summary="The language models of a generative discriminator teach the generator token by token: no game, a control.",
+    source="arXiv 1606.07947",
+    shares="generator",
+    plays="discriminator",
+    settings=lambda: DistillationConfig,
+    check=_check_models,
 )

@@ -16,8 +16,11 @@ from agents.runs.presets import PRESETS
 from agents.sweeps import ALGORITHMS, Contest, register_algorithm
 from agents.sweeps.algorithms import algorithm_entry, algorithm_table, build_learner
 from agents.sweeps.budget import Budget
+from tests.support.runs import changed
 
 ROOT = Path(__file__).resolve().parents[3]
+SMALL = changed(PRESETS["small"], task={"discriminator": "generative", "discriminator_kwargs": {}})
+"""A task whose discriminator every algorithm can learn from."""
 DECLARED: dict[str, Any] = {"label": "mine", "summary": "It does.", "source": "here", "shares": "nothing"}
 
 
@@ -43,7 +46,7 @@ def out_of_luck(contest: Contest) -> BaseAlgorithm:
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_settings_are_complete_and_their_names_checked(name: str) -> None:
-    entry, run = ALGORITHMS[name], PRESETS["small"]
+    entry, run = ALGORITHMS[name], SMALL
     settings = entry.complete({}, run, name)
     assert entry.complete(settings, run, name) == settings
     assert "policy" not in settings
@@ -59,7 +62,7 @@ def test_tasks_choose_settings_where_a_task_has_some() -> None:
 
 def test_nothing_is_discounted() -> None:
     for name, entry in ALGORITHMS.items():
-        assert entry.complete({}, PRESETS["small"], name).get("gamma", 1.0) == 1.0
+        assert entry.complete({}, SMALL, name).get("gamma", 1.0) == 1.0
 
 
 @pytest.mark.parametrize("name", ["trpo", "maskable_ppo", "recurrent_ppo", "qrdqn"])

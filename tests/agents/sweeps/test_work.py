@@ -23,6 +23,13 @@ GRAMMAR: dict[str, Any] = {
     "n_held_out": 40,
     "discriminator_kwargs": {"embedding_dim": 2, "filters": [[1, 2]]},
 }
+DISCRIMINATORS: dict[str, dict[str, Any]] = {
+    "relaxed": {"discriminator": [{"name": "cnn", "embedding_dim": 2, "filters": [[1, 2]]}]},  # of embeddings
+    "distillation": {
+        "discriminator": [{"name": "generative", "n_members": 2, "hidden_dim": 4, "embedding_dim": 4, "n_epochs": 1}]
+    },
+}
+"""Those of algorithms that need one of a kind."""
 OUTPUTS: dict[Any, bytes] = {}
 """The outputs of pretrainings and discriminators, which tests share as sweeps do."""
 
@@ -48,11 +55,7 @@ def played(algorithm: str) -> dict[str, Any]:
     """A run against a discriminator that learns, with a value-based algorithm that begins to learn at once."""
     starts = {"learning_starts": 8, "gradient_steps": 1} if algorithm in ("dqn", "qrdqn") else {}
     cheap = {"n_epochs": 1} if algorithm in ("ppo", "maskable_ppo", "recurrent_ppo") else {}
-    # whose samples are judged by their embeddings
-    cnn = (
-        {"discriminator": [{"name": "cnn", "embedding_dim": 2, "filters": [[1, 2]]}]} if algorithm == "relaxed" else {}
-    )
-    return play({"name": algorithm, **starts, **cheap}, **cnn)
+    return play({"name": algorithm, **starts, **cheap}, **DISCRIMINATORS.get(algorithm, {}))
 
 
 def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -103,7 +106,7 @@ def test_the_discriminator_is_trained_for_those_that_play_against_it(algorithm: 
         assert versions == sorted(versions)
         assert versions[-1] >= 3
     else:
-        assert versions == [1 if plays == "log_d" else None] * len(versions)
+        assert versions == [1 if plays == "discriminator" else None] * len(versions)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +189,8 @@ def test_an_exact_reward_follows_the_generator_that_learns() -> None:
     result = play(settings, reward=["exact_log_ratio"], budget={"steps": 960, "evaluations": 1})
     start, end = result["records"][0], result["records"][-1]
     assert end["kl_reverse"] < start["kl_reverse"]
+
+
+def test_distillation_needs_language_models() -> None:
+    with pytest.raises(ValueError, match="the language models of the discriminator generative, got 'gru'"):
+        play("distillation", discriminator=["gru"])
