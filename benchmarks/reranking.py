@@ -42,7 +42,7 @@ TEMPERATURES = (1.0, 0.8, 1.2)
 KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 ALONE = "alone"
 TAUGHT = DistillationConfig(learning_rate=0.02)
-"""How the language models of a discriminator teach the generator."""
+"""The settings by which the language models of a discriminator teach the generator."""
 N_EPOCHS = 50
 """The passes over the real sequences in which they do."""
 

@@ -1,13 +1,14 @@
 """The tables that describe a sweep, and the runs that they mean.
 
-An entry of an axis is a name, or a table with ``name``, settings, and ``grid``, a table of lists: each combination of
-their values is an entry of its own.
+An entry of an axis is a name, or a table with ``name``, settings, ``grid``, a table of lists whose every combination is
+an entry of its own, and ``search``, a table of ranges from which so many entries are drawn.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.search_space import with_settings
 from agents.sweeps.budget import Budget
 from agents.sweeps.cells import Cell, build_cell, name_with
+from agents.sweeps.search import drawn
 from seqgan_env.checks import PositiveInt, Seed, Share, build_config, check_fields, check_type, shown
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import one_line
@@ -126,7 +128,7 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
 
 
 def _entries(axis: str, values: Any) -> Iterator[Entry]:
-    """The entries of an axis, with one for each combination of a ``grid``."""
+    """The entries of an axis, with one for each combination of a ``grid`` and each trial of a ``search``."""
     if not isinstance(values, (list, tuple)) or not values:
         raise ValueError(f"{axis} must be a list of names and tables, got {shown(values)}")
     for value in values:
@@ -138,11 +140,16 @@ def _entries(axis: str, values: Any) -> Iterator[Entry]:
         is_own = name is None and axis not in _REQUIRED
         if not (isinstance(name, str) or is_own or (is_several and all(isinstance(each, str) for each in name))):
             raise ValueError(f"an entry of {axis} must be a name or a table with a name, got {shown(value)}")
-        settings = {key: each for key, each in table.items() if key not in ("name", "grid")}
-        for more in _combinations(f"grid of {name}", grid):
-            if both := sorted(set(settings) & set(more)):
-                raise ValueError(f"a setting must be fixed or in the grid of {name}; {', '.join(both)} is both")
-            yield Entry(list(name) if is_several else name, {**settings, **more})
+        settings = {key: each for key, each in table.items() if key not in ("name", "grid", "search")}
+        search = check_type(f"search of {name}", table["search"], Mapping[str, Any]) if "search" in table else None
+        trials: list[dict[str, Any]] = [{}] if search is None else drawn(f"search of {name}", search)
+        for more, trial in itertools.product(_combinations(f"grid of {name}", grid), trials):
+            parts = (settings, more, trial)
+            if both := sorted(key for key, n in Counter(itertools.chain(*parts)).items() if n > 1):
+                raise ValueError(
+                    f"a setting of {name} must be fixed, in its grid or in its search; {', '.join(both)} is both"
+                )
+            yield Entry(list(name) if is_several else name, {**settings, **more, **trial})
 
 
 def _combinations(name: str, grid: Any) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,80 @@
+"""Settings drawn from ranges: within them, evenly, and the same for the same seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.sweeps.search import Range, drawn
+from agents.sweeps.spec import cells_of
+from tests.support.sweeps import spec_with
+
+TABLE: dict[str, Any] = {
+    "trials": 64,
+    "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+    "n_epochs": {"low": 1, "high": 4, "whole": True},
+    "gae_lambda": {"low": 0.5, "high": 1.0},
+    "policy": ["a", "b"],
+}
+
+
+def test_every_part_of_a_range_is_drawn_alike() -> None:
+    trials = drawn("it", TABLE)
+    decades = Counter(int(np.floor(np.log10(trial["learning_rate"] * (1 + 1e-9)))) for trial in trials)
+    assert decades == {-5: 16, -4: 16, -3: 16, -2: 16}
+    assert Counter(trial["n_epochs"] for trial in trials) == {1: 16, 2: 16, 3: 16, 4: 16}
+    assert Counter(trial["policy"] for trial in trials) == {"a": 32, "b": 32}
+    assert Counter(trial["gae_lambda"] > 0.75 for trial in trials) == {True: 32, False: 32}
+    assert {type(trial["n_epochs"]) for trial in trials} == {int}
+
+
+def test_more_trials_add_to_those_that_there_are() -> None:
+    assert drawn("it", {**TABLE, "trials": 100})[:64] == drawn("it", TABLE)
+    assert drawn("it", {**TABLE, "seed": 1}) != drawn("it", TABLE)
+
+
+def test_numbers_have_three_digits_and_stay_within_bounds() -> None:
+    values = [trial["x"] for trial in drawn("it", {"trials": 50, "x": {"low": 0.12345, "high": 0.12347}})]
+    assert set(values) == {0.12345}
+    values = [trial["x"] for trial in drawn("it", {"trials": 50, "x": {"low": 0.0, "high": 100.0}})]
+    assert all(value == float(f"{value:.3g}") for value in values)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 3), (2, 9), (4, 64)])
+def test_whole_numbers_of_a_logarithm_reach_both_ends(low: int, high: int) -> None:
+    values = [Range(low, high, log=True, whole=True).at(share) for share in np.linspace(0, 1 - 1e-9, 500)]
+    assert values == sorted(values)
+    assert (values[0], values[-1]) == (low, high)
+    assert {type(value) for value in values} == {int}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"x": [1]}, "it must have trials"),
+        ({"trials": 0, "x": [1]}, "trials must be a whole number of at least 1, got 0"),
+        ({"trials": 2}, "at least one setting"),
+        ({"trials": 2, "x": []}, "it, x must be a list of values, or a table"),
+        ({"trials": 2, "x": 1}, "it, x must be a list of values, or a table"),
+        ({"trials": 2, "x": {"low": 1}}, "it, x.*high"),
+        ({"trials": 2, "x": {"low": 1, "high": 2, "step": 1}}, "it, x.*step"),
+        ({"trials": 2, "x": {"low": 2, "high": 2}}, "low must be below high, got 2 and 2"),
+        ({"trials": 2, "x": {"low": 0, "high": 2, "log": True}}, "low must be above 0"),
+    ],
+)
+def test_a_bad_table_is_refused(table: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        drawn("it", table)
+
+
+def test_a_sweep_plays_every_trial_with_every_value_of_the_grid() -> None:
+    search = {"trials": 3, "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+    cells = cells_of(spec_with(algorithm=[{"name": "a2c", "grid": {"n_steps": [2, 4]}, "search": search}]))
+    drawn_rates = [trial["learning_rate"] for trial in drawn("search of a2c", search)]
+    assert Counter(cell.settings["learning_rate"] for cell in cells) == dict.fromkeys(drawn_rates, 2)
+    assert Counter(cell.settings["n_steps"] for cell in cells) == {2: 3, 4: 3}
+    with pytest.raises(ValueError, match="n_steps is both"):
+        cells_of(spec_with(algorithm=[{"name": "a2c", "n_steps": 2, "search": {"trials": 1, "n_steps": [2]}}]))
