@@ -94,7 +94,7 @@ def test_resources_are_a_part_of_the_file_that_decides_no_result() -> None:
         ({"seeds": []}, "seeds must be a list of at least one value"),
         ({"grid": {"adversary.every_n_episodes": []}}, "must be a list of at least one value"),
         ({"task": [{"name": "small", "grid": {"n_real": []}}]}, "must be a list of at least one value"),
-        ({"task": [{"name": "small", "n_real": 9, "grid": {"n_real": [8]}}]}, "in its grid or in its search; n_real is both"),
+        ({"task": [{"name": "small", "n_real": 9, "grid": {"n_real": [8]}}]}, "in its search; n_real is both"),
         ({"task": ["SeqGANText-v0"]}, "the task needs a text: .*source = 'my.txt'"),
         ({"algorithm": [{"name": "ppo", "n_epochs": 0}]}, "n_epochs must be a whole number of at least 1, got 0"),
         ({"algorithm": [{"name": "a2c", "n_steps": -3}]}, "n_steps must be a whole .* at least 1 or None, got -3"),
