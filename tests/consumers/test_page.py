@@ -115,6 +115,15 @@ def check_minari(names: dict[str, Any]) -> None:
     assert dataset.recover_environment().unwrapped.sequence_spec == env.sequence_spec
 
 
+def check_pieces(names: dict[str, Any]) -> None:
+    spec, words, lines = names["env"].unwrapped.sequence_spec, names["words"], names["text"].read_text().splitlines()
+    assert 50 < spec.vocab_size <= 302
+    assert max(map(len, words.tokens[2:])) > 3
+    rows = names["env"].unwrapped.real_sequences[:20]
+    assert {names["bpe"].decoder.decode(words.decode(row).split()) for row in rows} <= set(lines)
+    assert names["sentence"] in lines
+
+
 def check_discriminator(names: dict[str, Any]) -> None:
     env, task = names["env"], names["task"]
     assert env.discriminator_version == 1
@@ -132,6 +141,7 @@ RUNS: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
     ("skrl", 0, check_skrl),
     ("One file, as CleanRL has it", 0, check_vector_environment),
     ("Minari", 0, check_minari),
+    ("Hugging Face tokenizers", 0, check_pieces),
     ("The discriminator", 0, check_discriminator),
 ]
 PRINTED = {"RLlib": "rllib_ppo.py", "imitation": "imitation_bc.py", "TRL": "trl_grpo.py"}
@@ -168,6 +178,10 @@ def test_the_page_s_python_runs(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    grammar = SeqGANEnv(source="grammar", n_real=300, n_held_out=2).task
+    vocabulary = grammar.source.vocabulary
+    assert vocabulary is not None
+    Path("captions.txt").write_text("\n".join(map(vocabulary.decode, grammar.real_sequences)), encoding="utf-8")
     # skrl logs at exit, when pytest has taken its stream away
     monkeypatch.setattr(atexit, "register", lambda function, *_: function)
     names: dict[str, Any] = {}
