@@ -37,8 +37,8 @@ PAGE = DOCS / "results.md"
 JUDGES = ("log_d", "generative")
 """The games whose discriminators choose."""
 RULES = ("best_of", "resample")
-N_CANDIDATES = (2, 4, 8, 16)
-TEMPERATURES = (1.0, 0.8, 1.2)
+CANDIDATES = {1.0: (2, 4, 8, 16), 0.8: (8,), 1.2: (8,)}
+"""The numbers K at each temperature of the generator."""
 KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 ALONE = "alone"
 TAUGHT = DistillationConfig(learning_rate=0.02)
@@ -106,12 +106,12 @@ def _kept(record: Record) -> Record:
 
 
 def choices(run_folder: Path) -> dict[str, Record]:
-    """The measurements of every rule with every number of candidates at every temperature, kept in the run's folder."""
+    """The measurements of every rule with the numbers of candidates at each temperature, kept beside the run's folder."""
     file = run_folder.parent / f"{run_folder.name}-choices.json"
     found: dict[str, Record] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for temperature in TEMPERATURES:
+    for temperature, numbers in CANDIDATES.items():
         for rule in RULES:
-            for n in N_CANDIDATES:
+            for n in numbers:
                 key = f"{rule} {n}" + (f", T = {temperature:g}" if temperature != 1 else "")
                 if key not in found:
                     best_of, resample = (n, 1) if rule == "best_of" else (1, n)

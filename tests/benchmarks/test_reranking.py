@@ -26,7 +26,7 @@ def test_a_judge_without_a_game_shares_all_but_the_game() -> None:
 
 def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reranking, "JUDGES", ("log_d",))
-    monkeypatch.setattr(reranking, "N_CANDIDATES", (2,))
+    monkeypatch.setattr(reranking, "CANDIDATES", {1.0: (2, 3), 0.8: (2,)})
     monkeypatch.setattr(
         reranking, "_runs", lambda *_: {"log_d": SHORT, "log_d-judge": changed(SHORT, agent={"n_updates": 0})}
     )
@@ -37,7 +37,7 @@ def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monke
         reranking.run(tmp_path / "runs", seeds=1, results=file, workers=1)
         document = json.loads(file.read_text())
         keys = [reranking.ALONE, f"{reranking.ALONE}, best T"]
-        keys += [f"{rule} 2{t}" for t in ("", ", T = 0.8", ", T = 1.2") for rule in reranking.RULES]
+        keys += [f"{rule} {n}" for n in ("2", "3", "2, T = 0.8") for rule in reranking.RULES]
         expected = [f"log D, {generator}, {key}" for generator in ("SeqGAN", "max. likelihood") for key in keys]
         assert sorted(document["rows"]) == sorted(expected)
         assert all(set(own[0]) == {*reranking.KEPT, "temperature"} for own in document["rows"].values())
