@@ -106,7 +106,7 @@ def _kept(record: Record) -> Record:
 
 
 def choices(run_folder: Path) -> dict[str, Record]:
-    """The measurements of every rule with the numbers of candidates at each temperature, kept beside the run's folder."""
+    """The measurements of every rule with each of ``CANDIDATES``, kept beside the run's folder."""
     file = run_folder.parent / f"{run_folder.name}-choices.json"
     found: dict[str, Record] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for temperature, numbers in CANDIDATES.items():
