@@ -303,7 +303,7 @@ class Sample(_Command):
     prefix: str = ""
     """Text, or token ids where tokens have no text, that every sequence begins with."""
     best_of: int = 1
-    """Draw so many for each, and print the one that the run's discriminator finds most real."""
+    """Draw so many for each, at most 10,000, and print the one that the run's discriminator finds most real."""
     resample: int = 1
     """Draw so many for each, and print one of them by chance, the likelier the more real the discriminator finds it:
     nearer to real sequences where best-of narrows them down."""

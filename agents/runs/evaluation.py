@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from agents.agent_file import generator_weights
-from agents.reranking import reranked
+from agents.reranking import choice, reranked
 from agents.runs.folder import Record, RunFolder
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import Temperature
@@ -179,6 +179,7 @@ def evaluate_run(
         ValueError: there is no run, its source is not there or another, a file is damaged, or a value is out of range.
     """
     check_groups(metrics or ())
+    chooser = choice(best_of, resample)
     folder = RunFolder(run)
     folder.check_run(folder.checkpoint)
     if source in NAMED_SOURCES:
@@ -200,7 +201,7 @@ def evaluate_run(
             trained.load_weights(state["adversary"]["discriminator"])
     generator = generator.to(resolve_device(device)).eval()
     groups = config.evaluation.metrics if metrics is None else metrics
-    chosen = reranked(generator, trained, best_of, resample)
+    chosen = reranked(generator, trained, *chooser)
     evaluator = Evaluator(task, chosen, config.evaluation.n, config.seed, trained, groups=groups)
     record = evaluator.measure(temperature=temperature, n=n)
     if trained is not None and temperature == 1.0:

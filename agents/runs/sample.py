@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.reranking import reranked
+from agents.reranking import choice, reranked
 from agents.runs.folder import RunFolder
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -48,10 +48,10 @@ class TextGenerator:
             **arguments: ``seed``, ``temperature``, ``top_k`` and ``top_p`` of ``AutoregressiveModel.draw``.
 
         Raises:
-            ValueError: a value is out of range, the prefix is too long or out of vocabulary, or there is no judge to
-                choose by, or more than one rule.
+            ValueError: a value is out of range, as more candidates than ``MAX_CANDIDATES``, the prefix is too long or
+                out of vocabulary, or there is no judge to choose by, or more than one rule.
         """
-        sampler = reranked(self.model, self.judge, best_of, resample)
+        sampler = reranked(self.model, self.judge, *choice(best_of, resample))
         rows = sampler.draw(n, prefix=self._ids(prefix), **arguments)
         if self.vocabulary is not None:
             return [self.vocabulary.decode(row) for row in rows]

@@ -10,10 +10,11 @@ import pytest
 import torch
 from scipy import stats
 
-from agents.reranking import Reranked
+from agents import reranking
+from agents.reranking import MAX_CANDIDATES, Reranked
 from agents.runs.evaluation import Likely
 from seqgan_env import enumeration
-from seqgan_env.discriminators import TabularDiscriminator
+from seqgan_env.discriminators import TabularDiscriminator, build_discriminator
 from seqgan_env.enumeration import Floats
 from seqgan_env.tokens import SequenceSpec
 from tests.support.builders import make_generator
@@ -100,8 +101,55 @@ def test_a_likelihood_is_finite_whatever_the_logit(rule: str) -> None:
     assert np.exp(log_prob_K).sum() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.theory
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("kind", ["cnn", "gru", "transformer"])
+def test_a_network_s_rounding_does_not_part_a_sequence_from_its_copies(kind: str, rule: str) -> None:
+    """The last bits of a logit depend on what is scored beside it."""
+    network = build_discriminator(kind, SPEC, seed=1)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.mul_(1.5)
+    logit_K = network.exact_logits(ALL_KT)
+    chosen_K = by_definition(np.exp(MODEL.sequence_log_prob(ALL_KT)), logit_K, 4, rule)
+    reranked = Reranked(MODEL, network, 4, rule, n_reference=4_000)  # type: ignore[arg-type]
+    for size in (1, 9):
+        found_K = np.concatenate([reranked.sequence_log_prob(ALL_KT[i : i + size]) for i in range(0, 9, size)])
+        np.testing.assert_allclose(np.exp(found_K), chosen_K, rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_drawn_in_parts_has_the_same_distribution(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the parts, none has more numbers than are allowed at once, and none is that of another one again."""
+    monkeypatch.setattr(reranking, "_CHUNK", 4 * 2 * 500)
+    sizes, draw = [], MODEL.draw
+    monkeypatch.setattr(MODEL, "draw", lambda n, **arguments: sizes.append(n) or draw(n, **arguments))
+    chosen_K = by_definition(np.exp(MODEL.sequence_log_prob(ALL_KT)), LOGITS["each its own"], 4, rule)
+    reranked = Reranked(MODEL, judge(LOGITS["each its own"]), 4, rule)  # type: ignore[arg-type]
+    rows = reranked.draw(4_750, seed=1)
+    assert sizes == [2_000] * 9 + [1_000]
+    counts_K = np.bincount(enumeration.sequence_index(SPEC, rows), minlength=len(chosen_K))
+    assert stats.chisquare(counts_K, 4_750 * chosen_K).pvalue > 1e-4
+    assert (rows[:500] != rows[500:1000]).any()
+    np.testing.assert_array_equal(reranked.draw(4_750, seed=1), rows)
+
+
+def test_the_chance_of_importance_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    reference_R = np.linspace(-2, 2, 100)
+    whole = reranking.log_gain_of_importance(reference_R, reference_R, 50)
+    monkeypatch.setattr(reranking, "_CHUNK", 49 * 7)
+    np.testing.assert_allclose(reranking.log_gain_of_importance(reference_R, reference_R, 50), whole, rtol=1e-12)
+
+
 BAD: dict[str, tuple[Callable[[], object], str]] = {
     "no candidates": (lambda: Reranked(MODEL, judge(LOGITS["ties"]), 0), "n_candidates"),
+    "more candidates than a likelihood can be told of": (
+        lambda: Reranked(MODEL, judge(LOGITS["ties"]), MAX_CANDIDATES + 1),
+        r"n_candidates must be a whole number in \[1, 10000\], got 10001",
+    ),
+    "more candidates on the command line": (lambda: reranking.choice(10**8, 1), r"best_of .* in \[1, 10000\], got 1"),
+    "more candidates of the other rule": (lambda: reranking.choice(1, 10**8), r"resample .* in \[1, 10000\], got 1"),
+    "no sequences": (lambda: Reranked(MODEL, judge(LOGITS["ties"]), 2).draw(0), "n must be .* at least 1, got 0"),
     "an unknown rule": (lambda: Reranked(MODEL, judge(LOGITS["ties"]), 2, "worst"), "rule"),  # type: ignore[arg-type]
 }
 
