@@ -64,6 +64,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("runs", "rivals"),
         ("sweeps", "inspection", "judging", "play"),
         ("cli",),
+        ("command",),
     ),
 }
 """The modules and folders of each package, the lowest first: a module imports from its own level and those below."""
