@@ -5,6 +5,7 @@ Each evaluation is told together with what the agent and its callback have logge
 
 from __future__ import annotations
 
+import copy
 import json
 import secrets
 import warnings
@@ -19,7 +20,7 @@ from stable_baselines3.common.logger import KVWriter
 
 from agents.runs.folder import Record
 from agents.runs.trackers.base import TRACKERS, TrackedRun, Tracker
-from seqgan_env.checks import check_names, check_type
+from seqgan_env.checks import check_names, check_type, shown
 from seqgan_env.files import atomic_write, one_line, parse_json, read_bytes, refusal
 
 DEFAULT = ("tensorboard",)
@@ -81,7 +82,10 @@ class Trackers(KVWriter):
         run = TrackedRun(self._id, name, group, settings, self._path.parent, len(records))
         try:
             for tracker in self.names:
-                self._open[tracker] = TRACKERS[tracker].begin(run)
+                begun = TRACKERS[tracker].begin(copy.deepcopy(run))  # what one does to it is not the next one's
+                if not all(callable(getattr(begun, method, None)) for method in ("write", "close")):
+                    raise TypeError(f"it must have write and close, got {shown(begun)}")
+                self._open[tracker] = begun
         except Exception as error:  # of any kind: it is the tracker's own
             failed = self.names[len(self._open)]
             self.close(finished=False)
@@ -104,7 +108,7 @@ class Trackers(KVWriter):
         numbers = {name: float(value) for name, value in values.items() if isinstance(value, Real)}
         for name in [name for name in self._open if name in names]:
             with self._or_without(name):
-                self._open[name].write(numbers, step)
+                self._open[name].write(dict(numbers), step)
 
     def close(self, *, finished: bool = True) -> None:
         """End them all."""

@@ -53,9 +53,25 @@ class Unreachable(Notebook):
         raise OSError("log in\nfirst")
 
 
+class Careless(Notebook):
+    """Empties whatever it is given."""
+
+    def __init__(self, run: TrackedRun) -> None:
+        run.settings["task"].clear()
+
+    def write(self, values: dict[str, float], step: int) -> None:
+        values.clear()
+
+
 @pytest.fixture(autouse=True)
 def own_trackers() -> Iterator[None]:
-    own = {"notebook": Notebook, "broken": Broken, "unreachable": Unreachable}
+    own = {
+        "notebook": Notebook,
+        "broken": Broken,
+        "unreachable": Unreachable,
+        "careless": Careless,
+        "none": lambda run: None,
+    }
     for name, begin in own.items():
         register_tracker(name, begin)
     for told in (Notebook.told, Notebook.runs, Notebook.ends):
@@ -132,9 +148,17 @@ def test_a_tracker_that_fails_does_not_fail_the_run(tmp_path: Path) -> None:
     assert len(Notebook.told) == len(records)
 
 
+def test_what_a_tracker_does_to_its_values_is_not_the_next_one_s(tmp_path: Path) -> None:
+    records = run(tmp_path / "run", "careless", "notebook")
+    assert Notebook.runs[0].settings == SHORT.to_dict()
+    assert values_of(records[0]).items() <= Notebook.told[0][1].items()
+
+
 def test_a_tracker_that_can_not_begin_is_said_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^the tracker unreachable can't begin: log in first$"):
         run(tmp_path / "run", "notebook", "unreachable")
+    with pytest.raises(ValueError, match=r"^the tracker none can't begin: it must have write and close, got None$"):
+        run(tmp_path / "run", "none")
     assert Notebook.ends == [False]
     run(tmp_path / "run", "notebook")  # and the same folder will do
 
