@@ -26,6 +26,8 @@ Tokens = npt.NDArray[np.int64]
 """An ``int64`` array of token ids; ``(B, T)`` unless said otherwise."""
 Batch = TypeVar("Batch", Tokens, Tensor)
 """A batch of sequences as an array or as a tensor; what is computed of it is of the same kind."""
+MAX_VOCAB_SIZE = 2**24
+"""The largest V. Networks have a row for each token, and with 2**24 rows of 64 numbers an embedding fills 4 GB."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class SequenceSpec:
             equal; None where tokens have no text.
 
     Raises:
-        ValueError: a size below 1, an end-of-sequence id outside the vocabulary, or a hash that is no text.
+        ValueError: a size below 1, a larger V than ``MAX_VOCAB_SIZE``, an end-of-sequence id outside the vocabulary, or a hash that is no text.
     """
 
     vocab_size: int
@@ -53,6 +55,8 @@ class SequenceSpec:
             value = getattr(self, name)
             if not is_whole(value) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.vocab_size > MAX_VOCAB_SIZE:
+            raise ValueError(f"vocab_size must be at most {MAX_VOCAB_SIZE}, got {self.vocab_size}")
         if self.eos_id is not None and not (is_whole(self.eos_id) and 0 <= self.eos_id < self.vocab_size):
             raise ValueError(f"eos_id must be a whole number in [0, {self.vocab_size}), got {self.eos_id!r}")
         if self.vocabulary is not None and not re.fullmatch("[0-9a-f]{16}", str(self.vocabulary)):

@@ -9,12 +9,12 @@ import numpy as np
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.text_file import LONG_LINES, TokenizedFile, read_tokens
-from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.tokens import MAX_VOCAB_SIZE, SequenceSpec, Tokens
 
 IDS = "ids"
 """The level of a file that holds ids in place of text."""
 
-_MOST = 2**31 - 2  # an id is kept in 32 bits, and one more may be needed for end-of-sequence
+_MOST = MAX_VOCAB_SIZE - 1  # one more may be needed for end-of-sequence
 
 
 class IdFile(FiniteSource):
@@ -92,7 +92,8 @@ def _id_of(word: str, number: int, file: TokenizedFile) -> int:
     """The id that a word of a file spells."""
     if not (word.isascii() and word.strip().isdecimal() and len(word) < 20 and int(word) < _MOST):
         at = _first(file, number)
-        raise file.error(f"{at} must hold token ids, whole numbers from 0 to {_MOST - 1}, got {word!r:.40}")
+        advice = "; level='token' numbers the tokens that occur" if word.isdecimal() else ""
+        raise file.error(f"{at} must hold token ids, whole numbers from 0 to {_MOST - 1}, got {word!r:.40}{advice}")
     return int(word)
 
 

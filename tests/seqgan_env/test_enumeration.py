@@ -102,8 +102,8 @@ class TestSequences:
             SequenceSpec(2, 5000, 0),
             SequenceSpec(1, 10**15),
             SequenceSpec(1, 10**15, 0),
-            SequenceSpec(10**15, 10**15),
-            SequenceSpec(2**24 + 1, 1),
+            SequenceSpec(2**24, 10**15),
+            SequenceSpec(2**12 + 1, 2),
         ],
         ids=show,
     )

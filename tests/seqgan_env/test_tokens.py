@@ -23,6 +23,7 @@ FIXED, ENDING = SequenceSpec(3, 4), SequenceSpec(3, 4, eos_id=1)
     [
         ((0, 4), "vocab_size must be a whole number of at least 1, got 0"),
         ((-3, 4), "vocab_size must be .* got -3"),
+        ((2**24 + 1, 4), "vocab_size must be at most 16777216, got 16777217"),
         ((2.0, 4), "vocab_size must be .* got 2.0"),
         ((True, 4), "vocab_size must be .* got True"),
         (("3", 4), "vocab_size must be .* got '3'"),

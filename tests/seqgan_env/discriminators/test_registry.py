@@ -178,9 +178,10 @@ class TestFiles:
                 r"must have shape \(7, 4\), got \(6, 4\)",
             ),
             (
-                {"spec": {**FORM, "vocab_size": 10**15}},
+                {"spec": {**FORM, "vocab_size": 2**24}},
                 r"a file of \d+ bytes cannot be of Seq",
             ),
+            ({"spec": {**FORM, "vocab_size": 10**15}}, "vocab_size must be at most 16777216"),
             ({"spec": {**FORM, "vocab_size": 0}}, "vocab_size must be"),
             ({"spec": {"vocab_size": 5}}, "max_length"),
         ],

@@ -54,12 +54,17 @@ class TestIdFile:
     @pytest.mark.parametrize(
         ("text", "options", "message"),
         [
-            ("1 2\n\n3 x\n", {}, "line 3 must hold token ids, whole numbers from 0 to 2147483645, got 'x'"),
-            ("1 -2\n", {}, "line 1 must hold token ids, whole numbers from 0 to 2147483645, got '-2'"),
+            ("1 2\n\n3 x\n", {}, "line 3 must hold token ids, whole numbers from 0 to 16777214, got 'x'"),
+            ("1 -2\n", {}, "line 1 must hold token ids, whole numbers from 0 to 16777214, got '-2'"),
             ("1 2.0\n", {}, "line 1 must hold token ids, .*, got '2.0'"),
             ("1 1_0\n", {}, "line 1 must hold token ids, .*, got '1_0'"),
             ("1 \u0663\n", {}, "line 1 must hold token ids, .*, got '\u0663'"),
-            ("1 2147483646\n", {}, "line 1 must hold token ids, .*, got '2147483646'"),
+            (
+                "1 16777215\n",
+                {},
+                "line 1 must hold token ids, .*, got '16777215'; level='token' numbers the tokens that occur",
+            ),
+            ("1\n5 2147483000\n", {}, "line 2 must hold token ids, .*, got '2147483000'; level='token'"),
             ("1 " + "9" * 5000 + "\n", {}, "line 1 must hold token ids, .*, got '9999"),
             ("1 2\n5 0\n", {"vocab_size": 5}, "line 2 has the id 5; ids must be below 5 with vocab_size = 5$"),
             (
