@@ -1,4 +1,4 @@
-"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | play | judge | demo``."""
+"""The command line: ``seqgan inspect | train | tune | sweep | sample | evaluate | play | judge | demo | --version``."""
 
 # Over 300 lines: the commands are dataclasses whose fields are the flags, and half of them is the help these show.
 
@@ -199,22 +199,27 @@ class Sweep(_Command):
     track: tuple[str, ...] = ()
     """The trackers that are told each run when it ends: tensorboard, wandb, mlflow, trackio."""
 
-    def run(self) -> None:
-        """Do what is missing, write the report, print its tables."""
+    def run(self) -> int:
+        """Do what is missing, write the report, print its tables; 1 where runs have failed, else 0."""
         from agents.sweeps.driver import run_sweep
         from agents.sweeps.engines import build_engine
+        from agents.sweeps.folder import FAILED
         from agents.sweeps.spec import resources_of
         from agents.sweeps.spec_file import read_spec, write_example
 
         if self.example:
             write_example(self.spec)
             print(printable(f"wrote {self.spec}; seqgan sweep {self.spec} runs it"))
-            return
+            return 0
         spec = read_spec(self.spec)
         out = self.out or Path("runs") / f"sweep-{self.spec.stem}"
         engine = build_engine(self.engine, self.workers, self.address, resources_of(spec))
-        run_sweep(spec, out, engine=engine, track=self.track)
+        results = run_sweep(spec, out, engine=engine, track=self.track)
         SweepReport(results=out).run()
+        n_failed = sum(result["status"] == FAILED for result in results)
+        if n_failed:
+            print(f"seqgan: {n_failed} of {len(results)} runs failed, as the report says", file=sys.stderr)
+        return int(n_failed > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -496,8 +501,8 @@ def _import_modules(argv: Sequence[str]) -> None:
         raise ValueError(f"--import must name modules that are here: {error}") from error
 
 
-def _run(argv: Sequence[str]) -> None:
-    """Parse the command line and do what it says."""
+def _run(argv: Sequence[str]) -> int:
+    """Parse the command line and do what it says; the exit status."""
     if list(argv[:2]) == ["sweep", "report"]:
         argv = ["sweep-report", *argv[2:]]
     _import_modules(argv)
@@ -521,7 +526,8 @@ def _run(argv: Sequence[str]) -> None:
     elif isinstance(command, Tune):
         command.run(to_config(command.config, default), argv[1:])  # type: ignore[attr-defined]
     else:
-        command.run()
+        return command.run() or 0
+    return 0
 
 
 def _with_flags(command: type, flags: Any) -> type:
@@ -571,7 +577,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None is those of the process.
 
     Returns:
-        The exit status: 0, also where the reader of the output has gone, 2 for bad input, 130 after Ctrl-C.
+        The exit status: 0, also where the reader of the output has gone, 1 where runs of a sweep have failed, 2 for bad
+        input, 130 after Ctrl-C.
     """
     with contextlib.ExitStack() as stack:
         if sys.stdin is None:  # closed by who started the program, as the others may be
@@ -590,7 +597,7 @@ def _main(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # a terminal may lack a character of the text
     try:
         try:
-            _run(argv)
+            status = _run(argv)
         finally:
             sys.stdout.flush()
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
@@ -604,7 +611,7 @@ def _main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print(f"seqgan: interrupted{''.join(_GOES_ON.get(word, '') for word in argv[:1])}", file=sys.stderr)
         return 130
-    return 0
+    return status
 
 
 def _has_no_reader(stream: Any) -> bool:

@@ -368,6 +368,21 @@ def test_a_sweep_from_its_example_to_its_report(
     assert "results.html" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("n_failed", [0, 1])
+def test_the_status_of_a_sweep_tells_failed_runs(
+    n_failed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sweep.py").write_text('SPEC = {"task": ["small"], "algorithm": ["random"], "budget": {"steps": 9}}')
+    results = [{"status": "failed"}] * n_failed + [{"status": "done"}]
+    monkeypatch.setattr("agents.sweeps.driver.run_sweep", lambda *_, **__: results)
+    monkeypatch.setattr("agents.cli.SweepReport.run", lambda self: print("the report"))
+    assert main(["sweep", "sweep.py"]) == n_failed
+    shown = capsys.readouterr()
+    assert shown.out == "the report\n"  # also of runs that failed
+    assert shown.err == ("seqgan: 1 of 2 runs failed, as the report says\n" if n_failed else "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
