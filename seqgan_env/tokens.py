@@ -42,7 +42,8 @@ class SequenceSpec:
             equal; None where tokens have no text.
 
     Raises:
-        ValueError: a size below 1, a larger V than ``MAX_VOCAB_SIZE``, an end-of-sequence id outside the vocabulary, or a hash that is no text.
+        ValueError: a size below 1, a larger V than ``MAX_VOCAB_SIZE``, an end-of-sequence id outside the vocabulary, or
+            a hash that is no text.
     """
 
     vocab_size: int

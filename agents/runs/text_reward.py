@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.sample import load_generator
-from seqgan_env.checks import check_arguments
+from seqgan_env.checks import check_arguments, check_type, shown
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.rewards import Payment, RewardContext, RewardFunction
 from seqgan_env.tokens import Tokens
@@ -44,6 +45,8 @@ class TextReward:
         allow_unknown: bool = False,
         with_prompts: bool = False,
     ) -> None:
+        if not math.isfinite(check_type("floor", floor, float)):
+            raise ValueError(f"floor must be finite, got {floor}")
         self.judge, self.vocabulary, self.floor = judge, vocabulary, floor
         self.allow_unknown, self.with_prompts = allow_unknown, with_prompts
         context = RewardContext(judge.spec, vocabulary, _no_real_sequences)
@@ -63,8 +66,10 @@ class TextReward:
             The reward of each, in its unit, at least ``floor``.
 
         Raises:
-            ValueError: ``with_prompts``, and there are not as many prompts as completions.
+            ValueError: ``with_prompts``, and there are not as many prompts as completions; or one of them is no text.
         """
+        if isinstance(completions, str) or isinstance(prompts, str):
+            raise ValueError("completions and prompts must be lists of texts, got one text")
         texts = [_content(completion) for completion in completions]
         if self.with_prompts:
             if len(prompts) != len(texts):
@@ -113,7 +118,17 @@ def as_trl_reward(
 
 
 def _content(text: Text) -> str:
-    return text if isinstance(text, str) else "".join(str(message["content"]) for message in text)
+    """The text, or those of all messages; one may have none, as a call of a tool, or parts, as beside pictures."""
+    if isinstance(text, str):
+        return text
+    try:
+        contents = [message.get("content") or "" for message in text]
+        parts = [[{"text": each}] if isinstance(each, str) else each for each in contents]
+        return "".join(check_type("text", part.get("text", ""), str) for own in parts for part in own)
+    except (TypeError, AttributeError, ValueError):
+        raise ValueError(
+            f"a completion or prompt must be a text, or messages whose content is a text or parts; got {shown(text)}"
+        ) from None
 
 
 def _no_real_sequences() -> Tokens:

@@ -50,10 +50,31 @@ def test_conversations_and_prompts_and_whatever_else_a_trainer_tells(trained: Ex
     assert whole(texts, prompts=["the ", "a "]) == alone(["the man runs", "a dog runs"])
     messages = [[{"role": "assistant", "content": text}] for text in texts]
     assert alone(messages) == alone(texts)
+    in_parts = [
+        [{"content": [{"type": "image"}, {"type": "text", "text": text}]}, {"content": None}, {}] for text in texts
+    ]
+    assert alone(in_parts) == alone(texts)
     assert alone([]) == []
     assert isinstance(alone.__name__, str)
     with pytest.raises(ValueError, match="a prompt for each completion, got 1 for 2"):
         whole(texts, prompts=["the "])
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 7, ["a dog"], [{"content": 7}], [{"content": ["a dog"]}], [{"content": [{"text": 7}]}]]
+)
+def test_what_is_no_text_is_refused(trained: Experiment, wrong: object) -> None:
+    pay = as_trl_reward(trained.folder.path)
+    with pytest.raises(ValueError, match=r"a completion or prompt must be a text, or messages .*; got"):
+        pay(["a dog", wrong])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="must be lists of texts, got one text"):
+        pay("a dog")
+
+
+@pytest.mark.parametrize("floor", ["-1", float("nan"), -float("inf")])
+def test_a_floor_is_a_finite_number(trained: Experiment, floor: float) -> None:
+    with pytest.raises(ValueError, match="floor must be"):
+        as_trl_reward(trained.folder.path, floor=floor)
 
 
 def test_what_no_line_could_be_is_the_surest_fake(trained: Experiment) -> None:
