@@ -26,6 +26,7 @@ PAGES = [
     "docs/install.md",
     "docs/tutorial.md",
     "docs/session.md",
+    "docs/benchmark.md",
     "docs/own_text.md",
     "docs/moving_reward.md",
     "docs/faq.md",

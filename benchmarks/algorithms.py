@@ -1,0 +1,211 @@
+"""Algorithms, rewards and shapings beside each other, each algorithm with the settings that a search has found.
+
+``search`` tries settings on seeds that are not reported, ``run`` compares with the best of them, and ``report`` writes
+docs/benchmark.md. All of it is done by ``seqgan sweep``'s own functions, so that it resumes, and can be widened.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from agents.runs.report import markdown_table
+from agents.sweeps import run_sweep
+from agents.sweeps.engines import LocalEngine
+from agents.sweeps.folder import DONE, Result
+from agents.sweeps.report import shown_interval
+from agents.sweeps.statistics import interquartile_mean
+from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
+
+SEARCH, FILE = RESULTS / "search.json", RESULTS / "algorithms.json"
+PAGE = DOCS / "benchmark.md"
+TASKS: dict[str, dict[str, Any]] = {
+    "SeqGANGrammar-v0": {"name": "demo", "pretraining": {"learning_rate": 0.02, "n_epochs": 200}},
+    "SeqGANSmall-v0": {"name": "small"},
+}
+"""Each registered task as an entry of a sweep: the grammar with a generator too small for it, and the small oracle with
+one that is too small for any oracle; both after the strongest maximum likelihood known here."""
+_RATE = {"low": 1e-5, "high": 1e-2, "log": True}
+_ENTROPY = {"ent_coef": [0.0, 0.001, 0.01], "gae_lambda": [0.9, 0.95, 1.0]}
+_VALUES = {
+    "learning_rate": _RATE,
+    "target_update_interval": {"low": 100, "high": 10_000, "log": True, "whole": True},
+    "exploration_final_eps": [0.01, 0.05],
+}
+RANGES: dict[str, dict[str, Any]] = {
+    "seqgan": {"learning_rate": {"low": 3e-4, "high": 3e-2, "log": True}, "n_completions": [1, 2, 4, 8]},
+    "ppo": {"learning_rate": _RATE, "n_epochs": {"low": 1, "high": 8, "whole": True}, **_ENTROPY},
+    "a2c": {"learning_rate": _RATE, **_ENTROPY},
+    "trpo": {"target_kl": {"low": 1e-3, "high": 3e-2, "log": True}, "gae_lambda": [0.9, 0.95, 1.0]},
+    "dqn": _VALUES,
+    "qrdqn": _VALUES,
+    "maximum_likelihood": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}},
+}
+"""The algorithms, and the ranges in which their settings are searched."""
+REWARDS = ("log_d", "log_ratio", "d", "neg_log_one_minus_d", "constant")
+SHAPINGS = ("discriminator", "increments", "length", "repetition")
+SHAPED = ("seqgan", "ppo")
+"""The algorithms that play every shaping too, beside log D."""
+BUDGET = {"steps": 30_000, "evaluations": 5}
+KEPT = ("kl_sum", "kl_forward", "kl_reverse", "nll_oracle", "nll_test", "js_2", "distinct")
+_RUN = {"evaluation": {"n": 2_000, "metrics": ["text"]}}
+
+
+def search(
+    out: Path = Path("runs/search"), seeds: int = 1, results: Path = SEARCH, workers: int = 2, trials: int = 12
+) -> None:
+    """Try settings of every algorithm against log D, and write how they did.
+
+    Args:
+        out: the folder of the sweeps; what is done is not done again.
+        seeds: how many, from 100.
+        results: the JSON file.
+        workers: processes side by side.
+        trials: settings of each algorithm.
+    """
+    own_seeds, tables = list(range(100, 100 + seeds)), {}
+    entries = [{"name": name, "search": {"trials": trials, **ranges}} for name, ranges in RANGES.items()]
+    for task in TASKS:
+        found = _played(task, own_seeds, workers, out, algorithm=entries, reward=["log_d"])
+        tables[task] = by_settings(found, entries)
+    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": tables})
+
+
+def by_settings(found: Sequence[Result], entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The settings that were tried with the mean of their scores, of each algorithm the best first.
+
+    Args:
+        found: the runs.
+        entries: of the sweep, whose searched settings are told.
+    """
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        name, searched = entry["name"], set(entry["search"]) - {"trials"}
+        rows: dict[str, dict[str, Any]] = {}
+        for run in found:
+            if run["axes"]["algorithm"] == name:
+                row = rows.setdefault(
+                    run["axes"]["settings"],
+                    {"settings": {key: run["settings"][key] for key in sorted(searched)}, "scores": []},
+                )
+                row["scores"].append(score(run))
+        mean = {label: sum(row["scores"]) / len(row["scores"]) for label, row in rows.items()}
+        tables[name] = [rows[label] | {"score": mean[label]} for label in sorted(rows, key=lambda each: mean[each])]
+    return tables
+
+
+def score(run: Result) -> float:
+    """The number that a search goes by, lower is better: the sum of both divergences.
+
+    Of a policy without a likelihood it is ``js_2``, the Jensen-Shannon divergence between its pairs of tokens and real
+    ones, which looks both ways too. A run that failed is worst.
+    """
+    if run["status"] != DONE:
+        return math.inf
+    last = run["records"][-1]
+    return float(last["kl_sum"] if "kl_sum" in last else last["js_2"])
+
+
+def run(
+    out: Path = Path("runs/algorithms"),
+    seeds: int = 5,
+    results: Path = FILE,
+    workers: int = 2,
+    searched: Path = SEARCH,
+) -> None:
+    """Compare the algorithms with their best settings, and write the results.
+
+    Args:
+        out: the folder of the sweeps; what is done is not done again.
+        seeds: how many, from 1.
+        results: the JSON file.
+        workers: processes side by side.
+        searched: the results of ``search``.
+    """
+    own_seeds, tasks = list(range(1, 1 + seeds)), {}
+    best = json.loads(searched.read_text(encoding="utf-8"))["tasks"]
+    for task in TASKS:
+        entries = [{"name": name, **best[task][name][0]["settings"]} for name in RANGES]
+        _played(task, own_seeds, workers, out, algorithm=[*entries, "random"], reward=list(REWARDS))
+        shaped = [entry for entry in entries if entry["name"] in SHAPED]
+        found = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
+        tasks[task] = [_kept(each) for each in found if each["seed"] in own_seeds]
+    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": tasks})
+
+
+def _played(task: str, seeds: Sequence[int], workers: int, out: Path, **axes: Any) -> list[Result]:
+    spec = {"seeds": list(seeds), "task": [TASKS[task]], "budget": BUDGET, "run": _RUN, **axes}
+    return run_sweep(spec, out / task, engine=LocalEngine(workers))
+
+
+def _kept(each: Result) -> dict[str, Any]:
+    """The part of a run's result that is committed."""
+    axes = {name: each["axes"][name] for name in ("algorithm", "reward", "shaping")}
+    if each["status"] != DONE:
+        return {**axes, "seed": each["seed"], "error": each["error"]}
+    names = ("steps", "scored", *KEPT)
+    records = [{name: record[name] for name in names if name in record} for record in each["records"]]
+    start = {name: each["start"][name] for name in KEPT if name in each["start"]}
+    return {**axes, "seed": each["seed"], "wall_time_s": each["wall_time_s"], "start": start, "records": records}
+
+
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the tables into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "algorithms", results, tables)
+
+
+def tables(document: Mapping[str, Any]) -> str:
+    """The tables of the docs, in Markdown."""
+    seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
+    parts = [
+        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured with "
+        f"{measured_with(document['environment'])}.\n"
+    ]
+    for task, runs in document["tasks"].items():
+        plain = [each for each in runs if each["shaping"] in ("none", "–")]
+        shaped = [each for each in runs if each["algorithm"] in SHAPED and each["reward"] == "log_d"]
+        for title, metric, own, columns in (
+            ("the sum of both divergences, less that of the start", "kl_sum", plain, "reward"),
+            ("`js_2`, less that of the start", "js_2", plain, "reward"),
+            ("shapings beside log D: the sum of both divergences, less that of the start", "kl_sum", shaped, "shaping"),
+        ):
+            parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
+    return "\n".join(parts)
+
+
+def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
+    """A row for each algorithm, and a column for each of its rewards or shapings."""
+    changes: dict[str, dict[str, list[float]]] = {}
+    steps: dict[str, list[Mapping[str, Any]]] = {}
+    for each in runs:
+        if "error" not in each and metric in each["records"][-1]:
+            change = each["records"][-1][metric] - each["start"][metric]
+            changes.setdefault(each["algorithm"], {}).setdefault(each[columns], []).append(change)
+            steps.setdefault(each["algorithm"], []).append(each)
+    rows = {}
+    for algorithm, own in changes.items():
+        rows[algorithm] = {name: shown_interval(interquartile_mean(values)) for name, values in own.items()}
+        n_scored = [each["records"][-1]["scored"] for each in steps[algorithm]]
+        seconds = [each["wall_time_s"] for each in steps[algorithm]]
+        rows[algorithm] |= {
+            "scored": f"{sum(n_scored) / len(n_scored):,.0f}",
+            "seconds": f"{sum(seconds) / len(seconds):.0f}",
+        }
+    names = list(dict.fromkeys(name for own in changes.values() for name in own))
+    return markdown_table(rows, [*names, "scored", "seconds"], first="algorithm")
+
+
+if __name__ == "__main__":
+    tyro.extras.subcommand_cli_from_dict(
+        {"search": search, "run": run, "report": report}, prog="python -m benchmarks.algorithms"
+    )
