@@ -16,6 +16,7 @@ import tyro
 
 from agents.runs.report import markdown_table
 from agents.sweeps import run_sweep
+from agents.sweeps.cells import IRRELEVANT
 from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
 from agents.sweeps.report import shown_interval
@@ -47,6 +48,7 @@ RANGES: dict[str, dict[str, Any]] = {
     "maximum_likelihood": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}},
 }
 """The algorithms, and the ranges in which their settings are searched."""
+CONTROL = "random"
 REWARDS = ("log_d", "log_ratio", "d", "neg_log_one_minus_d", "constant")
 SHAPINGS = ("discriminator", "increments", "length", "repetition")
 SHAPED = ("seqgan", "ppo")
@@ -131,7 +133,7 @@ def run(
     best = json.loads(searched.read_text(encoding="utf-8"))["tasks"]
     for task in TASKS:
         entries = [{"name": name, **best[task][name][0]["settings"]} for name in RANGES]
-        _played(task, own_seeds, workers, out, algorithm=[*entries, "random"], reward=list(REWARDS))
+        _played(task, own_seeds, workers, out, algorithm=[*entries, CONTROL], reward=list(REWARDS))
         shaped = [entry for entry in entries if entry["name"] in SHAPED]
         found = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
         tasks[task] = [_kept(each) for each in found if each["seed"] in own_seeds]
@@ -172,7 +174,7 @@ def tables(document: Mapping[str, Any]) -> str:
         f"{measured_with(document['environment'])}.\n"
     ]
     for task, runs in document["tasks"].items():
-        plain = [each for each in runs if each["shaping"] in ("none", "–")]
+        plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
         shaped = [each for each in runs if each["algorithm"] in SHAPED and each["reward"] == "log_d"]
         for title, metric, own, columns in (
             ("the sum of both divergences, less that of the start", "kl_sum", plain, "reward"),
@@ -193,7 +195,8 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
             changes.setdefault(each["algorithm"], {}).setdefault(each[columns], []).append(change)
             steps.setdefault(each["algorithm"], []).append(each)
     rows = {}
-    for algorithm, own in changes.items():
+    for algorithm in (name for name in (*RANGES, CONTROL) if name in changes):
+        own = changes[algorithm]
         rows[algorithm] = {name: shown_interval(interquartile_mean(values)) for name, values in own.items()}
         n_scored = [each["records"][-1]["scored"] for each in steps[algorithm]]
         seconds = [each["wall_time_s"] for each in steps[algorithm]]
@@ -201,7 +204,8 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
             "scored": f"{sum(n_scored) / len(n_scored):,.0f}",
             "seconds": f"{sum(seconds) / len(seconds):.0f}",
         }
-    names = list(dict.fromkeys(name for own in changes.values() for name in own))
+    found = {name for own in changes.values() for name in own}
+    names = [name for name in (*REWARDS, "none", *SHAPINGS, IRRELEVANT) if name in found]
     return markdown_table(rows, [*names, "scored", "seconds"], first="algorithm")
 
 

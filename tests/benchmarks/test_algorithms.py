@@ -78,6 +78,7 @@ def test_a_search_decides_what_is_compared(tmp_path: Path) -> None:
     text = algorithms.tables(document)
     assert "| ppo |" in text
     assert "| algorithm | none | length | scored | seconds |" in text
+    assert "| algorithm | log_d | constant | – | scored | seconds |" in text
 
 
 @pytest.mark.parametrize("task", algorithms.TASKS)
