@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from agents.runs.comparison import compare
 from agents.runs.config import AdversaryConfig, RunConfig
@@ -23,7 +22,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import KEPT, distil, fit
-from benchmarks.harness import DOCS, RESULTS, mean_cell, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, mean_cell, measured_with, write_results, write_section
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 from benchmarks.rewards.study import changed
@@ -229,4 +228,4 @@ def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], 
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.agent")
+    command_line("agent", {"run": run, "report": report})

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from agents.runs.report import markdown_table
 from agents.sweeps import run_sweep
 from agents.sweeps.cells import IRRELEVANT
@@ -21,7 +19,7 @@ from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
 from agents.sweeps.report import shown_interval
 from agents.sweeps.statistics import interquartile_mean
-from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
 
 SEARCH, FILE = RESULTS / "search.json", RESULTS / "algorithms.json"
 PAGE = DOCS / "benchmark.md"
@@ -210,6 +208,4 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict(
-        {"search": search, "run": run, "report": report}, prog="python -m benchmarks.algorithms"
-    )
+    command_line("algorithms", {"search": search, "run": run, "report": report})

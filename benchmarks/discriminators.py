@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from agents.adversary import Adversary, GeneratorSampler, RoundConfig, trainer_of
@@ -24,7 +23,7 @@ from agents.runs.evaluation import optimal_discriminator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
-from benchmarks.harness import DOCS, RESULTS, interval, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, interval, measured_with, write_results, write_section
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
 from seqgan_env.files import atomic_write
@@ -258,4 +257,4 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.discriminators")
+    command_line("discriminators", {"run": run, "report": report})

@@ -12,13 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 from scipy import stats
 
 from agents.runs.report import markdown_table, shown_columns
 from agents.sweeps.environment import describe
+from seqgan_env.files import printable
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
+
+
+def command_line(name: str, commands: Mapping[str, Callable[..., object]]) -> None:
+    """Run one of a benchmark's commands on the arguments of the process; what is wrong is said in a line.
+
+    Args:
+        name: of the benchmark's module.
+        commands: its functions, whose arguments become flags.
+    """
+    program = f"python -m benchmarks.{name}"
+    try:
+        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=program)
+    except (ValueError, OSError) as error:
+        sys.exit(printable(f"{program}: error: {' '.join(str(error).split())}"))
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
 
 
 def write_results(file: Path, document: Mapping[str, Any]) -> None:

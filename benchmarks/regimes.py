@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 from tqdm import tqdm
 
 from agents.runs.config import AdversaryConfig, EvaluationConfig, RunConfig
@@ -25,7 +24,16 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import fit
-from benchmarks.harness import DOCS, RESULTS, interval, mean_cell, measured_with, write_results, write_section
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    command_line,
+    interval,
+    mean_cell,
+    measured_with,
+    write_results,
+    write_section,
+)
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.study import KEPT, changed
 from seqgan_env.files import atomic_write
@@ -291,4 +299,4 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.regimes")
+    command_line("regimes", {"run": run, "report": report})

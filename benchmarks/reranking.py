@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from agents.rivals import DistillationConfig, DistillationTrainer
 from agents.runs.comparison import compare
 from agents.runs.config import RunConfig
@@ -26,7 +24,7 @@ from agents.runs.phases import TEMPERATURES as CURVE
 from agents.runs.report import markdown_table
 from agents.runs.sample import load_generator
 from agents.runs.workers import side_by_side
-from benchmarks.harness import DOCS, RESULTS, mean_cell, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, mean_cell, measured_with, write_results, write_section
 from benchmarks.rewards.games import SCENARIOS, games
 from seqgan_env.discriminators import GenerativeDiscriminator
 from seqgan_env.files import atomic_write
@@ -170,4 +168,4 @@ def table(document: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.reranking")
+    command_line("reranking", {"run": run, "report": report})

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tyro
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, write_results, write_section
 
 FILE = RESULTS / "stable_baselines.json"
 PAGE = DOCS / "results.md"
@@ -106,4 +105,4 @@ def table(document: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.stable_baselines")
+    command_line("stable_baselines", {"run": run, "report": report})

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import tyro
-
 from agents.runs.report import markdown_table
 from agents.runs.workers import Outcome
 from agents.sweeps import run_sweep
@@ -22,7 +20,7 @@ from agents.sweeps.engines import build_engine
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import Resources, cells_of
 from agents.sweeps.work import check, do
-from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
 
 FILE = RESULTS / "sweeps.json"
 PAGE = DOCS / "sweeps.md"
@@ -143,4 +141,4 @@ def _through(engine: Any, node: Node, output: bytes) -> None:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.sweeps")
+    command_line("sweeps", {"run": run, "report": report})

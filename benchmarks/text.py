@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
 from agents.runs.report import summary
-from benchmarks.harness import DOCS, RESULTS, metric_table, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, metric_table, write_results, write_section
 
 FILE = RESULTS / "text.json"
 PAGE = DOCS / "results.md"
@@ -87,4 +85,4 @@ def tables(document: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.text")
+    command_line("text", {"run": run, "report": report})

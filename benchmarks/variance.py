@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import tyro
 from torch import Tensor
 
 from agents import SeqGAN, make_seqgan_vec_env
 from agents.collection import Episodes
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.enumeration import all_sequences
@@ -269,4 +268,4 @@ def _float(value: float | None) -> float:
 
 
 if __name__ == "__main__":
-    tyro.extras.subcommand_cli_from_dict({"run": run, "report": report}, prog="python -m benchmarks.variance")
+    command_line("variance", {"run": run, "report": report})

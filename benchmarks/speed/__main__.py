@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
 from tqdm import tqdm
 
-from benchmarks.harness import DOCS, RESULTS, replace_section, write_results
+from benchmarks.harness import DOCS, RESULTS, command_line, replace_section, write_results
 from benchmarks.speed.measuring import (
     environments,
     episodes,
@@ -141,14 +140,16 @@ def result_files() -> list[Path]:
 
 def main() -> None:
     """Run one of the commands."""
-    commands: dict[str, Callable[..., Any]] = {
-        "run": run,
-        "rewards": rewards,
-        "report": report,
-        "memory": memory,
-        "large": large,
-    }
-    tyro.extras.subcommand_cli_from_dict(commands, prog="python -m benchmarks.speed")
+    command_line(
+        "speed",
+        {
+            "run": run,
+            "rewards": rewards,
+            "report": report,
+            "memory": memory,
+            "large": large,
+        },
+    )
 
 
 if __name__ == "__main__":

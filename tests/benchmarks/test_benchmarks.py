@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import stable_baselines, text
-from benchmarks.harness import interval, replace_section, section
+from benchmarks.harness import command_line, interval, replace_section, section
 from benchmarks.rewards import curves, games
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.measuring import errors, measure, rates
@@ -25,6 +25,38 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     covered = sum(abs(mean - 3.0) <= half for mean, half in map(interval, draws))
     low, high = stats.binom.ppf([5e-7, 1 - 5e-7], 4000, 0.95)
     assert low <= covered <= high
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (ValueError("seeds must be\nfew"), "seeds must be few", ""),
+        (FileNotFoundError(2, "No such file", "here"), "No such file: 'here'", ""),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on"),
+    ],
+)
+def test_a_command_that_cannot_go_on_says_so_in_a_line(
+    error: BaseException,
+    status: str | int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(seeds: int = 5) -> None:
+        assert seeds == 3
+        raise error
+
+    def report() -> None: ...
+
+    monkeypatch.setattr("sys.argv", ["benchmark", "run", "--seeds", "3"])
+    with pytest.raises(SystemExit) as ended:
+        command_line("agent", {"run": run, "report": report})
+    if isinstance(status, str):
+        assert str(ended.value.code).startswith("python -m benchmarks.agent: error: ")
+        assert status in str(ended.value.code)
+    else:
+        assert ended.value.code == status
+    assert says in capsys.readouterr().err
 
 
 def test_differences_are_taken_within_a_seed() -> None:

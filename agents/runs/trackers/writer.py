@@ -86,7 +86,7 @@ class Trackers(KVWriter):
                 if not all(callable(getattr(begun, method, None)) for method in ("write", "close")):
                     raise TypeError(f"it must have write and close, got {shown(begun)}")
                 self._open[tracker] = begun
-        except Exception as error:  # of any kind: it is the tracker's own
+        except (Exception, SystemExit) as error:  # of any kind: it is the tracker's own
             failed = self.names[len(self._open)]
             self.close(finished=False)
             raise ValueError(f"the tracker {failed} can't begin: {one_line(str(error))}") from error
@@ -121,7 +121,7 @@ class Trackers(KVWriter):
     def _or_without(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             warnings.warn(f"the tracker {name} failed and is told no more: {one_line(str(error))}", stacklevel=4)
             self._open.pop(name, None)
             self._failed.add(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ class Unreachable(Notebook):
         raise OSError("log in\nfirst")
 
 
+class Leaving(Notebook):
+    """Calls ``sys.exit``, as some do without an account."""
+
+    def __init__(self, run: TrackedRun) -> None:
+        sys.exit("log in first")
+
+
 class Careless(Notebook):
     """Empties whatever it is given."""
 
@@ -69,6 +77,7 @@ def own_trackers() -> Iterator[None]:
         "notebook": Notebook,
         "broken": Broken,
         "unreachable": Unreachable,
+        "leaving": Leaving,
         "careless": Careless,
         "none": lambda run: None,
     }
@@ -157,6 +166,8 @@ def test_what_a_tracker_does_to_its_values_is_not_the_next_one_s(tmp_path: Path)
 def test_a_tracker_that_can_not_begin_is_said_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^the tracker unreachable can't begin: log in first$"):
         run(tmp_path / "run", "notebook", "unreachable")
+    with pytest.raises(ValueError, match=r"the tracker leaving can't begin: log in first"):
+        run(tmp_path / "run", "leaving")
     with pytest.raises(ValueError, match=r"^the tracker none can't begin: it must have write and close, got None$"):
         run(tmp_path / "run", "none")
     assert Notebook.ends == [False]
