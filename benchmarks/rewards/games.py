@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.cli import demo_runs
 from agents.runs.comparison import compare
 from agents.runs.config import PretrainingConfig, RunConfig
+from agents.runs.demo import demo_runs
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table, summary

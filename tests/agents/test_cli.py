@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from agents import cli
-from agents.cli import main
+from agents.cli import main, training, using
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
@@ -319,7 +318,8 @@ class TestOutput:
         def interrupt(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        for command in (cli.Train, cli.Tune, cli.Demo, cli.Sample, cli.Evaluate, cli.Inspect, cli.Play):
+        trained = (training.Train, training.Tune, training.Demo)
+        for command in (*trained, using.Sample, using.Evaluate, using.Inspect, using.Play):
             monkeypatch.setattr(command, "run", interrupt)
         assert main(arguments) == 130
         assert capsys.readouterr().err == f"seqgan: interrupted{says}\n"
@@ -376,7 +376,7 @@ def test_the_status_of_a_sweep_tells_failed_runs(
     Path("sweep.py").write_text('SPEC = {"task": ["small"], "algorithm": ["random"], "budget": {"steps": 9}}')
     results = [{"status": "failed"}] * n_failed + [{"status": "done"}]
     monkeypatch.setattr("agents.sweeps.driver.run_sweep", lambda *_, **__: results)
-    monkeypatch.setattr("agents.cli.SweepReport.run", lambda self: print("the report"))
+    monkeypatch.setattr("agents.cli.training.SweepReport.run", lambda self: print("the report"))
     assert main(["sweep", "sweep.py"]) == n_failed
     shown = capsys.readouterr()
     assert shown.out == "the report\n"  # also of runs that failed

@@ -71,7 +71,13 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 WITHOUT_A_TEST_OF_THEIR_OWN = {
     "agents/agent_file.py": "tests/agents/test_seqgan.py",
+    "agents/cli/__main__.py": "tests/agents/test_cli.py",
+    "agents/cli/base.py": "tests/agents/test_cli.py",
+    "agents/cli/program.py": "tests/agents/test_cli.py",
+    "agents/cli/training.py": "tests/agents/test_cli.py",
+    "agents/cli/using.py": "tests/agents/test_cli.py",
     "agents/observations.py": "tests/agents/sb3/test_features.py",
+    "agents/runs/demo.py": "tests/agents/test_cli.py",
     "agents/runs/game.py": "tests/agents/runs/test_phases.py",
     "agents/runs/presets.py": "tests/agents/runs/test_config.py",
     "agents/runs/trackers/base.py": "tests/agents/runs/test_trackers.py",

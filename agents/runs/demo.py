@@ -1,0 +1,67 @@
+"""The games of ``seqgan demo``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from agents.runs.config import RunConfig
+from agents.runs.presets import PRESETS
+
+_BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
+_DENSE: dict[str, Any] = {
+    "n_updates": 120,
+    "n_episodes": 512,
+    "n_completions": 0,
+    "dense": True,
+    "baseline": "step",
+    "normalize_advantage": False,
+    "learning_rate": 0.015,
+    "final_learning_rate": 3e-4,
+}
+DEMO: dict[str, dict[str, dict[str, Any]]] = {
+    "log_d": {"adversary": {"n_rounds": 30}, "agent": {"n_updates": 150}},
+    "generative": {
+        "task": {
+            **_BOTH,
+            "discriminator": "generative",
+            "discriminator_kwargs": {
+                "n_members": 1,
+                "dropout": 0.2,
+                "n_epochs": 8,
+                "learning_rate": 0.01,
+                "validation": 0.0,
+            },
+        },
+        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 512},
+        "agent": _DENSE,
+    },
+    "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1, "n_updates": 100}},
+    "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
+}
+"""The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood gives each
+token a value of its own, which takes no completions, and tolerates a step size at which log D would follow the errors
+of its discriminator."""
+
+
+def demo_runs(
+    seed: int = 0,
+    base: RunConfig = PRESETS["demo"],
+    games: Mapping[str, Mapping[str, Mapping[str, Any]]] = DEMO,
+) -> dict[str, RunConfig]:
+    """The runs of the demo by name.
+
+    Args:
+        seed: everything random follows it.
+        base: the settings that they share.
+        games: the parts in which each differs from them.
+    """
+    return {
+        name: dataclasses.replace(
+            base,
+            seed=seed,
+            **{part: dataclasses.replace(getattr(base, part), **fields) for part, fields in changes.items()},
+        )
+        for name, changes in games.items()
+    }
