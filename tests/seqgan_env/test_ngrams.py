@@ -40,7 +40,7 @@ def test_an_index_is_that_of_one_n_gram() -> None:
     assert sorted(np.bincount(counts.gram_C, weights=counts.count_C)) == sorted(total.values())
 
 
-@pytest.mark.parametrize("vocab_size", [2, 5, 2**40])
+@pytest.mark.parametrize("vocab_size", [2, 5, 10**7])
 def test_the_longest_shared_span_is_the_definition(vocab_size: int) -> None:
     spec = SequenceSpec(vocab_size, 7)
     others = random_rows(spec, 6, seed=0, shortest=0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agents import cli
+from agents.cli import training
 from agents.runs.config import RunConfig
 from agents.runs.flags import flag_with
 from agents.runs.presets import PRESETS
@@ -29,7 +30,7 @@ SMALL = PRESETS["small"]
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The settings that a command line asks for; nothing is run."""
     asked: list[RunConfig] = []
-    monkeypatch.setattr(cli.Train, "run", lambda self, config: asked.append(config))
+    monkeypatch.setattr(training.Train, "run", lambda self, config: asked.append(config))
 
     def parse(*flags: str) -> RunConfig:
         if status := cli.main(["train", *flags]):

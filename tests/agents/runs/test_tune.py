@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agents import cli
+from agents.cli import training
 from agents.runs import evaluation
 from agents.runs import tune as module
 from agents.runs.experiment import Experiment
@@ -276,7 +277,7 @@ def test_the_command_prints_a_command_that_trains_with_the_best(
     """A setting that a flag gives is held; the command goes on from where it stopped."""
     pytest.importorskip("optuna")
     small: Space = {name: SPACE[name] for name in ("pretraining.learning_rate", "generator.kwargs.dropout")}
-    monkeypatch.setattr(cli, "SPACE", small)
+    monkeypatch.setattr(training, "SPACE", small)
     held = {**TINY.generator.kwargs, "dropout": 0.25}
     config = changed(CONFIG, generator={"kwargs": held})
     searched = ["--pretraining.learning-rate", str(CONFIG.pretraining.learning_rate)]
@@ -293,6 +294,6 @@ def test_the_command_prints_a_command_that_trains_with_the_best(
     assert list(results["space"]) == ["pretraining.learning_rate"]
     printed = [line.split() for line in out.splitlines() if line.startswith("seqgan train")][-1]
     asked: list[Any] = []
-    monkeypatch.setattr(cli.Train, "run", lambda self, config: asked.append(config))
+    monkeypatch.setattr(training.Train, "run", lambda self, config: asked.append(config))
     assert cli.main(printed[1:]) == 0
     assert asked == [with_settings(config, best_first(results)[0]["settings"])]
