@@ -26,6 +26,7 @@ from agents.runs.sample import load_generator
 from agents.runs.workers import side_by_side
 from benchmarks.harness import DOCS, RESULTS, command_line, mean_cell, measured_with, write_results, write_section
 from benchmarks.rewards.games import SCENARIOS, games
+from seqgan_env.checks import check_choice
 from seqgan_env.discriminators import GenerativeDiscriminator
 from seqgan_env.files import atomic_write
 from seqgan_env.task import Task
@@ -39,9 +40,9 @@ CANDIDATES = {1.0: (2, 4, 8, 16), 0.8: (8,), 1.2: (8,)}
 """The numbers K at each temperature of the generator."""
 KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 ALONE = "alone"
-TAUGHT = DistillationConfig(learning_rate=0.02)
-"""The settings by which the language models of a discriminator teach the generator."""
-N_EPOCHS = 50
+TAUGHT = DistillationConfig(learning_rate=0.02, own_share=0.0)
+"""The settings by which the language models of a discriminator teach the generator, the best of three on seed 100."""
+N_EPOCHS = 30
 """The passes over the real sequences in which they do."""
 
 
@@ -51,6 +52,7 @@ def run(
     results: Path = FILE,
     workers: int = 2,
     scenario: str = "small generator",
+    only: tuple[str, ...] = (),
 ) -> None:
     """Do the runs, let their discriminators choose, and write the results.
 
@@ -60,27 +62,38 @@ def run(
         results: the JSON file.
         workers: processes side by side.
         scenario: a key of ``benchmarks.rewards.games.SCENARIOS``.
+        only: some of the runs, ``JUDGES`` or, without a game, ``NAME-judge``; the rows of the others stay in the file.
     """
     own_seeds = list(range(1, 1 + seeds))
+    kept = json.loads(results.read_text(encoding="utf-8")) if only and results.exists() else {"rows": {}}
+    if kept.get("seeds", own_seeds) != own_seeds:
+        raise ValueError(f"the seeds of some rows must be those of the others, {kept['seeds']}, got {own_seeds}")
     rows: dict[str, list[Record]] = {}
     for seed in own_seeds:
         folder = out / scenario.replace(" ", "-") / str(seed)
         runs = _runs(seed, SCENARIOS[scenario])
+        for name in only:
+            check_choice("only", name, runs)
+        runs = {name: config for name, config in runs.items() if name in (only or runs)}
         records = compare(runs, folder, n_workers=workers)
         jobs = {name: (folder / name,) for name in runs}
         for name, chosen in side_by_side(choices, jobs, workers).items():
-            is_game = name in JUDGES
-            label = f"{runs[name].label}, {'SeqGAN' if is_game else 'max. likelihood'}"
-            phase = FINAL_TEMPERATURE if is_game else TEMPERATURE
+            phase = FINAL_TEMPERATURE if name in JUDGES else TEMPERATURE
             curve = [record for record in records[name] if record["phase"] == phase]
             for key, record in {**_alone(curve), **chosen}.items():
-                rows.setdefault(f"{label}, {key}", []).append(_kept(record))
+                rows.setdefault(_row(runs, name, key), []).append(_kept(record))
         of_models = {name: job for name, job in jobs.items() if name not in JUDGES and "generative" in name}
         for name, curves in side_by_side(model_curves, of_models, workers).items():
             for model, curve in curves.items():
                 for key, record in _alone(curve).items():
                     rows.setdefault(f"{runs[name].label}, {model}, {key}", []).append(_kept(record))
-    write_results(results, {"scenario": scenario, "seeds": own_seeds, "rows": rows})
+    stay = {row: own for row, own in kept["rows"].items() if not row.startswith(tuple(_row(runs, n) for n in runs))}
+    write_results(results, {"scenario": scenario, "seeds": own_seeds, "rows": {**stay, **rows}})
+
+
+def _row(runs: Mapping[str, RunConfig], name: str, key: str = "") -> str:
+    """The name of a row, or without a key the beginning of all rows of a run."""
+    return f"{runs[name].label}, {'SeqGAN' if name in JUDGES else 'max. likelihood'}, {key}"
 
 
 def _runs(seed: int, config: RunConfig) -> dict[str, RunConfig]:

@@ -30,8 +30,8 @@ def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         reranking, "_runs", lambda *_: {"log_d": SHORT, "log_d-judge": changed(SHORT, agent={"n_updates": 0})}
     )
+    file, measure = tmp_path / "results.json", reranking.evaluate_run
     for again in (False, True):
-        file = tmp_path / "results.json"
         if again:
             monkeypatch.setattr(reranking, "evaluate_run", lambda *_, **__: pytest.fail("it is measured again"))
         reranking.run(tmp_path / "runs", seeds=1, results=file, workers=1)
@@ -42,6 +42,16 @@ def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monke
         assert sorted(document["rows"]) == sorted(expected)
         assert all(set(own[0]) == {*reranking.KEPT, "temperature"} for own in document["rows"].values())
         assert "| log D, SeqGAN, best_of 2 |" in reranking.table(document)
+    monkeypatch.setattr(reranking, "evaluate_run", measure)
+    document["rows"] = {row: [] for row in ("log D, max. likelihood, gone", "other, SeqGAN, alone")}
+    file.write_text(json.dumps(document))
+    reranking.run(tmp_path / "part", seeds=1, results=file, workers=1, only=("log_d-judge",))
+    rows = json.loads(file.read_text())["rows"]
+    assert sorted(rows) == sorted(["other, SeqGAN, alone", *(each for each in expected if "likelihood" in each)])
+    with pytest.raises(ValueError, match=r"must be those of the others, \[1\], got \[1, 2\]"):
+        reranking.run(tmp_path / "part", seeds=2, results=file, only=("log_d",))
+    with pytest.raises(ValueError, match="only must be one of log_d, log_d-judge; got 'exact'"):
+        reranking.run(tmp_path / "part", seeds=1, results=file, only=("exact",))
 
 
 def test_language_models_are_measured_without_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
