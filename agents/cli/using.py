@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import tyro
@@ -195,15 +197,22 @@ class Judge(Command):
 
         from agents.judging import Ballot, draw_pairs, serve
 
+        result = ExitStack()
         ballot = Ballot(self.out, (self.a, self.b), draw_pairs(self.a, self.b, self.n, seed=self.seed))
 
-        def opened(url: str) -> None:
-            print(f"the pairs are at {url}, on this machine alone; Ctrl-C ends it", flush=True)
-            if self.browser:
-                webbrowser.open(url)
-
-        try:
-            serve(ballot, question=self.question, port=self.port, opened=opened)
-        finally:
+        def tell() -> None:
             print(printable(ballot.verdict))
             print(printable(f"answers: {self.out}"))
+
+        def opened(url: str) -> None:
+            result.callback(tell)
+            print(f"the pairs are at {url}, on this machine alone; Ctrl-C ends it", flush=True)
+            if self.browser:  # a thread, as some browsers end only when they are closed
+                Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+        with result:
+            if ballot.next is None:
+                result.callback(tell)
+            else:
+                ballot.check_place()
+                serve(ballot, question=self.question, port=self.port, opened=opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from agents.runs.folder import RunFolder
 from agents.runs.sample import load_generator
-from seqgan_env.checks import PositiveInt, check_arguments, check_choice, check_names, check_type
+from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_choice, check_names, check_type
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.sources.text_file import read_lines
 
@@ -23,7 +24,7 @@ _SPARE = 4  # texts drawn for each that is shown, as equal ones make no pair
 
 
 class Pair(NamedTuple):
-    """Two texts that differ, one of each side."""
+    """Two texts that can be told apart, one of each side."""
 
     a: str
     """Of the first side."""
@@ -60,7 +61,7 @@ class Preference(NamedTuple):
 
 
 @check_arguments
-def draw_pairs(a: str, b: str, n: PositiveInt, *, seed: int = 0) -> list[Pair]:
+def draw_pairs(a: str, b: str, n: PositiveInt, *, seed: NonNegativeInt = 0) -> list[Pair]:
     """Draw the texts that are compared, and their places.
 
     Args:
@@ -76,7 +77,7 @@ def draw_pairs(a: str, b: str, n: PositiveInt, *, seed: int = 0) -> list[Pair]:
     seeds = np.random.SeedSequence(seed).spawn(3)
     sides = [_texts(side, n, own) for side, own in zip((a, b), seeds, strict=False)]
     n_spare = min(map(len, sides))
-    differing = [(one, other) for one, other in zip(*sides, strict=False) if one != other][:n]
+    differing = [(one, other) for one, other in zip(*sides, strict=False) if _look(one) != _look(other)][:n]
     if len(differing) < n:
         raise ValueError(
             f"{a} and {b} must give {n} pairs of texts that differ, got {len(differing)} of {n_spare}; ask for fewer"
@@ -86,14 +87,21 @@ def draw_pairs(a: str, b: str, n: PositiveInt, *, seed: int = 0) -> list[Pair]:
 
 
 def _texts(side: str, n: int, seed: np.random.SeedSequence) -> list[str]:
+    """Texts without the white space around them, which would tell a run from a file."""
     folder = RunFolder(side)
     if folder.holds_run:
         own = int(seed.generate_state(1)[0])
-        return [text for text in load_generator(side, "cpu").texts(_SPARE * n, seed=own) if text.strip()]
+        texts = load_generator(side, "cpu").texts(_SPARE * n, seed=own)
+        return [text.strip() for text in texts if text.strip()]
     if folder.path.is_dir():
         raise ValueError(f"no run in {side}")
     lines = read_lines(side)
     return [lines[at] for at in np.random.default_rng(seed).permutation(len(lines))]
+
+
+def _look(text: str) -> str:
+    """A text as a reader sees it: without the amount of white space and the form of an accent."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
 
 
 class Ballot:
@@ -105,21 +113,26 @@ class Ballot:
         pairs: as ``draw_pairs`` gives them.
 
     Raises:
-        ValueError: the file is damaged, or its answers are about other pairs. Construction writes nothing.
+        ValueError: the file is damaged, or has answers about other pairs. Construction writes nothing.
     """
 
     def __init__(self, path: str | Path, sides: tuple[str, str], pairs: Sequence[Pair]) -> None:
         self._path, self.sides, self.pairs = Path(path), sides, list(pairs)
         self.answers: list[str] = []
         """One of ``CHOICES`` for each pair so far, in order."""
+        self._written: bytes | None = None
         if self._path.exists():
             with refusal(path, "ballot"):
-                stored = check_type("it", parse_json(read_bytes(self._path)), dict[str, Any])
+                self._written = read_bytes(self._path)
+                stored = check_type("it", parse_json(self._written), dict[str, Any])
                 check_names("it", stored, ("sides", "pairs", "answers"))
                 answers = check_type("answers", stored["answers"], list[str])
                 for answer in answers:
                     check_choice("an answer", answer, CHOICES)
-            if stored["pairs"] != [list(pair) for pair in self.pairs]:
+                about = check_type("pairs", stored["pairs"], list[Any])
+                if len(answers) > len(about):
+                    raise ValueError(f"it must have at most {len(about)} answers, one a pair, got {len(answers)}")
+            if answers and about != [list(pair) for pair in self.pairs]:
                 raise ValueError(f"{path} has answers about other pairs of texts; name another file with --out")
             self.answers = answers
 
@@ -141,36 +154,60 @@ class Ballot:
             choice: one of ``CHOICES``.
 
         Raises:
-            ValueError: the pair is not the next one, or there is no such choice.
+            ValueError: the pair is not the next one, there is no such choice, or the answer can't be kept.
         """
         check_choice("an answer", choice, CHOICES)
         if index != self.next:
             raise ValueError(f"the next answer must be about pair {self.next}, got one about {index}")
-        self.answers.append(choice)
-        self._keep()
+        self._keep([*self.answers, choice])
 
     def take_back(self) -> None:
-        """Forget the last answer, if there is one."""
-        if self.answers:
-            self.answers.pop()
-            self._keep()
+        """Forget the last answer, if there is one.
 
-    def _keep(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        stored = {"sides": self.sides, "pairs": self.pairs, "answers": self.answers}
-        with atomic_write(self._path) as file:
-            file.write(json.dumps(stored, indent=1, ensure_ascii=False).encode())
+        Raises:
+            ValueError: the file can't be written.
+        """
+        if self.answers:
+            self._keep(self.answers[:-1])
+
+    def check_place(self) -> None:
+        """Write the file as it is, so that a place where nothing can be kept is found before a question is asked.
+
+        Raises:
+            ValueError: it can't be written.
+        """
+        self._keep(self.answers)
+
+    def _keep(self, answers: list[str]) -> None:
+        """Write the answers, and have them as the own ones only then."""
+        stored = {"sides": self.sides, "pairs": self.pairs, "answers": answers}
+        # the name of a side may hold what is no character, which becomes an escape of JSON
+        content = json.dumps(stored, indent=1, ensure_ascii=False).encode(errors="backslashreplace")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.exists() and read_bytes(self._path) != self._written:
+                raise ValueError(f"{self._path} has been changed by another program; name another file with --out")
+            with atomic_write(self._path) as file:
+                file.write(content)
+        except OSError as error:
+            raise ValueError(f"{self._path} can't be written: {error.strerror or error}") from error
+        self.answers, self._written = answers, content
 
     @property
     def verdict(self) -> str:
         """The preference in a sentence."""
         found, (a, b) = self.preference, self.sides
+        if a == b:
+            a, b = f"{a} (first)", f"{b} (second)"
         low, high = found.interval
         n = found.a + found.b
-        told = f"{len(self.answers)} pairs: {a} was preferred in {found.a}, {b} in {found.b}, neither in {found.ties}."
+        answered = "1 pair" if len(self.answers) == 1 else f"{len(self.answers)} pairs"
+        told = f"{answered}: {a} was preferred in {found.a}, {b} in {found.b}, neither in {found.ties}."
         if not n:
             return f"{told} Nothing was decided."
-        share = f"{a}'s share of the {n} decided ones is {found.share:.0%}, 95 % interval {low:.0%} to {high:.0%}"
+        decided = "one decided pair" if n == 1 else f"{n} decided pairs"
+        numbers = f"{found.share * 100:.1f} %, 95 % interval {low * 100:.1f} to {high * 100:.1f} %"
+        share = f"{a}'s share of the {decided} is {numbers}"
         return f"{told} {share}: {_meaning(low, high, a, b)}."
 
 

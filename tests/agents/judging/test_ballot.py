@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from agents.judging import Ballot, Pair, Preference, draw_pairs
+from agents.judging import ballot as ballot_module
 from agents.runs.experiment import Experiment
+from agents.runs.folder import RunFolder
 from tests.support.runs import SHORT, without_pictures
 
 PAIRS = [Pair("one", "eins", True), Pair("two", "zwei", False), Pair("three", "drei", True)]
@@ -56,6 +59,21 @@ class TestPairs:
         assert [(pair.a, pair.b) for pair in draw_pairs(a, b, 1)] == [("x", "y")]
         with pytest.raises(ValueError, match="2 pairs of texts that differ, got 1 of 3"):
             draw_pairs(a, b, 2)
+
+    def test_no_space_at_an_end_tells_a_run_from_a_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Generator:
+            def texts(self, n: int, *, seed: int) -> list[str]:
+                return [f" {seed} {i}\t" for i in range(n)]
+
+        monkeypatch.setattr(ballot_module, "load_generator", lambda folder, device: Generator())
+        monkeypatch.setattr(RunFolder, "holds_run", True)
+        assert all(text == text.strip() for pair in draw_pairs("a", "b", 3) for text in pair[:2])
+
+    def test_texts_that_look_equal_make_no_pair(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("caf\u00e9  x\ny\n")
+        (tmp_path / "b").write_text("cafe\u0301\tx\n" * 2)
+        drawn = [draw_pairs(str(tmp_path / "a"), str(tmp_path / "b"), 1, seed=seed) for seed in range(8)]
+        assert {pair.a for pairs in drawn for pair in pairs} == {"y"}
 
     def test_wrong_sides_are_refused(self, tmp_path: Path) -> None:
         good = lines_file(tmp_path, "a", 3)
@@ -103,11 +121,36 @@ class TestBallot:
         with pytest.raises(ValueError, match="other pairs"):
             Ballot(path, ("A", "B"), PAIRS[::-1])
 
+    def test_a_file_without_answers_keeps_nobody_out(self, tmp_path: Path) -> None:
+        path = tmp_path / "ballot.json"
+        Ballot(path, ("A", "B"), PAIRS).check_place()
+        assert json.loads(path.read_text())["answers"] == []
+        other = Ballot(path, ("A", "B"), PAIRS[::-1])
+        other.answer(0, "a")
+        assert Ballot(path, ("A", "B"), PAIRS[::-1]).answers == ["a"]
+
+    def test_names_that_are_no_text_are_kept(self, tmp_path: Path) -> None:
+        path, sides = tmp_path / "ballot.json", (os.fsdecode(b"\xff"), "B")
+        Ballot(path, sides, PAIRS).answer(0, "a")
+        assert json.loads(path.read_text())["sides"] == list(sides)
+        assert Ballot(path, sides, PAIRS).answers == ["a"]
+
+    def test_a_second_program_is_noticed(self, tmp_path: Path) -> None:
+        path = tmp_path / "ballot.json"
+        one, other = (Ballot(path, ("A", "B"), PAIRS) for _ in range(2))
+        one.answer(0, "a")
+        with pytest.raises(ValueError, match="changed by another program"):
+            other.answer(0, "b")
+        one.answer(1, "a")
+        assert (other.answers, Ballot(path, ("A", "B"), PAIRS).answers) == ([], ["a", "a"])
+
     @pytest.mark.parametrize(
         "damage",
         [
             lambda stored: stored | {"answers": ["left"]},
             lambda stored: stored | {"answers": "a"},
+            lambda stored: stored | {"answers": ["a"] * 4},
+            lambda stored: stored | {"pairs": 3},
             lambda stored: {name: stored[name] for name in ("sides", "pairs")},
             lambda stored: [stored],
         ],
@@ -142,3 +185,19 @@ class TestPreference:
         ballot = Ballot(tmp_path / "ballot.json", ("A", "B"), [PAIRS[0]] * 30)
         ballot.answers = ["a"] * counts[0] + ["b"] * counts[1] + ["tie"] * 4
         assert meaning in ballot.verdict
+
+    def test_the_verdict_is_a_sentence(self, tmp_path: Path) -> None:
+        ballot = Ballot(tmp_path / "ballot.json", ("A", "A"), PAIRS)
+        ballot.answer(0, "b")
+        assert ballot.verdict == (
+            "1 pair: A (first) was preferred in 0, A (second) in 1, neither in 0. A (first)'s share of the one decided "
+            "pair is 0.0 %, 95 % interval 0.0 to 79.3 %: no preference is shown."
+        )
+
+    @pytest.mark.parametrize(
+        ("n", "share", "low", "high"), [(50, 0.7, 0.8, 0.9), (50, 0.6, 0.3, 0.36), (200, 0.6, 0.8, 0.9)]
+    )
+    def test_the_questions_say_how_many_pairs_tell(self, n: int, share: float, low: float, high: float) -> None:
+        """The numbers in docs/faq.md: how often so many pairs show a preference of so much."""
+        shows = [k for k in range(n + 1) if Preference(k, n - k, 0).interval[0] > 0.5]
+        assert low < float(np.sum(binom.pmf(shows, n, share))) < high

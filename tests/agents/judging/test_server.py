@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
+import socket
+import struct
 import subprocess
 import time
 import urllib.request
@@ -19,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from agents.cli import main
-from agents.judging import Ballot, Pair, serve
+from agents.judging import Ballot, Pair, draw_pairs, serve
 
 PAIRS = [Pair("<b>one</b>", "eins", True), Pair("two", "zwei", False), Pair("three", "drei", True)]
 JSON = {"Content-Type": "application/json"}
@@ -63,7 +65,7 @@ def test_answers_reach_the_ballot_until_the_last_one(page: Page) -> None:
     told = page.ask("POST", "/answer", {"index": 0, "place": "left"})[1]
     assert (told["left"], told["right"]) == ("zwei", "two")
     assert page.ask("POST", "/answer", {"index": 1, "place": "left"})[1]["index"] == 2
-    assert page.ask("POST", "/back", {})[1]["index"] == 1
+    assert page.ask("POST", "/back", {"index": 2})[1]["index"] == 1
     page.ask("POST", "/answer", {"index": 1, "place": "right"})
     told = page.ask("POST", "/answer", {"index": 2, "place": "neither"})[1]
     assert told == {"verdict": page.ballot.verdict}
@@ -88,6 +90,8 @@ def test_nothing_tells_whose_a_text_is_before_the_end(page: Page) -> None:
         ("/answer", {"index": 0, "place": "a"}, JSON),
         ("/answer", {"place": "left"}, JSON),
         ("/answer", [0], JSON),
+        ("/back", {}, JSON),
+        ("/back", {"index": 1}, JSON),  # of a window that is behind
         ("/answer", "[" * 900, JSON),
         ("/answer", "", JSON),
         ("/answer", {"index": 0, "place": "left" * 1000}, JSON),
@@ -104,6 +108,48 @@ def test_what_is_no_answer_changes_nothing(page: Page, path: str, body: Any, hea
     assert page.ballot.answers == []
 
 
+def test_controls_are_seen(tmp_path: Path) -> None:
+    page = Page(Ballot(tmp_path / "ballot.json", ("A", "B"), [Pair("x\x1b[2J", "\u202ey\tz", True)]))
+    told = page.ask("GET", "/pair")[1]
+    assert (told["left"], told["right"]) == ("x\\x1b[2J", "\\u202ey\tz")
+    page.ask("POST", "/end", {})
+    page.thread.join(10)
+
+
+def test_an_answer_that_cannot_be_kept_is_none(page: Page, tmp_path: Path) -> None:
+    page.ask("POST", "/answer", {"index": 0, "place": "left"})
+    (tmp_path / "ballot.json").write_text("{}")  # as a second command with the same file leaves another one
+    for path, index in (("/answer", 1), ("/back", 1)):
+        status, told = page.ask("POST", path, {"index": index, "place": "left"})
+        assert (status, page.ballot.answers) == (400, ["a"])
+        assert "changed by another program" in told["error"]
+
+
+def test_a_window_that_does_not_read_stops_no_other(page: Page) -> None:
+    page.ballot.pairs[1] = Pair("x" * 5_000_000, "y", True)  # more than the operating system takes for it
+    body = json.dumps({"index": 0, "place": "left"})
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", urlsplit(page.url).port))
+        slow.sendall(
+            f"POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        assert slow.recv(1)
+        assert page.ask("POST", "/answer", {"index": 1, "place": "left"})[1]["index"] == 2
+
+
+def test_a_broken_connection_is_not_told(page: Page, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(page.url).port or 0)) as broken:
+        broken.sendall(
+            b"POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    assert page.ask("GET", "/pair")[1]["index"] == 0
+    time.sleep(0.1)
+    assert capfd.readouterr().err == ""
+
+
 def test_another_address_is_not_there(page: Page) -> None:
     assert page.ask("GET", "/page.html")[0] == 404
     assert page.ask("GET", "/pair", headers={"Host": "rebound.example"})[0] == 403
@@ -116,23 +162,46 @@ def test_the_command_prints_the_result(
         (tmp_path / name).write_text("".join(f"{name} {i}\n" for i in range(5)))
     sides, out = [str(tmp_path / name) for name in ("a", "b")], str(tmp_path / "judge.json")
 
-    def answered(url: str) -> None:
-        def answer() -> None:
-            for index in range(5):
-                request = urllib.request.Request(
-                    f"{url}answer", json.dumps({"index": index, "place": "neither"}).encode(), JSON
-                )
-                urllib.request.urlopen(request, timeout=10).close()
-
-        Thread(target=answer).start()
+    def answered(url: str) -> None:  # by a browser that ends when it is closed
+        for index in range(5):
+            body = json.dumps({"index": index, "place": "neither"}).encode()
+            urllib.request.urlopen(urllib.request.Request(f"{url}answer", body, JSON), timeout=10).close()
 
     monkeypatch.setattr("webbrowser.open", answered)
     assert main(["judge", *sides, "-n", "5", "--port", "0", "--out", out]) == 0
     assert "neither in 5. Nothing was decided" in " ".join(capsys.readouterr().out.split())
     assert main(["judge", *sides, "-n", "4", "--port", "0", "--out", out]) == 2
     assert "other pairs" in capsys.readouterr().err
-    assert main(["judge", *sides, "-n", "5", "--port", "70000", "--out", out]) == 2
-    assert "port" in capsys.readouterr().err
+
+
+def test_what_cannot_be_served_is_refused_before_a_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"{name}\n")
+    words = ["judge", str(tmp_path / "a"), str(tmp_path / "b"), "-n", "1", "--no-browser"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for more, reason in (
+            (["--port", port, "--out", str(tmp_path / "own.json")], f"port {port} can't be used"),
+            (["--port", "-1", "--out", str(tmp_path / "own.json")], "port must be from 0 to 65535, got -1"),
+            (["--out", str(tmp_path / "a" / "own.json")], "can't be written"),
+            (["--out", "/proc/own.json"], "can't be written"),
+            (["--seed", "-1"], "seed must be a whole number of at least 0, got -1"),
+        ):
+            assert main([*words, *more]) == 2
+            told = capsys.readouterr()
+            assert reason in told.err
+            assert told.out == ""
+
+
+def test_a_ballot_that_is_full_needs_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"{name}\n")
+    sides, out = (str(tmp_path / "a"), str(tmp_path / "b")), tmp_path / "judge.json"
+    Ballot(out, sides, draw_pairs(*sides, 1)).answer(0, "a")
+    assert main(["judge", *sides, "-n", "1", "--out", str(out)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 pair: " in told
+    assert "the pairs are at" not in told
 
 
 @pytest.fixture
@@ -142,7 +211,7 @@ def cleanup() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[[str | None, str], None]]:
+def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[..., None]]:
     """Headless Chromium: clicks on an element of the page, and waits until a text is shown."""
     driver = shutil.which("chromedriver")
     if driver is None:
@@ -160,9 +229,10 @@ def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[[
     def run(script: str) -> str:
         return str(command(f"/{session}/execute/sync", {"script": script, "args": []}))
 
-    def clicked(name: str | None, shown: str) -> None:
-        if name is not None:
-            run(f"document.getElementById('{name}').click()")
+    def clicked(name: str | None, shown: str, n: int = 1) -> None:
+        if name is not None:  # the n-th click of a multiple one
+            event = f"new MouseEvent('click', {{detail: {n}}})"
+            run(f"document.getElementById('{name}').dispatchEvent({event})")
         deadline = time.monotonic() + 20
         while shown not in (text := run("return document.body.innerText")):
             assert time.monotonic() < deadline, text
@@ -178,9 +248,11 @@ def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[[
 
 
 @pytest.mark.slow
-def test_a_person_clicks_through_the_page(page: Page, click: Callable[[str | None, str], None]) -> None:
+def test_a_person_clicks_through_the_page(page: Page, click: Callable[..., None]) -> None:
     click(None, "<b>one</b>")  # as text
     click("left", "Pair 2 of 3")
+    click("left", "Pair 2 of 3", n=2)
+    assert page.ballot.answers == ["a"]
     click("back", "Pair 1 of 3")
     click("right", "Pair 2 of 3")
     click("neither", "Pair 3 of 3")
