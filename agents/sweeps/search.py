@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from seqgan_env.checks import PositiveInt, Seed, build_config, check_fields, shown
+from seqgan_env.checks import Interval, Seed, build_config, check_fields, shown
 
-_DIGITS = 3  # of a drawn number, so that it can be written down
+_DIGITS = 3  # of a drawn number, so that it can be written down; more where the range is narrow
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Range:
     """The values between two numbers.
 
     Raises:
-        ValueError: the bounds are the wrong way round or equal, or a logarithm needs them above 0.
+        ValueError: the bounds are the wrong way round or equal, too far apart to subtract, without a whole number
+            between them where it must be one, or not above 0 where a logarithm needs it.
     """
 
     low: float
@@ -42,6 +43,10 @@ class Range:
             raise ValueError(f"low must be below high, got {self.low:g} and {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"low must be above 0 where log is true, got {self.low:g}")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"high - low must be a finite number, got {self.low:g} and {self.high:g}")
+        if self.whole and math.ceil(self.low) > math.floor(self.high):
+            raise ValueError(f"a whole number must be from low to high, got {self.low:g} and {self.high:g}")
 
     def at(self, share: float) -> float | int:
         """The value at a share of the range, in [0, 1)."""
@@ -51,13 +56,15 @@ class Range:
                 return low + int(share * (high + 1 - low))
             # each whole number takes the part of the logarithm down to halfway
             return min(high, max(low, round(_between(low - 0.5 if low > 1 else 0.5, high + 0.5, share, True))))
-        value = float(f"{_between(self.low, self.high, share, self.log):.{_DIGITS}g}")
+        narrow = max(abs(self.low), abs(self.high)) / (self.high - self.low)
+        n_digits = _DIGITS + (math.ceil(math.log10(narrow)) if narrow > 10 else 0)
+        value = float(f"{_between(self.low, self.high, share, self.log):.{n_digits}g}")
         return min(self.high, max(self.low, value))
 
 
 @dataclass(frozen=True)
 class _Trials:
-    trials: PositiveInt
+    trials: Annotated[int, Interval(1, 10_000)]  # each of them is a run, whose settings are checked before the first
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -70,7 +77,7 @@ def drawn(name: str, table: Mapping[str, Any]) -> list[dict[str, Any]]:
     Args:
         name: of the table, for an error.
         table: ``trials``, how many; ``seed``, 0 if it is not there; and by the name of each setting a list of values,
-            or the fields of ``Range``.
+            or the fields of ``Range``. Their order does not matter.
 
     Raises:
         ValueError: something is missing, unknown or out of range.
@@ -79,7 +86,7 @@ def drawn(name: str, table: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "trials" not in own:
         raise ValueError(f"{name} must have trials, how many settings are drawn")
     wanted = build_config(_Trials, own, name)
-    choices = {key: _choice(f"{name}, {key}", each) for key, each in table.items() if key not in own}
+    choices = {key: _choice(f"{name}, {key}", each) for key, each in sorted(table.items()) if key not in own}
     if not choices:
         raise ValueError(f"{name} must have the range of at least one setting")
     engine = torch.quasirandom.SobolEngine(len(choices), scramble=True, seed=wanted.seed)
@@ -91,7 +98,7 @@ def drawn(name: str, table: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _choice(name: str, given: Any) -> Range | Sequence[Any]:
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and {"low", "high"} <= set(given):
         return build_config(Range, dict(given), name)
     if isinstance(given, (list, tuple)) and given:
         return given

@@ -36,9 +36,19 @@ def test_more_trials_add_to_those_that_there_are() -> None:
     assert drawn("it", {**TABLE, "seed": 1}) != drawn("it", TABLE)
 
 
-def test_numbers_have_three_digits_and_stay_within_bounds() -> None:
-    values = [trial["x"] for trial in drawn("it", {"trials": 50, "x": {"low": 0.12345, "high": 0.12347}})]
-    assert set(values) == {0.12345}
+def test_the_order_of_the_settings_decides_nothing() -> None:
+    assert drawn("it", dict(reversed(TABLE.items()))) == drawn("it", TABLE)
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(("low", "high"), [(0.12345, 0.12347), (0.999, 0.9999), (10_000, 10_010), (1e-5, 1e-2)])
+def test_numbers_stay_within_bounds_and_differ_however_narrow_these_are(low: float, high: float, log: bool) -> None:
+    values = [trial["x"] for trial in drawn("it", {"trials": 32, "x": {"low": low, "high": high, "log": log}})]
+    assert all(low <= value <= high for value in values)
+    assert len(set(values)) > 28
+
+
+def test_numbers_have_three_digits() -> None:
     values = [trial["x"] for trial in drawn("it", {"trials": 50, "x": {"low": 0.0, "high": 100.0}})]
     assert all(value == float(f"{value:.3g}") for value in values)
 
@@ -55,11 +65,14 @@ def test_whole_numbers_of_a_logarithm_reach_both_ends(low: int, high: int) -> No
     ("table", "says"),
     [
         ({"x": [1]}, "it must have trials"),
-        ({"trials": 0, "x": [1]}, "trials must be a whole number of at least 1, got 0"),
+        ({"trials": 0, "x": [1]}, r"trials must be a whole number in \[1, 10000\], got 0"),
+        ({"trials": 10**9, "x": [1]}, "trials must be a whole number in"),
+        ({"trials": 2, "x": {"low": 1.2, "high": 1.8, "whole": True}}, "a whole number must be from low to high"),
+        ({"trials": 2, "x": {"low": -1e308, "high": 1e308}}, "high - low must be a finite number"),
         ({"trials": 2}, "at least one setting"),
         ({"trials": 2, "x": []}, "it, x must be a list of values, or a table"),
         ({"trials": 2, "x": 1}, "it, x must be a list of values, or a table"),
-        ({"trials": 2, "x": {"low": 1}}, "it, x.*high"),
+        ({"trials": 2, "x": {"low": 1}}, "it, x must be a list of values, or a table of low and high"),
         ({"trials": 2, "x": {"low": 1, "high": 2, "step": 1}}, "it, x.*step"),
         ({"trials": 2, "x": {"low": 2, "high": 2}}, "low must be below high, got 2 and 2"),
         ({"trials": 2, "x": {"low": 0, "high": 2, "log": True}}, "low must be above 0"),
