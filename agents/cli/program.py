@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 
+import seqgan_env
 from agents.cli.base import as_flags
 from agents.cli.training import Demo, Sweep, SweepReport, Train, Tune
 from agents.cli.using import Evaluate, Inspect, Judge, Play, Sample
@@ -45,6 +46,9 @@ def _import_modules(argv: Sequence[str]) -> None:
 
 def _run(argv: Sequence[str]) -> int:
     """Parse the command line and do what it says; the exit status."""
+    if list(argv) == ["--version"]:
+        print(f"seqgan {seqgan_env.__version__}")
+        return 0
     if list(argv[:2]) == ["sweep", "report"]:
         argv = ["sweep-report", *argv[2:]]
     _import_modules(argv)
@@ -85,7 +89,7 @@ def _parse(commands: Any, argv: Sequence[str]) -> Any:
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
-            return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__)
+            return tyro.cli(commands, prog="seqgan", args=list(argv), description=__doc__.replace("``", ""))
     except SystemExit as end:
         if end.code:
             raise ValueError(_without_box(box.getvalue())) from None

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import agents
-from agents import command
+from agents import cli, command
 from seqgan_env import __version__
 
 INTERRUPTED = """
@@ -38,6 +38,11 @@ def test_the_version_needs_no_library(capsys: pytest.CaptureFixture[str], monkey
     assert capsys.readouterr().out == f"seqgan {__version__}\n"
     lines = "import sys, agents.command; assert not {'torch', 'numpy', 'gymnasium'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", lines], check=True)
+
+
+def test_python_m_gives_the_same_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"seqgan {__version__}\n"
 
 
 def test_every_public_name_is_there_when_it_is_asked_for() -> None:
