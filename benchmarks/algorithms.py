@@ -18,8 +18,10 @@ from agents.sweeps.cells import IRRELEVANT
 from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
 from agents.sweeps.report import shown_interval
+from agents.sweeps.spec import cells_of
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
+from seqgan_env.files import refusal
 
 SEARCH, FILE = RESULTS / "search.json", RESULTS / "algorithms.json"
 PAGE = DOCS / "benchmark.md"
@@ -103,12 +105,13 @@ def score(run: Result) -> float:
     """The number that a search goes by, lower is better: the sum of both divergences.
 
     Of a policy without a likelihood it is ``js_2``, the Jensen-Shannon divergence between its pairs of tokens and real
-    ones, which looks both ways too. A run that failed is worst.
+    ones, which looks both ways too. A run that failed, or whose number is none, is worst.
     """
     if run["status"] != DONE:
         return math.inf
     last = run["records"][-1]
-    return float(last["kl_sum"] if "kl_sum" in last else last["js_2"])
+    found = float(last["kl_sum"] if "kl_sum" in last else last["js_2"])
+    return math.inf if math.isnan(found) else found
 
 
 def run(
@@ -126,21 +129,35 @@ def run(
         results: the JSON file.
         workers: processes side by side.
         searched: the results of ``search``.
+
+    Raises:
+        ValueError: the search lacks an algorithm, or all its runs have failed; nothing has been done then.
     """
     own_seeds, tasks = list(range(1, 1 + seeds)), {}
-    best = json.loads(searched.read_text(encoding="utf-8"))["tasks"]
-    for task in TASKS:
-        entries = [{"name": name, **best[task][name][0]["settings"]} for name in RANGES]
-        _played(task, own_seeds, workers, out, algorithm=[*entries, CONTROL], reward=list(REWARDS))
+    best = {task: _best(searched, task) for task in TASKS}
+    for task, entries in best.items():
+        plain = _played(task, own_seeds, workers, out, algorithm=[*entries, CONTROL], reward=list(REWARDS))
         shaped = [entry for entry in entries if entry["name"] in SHAPED]
-        found = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
-        tasks[task] = [_kept(each) for each in found if each["seed"] in own_seeds]
+        more = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
+        tasks[task] = [_kept(each) for each in {each["key"]: each for each in (*plain, *more)}.values()]
     write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": tasks})
 
 
+def _best(searched: Path, task: str) -> list[dict[str, Any]]:
+    """Every algorithm as an entry of a sweep, with the best settings that a search has found."""
+    with refusal(searched, "search"):
+        found = json.loads(searched.read_text(encoding="utf-8"))["tasks"][task]
+        best = {name: found[name][0] for name in RANGES}
+        if failed := [name for name, row in best.items() if not math.isfinite(row["score"])]:
+            raise ValueError(f"no run of {', '.join(failed)} has a score")
+        return [{"name": name, **row["settings"]} for name, row in best.items()]
+
+
 def _played(task: str, seeds: Sequence[int], workers: int, out: Path, **axes: Any) -> list[Result]:
+    """The results of a sweep, without those of other settings that its folder holds too."""
     spec = {"seeds": list(seeds), "task": [TASKS[task]], "budget": BUDGET, "run": _RUN, **axes}
-    return run_sweep(spec, out / task, engine=LocalEngine(workers))
+    keys = {cell.key for cell in cells_of(spec)}
+    return [each for each in run_sweep(spec, out / task, engine=LocalEngine(workers)) if each["key"] in keys]
 
 
 def _kept(each: Result) -> dict[str, Any]:

@@ -62,6 +62,51 @@ def test_without_a_likelihood_pairs_of_tokens_are_compared() -> None:
     assert algorithms.score({"status": "done", "records": [{"js_2": 0.5, "kl_sum": 2.0}]}) == 2.0
 
 
+def test_a_score_that_is_no_number_is_worst() -> None:
+    assert algorithms.score({"status": "done", "records": [{"kl_sum": float("nan")}]}) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (None, "No such file"),
+        ({}, "it lacks 'maximum_likelihood'"),
+        ([], "list index out of range"),
+        ([{"settings": {}, "score": float("inf")}], "no run of maximum_likelihood has a score"),
+    ],
+)
+@pytest.mark.usefixtures("tiny")
+def test_a_search_that_cannot_be_used_is_refused(tmp_path: Path, rows: Any, reason: str) -> None:
+    searched = tmp_path / "search.json"
+    good = [{"settings": {}, "score": 1.0}]
+    if rows is not None:
+        found = {"ppo": good, "dqn": good, **({"maximum_likelihood": rows} if isinstance(rows, list) else {})}
+        searched.write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": found}}))
+    with pytest.raises(ValueError, match=f"search.json is not a readable search: {reason}"):
+        algorithms.run(tmp_path / "run", results=tmp_path / "results.json", searched=searched)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: dict[str, dict[str, Any]] = {}
+
+    def run_sweep(spec: Any, out: Path, engine: Any) -> list[dict[str, Any]]:
+        start = {"kl_sum": 2.0, "js_2": 0.5}
+        more = {"status": "done", "start": start, "records": [start], "wall_time_s": 1.0}
+        folder.update({cell.key: {**cell.header, **more} for cell in cells_of(spec)})
+        return list(folder.values())
+
+    monkeypatch.setattr(algorithms, "run_sweep", run_sweep)
+    results, n = tmp_path / "algorithms.json", []
+    for rate in (0.001, 0.002):
+        rows = {name: [{"settings": {"learning_rate": rate}, "score": 1.0}] for name in algorithms.RANGES}
+        (tmp_path / "search.json").write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": rows}}))
+        algorithms.run(tmp_path, seeds=2, results=results, searched=tmp_path / "search.json")
+        n.append(len(json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]))
+    assert n == [2 * (2 * 2 + 1 + 2)] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 def test_a_search_decides_what_is_compared(tmp_path: Path) -> None:
