@@ -15,7 +15,7 @@ from multiprocessing import connection, forkserver, get_context, parent_process,
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from seqgan_env.checks import PositiveInt, check_arguments
+from seqgan_env.checks import PositiveInt, check_arguments, check_type
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -91,10 +91,13 @@ class Workers(Generic[Key]):
 
     Args:
         n_slots: jobs that can be done at once; a process is started when it is first needed.
+
+    Raises:
+        ValueError: none can be done, so that waiting for one would have no end.
     """
 
     def __init__(self, n_slots: int) -> None:
-        self.n_slots = n_slots
+        self.n_slots: int = check_type("workers", n_slots, PositiveInt)
         self._idle: list[_Process] = []
         self._busy: dict[Any, tuple[Key, _Process]] = {}
 

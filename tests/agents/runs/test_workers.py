@@ -206,3 +206,9 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, kill: Callable[[int, int]
     assert not (tmp_path / "c").exists()
     # that of the script alone: the workers are silent
     assert (tmp_path / "stderr").read_text().count("Traceback") == (sent is signal.SIGINT)
+
+
+@pytest.mark.parametrize("n_slots", [0, -1, True])
+def test_no_worker_at_all_would_never_end(n_slots: int) -> None:
+    with pytest.raises(ValueError, match="workers must be a whole number of at least 1"):
+        Workers(n_slots)
