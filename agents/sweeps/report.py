@@ -52,11 +52,11 @@ def table(group: Group) -> str:
     rows: dict[str, dict[str, str]] = {}
     if not group.is_relative:
         start = {
-            name: [run["start"][name] for own in group.runs.values() for run in own]
+            name: _of_starts(name, (run for own in group.runs.values() for run in own))
             for name in shown
             if all(name in run["start"] for own in group.runs.values() for run in own)
         }
-        rows[START] = {shown[name].label: f"{interquartile_mean(values).value:.3f}" for name, values in start.items()}
+        rows[START] = {shown[name].label: _number(interquartile_mean(values).value) for name, values in start.items()}
     for label, own in group.runs.items():
         row = {"runs": str(len(own))}
         for name, column in shown.items():
@@ -97,7 +97,17 @@ def shown_interval(interval: Interval, *, flip: bool = False, digits: int = 3) -
         digits: after the point.
     """
     value, low, high = (-interval.value, -interval.high, -interval.low) if flip else interval
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]"
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """A number as text, without the sign of what is rounded to zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def _of_starts(name: str, runs: Iterable[Result]) -> list[float]:
+    """A number of the pretrained generators, each once, however many runs began with it."""
+    return [value for *_, value in sorted({(run["axes"]["task"], run["seed"], run["start"][name]) for run in runs})]
 
 
 def _shown(runs: Iterable[Result]) -> Mapping[str, Column]:

@@ -12,8 +12,9 @@ import pytest
 
 from agents.sweeps.groups import ALL_TASKS, groups_of
 from agents.sweeps.pictures import curve, pictures
-from agents.sweeps.report import chosen_metrics, comma_separated, markdown, write_report
+from agents.sweeps.report import chosen_metrics, comma_separated, markdown, shown_interval, write_report
 from agents.sweeps.spec import cells_of
+from agents.sweeps.statistics import Interval
 from tests.support.sweeps import result_of, spec_with
 
 SCORES = {"seqgan": 1.0, "ppo": 1.5, "random": 2.5}
@@ -140,6 +141,19 @@ def test_higher_is_better_where_the_metric_says_so() -> None:
     (group,) = groups_of(found)
     assert group.strata(found, "grammatical") == [[-0.5, -0.6, -0.7]]
     assert "0.600 [0.500, 0.700]" in markdown(found)
+
+
+def test_a_pretrained_generator_counts_once_however_many_runs_begin_with_it() -> None:
+    cells = cells_of(spec_with(seeds=[0, 1], algorithm=["seqgan", "ppo", "maximum_likelihood"]))
+    found = [result_of(cell) for cell in cells if cell.config.seed == 0 or cell.algorithm == "ppo"]
+    for result in found:
+        result["start"]["kl_sum"] = 1.0 + result["seed"]
+    assert "| pretrained generator |  | 3.000 | 1.500 |" in markdown(found, ["kl_sum"])
+
+
+def test_zero_has_no_sign() -> None:
+    assert shown_interval(Interval(0.0, 0.0, -1e-9), flip=True) == "0.000 [0.000, 0.000]"
+    assert shown_interval(Interval(-0.0004, -0.0006, 0.0006)) == "0.000 [-0.001, 0.001]"
 
 
 def test_a_sweep_without_a_finished_run_has_no_report(tmp_path: Path) -> None:
