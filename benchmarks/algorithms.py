@@ -21,6 +21,7 @@ from agents.sweeps.report import shown_interval
 from agents.sweeps.spec import cells_of
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
+from seqgan_env.checks import check_choice
 from seqgan_env.files import refusal
 
 SEARCH, FILE = RESULTS / "search.json", RESULTS / "algorithms.json"
@@ -120,6 +121,7 @@ def run(
     results: Path = FILE,
     workers: int = 2,
     searched: Path = SEARCH,
+    only: tuple[str, ...] = (),
 ) -> None:
     """Compare the algorithms with their best settings, and write the results.
 
@@ -129,18 +131,28 @@ def run(
         results: the JSON file.
         workers: processes side by side.
         searched: the results of ``search``.
+        only: some of ``TASKS``, whose others stay in the file; by default all of them.
 
     Raises:
-        ValueError: the search lacks an algorithm, or all its runs have failed; nothing has been done then.
+        ValueError: an unknown task, or others were played with other seeds; the search lacks an algorithm, or all its
+            runs have failed; nothing has been done then.
     """
-    own_seeds, tasks = list(range(1, 1 + seeds)), {}
-    best = {task: _best(searched, task) for task in TASKS}
+    own_seeds = list(range(1, 1 + seeds))
+    for task in only:
+        check_choice("only", task, TASKS)
+    only = only or tuple(TASKS)
+    kept = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"tasks": {}}
+    tasks = {task: own for task, own in kept["tasks"].items() if task not in only}
+    if tasks and kept["seeds"] != own_seeds:
+        raise ValueError(f"seeds must be those of the tasks that stay, {kept['seeds']}, got {own_seeds}")
+    best = {task: _best(searched, task) for task in only}
     for task, entries in best.items():
         plain = _played(task, own_seeds, workers, out, algorithm=[*entries, CONTROL], reward=list(REWARDS))
         shaped = [entry for entry in entries if entry["name"] in SHAPED]
         more = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
         tasks[task] = [_kept(each) for each in {each["key"]: each for each in (*plain, *more)}.values()]
-    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": tasks})
+    in_order = {task: tasks[task] for task in TASKS if task in tasks}
+    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": in_order})
 
 
 def _best(searched: Path, task: str) -> list[dict[str, Any]]:

@@ -109,7 +109,7 @@ def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monke
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
-def test_a_search_decides_what_is_compared(tmp_path: Path) -> None:
+def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched, results = tmp_path / "search.json", tmp_path / "algorithms.json"
     algorithms.search(tmp_path / "search", results=searched, workers=1, trials=2)
     best = json.loads(searched.read_text())["tasks"]["SeqGANGrammar-v0"]
@@ -120,6 +120,16 @@ def test_a_search_decides_what_is_compared(tmp_path: Path) -> None:
     # two rewards of both algorithms, log D with a shaping, maximum likelihood and random tokens
     assert len(runs) == 2 * 2 + 1 + 2
     assert not [each for each in runs if "error" in each]
+    document["tasks"] = {"SeqGANSmall-v0": [], **document["tasks"]}
+    results.write_text(json.dumps(document))
+    monkeypatch.setitem(algorithms.TASKS, "SeqGANSmall-v0", {})
+    algorithms.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
+    assert json.loads(results.read_text())["tasks"] == {"SeqGANGrammar-v0": runs, "SeqGANSmall-v0": []}
+    with pytest.raises(ValueError, match=r"those of the tasks that stay, \[1\], got \[1, 2\]"):
+        algorithms.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
+    with pytest.raises(ValueError, match="only must be one of"):
+        algorithms.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
+    del document["tasks"]["SeqGANSmall-v0"]
     text = algorithms.tables(document)
     assert "| ppo |" in text
     assert "| algorithm | none | length | scored | seconds |" in text
