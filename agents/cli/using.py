@@ -179,7 +179,7 @@ class Judge(Command):
     b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
     """Another one."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 50
-    """Pairs."""
+    """Pairs, at most 10,000."""
     question: str | None = None
     """Shown above each pair; by default: which of the two reads more as if a person had written it?"""
     out: Path = Path("runs/judge.json")

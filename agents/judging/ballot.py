@@ -7,13 +7,13 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from agents.runs.folder import RunFolder
 from agents.runs.sample import load_generator
-from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_choice, check_names, check_type
+from seqgan_env.checks import Interval, NonNegativeInt, check_arguments, check_choice, check_names, check_type
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.sources.text_file import read_lines
 
@@ -61,14 +61,14 @@ class Preference(NamedTuple):
 
 
 @check_arguments
-def draw_pairs(a: str, b: str, n: PositiveInt, *, seed: NonNegativeInt = 0) -> list[Pair]:
+def draw_pairs(a: str, b: str, n: Annotated[int, Interval(1, 10_000)], *, seed: NonNegativeInt = 0) -> list[Pair]:
     """Draw the texts that are compared, and their places.
 
     Args:
         a: the first side: the folder of a run, whose generator is drawn from, or a file of texts, one a line, whose
             lines are drawn without replacement.
         b: the second.
-        n: the number of pairs.
+        n: the number of pairs; more than 10,000 nobody answers.
         seed: everything random follows it. The two sides are drawn independently, also where they are the same.
 
     Raises:

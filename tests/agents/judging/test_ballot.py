@@ -84,8 +84,9 @@ class TestPairs:
         for name, reason in (("empty", "at least one line"), ("binary", "UTF-8"), ("nowhere", "No such file")):
             with pytest.raises(ValueError, match=reason):
                 draw_pairs(good, str(tmp_path / name), 1)
-        with pytest.raises(ValueError, match="n must be"):
-            draw_pairs(good, good, 0)
+        for n in (0, 10**9):
+            with pytest.raises(ValueError, match=f"n must be .*, got {n}"):
+                draw_pairs(good, good, n)
 
 
 class TestBallot:
