@@ -17,7 +17,7 @@ CHECKER = doctest.OutputChecker()
 
 
 def commands(page: str) -> list[tuple[str, str]]:
-    """What is typed, and what is printed then."""
+    """Each command of the page, and the output that it shows."""
     found: list[tuple[str, str]] = []
     for line in "".join(BLOCK.findall(page)).splitlines():
         if line.startswith("$ "):
