@@ -30,12 +30,13 @@ _NO_SETTINGS = {
     *("optimize_memory_usage", "use_sde", "sde_sample_freq", "monitor_wrapper"),
 }
 """Arguments of the algorithms that a sweep gives them, or that need other spaces."""
-
+_OF_POLICY = {"n_quantiles"}
+"""Settings of the policy's networks."""
 
 _RANGES: dict[str, Any] = {
     **dict.fromkeys(("n_steps", "batch_size"), PositiveInt | None),
     **dict.fromkeys(("n_epochs", "buffer_size", "train_freq", "gradient_steps"), PositiveInt),
-    **dict.fromkeys(("target_update_interval",), PositiveInt),
+    **dict.fromkeys(("target_update_interval", "n_quantiles"), PositiveInt),
     **dict.fromkeys(("gamma", "gae_lambda"), Share),
     "learning_rate": StepSize,
 }
@@ -103,18 +104,21 @@ def _maskable_policy() -> Any:
     return _class("agents.sb3.maskable", "MaskableGeneratorActorCritic")
 
 
-def _with_features(module: str, name: str, policy: str, contest: Contest, **more: Any) -> BaseAlgorithm:
-    """An algorithm whose networks read a prefix as the pretrained generator does."""
+def _with_features(
+    module: str, name: str, policy: str, contest: Contest, own: Mapping[str, Any] | None = None, **more: Any
+) -> BaseAlgorithm:
+    """An algorithm whose networks read a prefix as the pretrained generator does; ``own`` goes to its policy."""
     game, generator = contest.game, contest.game.agent.generator
-    spec, own = generator.spec, game.config.generator
+    spec, shared = generator.spec, game.config.generator
     reader = {
         "action_space": game.env.action_space,
         "eos_id": spec.eos_id,
         "vocabulary": spec.vocabulary,
-        "core": own.core,
-        "core_arguments": dict(own.kwargs),
+        "core": shared.core,
+        "core_arguments": dict(shared.kwargs),
     }
-    policy_kwargs = {"features_extractor_class": GeneratorFeatures, "features_extractor_kwargs": reader}
+    features = {"features_extractor_class": GeneratorFeatures, "features_extractor_kwargs": reader}
+    policy_kwargs = {**(own or {}), **features}
     arguments = {**_arguments(contest), **more}
     model: BaseAlgorithm = _class(module, name)(policy, game.env, policy_kwargs=policy_kwargs, **arguments)
     for module_ in model.policy.modules():
@@ -129,7 +133,8 @@ def _value_based(module: str, name: str, contest: Contest) -> BaseAlgorithm:
     relabels = {"replay_buffer_class": RelabellingReplayBuffer} if settings.pop("relabel") else {}
     # the library counts steps of all environments as one: as many gradient steps as it makes with a single one
     settings["gradient_steps"] *= contest.game.env.num_envs
-    model = _with_features(module, name, "MlpPolicy", dataclasses.replace(contest, settings=settings), **relabels)
+    own = {key: settings.pop(key) for key in _OF_POLICY & set(settings)}
+    model = _with_features(module, name, "MlpPolicy", dataclasses.replace(contest, settings=settings), own, **relabels)
     model.exploration_rate = model.exploration_initial_eps  # type: ignore[attr-defined]  # 0 until the first step
     if relabels:
         model.replay_buffer.set_env(model.get_env())  # type: ignore[attr-defined]
@@ -192,7 +197,7 @@ register_algorithm(
     check=_check_agent,
 )
 
-_ON_POLICY = {"n_steps": None, "gamma": 1.0}
+_ON_POLICY: dict[str, Any] = {"n_steps": None, "gamma": 1.0}
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
 for _module, _name, _key, _policy, _summary, _source, _ours in (
     (
@@ -233,9 +238,9 @@ register_algorithm(
 )
 
 _REPLAY = {"buffer_size": 50_000, "gamma": 1.0, "target_update_interval": 1_000, "relabel": True}
-for _module, _name, _key, _summary, _source in (
-    (_SB3, "DQN", "dqn", "Values of tokens by a deep network, from replayed episodes.", "arXiv 1312.5602"),
-    (_CONTRIB, "QRDQN", "qrdqn", "The same with quantiles of the return.", "arXiv 1710.10044"),
+for _module, _name, _key, _summary, _source, _more in (
+    (_SB3, "DQN", "dqn", "Values of tokens by a deep network, from replayed episodes.", "arXiv 1312.5602", {}),
+    (_CONTRIB, "QRDQN", "qrdqn", "The same with quantiles of the return.", "arXiv 1710.10044", {"n_quantiles": 200}),
 ):
     register_algorithm(
         _key,
@@ -245,6 +250,6 @@ for _module, _name, _key, _summary, _source in (
         source=_source,
         shares="features",
         has_likelihood=False,
-        settings=partial(_settings, _module, _name, **_REPLAY),
+        settings=partial(_settings, _module, _name, **_REPLAY, **_more),
         check=partial(_check_replay, _name),
     )

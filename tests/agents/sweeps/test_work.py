@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from agents.runs.game import Game
 from agents.sweeps import ALGORITHMS
+from agents.sweeps.algorithms import Contest
 from agents.sweeps.budget import Budget, Watch
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import cells_of
@@ -122,6 +124,14 @@ def test_the_discriminator_is_trained_for_those_that_play_against_it(algorithm: 
 )
 def test_scored_sequences_are_counted_and_checks_are_not(algorithm: Any, n_scored: int) -> None:
     assert play(algorithm, reward=["constant"])["scored"] == n_scored
+
+
+@pytest.mark.parametrize("n_quantiles", [1, 7])
+def test_settings_of_a_policy_reach_it(n_quantiles: int) -> None:
+    """No other setting of a run is one of its networks'."""
+    (cell,) = cells_of(spec_with(algorithm=[{"name": "qrdqn", "n_quantiles": n_quantiles}]))
+    model = ALGORITHMS["qrdqn"].build(Contest(Game(cell.config), cell.settings, cell.budget))
+    assert model.policy.quantile_net.n_quantiles == n_quantiles  # type: ignore[attr-defined]
 
 
 def test_scored_sequences_can_be_the_budget() -> None:
