@@ -10,8 +10,11 @@ import html
 import io
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -202,10 +205,7 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
                 )
     if not axes.lines:
         return None
-    axes.set(title=title, xlabel=x_label, ylabel=next(iter(fields.values())).unit)
-    axes.legend(fontsize=7, loc="upper right")
-    axes.grid(alpha=0.3)
-    return encoded_png(figure)
+    return _finished(figure, axes, title, x_label, next(iter(fields.values())).unit)
 
 
 def _trade_off(records: Records) -> str | None:
@@ -227,14 +227,20 @@ def _trade_off(records: Records) -> str | None:
         axes.plot(*[(value,) for value in points[temperatures.index(1.0)][:2]], "s", color=color, markersize=8)
     if not axes.lines:
         return None
-    labels = (f"{columns()[field].label} ({columns()[field].unit})" for field in (quality, diversity))
-    axes.set(
-        title="Quality against diversity by temperature: down and left is better\n(a square is temperature 1)",
-        xlabel=next(labels),
-        ylabel=next(labels),
-    )
-    axes.legend(fontsize=7, loc="upper right")
+    x_label, y_label = (f"{columns()[field].label} ({columns()[field].unit})" for field in (quality, diversity))
+    title = "Quality against diversity by temperature: down and left is better (a square is temperature 1)"
+    return _finished(figure, axes, title, x_label, y_label)
+
+
+def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str:
+    """A plot with its words: all of them are read, and none lies over a curve, however many runs there are."""
+    wrapped = partial(fill, break_on_hyphens=False)
+    axes.set(title=wrapped(title, 64), xlabel=wrapped(x_label, 72), ylabel=wrapped(y_label, 40))
     axes.grid(alpha=0.3)
+    n_columns = 2
+    legend = figure.legend(fontsize=7, loc="outside lower center", ncols=n_columns)
+    n_rows = math.ceil(len(legend.texts) / n_columns)
+    figure.set_figheight(figure.get_figheight() + 0.16 * n_rows)
     return encoded_png(figure)
 
 
