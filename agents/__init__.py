@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agents.policy import AutoregressivePolicy
     from agents.sb3.actor_critic import GeneratorActorCritic, with_generator
     from agents.sb3.features import PrefixExtractor
+    from agents.sb3.pretraining import PretrainingCallback
     from agents.sb3.replay import RelabellingDictReplayBuffer, RelabellingReplayBuffer
     from agents.sb3.vec_env import SeqGANVecEnv, make_seqgan_vec_env
     from agents.seqgan import SeqGAN
@@ -24,6 +25,7 @@ __all__ = [
     "DiscriminatorCallback",
     "GeneratorActorCritic",
     "PrefixExtractor",
+    "PretrainingCallback",
     "RelabellingDictReplayBuffer",
     "RelabellingReplayBuffer",
     "SeqGAN",
@@ -38,6 +40,7 @@ _MODULES = {
     "DiscriminatorCallback": "agents.callbacks",
     "GeneratorActorCritic": "agents.sb3.actor_critic",
     "PrefixExtractor": "agents.sb3.features",
+    "PretrainingCallback": "agents.sb3.pretraining",
     "RelabellingDictReplayBuffer": "agents.sb3.replay",
     "RelabellingReplayBuffer": "agents.sb3.replay",
     "SeqGAN": "agents.seqgan",

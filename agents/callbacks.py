@@ -20,6 +20,7 @@ from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
 from seqgan_env.discriminators import DiscriminatorTrainer
+from seqgan_env.progress import progress
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec, Tokens
 
@@ -38,6 +39,7 @@ class DiscriminatorCallback(BaseCallback):
     Args:
         every_n_episodes: episodes between two trainings, or a ``Schedule``, such as ``EverySteps``, ``AccuracyBand``
             and ``Never`` of ``agents.schedules``.
+        n_rounds_before: trainings before the first episode, where a fresh discriminator would pay for nothing yet.
         trainer: one to go on with; None begins with the weights that the first environment has.
         seed: of shuffling, dropout and negatives.
         verbose: 1 prints a line at each training.
@@ -47,7 +49,8 @@ class DiscriminatorCallback(BaseCallback):
 
     Raises:
         ValueError: a value is out of range; or, in learning, the algorithm does not tell its callbacks which episodes
-            have ended (``ARS`` of sb3-contrib doesn't), or an episode was cut short before its sequence was complete.
+            have ended (``ARS`` of sb3-contrib doesn't), an episode was cut short before its sequence was complete, or
+            there is nothing to draw from for ``n_rounds_before``.
     """
 
     @check_arguments
@@ -55,6 +58,7 @@ class DiscriminatorCallback(BaseCallback):
         self,
         every_n_episodes: PositiveInt | Schedule = 64,
         *,
+        n_rounds_before: NonNegativeInt = 0,
         trainer: DiscriminatorTrainer | None = None,
         seed: NonNegativeInt = 0,
         verbose: NonNegativeInt = 0,
@@ -68,6 +72,7 @@ class DiscriminatorCallback(BaseCallback):
         if config is not None and round_settings:
             raise ValueError(f"the settings must be in config or by name, got both: {', '.join(round_settings)}")
         self.config = config or build_config(RoundConfig, round_settings, "DiscriminatorCallback")
+        self.n_rounds_before = n_rounds_before
         self.trainer = trainer
         self.seed = seed
         self.version = 0
@@ -97,6 +102,11 @@ class DiscriminatorCallback(BaseCallback):
         self._sampler = _sampler_of(self.model, handle)
         if self._sampler is None:
             handle.check_observations()  # of which the negatives are the last ones
+            if self.n_rounds_before:
+                raise ValueError(
+                    "n_rounds_before needs a policy with a generator to draw from, without constraints, got "
+                    f"{type(self.model.policy).__name__}"
+                )
         if self._history is None and self.config.history:
             self._history = self._restored_history(handle.spec)
         self.version = max(self.version, handle.newest_version)
@@ -126,6 +136,11 @@ class DiscriminatorCallback(BaseCallback):
             if handle.has_discriminator_of(self._handle):
                 self._handles.append(handle)
                 self._give(handle)
+        if self._n_rounds == 0:  # neither learnt before nor restored
+            with progress(self.n_rounds_before, "discriminator", "round") as bar:
+                for _ in range(self.n_rounds_before):
+                    self.retrain()
+                    bar.update()
 
     def _on_step(self) -> bool:
         rows = last_rows(self.model, self.locals)

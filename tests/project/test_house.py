@@ -60,7 +60,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("agent_file", "adversary", "companions", "inner_sums", "gradient", "reranking"),
         ("sb3.features", "sb3.handle", "sb3.vec_env", "sb3.replay"),
         ("seqgan",),
-        ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable"),
+        ("callbacks", "collapse", "sb3.actor_critic", "sb3.maskable", "sb3.pretraining"),
         ("runs", "rivals"),
         ("sweeps", "inspection", "judging", "play"),
         ("cli",),
