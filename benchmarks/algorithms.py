@@ -17,7 +17,9 @@ from agents.sweeps import run_sweep
 from agents.sweeps.cells import IRRELEVANT
 from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
-from agents.sweeps.report import shown_interval
+from agents.sweeps.groups import Group
+from agents.sweeps.pictures import curve
+from agents.sweeps.report import improvement_table, shown_interval
 from agents.sweeps.spec import cells_of
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
@@ -190,11 +192,16 @@ def report(results: Path = FILE, page: Path = PAGE) -> None:
         results: the JSON file.
         page: the Markdown file.
     """
-    write_section(page, "algorithms", results, tables)
+    write_section(page, "algorithms", results, lambda document: tables(document, page.parent))
 
 
-def tables(document: Mapping[str, Any]) -> str:
-    """The tables of the docs, in Markdown."""
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The tables of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the pictures are drawn; None draws none.
+    """
     seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
     parts = [
         f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured with "
@@ -209,7 +216,47 @@ def tables(document: Mapping[str, Any]) -> str:
             ("shapings beside log D: the sum of both divergences, less that of the start", "kl_sum", shaped, "shaping"),
         ):
             parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
+        learnt: dict[str, list[dict[str, Any]]] = {}
+        for each in plain:
+            if each["algorithm"] in RANGES and each["reward"] in ("log_d", IRRELEVANT) and "error" not in each:
+                learnt.setdefault(each["algorithm"], []).append({**each, "axes": {"task": task}})
+        group = Group(task, {name: learnt[name] for name in RANGES if name in learnt}, is_relative=False)
+        parts.append(
+            f"**{task}**: the probability that a run of the row ends with a lower sum of both divergences than one of "
+            f"the column, with the reward log D.\n\n{improvement_table(group, 'kl_sum')}"
+        )
+        picture = f"algorithms-{task}.svg"
+        if pictures is not None:
+            _draw(group, pictures / picture)
+        parts.append(f"![The sum of both divergences over steps and over scored sequences.]({picture})\n")
     return "\n".join(parts)
+
+
+def _draw(group: Group, file: Path) -> None:
+    """Draw the sum of both divergences over both budgets, and write the picture."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        panels = dict(zip(("steps", "scored"), figure.subplots(1, 2, sharey=True), strict=True))
+        for (budget, axes), scale in zip(panels.items(), ("linear", "symlog"), strict=True):
+            for index, (name, own) in enumerate(group.runs.items()):
+                places, values = curve(own, "kl_sum", budget)
+                if len(places) > 1:
+                    middle = [interquartile_mean(row, n_resamples=500) for row in values]
+                    low, high = ([getattr(each, end) for each in middle] for end in ("low", "high"))
+                    axes.plot(places, [each.value for each in middle], color=f"C{index}", label=name)
+                    axes.fill_between(places, low, high, alpha=0.15, color=f"C{index}", lw=0)
+            axes.set_xscale(scale)
+            axes.grid(alpha=0.3)
+            axes.set_xlabel(
+                {"steps": "steps: tokens chosen", "scored": "sequences scored by the discriminator"}[budget]
+            )
+        panels["steps"].set_ylabel("sum of both divergences (nats per token)")
+        panels["steps"].legend()
+        figure.suptitle(f"{group.name}, reward log D: interquartile mean of the seeds, lower is better")
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:

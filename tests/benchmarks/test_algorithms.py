@@ -130,8 +130,11 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ValueError, match="only must be one of"):
         algorithms.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
     del document["tasks"]["SeqGANSmall-v0"]
-    text = algorithms.tables(document)
+    text = algorithms.tables(document, tmp_path)
     assert "| ppo |" in text
+    assert "| is better than | ppo | maximum_likelihood |" in text
+    assert "![The sum of both divergences over steps and over scored sequences.](algorithms-SeqGANGrammar-v0" in text
+    assert "maximum_likelihood" in (tmp_path / "algorithms-SeqGANGrammar-v0.svg").read_text()
     assert "| algorithm | none | length | scored | seconds |" in text
     assert "| algorithm | log_d | constant | – | scored | seconds |" in text
 
