@@ -16,6 +16,7 @@ import numpy as np
 
 from agents.runs.comparison import compare
 from agents.runs.config import AdversaryConfig, RunConfig
+from agents.runs.demo import BOTH_DIVERGENCES, DENSE
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from agents.runs.presets import PRESETS
@@ -35,18 +36,9 @@ TASKS = ("grammar", "small")
 REWARDS = ("exact", "generative")
 """The discriminators: the optimum, and language models that learnt the same sentences."""
 BASE: dict[str, dict[str, Any]] = {
-    "task": {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}},
+    "task": BOTH_DIVERGENCES,
     "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1},
-    "agent": {
-        "n_updates": 32,
-        "n_episodes": 512,
-        "n_completions": 0,
-        "dense": True,
-        "baseline": "step",
-        "normalize_advantage": False,
-        "learning_rate": 0.03,
-        "final_learning_rate": 3e-4,
-    },
+    "agent": {**DENSE, "n_updates": 32, "n_episodes": 512, "learning_rate": 0.03},
     "evaluation": {"every": 1_000_000, "n": 2_000},
 }
 """The setting of ``seqgan demo`` with fewer and smaller updates, measured before the first and after the last."""

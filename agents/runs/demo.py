@@ -9,8 +9,9 @@ from typing import Any
 from agents.runs.config import RunConfig
 from agents.runs.presets import PRESETS
 
-_BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
-_DENSE: dict[str, Any] = {
+BOTH_DIVERGENCES: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
+"""The part ``task`` of a game whose reward is ``p/G`` and its logarithm."""
+DENSE: dict[str, Any] = {
     "n_updates": 120,
     "n_episodes": 512,
     "n_completions": 0,
@@ -20,11 +21,12 @@ _DENSE: dict[str, Any] = {
     "learning_rate": 0.015,
     "final_learning_rate": 3e-4,
 }
+"""The part ``agent`` of a game in which the discriminator gives each token a value of its own."""
 DEMO: dict[str, dict[str, dict[str, Any]]] = {
     "log_d": {"adversary": {"n_rounds": 30}, "agent": {"n_updates": 150}},
     "generative": {
         "task": {
-            **_BOTH,
+            **BOTH_DIVERGENCES,
             "discriminator": "generative",
             "discriminator_kwargs": {
                 "n_members": 1,
@@ -35,10 +37,10 @@ DEMO: dict[str, dict[str, dict[str, Any]]] = {
             },
         },
         "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 512},
-        "agent": _DENSE,
+        "agent": DENSE,
     },
     "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1, "n_updates": 100}},
-    "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
+    "exact": {"task": BOTH_DIVERGENCES, "adversary": {"exact": True}, "agent": DENSE},
 }
 """The demo's games: the parts in which each differs from the preset. A discriminator that is a likelihood gives each
 token a value of its own, which takes no completions, and tolerates a step size at which log D would follow the errors

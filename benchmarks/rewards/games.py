@@ -11,7 +11,7 @@ from typing import Any
 
 from agents.runs.comparison import compare
 from agents.runs.config import PretrainingConfig, RunConfig
-from agents.runs.demo import demo_runs
+from agents.runs.demo import BOTH_DIVERGENCES, DENSE, demo_runs
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table, summary
@@ -32,26 +32,16 @@ SCENARIOS: dict[str, RunConfig] = {
 """The embedded grammar, with the generator of ``seqgan demo``, here trained by maximum likelihood until more epochs
 bring little, and with one that is large enough for the grammar; and the task of the SeqGAN paper at a small size."""
 
-_BOTH: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
-_DENSE: dict[str, Any] = {
-    "n_updates": 200,
-    "n_episodes": 1024,
-    "n_completions": 0,
-    "dense": True,
-    "baseline": "step",
-    "normalize_advantage": False,
-    "learning_rate": 0.03,
-    "final_learning_rate": 3e-4,
-}
+_DENSE = {**DENSE, "n_updates": 200, "n_episodes": 1024, "learning_rate": 0.03}
 GAMES: dict[str, dict[str, dict[str, Any]]] = {
     "log_d": {},
     "generative": {
-        "task": {**_BOTH, "discriminator": "generative", "discriminator_kwargs": {"validation": 0.0}},
+        "task": {**BOTH_DIVERGENCES, "discriminator": "generative", "discriminator_kwargs": {"validation": 0.0}},
         "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
         "agent": _DENSE,
     },
     "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
-    "exact": {"task": _BOTH, "adversary": {"exact": True}, "agent": _DENSE},
+    "exact": {"task": BOTH_DIVERGENCES, "adversary": {"exact": True}, "agent": _DENSE},
 }
 """The games, those of ``seqgan demo`` at full length: the parts in which each differs from its scenario."""
 SMALL_MEMBERS = {"n_members": 2, "dropout": 0.2, "n_epochs": 15, "learning_rate": 0.01, "validation": 0.0}
