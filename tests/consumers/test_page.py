@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from seqgan_env import SeqGANEnv, enumeration
 from tests.support.documents import missing
@@ -215,7 +216,7 @@ def test_the_zoo_trains_with_the_page_s_file_and_command(tmp_path: Path) -> None
 
     blocks = SECTIONS["RL Baselines3 Zoo"]
     (tmp_path / "ppo.yml").write_text(blocks["yaml"][0], encoding="utf-8")
-    run(blocks["sh"][0], tmp_path)
+    run(blocks["sh"][1], tmp_path)
     (folder,) = (tmp_path / "logs/ppo").iterdir()
     files = sorted(folder.glob("*.monitor.csv"))
     episodes = [row for file in files for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()[1:])]
@@ -226,6 +227,19 @@ def test_the_zoo_trains_with_the_page_s_file_and_command(tmp_path: Path) -> None
     model = PPO.load(folder / "SeqGANTiny-v0.zip", device="cpu")
     assert model.policy.features_extractor_class.__name__ == "PrefixExtractor"
     play(TINY, lambda observation: model.predict(observation)[0], 3)
+
+
+def test_the_zoo_takes_the_package_s_hyperparameters(tmp_path: Path) -> None:
+    pytest.importorskip("rl_zoo3")
+    from stable_baselines3 import PPO
+
+    run(SECTIONS["RL Baselines3 Zoo"]["sh"][0] + " -n 3000", tmp_path)
+    (folder,) = (tmp_path / "logs/ppo").iterdir()
+    model = PPO.load(folder / "SeqGANGrammar-v0.zip", device="cpu")
+    env = SeqGANEnv(source="grammar", n_real=2, n_held_out=500)
+    tokens_BT = torch.tensor(env.held_out_sequences)
+    log_prob_BT = model.policy.generator.log_prob(tokens_BT)
+    assert -log_prob_BT.sum() / env.sequence_spec.lengths(tokens_BT).sum() < 2.5  # random tokens have 5
 
 
 def test_the_single_file_learns_from_the_command_line() -> None:

@@ -52,6 +52,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("task_access",),
         ("env", "vector_env", "rendering", "wrappers"),
         ("registration", "task_docs"),
+        ("hyperparams",),
     ),
     "agents": (
         ("observations",),
@@ -94,6 +95,9 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "seqgan_env/autoregressive/transformer.py": "tests/seqgan_env/autoregressive/test_cores.py",
     "seqgan_env/dropout.py": "tests/seqgan_env/discriminators/test_parts.py",
     "seqgan_env/functions.py": "tests/seqgan_env/test_constraints.py",
+    "seqgan_env/hyperparams/a2c.py": "tests/seqgan_env/hyperparams/test_tasks.py",
+    "seqgan_env/hyperparams/ppo.py": "tests/seqgan_env/hyperparams/test_tasks.py",
+    "seqgan_env/hyperparams/trpo.py": "tests/seqgan_env/hyperparams/test_tasks.py",
     "seqgan_env/sources/automaton.py": "tests/seqgan_env/sources/test_grammar.py",
     "seqgan_env/sources/base.py": "tests/seqgan_env/sources/test_oracle.py",
     "seqgan_env/sources/english.py": "tests/seqgan_env/sources/test_grammar.py",
