@@ -23,10 +23,21 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import KEPT, distil, fit
-from benchmarks.harness import DOCS, RESULTS, command_line, mean_cell, measured_with, write_results, write_section
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    begin_results,
+    check_some,
+    command_line,
+    mean_cell,
+    measured_with,
+    write_results,
+    write_section,
+)
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 from benchmarks.rewards.study import changed
+from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "agent.json"
 PAGE = DOCS / "results.md"
@@ -67,9 +78,9 @@ LEVEL = 0.7
 
 def run(
     out: Path = Path("runs/agent"),
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     tasks: tuple[str, ...] = TASKS,
 ) -> None:
     """Do the runs and write the results.
@@ -81,6 +92,8 @@ def run(
         workers: processes side by side.
         tasks: some of ``TASKS``.
     """
+    check_some("tasks", tasks, TASKS)
+    begin_results(results)
     out.mkdir(parents=True, exist_ok=True)
     side_by_side(fit, {task: (PRESETS[task], _learned(out / task)) for task in tasks}, workers)
     found = {task: measure(PRESETS[task], out / task, range(1, 1 + seeds), workers) for task in tasks}

@@ -6,7 +6,6 @@ docs/benchmark.md. All of it is done by ``seqgan sweep``'s own functions, so tha
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +21,18 @@ from agents.sweeps.pictures import curve
 from agents.sweeps.report import improvement_table, shown_interval
 from agents.sweeps.spec import cells_of
 from agents.sweeps.statistics import interquartile_mean
-from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
-from seqgan_env.checks import check_choice
-from seqgan_env.files import refusal
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    begin_results,
+    check_some,
+    command_line,
+    measured_with,
+    write_results,
+    write_section,
+)
+from seqgan_env.checks import PositiveInt
+from seqgan_env.files import parse_json, read_bytes, refusal
 
 SEARCH, FILE = RESULTS / "search.json", RESULTS / "algorithms.json"
 PAGE = DOCS / "benchmark.md"
@@ -62,7 +70,11 @@ _RUN = {"evaluation": {"n": 2_000, "metrics": ["text"]}}
 
 
 def search(
-    out: Path = Path("runs/search"), seeds: int = 1, results: Path = SEARCH, workers: int = 2, trials: int = 12
+    out: Path = Path("runs/search"),
+    seeds: PositiveInt = 1,
+    results: Path = SEARCH,
+    workers: PositiveInt = 2,
+    trials: PositiveInt = 12,
 ) -> None:
     """Try settings of every algorithm against log D, and write how they did.
 
@@ -73,6 +85,7 @@ def search(
         workers: processes side by side.
         trials: settings of each algorithm.
     """
+    begin_results(results)
     own_seeds, tables = list(range(100, 100 + seeds)), {}
     entries = [{"name": name, "search": {"trials": trials, **ranges}} for name, ranges in RANGES.items()]
     for task in TASKS:
@@ -119,9 +132,9 @@ def score(run: Result) -> float:
 
 def run(
     out: Path = Path("runs/algorithms"),
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     searched: Path = SEARCH,
     only: tuple[str, ...] = (),
 ) -> None:
@@ -140,11 +153,11 @@ def run(
             runs have failed; nothing has been done then.
     """
     own_seeds = list(range(1, 1 + seeds))
-    for task in only:
-        check_choice("only", task, TASKS)
     only = only or tuple(TASKS)
-    kept = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"tasks": {}}
-    tasks = {task: own for task, own in kept["tasks"].items() if task not in only}
+    check_some("only", only, TASKS)
+    kept = begin_results(results)
+    with refusal(results, "file of results of the algorithms"):
+        tasks = {task: own for task, own in (kept["tasks"] if kept else {}).items() if task not in only}
     if tasks and kept["seeds"] != own_seeds:
         raise ValueError(f"seeds must be those of the tasks that stay, {kept['seeds']}, got {own_seeds}")
     best = {task: _best(searched, task) for task in only}
@@ -160,7 +173,7 @@ def run(
 def _best(searched: Path, task: str) -> list[dict[str, Any]]:
     """Every algorithm as an entry of a sweep, with the best settings that a search has found."""
     with refusal(searched, "search"):
-        found = json.loads(searched.read_text(encoding="utf-8"))["tasks"][task]
+        found = parse_json(read_bytes(searched))["tasks"][task]
         best = {name: found[name][0] for name in RANGES}
         if failed := [name for name, row in best.items() if not math.isfinite(row["score"])]:
             raise ValueError(f"no run of {', '.join(failed)} has a score")

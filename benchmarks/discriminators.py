@@ -8,7 +8,6 @@ picture of ``docs/results.md`` from that file.
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,8 +22,21 @@ from agents.runs.evaluation import optimal_discriminator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
-from benchmarks.harness import DOCS, RESULTS, command_line, interval, measured_with, write_results, write_section
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    begin_results,
+    check_some,
+    command_line,
+    interval,
+    keep_result,
+    kept_result,
+    measured_with,
+    write_results,
+    write_section,
+)
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
+from seqgan_env.checks import PositiveInt
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
 from seqgan_env.files import atomic_write
 from seqgan_env.metrics.discrimination import correlation, share_of_optimum
@@ -73,9 +85,9 @@ class Cell(NamedTuple):
 
 def run(
     out: Path = Path("runs/discriminators"),
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     tasks: tuple[str, ...] = TASKS,
 ) -> None:
     """Train every discriminator and write the results.
@@ -87,6 +99,8 @@ def run(
         workers: processes side by side.
         tasks: some of ``TASKS``.
     """
+    check_some("tasks", tasks, TASKS)
+    begin_results(results)
     out.mkdir(parents=True, exist_ok=True)
     numbers = range(1, 1 + seeds)
     side_by_side(strong_generator, {(t, seed): (t, seed, out) for t in tasks for seed in numbers}, workers)
@@ -111,8 +125,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The measurements on sequences that nothing was trained or chosen on.
     """
     file = out / f"{cell.name}.json"
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
+    if (done := kept_result(file, ("rounds", "seconds", "share", "correlation"))) is not None:
         return done
     torch.set_num_threads(1)
     task, seed = task_of(cell.task), cell.seed
@@ -148,9 +161,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         "share": share_of_optimum(logits, exact),
         "correlation": correlation(logits, exact),
     }
-    with atomic_write(file) as stream:
-        stream.write(json.dumps(result).encode())
-    return result
+    return keep_result(file, result)
 
 
 def task_of(name: str) -> Task:

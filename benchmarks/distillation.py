@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.runs.folder import RunFolder
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURES
+from benchmarks.harness import keep_result, kept_result
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import (
@@ -30,7 +30,6 @@ from seqgan_env.discriminators import (
     load_discriminator,
     save_discriminator,
 )
-from seqgan_env.files import atomic_write
 from seqgan_env.seeding import derived_seed, torch_rng
 from seqgan_env.task import Task
 from seqgan_env.tokens import Tokens
@@ -77,8 +76,7 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
     Returns:
         A row of the results.
     """
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
+    if (done := kept_result(file, ("seconds", "n_epochs", "records"))) is not None:
         return done
     torch.set_num_threads(1)
     discriminator = load_discriminator(learned)
@@ -104,9 +102,7 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
     measured = [{"temperature": t, **evaluator.measure("record", t)} for t in TEMPERATURES]
     records = [{name: m[name] for name in KEPT} | {"phase": FINAL_TEMPERATURE} for m in measured]
     row = {"seconds": elapsed, "n_epochs": n_epochs, "records": records}
-    with atomic_write(file) as written:
-        written.write(json.dumps(row).encode())
-    return row
+    return keep_result(file, row)
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from scipy import stats
 
 from agents.runs.report import markdown_table, shown_columns
 from agents.sweeps.environment import describe
-from seqgan_env.files import printable
+from seqgan_env.checks import check_arguments, check_type
+from seqgan_env.files import atomic_write, parse_json, printable, read_bytes, refusal
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
@@ -32,7 +34,8 @@ def command_line(name: str, commands: Mapping[str, Callable[..., object]]) -> No
     """
     program = f"python -m benchmarks.{name}"
     try:
-        tyro.extras.subcommand_cli_from_dict(dict(commands), prog=program)
+        checked = {word: check_arguments(function) for word, function in commands.items()}
+        tyro.extras.subcommand_cli_from_dict(checked, prog=program)
     except (ValueError, OSError) as error:
         sys.exit(printable(f"{program}: error: {' '.join(str(error).split())}"))
     except KeyboardInterrupt:
@@ -40,17 +43,84 @@ def command_line(name: str, commands: Mapping[str, Callable[..., object]]) -> No
         sys.exit(130)
 
 
+def check_some(name: str, values: Sequence[str], choices: Collection[str]) -> None:
+    """Refuse what is not at least one of the choices.
+
+    Raises:
+        ValueError: it is not.
+    """
+    unknown = [repr(value) for value in values if value not in choices]
+    if unknown or not values:
+        raise ValueError(f"{name} must be some of {', '.join(map(repr, choices))}; got {', '.join(unknown) or 'none'}")
+
+
+def begin_results(file: Path) -> dict[str, Any]:
+    """The results so far; a place where none can be written is refused before hours of work.
+
+    Args:
+        file: the JSON file; its folder is made.
+
+    Returns:
+        Nothing where there is no such file yet.
+
+    Raises:
+        ValueError: there is another file, or a folder of that name.
+        OSError: no file can be written there.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=file.parent):
+        return read_results(file) if file.exists() else {}
+
+
+def read_results(file: Path) -> dict[str, Any]:
+    """The content of a JSON file of results.
+
+    Raises:
+        ValueError: it is missing, or no such file.
+    """
+    with refusal(file, "file of results"):
+        found: dict[str, Any] = check_type("it", parse_json(read_bytes(file)), dict[str, Any])
+        return found
+
+
 def write_results(file: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file, with the environment first.
+    """Write a JSON file, with the environment first, at once or not at all.
 
     Args:
         file: where.
         document: the results, as plain data.
     """
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"environment": describe(), **document}, indent=1, ensure_ascii=False)
-    file.write_text(text + "\n", encoding="utf-8")
+    with atomic_write(file) as stream:
+        stream.write(f"{text}\n".encode())
     print(f"wrote {file}", file=sys.stderr)
+
+
+def kept_result(file: Path, names: Collection[str]) -> dict[str, Any] | None:
+    """The result of a piece of work that was done before; None where it has not been.
+
+    Args:
+        file: where it is kept.
+        names: its fields.
+
+    Raises:
+        ValueError: the file holds something else, as after damage; without it the work is done again.
+    """
+    if not file.exists():
+        return None
+    with refusal(file, "result, and without the file the work is done again"):
+        found: dict[str, Any] = check_type("it", parse_json(read_bytes(file)), dict[str, Any])
+        if missing := [name for name in names if name not in found]:
+            raise ValueError(f"it must have {', '.join(names)}; it lacks {', '.join(missing)}")
+        return found
+
+
+def keep_result(file: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Keep what ``kept_result`` reads, and return it."""
+    with atomic_write(file) as stream:
+        stream.write(json.dumps(result).encode())
+    return result
 
 
 def write_section(page: Path, name: str, results: Path, tables: Callable[[Any], str]) -> None:
@@ -61,8 +131,18 @@ def write_section(page: Path, name: str, results: Path, tables: Callable[[Any], 
         name: of the section.
         results: the JSON file.
         tables: makes Markdown of it.
+
+    Raises:
+        ValueError: the page has no such section, or the file has other results.
     """
-    replace_section(page, name, tables(json.loads(results.read_text(encoding="utf-8"))))
+    section(page, name)
+    document = read_results(results)
+    try:
+        text = tables(document)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        with refusal(results, f"file of results of {name!r}"):
+            raise error
+    replace_section(page, name, text)
     print(f"wrote {page}", file=sys.stderr)
 
 
@@ -114,7 +194,8 @@ def replace_section(page: Path, name: str, text: str) -> None:
     begin, end = _comments(name)
     before, rest = page.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
-    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    with atomic_write(page) as stream:
+        stream.write(f"{before}{begin}{text}{end}{after}".encode())
 
 
 def section(page: Path, name: str) -> str:

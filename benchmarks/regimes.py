@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +24,12 @@ from benchmarks.distillation import fit
 from benchmarks.harness import (
     DOCS,
     RESULTS,
+    begin_results,
+    check_some,
     command_line,
     interval,
+    keep_result,
+    kept_result,
     mean_cell,
     measured_with,
     write_results,
@@ -34,7 +37,7 @@ from benchmarks.harness import (
 )
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.study import KEPT, changed
-from seqgan_env.files import atomic_write
+from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "regimes.json"
 PAGE = DOCS / "results.md"
@@ -97,9 +100,9 @@ class Cell(NamedTuple):
 
 def run(
     out: Path = Path("runs/regimes"),
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     tasks: tuple[str, ...] = tuple(TASKS),
 ) -> None:
     """Train every cell and write the results.
@@ -111,6 +114,8 @@ def run(
         workers: processes side by side.
         tasks: some of ``TASKS``.
     """
+    check_some("tasks", tasks, TASKS)
+    begin_results(results)
     numbers = list(range(1, 1 + seeds))
     cells = [Cell(t, units, n, seed) for seed in numbers for t in tasks for n in N_REAL for units in UNITS]
     out.mkdir(parents=True, exist_ok=True)
@@ -170,9 +175,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the final share of the
         optimum of its discriminator.
     """
-    file = out / f"{cell.name}.json"
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
+    if (done := kept_result(file := out / f"{cell.name}.json", ("dropout", "rows"))) is not None:
         return done
     tried: dict[float, list[Record]] = {}
     for dropout in DROPOUTS:
@@ -187,10 +190,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
             config = dataclasses.replace(config, task=judged)
         game = _go_on(config, out / cell.name / name.replace(", ", "-").replace(" ", "-"), out / cell.name / f"{best}")
         rows[name] = _row(game.run(), FINAL_TEMPERATURE)
-    result = {"dropout": best, "rows": rows}
-    with atomic_write(file) as stream:
-        stream.write(json.dumps(result).encode())
-    return result
+    return keep_result(file, {"dropout": best, "rows": rows})
 
 
 def _go_on(config: RunConfig, folder: Path, start: Path | None = None) -> Experiment:

@@ -9,7 +9,6 @@ neither a choice nor a game: one of them can be drawn from, and together they ca
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,22 @@ from agents.runs.phases import TEMPERATURES as CURVE
 from agents.runs.report import markdown_table
 from agents.runs.sample import load_generator
 from agents.runs.workers import side_by_side
-from benchmarks.harness import DOCS, RESULTS, command_line, mean_cell, measured_with, write_results, write_section
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    begin_results,
+    command_line,
+    keep_result,
+    kept_result,
+    mean_cell,
+    measured_with,
+    read_results,
+    write_results,
+    write_section,
+)
 from benchmarks.rewards.games import SCENARIOS, games
-from seqgan_env.checks import check_choice
+from seqgan_env.checks import PositiveInt, check_choice
 from seqgan_env.discriminators import GenerativeDiscriminator
-from seqgan_env.files import atomic_write
 from seqgan_env.task import Task
 
 FILE = RESULTS / "reranking.json"
@@ -48,9 +58,9 @@ N_EPOCHS = 30
 
 def run(
     out: Path = Path("runs/rewards"),
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     scenario: str = "small generator",
     only: tuple[str, ...] = (),
 ) -> None:
@@ -65,7 +75,9 @@ def run(
         only: some of the runs, ``JUDGES`` or, without a game, ``NAME-judge``; the rows of the others stay in the file.
     """
     own_seeds = list(range(1, 1 + seeds))
-    kept = json.loads(results.read_text(encoding="utf-8")) if only and results.exists() else {"rows": {}}
+    check_choice("scenario", scenario, SCENARIOS)
+    before = begin_results(results)
+    kept = before if only and before else {"rows": {}}
     if kept.get("seeds", own_seeds) != own_seeds:
         raise ValueError(f"the seeds of some rows must be those of the others, {kept['seeds']}, got {own_seeds}")
     rows: dict[str, list[Record]] = {}
@@ -119,7 +131,7 @@ def _kept(record: Record) -> Record:
 def choices(run_folder: Path) -> dict[str, Record]:
     """The measurements of every rule with each of ``CANDIDATES``, kept beside the run's folder."""
     file = run_folder.parent / f"{run_folder.name}-choices.json"
-    found: dict[str, Record] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    found: dict[str, Record] = read_results(file) if file.exists() else {}
     for temperature, numbers in CANDIDATES.items():
         for rule in RULES:
             for n in numbers:
@@ -128,8 +140,7 @@ def choices(run_folder: Path) -> dict[str, Record]:
                     best_of, resample = (n, 1) if rule == "best_of" else (1, n)
                     record = evaluate_run(run_folder, None, temperature, best_of=best_of, resample=resample)
                     found[key] = {**record, "temperature": temperature}
-                    with atomic_write(file) as stream:
-                        stream.write(json.dumps(found).encode())
+                    keep_result(file, found)
     return found
 
 
@@ -139,8 +150,7 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
     The generator is that of the run, which knows maximum likelihood alone. Kept beside the run's folder.
     """
     file = run_folder.parent / f"{run_folder.name}-models.json"
-    if file.exists():
-        done: dict[str, list[Record]] = json.loads(file.read_text(encoding="utf-8"))
+    if (done := kept_result(file, ("one of its models", "taught by its models"))) is not None:
         return done
     loaded, (config, _) = load_generator(run_folder, "cpu", judged=True), RunFolder(run_folder).load_state()
     assert isinstance(loaded.judge, GenerativeDiscriminator)
@@ -152,9 +162,7 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
     for name, model in {"one of its models": models[0], "taught by its models": loaded.model}.items():
         evaluator = Evaluator(task, model.eval(), config.evaluation.n, config.seed)
         found[name] = [{**evaluator.measure(temperature=t), "temperature": t} for t in CURVE]
-    with atomic_write(file) as stream:
-        stream.write(json.dumps(found).encode())
-    return found
+    return keep_result(file, found)
 
 
 def report(results: Path = FILE, page: Path = PAGE) -> None:

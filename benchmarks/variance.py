@@ -26,7 +26,7 @@ from torch import Tensor
 from agents import SeqGAN, make_seqgan_vec_env
 from agents.collection import Episodes
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, measured_with, write_results, write_section
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.enumeration import all_sequences
@@ -101,6 +101,7 @@ def run(results: Path = FILE, scale: float = 1.0) -> None:
         results: the JSON file.
         scale: of the numbers of repetitions; below 1 for a quick look.
     """
+    begin_results(results)
     torch.set_num_threads(1)
     scenarios = {}
     for name, scenario in SCENARIOS.items():

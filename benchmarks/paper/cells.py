@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +13,18 @@ from tqdm import tqdm
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.runs.experiment import Experiment
-from agents.runs.folder import RunFolder
+from agents.runs.folder import RunFolder, check_same
 from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
 from agents.sweeps.environment import describe
 from benchmarks.distillation import fit
-from benchmarks.harness import RESULTS, write_results
+from benchmarks.harness import RESULTS, begin_results, check_some, keep_result, kept_result, write_results
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, SIZES, config_of
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import check_choice
-from seqgan_env.files import atomic_write
+from seqgan_env.checks import PositiveInt, check_choice
+from seqgan_env.files import refusal
+from seqgan_env.sources.oracle import LSTMOracle
 from seqgan_env.task import Task
 
 FILE = RESULTS / "paper.json"
@@ -48,14 +48,14 @@ class Cell(NamedTuple):
 def run(
     out: Path = Path("runs/paper"),
     size: str = "fast",
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     oracle: str = "oracle",
     rows: tuple[str, ...] = tuple(ROWS),
-    n: int = N_MEASURED,
+    n: PositiveInt = N_MEASURED,
 ) -> None:
-    """Train every row and write the results; those of the other size stay in the file.
+    """Train every row and write the results; those of the other size, and of other rows, stay in the file.
 
     Args:
         out: where the runs are kept; those that are done are not done again.
@@ -66,22 +66,49 @@ def run(
         oracle: the file of the oracle that the literature uses; by default the project's own of the same construction.
         rows: some of ``ROWS``.
         n: sequences in each measurement.
+
+    Raises:
+        ValueError: an unknown size or row, no oracle, or rows in ``out`` or in the file were measured otherwise;
+            nothing has been done then.
     """
     check_choice("size", size, SIZES)
-    for row in rows:
-        check_choice("row", row, ROWS)
-    numbers = range(1, 1 + seeds)
+    check_some("rows", rows, ROWS)
+    numbers = list(range(1, 1 + seeds))
+    config = SIZES[size].base.to_dict()
+    measured = {"seeds": numbers, "oracle": Path(oracle).name, "n": n, "config": config}
+    asked = {"oracle": _known(oracle), "n": n, "config": config}
+    before = begin_results(results)
+    with refusal(results, "file of results of the paper's experiment"):
+        sizes = dict(before["sizes"]) if before else {}
+        staying = {row: each for row, each in sizes[size]["rows"].items() if row not in rows} if size in sizes else {}
+        theirs = {name: sizes[size][name] for name in measured} if staying else measured
+    check_same(theirs, measured, f"{results}, in which the rows {'; '.join(staying)} stay,")
     own = out / size
+    _check_same_measurement(own, asked)
     found = measure(own, size, numbers, workers, oracle, rows, n)
-    sizes = json.loads(results.read_text(encoding="utf-8"))["sizes"] if results.exists() else {}
-    sizes[size] = {
-        "seeds": list(numbers),
-        "oracle": Path(oracle).name,
-        "n": n,
-        "config": SIZES[size].base.to_dict(),
-        "rows": {row: [found[Cell(row, seed)] for seed in numbers] for row in rows},
-    }
+    every = staying | {row: [found[Cell(row, seed)] for seed in numbers] for row in rows}
+    sizes[size] = {**measured, "rows": {row: every[row] for row in ROWS if row in every}}
     write_results(results, {"sizes": {name: sizes[name] for name in SIZES if name in sizes}})
+
+
+def _known(oracle: str) -> str:
+    """The name of an oracle that stays when its file is moved: the hash of its parameters."""
+    if oracle == "oracle":
+        return oracle
+    if not oracle.endswith(".pkl"):
+        raise ValueError(f"oracle must be 'oracle' or an oracle's parameter file (.pkl), got {oracle!r}")
+    return str(LSTMOracle.from_file(oracle).sha256)
+
+
+def _check_same_measurement(out: Path, asked: dict[str, Any]) -> None:
+    """Refuse a folder whose rows were measured in another way, as they would be taken for measured in this one."""
+    file = out / "measured.json"
+    before = kept_result(file, asked)
+    if before is None:
+        out.mkdir(parents=True, exist_ok=True)
+        keep_result(file, asked)
+    else:
+        check_same(before, asked, f"what was done in {out}")
 
 
 def measure(
@@ -164,8 +191,7 @@ def play(cell: Cell, size: str, oracle: str, out: Path, n: int) -> dict[str, Any
         its discriminator had in the end, if it has one, and what it was measured on.
     """
     file = out / f"{cell.name}.json"
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
+    if (done := kept_result(file, ("seconds", "share", "records", "measured on"))) is not None:
         return done
     row, seed = ROWS[cell.row], cell.seed
     config = config_of(cell.row, size, seed, oracle)
@@ -180,9 +206,7 @@ def play(cell: Cell, size: str, oracle: str, out: Path, n: int) -> dict[str, Any
     environment = describe()
     measured_on = {name: environment[name] for name in ("processor", "gpu", "commit")}
     result = {"seconds": seconds, "share": share, "records": records, "measured on": measured_on}
-    with atomic_write(file) as stream:
-        stream.write(json.dumps(result).encode())
-    return result
+    return keep_result(file, result)
 
 
 def play_game(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from benchmarks.harness import DOCS, interval, measured_with, write_section
 from benchmarks.paper.cells import FILE
 from benchmarks.paper.rows import BASELINE, ROWS
 from benchmarks.rewards.curves import Curve, diversity_at
+from seqgan_env.checks import check_type
+from seqgan_env.files import parse_json, read_bytes, refusal
 
 PAGE = DOCS / "results.md"
 QUALITIES = (8.736, 8.0)
@@ -45,7 +46,9 @@ def report(results: Path = FILE, page: Path = PAGE, published: Path | None = Non
     """
     curves = {}
     if published is not None:
-        curves = json.loads(published.read_text(encoding="utf-8"))["quality_diversity_curves"]["curves"]
+        with refusal(published, "file of published curves"):
+            stored = parse_json(read_bytes(published))["quality_diversity_curves"]["curves"]
+            curves = check_type("curves", stored, dict[str, list[tuple[float, float, float]]])
     write_section(page, "paper", results, lambda document: tables(document, page.parent, curves))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,20 @@ from agents.runs.demo import BOTH_DIVERGENCES, DENSE, demo_runs
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table, summary
-from benchmarks.harness import DOCS, RESULTS, interval, measured_with, metric_table, write_results, write_section
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    begin_results,
+    check_some,
+    interval,
+    measured_with,
+    metric_table,
+    write_results,
+    write_section,
+)
 from benchmarks.rewards.curves import Curve, curve_of, gain_at
+from seqgan_env.checks import PositiveInt
+from seqgan_env.files import refusal
 from seqgan_env.metrics import columns
 
 FILE = RESULTS / "rewards.json"
@@ -54,9 +65,9 @@ LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
 
 def run(
     out: Path = Path("runs/rewards"),
-    seeds: int = 5,
+    seeds: PositiveInt = 5,
     results: Path = FILE,
-    workers: int = 2,
+    workers: PositiveInt = 2,
     only: tuple[str, ...] = tuple(SCENARIOS),
 ) -> None:
     """Do the runs and write the results; those of the scenarios that are left out stay in the file.
@@ -68,7 +79,10 @@ def run(
         workers: processes side by side.
         only: some of ``SCENARIOS``.
     """
-    scenarios = json.loads(results.read_text(encoding="utf-8"))["scenarios"] if results.exists() else {}
+    check_some("only", only, SCENARIOS)
+    before = begin_results(results)
+    with refusal(results, "file of results of the games"):
+        scenarios = dict(before["scenarios"]) if before else {}
     own_seeds = list(range(1, 1 + seeds))
     for scenario in only:
         config = SCENARIOS[scenario]

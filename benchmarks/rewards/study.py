@@ -16,9 +16,10 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.sweeps.statistics import interquartile_mean
-from benchmarks.harness import DOCS, RESULTS, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, begin_results, measured_with, write_results, write_section
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
+from seqgan_env.checks import PositiveInt
 
 PAGE = DOCS / "results.md"
 LEVEL = 0.5
@@ -56,7 +57,9 @@ class Study:
         """Its committed results."""
         return RESULTS / f"{self.name}.json"
 
-    def run(self, out: Path | None = None, seeds: int = 5, results: Path | None = None, workers: int = 2) -> None:
+    def run(
+        self, out: Path | None = None, seeds: PositiveInt = 5, results: Path | None = None, workers: PositiveInt = 2
+    ) -> None:
         """Play every game and write the results.
 
         Args:
@@ -65,6 +68,7 @@ class Study:
             results: the JSON file; by default the one that is committed.
             workers: processes side by side.
         """
+        begin_results(results := results or self.file)
         out, numbers = out or Path("runs") / self.name, list(range(1, 1 + seeds))
         rows: dict[str, list[dict[str, Any]]] = {}
         for seed in numbers:
@@ -75,7 +79,7 @@ class Study:
                 rows.setdefault(f"{group}{BASELINE}", []).append(_row(next(iter(done.values())), TEMPERATURE))
                 for name in games:
                     rows.setdefault(name, []).append(_row(done[first[name]], FINAL_TEMPERATURE))
-        write_results(results or self.file, {"seeds": numbers, "config": self.base.to_dict(), "rows": rows})
+        write_results(results, {"seeds": numbers, "config": self.base.to_dict(), "rows": rows})
 
     def games(self, seed: int) -> dict[str, dict[str, RunConfig]]:
         """The settings of every game by its key, in sets that share their maximum likelihood.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from benchmarks.harness import DOCS, RESULTS, command_line, replace_section, write_results
+from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, replace_section, write_results
 from benchmarks.speed.measuring import (
     environments,
     episodes,
@@ -60,6 +60,7 @@ def run(
     torch.set_num_threads(threads)
     differs = [device.split(":")[0]] * (device != "cpu") + [matmul_precision] * (matmul_precision != "highest")
     results = results or RESULTS / f"{'_'.join(['speed', *differs])}.json"
+    begin_results(results)
     setting = Setting(Size(), device)
     document: dict[str, Any] = {"size": asdict(setting.size)}
     document["precision"] = {"name": matmul_precision, **errors(setting, matmul_precision)}
@@ -104,6 +105,7 @@ def rewards(results: Path = EPISODES) -> None:
     """
     if os.environ.get("OMP_NUM_THREADS") != "1":  # NumPy's threads can't be set once it is imported
         raise ValueError("set OMP_NUM_THREADS=1: one environment is measured with one thread")
+    begin_results(results)
     torch.set_num_threads(1)
     write_results(results, {"environments": episodes()})
 

@@ -127,7 +127,7 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     assert json.loads(results.read_text())["tasks"] == {"SeqGANGrammar-v0": runs, "SeqGANSmall-v0": []}
     with pytest.raises(ValueError, match=r"those of the tasks that stay, \[1\], got \[1, 2\]"):
         algorithms.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
-    with pytest.raises(ValueError, match="only must be one of"):
+    with pytest.raises(ValueError, match="only must be some of"):
         algorithms.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
     del document["tasks"]["SeqGANSmall-v0"]
     text = algorithms.tables(document, tmp_path)

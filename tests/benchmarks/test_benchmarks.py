@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import stable_baselines, text
-from benchmarks.harness import command_line, interval, replace_section, section
+from benchmarks import agent, algorithms, discriminators, regimes, reranking, stable_baselines, text, variance
+from benchmarks.harness import (
+    command_line,
+    interval,
+    keep_result,
+    kept_result,
+    replace_section,
+    section,
+    write_results,
+)
+from benchmarks.paper import cells
+from benchmarks.paper import tables as paper_tables
 from benchmarks.rewards import curves, games
+from benchmarks.rewards.menu import MENU
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.measuring import errors, measure, rates
 from benchmarks.speed.paths import HotPath, Setting, Size
@@ -57,6 +71,116 @@ def test_a_command_that_cannot_go_on_says_so_in_a_line(
     else:
         assert ended.value.code == status
     assert says in capsys.readouterr().err
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "agent": agent.run,
+    "algorithms": algorithms.run,
+    "discriminators": discriminators.run,
+    "paper": cells.run,
+    "regimes": regimes.run,
+    "reranking": reranking.run,
+    "rewards": games.run,
+    "menu": MENU.run,
+    "search": algorithms.search,
+    "variance": variance.run,
+    "speed": speed.run,
+    "episodes": speed.rewards,
+}
+"""The commands that measure for long and write a file of the user's choice."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_results_that_cannot_be_written_are_refused_before_any_work(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for work in ("variance.measure", "speed.__main__.errors", "speed.__main__.episodes"):
+        monkeypatch.setattr(f"benchmarks.{work}", lambda *arguments: pytest.fail("it has begun"))
+    occupied, other = tmp_path / "occupied", tmp_path / "other.json"
+    occupied.write_text("no folder, so that there is no work to begin with")
+    other.write_text("[1")
+    run = COMMANDS[name]
+    out = {"out": occupied} if "out" in inspect.signature(run).parameters else {}
+    with pytest.raises(ValueError, match=r"other\.json is not a readable file of results"):
+        run(**out, results=other)
+    with pytest.raises(OSError, match="occupied"):
+        run(**out, results=occupied / "results.json")
+    with pytest.raises(OSError, match="/proc"):
+        run(**out, results=Path("/proc/results.json"))
+    assert other.read_text() == "[1"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_numbers_of_a_command_are_at_least_one(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    numbers = [
+        each for each in ("seeds", "workers", "n", "trials") if each in inspect.signature(COMMANDS[name]).parameters
+    ]
+    for each in numbers:
+        monkeypatch.setattr("sys.argv", [name, "run", f"--{each}", "0", "--results", str(tmp_path / "none" / "x")])
+        with pytest.raises(SystemExit) as ended:
+            command_line(name, {"run": COMMANDS[name], "report": lambda: None})
+        assert f"{each} must be a whole number of at least 1, got 0" in str(ended.value.code)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [
+        ("agent", "tasks"),
+        ("algorithms", "only"),
+        ("discriminators", "tasks"),
+        ("paper", "rows"),
+        ("regimes", "tasks"),
+        ("rewards", "only"),
+    ],
+)
+def test_what_a_command_does_not_know_is_refused(name: str, flag: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{flag} must be some of .*; got 'other'"):
+        COMMANDS[name](out=tmp_path / "runs", results=tmp_path / "results.json", **{flag: ("other",)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_finished_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, file = tmp_path / "page.md", tmp_path / "results.json"
+    page.write_text("<!-- x: begin -->\nold\n<!-- x: end -->\n")
+    write_results(file, {"old": 1})
+    before = page.read_bytes(), file.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match=r"results\.json"):
+            write_results(file, {"new": 1})
+        with pytest.raises(OSError, match=r"page\.md"):
+            replace_section(page, "x", "new\n")
+    assert (page.read_bytes(), file.read_bytes()) == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b'{"seconds": 1.0, "rec', b"[1]", b'{"seconds": 1.0}', b"\xff"])
+def test_a_kept_result_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "row.json"
+    assert kept_result(file, ("seconds", "records")) is None
+    keep_result(file, found := {"seconds": 1.0, "records": [float("inf")], "more": None})
+    assert kept_result(file, ("seconds", "records")) == found
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"row\.json is not a readable result, and without the file the work"):
+        kept_result(file, ("seconds", "records"))
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"environment": 1}', b'{"environment": {}, "sizes": 3}'])
+def test_a_report_refuses_what_are_no_results(content: bytes, tmp_path: Path) -> None:
+    page, file = tmp_path / "page.md", tmp_path / "results.json"
+    page.write_text(old := "<!-- paper: begin -->\n<!-- paper: end -->\n")
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"results\.json is not a readable file of results"):
+        paper_tables.report(file, page)
+    with pytest.raises(ValueError, match="nowhere is not a readable file of published curves"):
+        paper_tables.report(file, page, tmp_path / "nowhere")
+    assert page.read_text() == old
 
 
 def test_differences_are_taken_within_a_seed() -> None:

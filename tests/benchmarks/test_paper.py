@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agents.runs.phases import TEMPERATURES
-from benchmarks.harness import section
+from benchmarks.harness import keep_result, section
 from benchmarks.paper import cells, rows, tables
+from benchmarks.paper.cells import Cell
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import BASELINE, ROWS, SIZES, config_of
+from seqgan_env.sources.oracle import parameter_shapes
 from tests.support.runs import TINY, changed, without_pictures
 
 TINY_SIZE = rows.Size(
@@ -49,19 +53,69 @@ def test_the_published_game_is_that_of_the_paper() -> None:
 def test_every_row_is_trained_and_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of each kind, and what is done stays as it is."""
     monkeypatch.setitem(SIZES, "fast", TINY_SIZE)
+    monkeypatch.setitem(rows._TOKENWISE, "n_updates", 2)
     some = ("max. likelihood, as published", BASELINE, "SeqGAN log-ratio, generative", "random reward")
     every = (*some, *(name for name, row in ROWS.items() if row.rival))
     with without_pictures():
         cells.run(tmp_path / "runs", "fast", 1, tmp_path / "one.json", 1, rows=some, n=50)
         cells.run(tmp_path / "runs", "fast", 1, tmp_path / "two.json", 1, rows=every, n=50)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text())["sizes"]["fast"] for name in ("one", "two"))
-    assert list(two["rows"]) == list(every)
+    assert list(two["rows"]) == [row for row in ROWS if row in every]
     assert {name: two["rows"][name] for name in some} == one["rows"]
     curves = {name: [r["nll_test"] for r in row[0]["records"]] for name, row in two["rows"].items()}
     assert all(len(curve) == len(TEMPERATURES) for curve in curves.values())
     assert len({tuple(curve) for curve in curves.values()}) == len(every)  # none is another one
     assert two["rows"]["SeqGAN log-ratio, generative"][0]["share"] is not None
     assert two["rows"][BASELINE][0]["seconds"] == 0 < two["rows"]["distilled"][0]["seconds"]
+
+
+@pytest.fixture
+def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where two rows have been trained and measured with one seed."""
+    monkeypatch.setitem(SIZES, "fast", TINY_SIZE)
+    (tmp_path / "runs" / "fast" / "1").mkdir(parents=True)
+    for shift, row in enumerate((BASELINE, "distilled")):
+        keep_result(tmp_path / "runs" / "fast" / f"{Cell(row, 1).name}.json", result(shift) | {"measured on": {}})
+    return tmp_path / "runs"
+
+
+def test_rows_of_the_same_measurement_stay_in_the_file(done: Path, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "results.json"
+    for row in ("distilled", BASELINE):
+        cells.run(done, "fast", 1, file, 1, rows=(row,), n=50)
+    assert list(json.loads(file.read_text())["sizes"]["fast"]["rows"]) == [BASELINE, "distilled"]
+    before = file.read_bytes()
+    for seeds, n, named in ((1, 60, "n 60 instead of 50"), (2, 50, r"seeds \[1, 2\] instead of \[1\]")):
+        with pytest.raises(ValueError, match=f"rows distilled stay, has other settings: {named}"):
+            cells.run(done, "fast", seeds, file, 1, rows=(BASELINE,), n=n)
+    assert file.read_bytes() == before
+
+
+def test_what_was_measured_in_one_way_is_not_taken_for_another(done: Path, tmp_path: Path) -> None:
+    """The rows that are done say neither their oracle nor the size of their samples."""
+    pickled = tmp_path / "oracle.pkl"
+    pickled.write_bytes(pickle.dumps([np.ones(shape, np.float32) for shape in parameter_shapes(12, 2, 3)], protocol=4))
+    some = {"rows": (BASELINE,), "workers": 1}
+    cells.run(done, "fast", 1, tmp_path / "one.json", n=50, **some)
+    with pytest.raises(ValueError, match=r"what was done in .*fast has other settings: n 60 instead of 50"):
+        cells.run(done, "fast", 1, tmp_path / "two.json", n=60, **some)
+    with pytest.raises(ValueError, match=r"other settings: oracle '[0-9a-f]{64}' instead of 'oracle'"):
+        cells.run(done, "fast", 1, tmp_path / "two.json", n=50, oracle=str(pickled), **some)
+    assert not (tmp_path / "two.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("oracle", "says"),
+    [("nowhere.pkl", "nowhere.pkl is not a readable oracle's parameter file"), ("grammar", "got 'grammar'")],
+)
+def test_what_is_no_oracle_is_refused(oracle: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=says):
+        cells.run(tmp_path / "runs", "fast", 1, tmp_path / "results.json", 1, oracle=oracle)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_oracles_file_decides_its_sizes() -> None:
+    assert {(size.base.task.vocab_size, size.base.task.max_length) for size in SIZES.values()} == {(None, None)}
 
 
 def result(shift: float) -> dict[str, Any]:
