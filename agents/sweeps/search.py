@@ -77,12 +77,19 @@ def drawn(name: str, table: Mapping[str, Any]) -> list[dict[str, Any]]:
     Args:
         name: of the table, for an error.
         table: ``trials``, how many; ``seed``, 0 if it is not there; and by the name of each setting a list of values,
-            or the fields of ``Range``. Their order does not matter.
+            or the fields of ``Range``. Their order does not matter. A setting of one of these two names can't be
+            searched; a grid takes it.
 
     Raises:
         ValueError: something is missing, unknown or out of range.
     """
     own = {key: table[key] for key in ("trials", "seed") if key in table}
+    for key, value in own.items():
+        if isinstance(value, (Mapping, list, tuple)):  # as if it were a setting of that name
+            raise ValueError(
+                f"{key} of {name} must be a number of its own, got {shown(value)}; a setting of the name {key!r} can't "
+                "be searched, but a grid takes a list of its values"
+            )
     if "trials" not in own:
         raise ValueError(f"{name} must have trials, how many settings are drawn")
     wanted = build_config(_Trials, own, name)

@@ -70,6 +70,8 @@ def test_whole_numbers_of_a_logarithm_reach_both_ends(low: int, high: int) -> No
         ({"trials": 2, "x": {"low": 1.2, "high": 1.8, "whole": True}}, "a whole number must be from low to high"),
         ({"trials": 2, "x": {"low": -1e308, "high": 1e308}}, "high - low must be a finite number"),
         ({"trials": 2}, "at least one setting"),
+        ({"trials": 2, "seed": [1, 2]}, r"seed of it must be a number of its own, got \[1, 2\];.*a grid takes"),
+        ({"trials": {"low": 1, "high": 9}, "x": [1]}, r"trials of it must be a number.*setting of the name 'trials'"),
         ({"trials": 2, "x": []}, "it, x must be a list of values, or a table"),
         ({"trials": 2, "x": 1}, "it, x must be a list of values, or a table"),
         ({"trials": 2, "x": {"low": 1}}, "it, x must be a list of values, or a table of low and high"),
@@ -89,5 +91,10 @@ def test_a_sweep_plays_every_trial_with_every_value_of_the_grid() -> None:
     drawn_rates = [trial["learning_rate"] for trial in drawn("search of a2c", search)]
     assert Counter(cell.settings["learning_rate"] for cell in cells) == dict.fromkeys(drawn_rates, 2)
     assert Counter(cell.settings["n_steps"] for cell in cells) == {2: 3, 4: 3}
+    named = {"name": "json:loads", "seed": 5, "grid": {"trials": [7, 8]}, "search": {"trials": 3, "seed": 1, "x": [2]}}
+    cells = cells_of(spec_with(algorithm=[named]))  # a function of a user's own may have settings of these names
+    assert Counter(tuple(sorted(cell.settings.items())) for cell in cells) == {
+        (("seed", 5), ("trials", trials), ("x", 2)): 1 for trials in (7, 8)
+    }
     with pytest.raises(ValueError, match="n_steps is both"):
         cells_of(spec_with(algorithm=[{"name": "a2c", "n_steps": 2, "search": {"trials": 1, "n_steps": [2]}}]))
