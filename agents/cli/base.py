@@ -22,7 +22,7 @@ class Command:
     """The flags of every command."""
 
     imports: Annotated[tuple[str, ...], tyro.conf.arg(name="import", metavar="MODULE"), tyro.conf.UseAppendAction] = ()
-    """A module to import first, as one that registers a reward or a discriminator of your own; can be repeated."""
+    """A module to import first, as one that registers a reward or a discriminator of your own."""
 
 
 def console() -> Console:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import io
 import os
 import re
 import select
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import tyro
 
@@ -19,7 +18,7 @@ import seqgan_env
 from agents.cli.base import as_flags
 from agents.cli.training import Demo, Sweep, SweepReport, Train, Tune
 from agents.cli.using import Evaluate, Inspect, Judge, Play, Sample
-from agents.runs.flags import default_config, run_flags, to_config
+from agents.runs.flags import default_config, explained, run_flags, to_config
 from agents.runs.presets import PRESETS
 from agents.runs.workers import import_for_workers
 from seqgan_env.device import is_out_of_memory
@@ -29,6 +28,19 @@ _GOES_ON = {"train": "; the same command goes on with --resume"} | dict.fromkeys
     ("tune", "sweep", "judge", "demo"), "; the same command goes on"
 )
 """The end of the message after Ctrl-C, of the commands that can go on."""
+COMMANDS: dict[str, type] = {
+    "train": Train,
+    "tune": Tune,
+    "inspect": Inspect,
+    "play": Play,
+    "judge": Judge,
+    "sweep": Sweep,
+    "sweep-report": SweepReport,
+    "sample": Sample,
+    "evaluate": Evaluate,
+    "demo": Demo,
+}
+"""The commands by their word."""
 
 
 def _import_modules(argv: Sequence[str]) -> None:
@@ -53,20 +65,11 @@ def _run(argv: Sequence[str]) -> int:
         argv = ["sweep-report", *argv[2:]]
     _import_modules(argv)
     default = default_config(argv[1:]) if list(argv[:1]) in (["train"], ["tune"]) else PRESETS["grammar"]
-    train, tune = (_with_flags(kind, run_flags(default)) for kind in (Train, Tune))
-    commands = (
-        Annotated[train, tyro.conf.subcommand("train")]  # type: ignore[valid-type]
-        | Annotated[tune, tyro.conf.subcommand("tune")]  # type: ignore[valid-type]
-        | Annotated[Inspect, tyro.conf.subcommand("inspect")]
-        | Annotated[Play, tyro.conf.subcommand("play")]
-        | Annotated[Judge, tyro.conf.subcommand("judge")]
-        | Annotated[Sweep, tyro.conf.subcommand("sweep")]
-        | Annotated[SweepReport, tyro.conf.subcommand("sweep-report")]
-        | Annotated[Sample, tyro.conf.subcommand("sample")]
-        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-        | Annotated[Demo, tyro.conf.subcommand("demo")]
-    )
-    command = _parse(commands, argv)
+    flags = run_flags(default)
+    config = [("config", Annotated[type(flags), tyro.conf.arg(name="")], flags)]
+    kinds = {word: explained(kind, config if kind in (Train, Tune) else ()) for word, kind in COMMANDS.items()}
+    named = tuple(Annotated[kind, tyro.conf.subcommand(word)] for word, kind in kinds.items())
+    command = _parse(Union[named], argv)  # noqa: UP007 - of a list
     if isinstance(command, Train):
         command.run(to_config(command.config, default))  # type: ignore[attr-defined]
     elif isinstance(command, Tune):
@@ -74,14 +77,6 @@ def _run(argv: Sequence[str]) -> int:
     else:
         return command.run() or 0
     return 0
-
-
-def _with_flags(command: type, flags: Any) -> type:
-    """A command that takes the settings of a run too."""
-    config = ("config", Annotated[type(flags), tyro.conf.arg(name="")], dataclasses.field(default=flags))
-    kind = dataclasses.make_dataclass(f"{command.__name__}Flags", [config], bases=(command,), frozen=True, kw_only=True)
-    kind.__doc__ = command.__doc__
-    return kind
 
 
 def _parse(commands: Any, argv: Sequence[str]) -> Any:

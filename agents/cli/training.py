@@ -148,7 +148,7 @@ class SweepReport(Command):
     results: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUNS")]
     """The sweep's folder, or a file of results."""
     metric: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """A metric of the pictures, as kl_sum; can be repeated. By default the sum of both divergences, and nll_oracle."""
+    """A metric of the pictures, as kl_sum. By default the sum of both divergences, and nll_oracle."""
 
     def run(self) -> None:
         """Write them, print the tables."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import collections.abc
 import dataclasses
+import inspect
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -23,9 +25,10 @@ from agents.runs.folder import RunFolder
 from agents.runs.presets import PRESETS, get_preset, preset_for
 from agents.runs.resuming import with_free_settings
 from seqgan_env.autoregressive import CORES, CoreConfig
-from seqgan_env.checks import build_config
+from seqgan_env.checks import build_config, field_types
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.rewards import REWARDS
+from seqgan_env.setting_docs import setting_meanings
 from seqgan_env.shaping import SHAPINGS, shaping_configs
 from seqgan_env.sources.id_file import IDS
 from seqgan_env.task import TaskConfig
@@ -159,15 +162,43 @@ def flag_with(name: str, value: Any) -> list[str]:
     return [flag, str(value)]
 
 
+def explained(kind: type, more: Sequence[tuple[str, Any, Any]] = (), members: Mapping[str, Any] | None = None) -> Any:
+    """A dataclass with the fields of another one whose meanings, in its source, are the help of flags.
+
+    The parser would find them itself, and keep the line breaks of the source.
+
+    Args:
+        kind: the dataclass.
+        more: fields to add, each with its type and default.
+        members: to add to the class.
+    """
+    hints, meanings = field_types(kind), setting_meanings(kind)
+    fields: list[tuple[str, Any, Any]] = []
+    for each in dataclasses.fields(kind):
+        own = dataclasses.field(default=each.default, default_factory=each.default_factory, kw_only=each.kw_only)
+        text = _plain_text(meanings[each.name])
+        fields.append(
+            (each.name, Annotated[hints[each.name], tyro.conf.arg(help=text)] if text else hints[each.name], own)
+        )
+    fields += [(name, hint, dataclasses.field(default=default)) for name, hint, default in more]
+    about = re.split(r"\n\n(?:Args|Raises):\n", inspect.cleandoc(kind.__doc__ or ""))[0]
+    doc = "\n\n".join(map(_plain_text, about.split("\n\n")))
+    members = {"__doc__": doc, **(members or {})}
+    return dataclasses.make_dataclass(kind.__name__, fields, bases=(kind,), namespace=members, frozen=True)
+
+
+def _plain_text(text: str) -> str:
+    """A paragraph of a docstring in one line, as a terminal shows it."""
+    return " ".join(text.split()).replace("`", "")
+
+
 def _unchecked(config: type, more: Sequence[tuple[str, Any, Any]] = ()) -> Any:
     """A dataclass with the fields of another one, and more, that checks nothing.
 
     Its values are checked when the settings are made of it: an error while the command line is parsed would be shown in
     a box of the parser's own.
     """
-    fields = [(name, kind, dataclasses.field(default=default)) for name, kind, default in more]
-    no_check = {"__post_init__": lambda self: None, "__doc__": config.__doc__}
-    return dataclasses.make_dataclass(config.__name__, fields, bases=(config,), namespace=no_check, frozen=True)
+    return explained(config, more, {"__post_init__": lambda self: None})
 
 
 def to_config(flags: Any, default: RunConfig) -> RunConfig:
@@ -211,8 +242,10 @@ def _settings(flags: Any, part: str, default: Mapping[str, Any]) -> Mapping[str,
 def _help(name: str) -> str:
     """The meaning of a field of a task; of one that chooses from a registry, the registered names too."""
     registries: dict[str, Collection[str]] = {"reward": REWARDS, "discriminator": DISCRIMINATORS, "shaping": SHAPINGS}
-    names = f" Registered: {', '.join(registries[name])}." if name in registries else ""
-    return argument_meanings()[name].replace("`", "") + names
+    more = f" Registered: {', '.join(registries[name])}." if name in registries else ""
+    more += " With - it is standard input." if name == "source" else ""
+    text = _plain_text(argument_meanings()[name])
+    return f"{text[0].upper()}{text[1:]}{more}"
 
 
 def _plain(hint: Any) -> Any:

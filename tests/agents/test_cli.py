@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import io
 import json
 import os
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 
 from agents.cli import main, training, using
+from agents.cli.program import COMMANDS
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
+from seqgan_env.setting_docs import setting_meanings
 from tests.support.runs import TINY, changed, flags_of, stored, without_pictures, without_time
 from tests.support.sweeps import HereEngine
 
@@ -126,6 +129,26 @@ def test_the_help_beside_a_source_shows_the_defaults_of_its_preset(
     shown = " ".join(capsys.readouterr().out.split())
     assert f"(default: {PRESETS['text'].generator.kwargs['hidden_dim']})" in shown
     assert f"(default: {PRESETS['text'].adversary.n_generated})" in shown
+
+
+@pytest.mark.parametrize("word", COMMANDS)
+def test_the_help_has_no_line_break_of_the_source(
+    word: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a terminal that is wide enough each flag's meaning is one line."""
+    monkeypatch.setenv("COLUMNS", "2000")
+    with pytest.raises(SystemExit):
+        main([word, "--help"])
+    shown = capsys.readouterr().out
+    config = PRESETS["grammar"]
+    parts = [config.pretraining, config.adversary, config.agent, config.evaluation, config.runtime]
+    kinds = [COMMANDS[word], *(map(type, parts) if word in ("train", "tune") else ())]
+    meanings = [meaning for kind in kinds for meaning in setting_meanings(kind).values()]
+    assert all(meanings)
+    about = inspect.cleandoc(COMMANDS[word].__doc__ or "").split("\n\n")
+    for text in (*meanings, *about):
+        assert " ".join(text.split()).replace("`", "") in shown
+    assert "`" not in shown
 
 
 def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
