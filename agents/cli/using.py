@@ -190,6 +190,8 @@ class Judge(Command):
     """Open the page."""
     seed: int = 0
     """The same seed gives the same pairs."""
+    text_field: str | None = None
+    """The field of lines of JSON that holds the text; by default text."""
 
     def run(self) -> None:
         """Serve the page, and print the result when it ends."""
@@ -198,7 +200,8 @@ class Judge(Command):
         from agents.judging import Ballot, draw_pairs, serve
 
         result = ExitStack()
-        ballot = Ballot(self.out, (self.a, self.b), draw_pairs(self.a, self.b, self.n, seed=self.seed))
+        pairs = draw_pairs(self.a, self.b, self.n, seed=self.seed, text_field=self.text_field)
+        ballot = Ballot(self.out, (self.a, self.b), pairs)
 
         def tell() -> None:
             print(printable(ballot.verdict))

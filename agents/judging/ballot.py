@@ -14,8 +14,8 @@ import numpy as np
 from agents.runs.folder import RunFolder
 from agents.runs.sample import load_generator
 from seqgan_env.checks import Interval, NonNegativeInt, check_arguments, check_choice, check_names, check_type
-from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
-from seqgan_env.sources.text_file import read_lines
+from seqgan_env.files import atomic_write, parse_json, printable, read_bytes, refusal
+from seqgan_env.sources.text_file import has_json_lines, read_lines
 
 CHOICES = ("a", "b", "tie")
 """The answers."""
@@ -61,7 +61,14 @@ class Preference(NamedTuple):
 
 
 @check_arguments
-def draw_pairs(a: str, b: str, n: Annotated[int, Interval(1, 10_000)], *, seed: NonNegativeInt = 0) -> list[Pair]:
+def draw_pairs(
+    a: str,
+    b: str,
+    n: Annotated[int, Interval(1, 10_000)],
+    *,
+    seed: NonNegativeInt = 0,
+    text_field: str | None = None,
+) -> list[Pair]:
     """Draw the texts that are compared, and their places.
 
     Args:
@@ -70,12 +77,15 @@ def draw_pairs(a: str, b: str, n: Annotated[int, Interval(1, 10_000)], *, seed: 
         b: the second.
         n: the number of pairs; more than 10,000 nobody answers.
         seed: everything random follows it. The two sides are drawn independently, also where they are the same.
+        text_field: the field that holds the text, in a file of lines of JSON.
 
     Raises:
         ValueError: there is no such run or file, a file is damaged or too short, or the sides hardly ever differ.
     """
+    if text_field is not None and not any(map(has_json_lines, (a, b))):
+        raise ValueError(f"text_field is of lines of JSON, which neither {a} nor {b} has by its name, as in x.jsonl.gz")
     seeds = np.random.SeedSequence(seed).spawn(3)
-    sides = [_texts(side, n, own) for side, own in zip((a, b), seeds, strict=False)]
+    sides = [_texts(side, n, own, text_field) for side, own in zip((a, b), seeds, strict=False)]
     n_spare = min(map(len, sides))
     differing = [(one, other) for one, other in zip(*sides, strict=False) if _look(one) != _look(other)][:n]
     if len(differing) < n:
@@ -86,22 +96,23 @@ def draw_pairs(a: str, b: str, n: Annotated[int, Interval(1, 10_000)], *, seed: 
     return [Pair(*texts, bool(left)) for texts, left in zip(differing, a_is_left_n, strict=True)]
 
 
-def _texts(side: str, n: int, seed: np.random.SeedSequence) -> list[str]:
-    """Texts without the white space around them, which would tell a run from a file."""
+def _texts(side: str, n: int, seed: np.random.SeedSequence, text_field: str | None) -> list[str]:
+    """Texts that can be seen, without the white space around them, which would tell a run from a file."""
     folder = RunFolder(side)
     if folder.holds_run:
         own = int(seed.generate_state(1)[0])
         texts = load_generator(side, "cpu").texts(_SPARE * n, seed=own)
-        return [text.strip() for text in texts if text.strip()]
+        return [text.strip() for text in texts if _look(text)]
     if folder.path.is_dir():
         raise ValueError(f"no run in {side}")
-    lines = read_lines(side)
-    return [lines[at] for at in np.random.default_rng(seed).permutation(len(lines))]
+    lines = read_lines(side, text_field if has_json_lines(side) else None)
+    return [lines[at] for at in np.random.default_rng(seed).permutation(len(lines)) if _look(lines[at])]
 
 
 def _look(text: str) -> str:
-    """A text as a reader sees it: without the amount of white space and the form of an accent."""
-    return unicodedata.normalize("NFC", " ".join(text.split()))
+    """A text as a reader sees it: without the amount of white space, the form of an accent, and what is invisible."""
+    visible = "".join(c for c in printable(text) if unicodedata.category(c) != "Cf")  # the page shows it printable
+    return unicodedata.normalize("NFC", " ".join(visible.split()))
 
 
 class Ballot:

@@ -155,18 +155,25 @@ def read_tokens(
     return TokenizedFile(name, sha256, list(numbers), *arrays)
 
 
-def read_lines(file: File) -> list[str]:
+def has_json_lines(name: str) -> bool:
+    """Whether a file has lines of JSON, by its name."""
+    path = PurePath(name.lower())
+    return (path.with_suffix("") if path.suffix in COMPRESSED else path).suffix == ".jsonl"
+
+
+def read_lines(file: File, text_field: str | None = None) -> list[str]:
     """The lines of a file of text that are not blank, as they stand there.
 
     Args:
         file: its path, or a stream of plain text.
+        text_field: see ``read_tokens``.
 
     Raises:
         ValueError: as ``read_tokens`` raises.
     """
     name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the stream"
     try:
-        content, read = _content(file, name, None)
+        content, read = _content(file, name, text_field)
         lines = [line.strip() for _, line in read(_decoded(content)) if line.strip()]
         if not lines:
             raise ValueError("it must hold at least one line that is not blank, it is empty")
@@ -179,13 +186,13 @@ def _content(file: File, name: str, text_field: str | None) -> tuple[bytes, Call
     """A file's bytes, decompressed, and the reader of its lines."""
     try:
         content = read_bytes(file)
-        path = PurePath(name.lower())
-        if path.suffix in COMPRESSED:
-            content, path = decompressed(content, path.suffix), path.with_suffix("")
+        suffix = PurePath(name.lower()).suffix
+        if suffix in COMPRESSED:
+            content = decompressed(content, suffix)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no file on a disk, or a damaged one
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"the corpus must be a text file that can be read: {reason}") from error
-    if path.suffix == ".jsonl":
+    if has_json_lines(name):
         return content, lambda text: _texts_of_json(text, TEXT_FIELD if text_field is None else text_field)
     if text_field is not None:
         raise ValueError("text_field is of lines of JSON, in a file whose name ends in .jsonl, .jsonl.gz or the like")

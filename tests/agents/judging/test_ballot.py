@@ -15,6 +15,7 @@ from agents.judging import Ballot, Pair, Preference, draw_pairs
 from agents.judging import ballot as ballot_module
 from agents.runs.experiment import Experiment
 from agents.runs.folder import RunFolder
+from seqgan_env.files import COMPRESSED
 from tests.support.runs import SHORT, without_pictures
 
 PAIRS = [Pair("one", "eins", True), Pair("two", "zwei", False), Pair("three", "drei", True)]
@@ -74,6 +75,25 @@ class TestPairs:
         (tmp_path / "b").write_text("cafe\u0301\tx\n" * 2)
         drawn = [draw_pairs(str(tmp_path / "a"), str(tmp_path / "b"), 1, seed=seed) for seed in range(8)]
         assert {pair.a for pairs in drawn for pair in pairs} == {"y"}
+
+    def test_what_nobody_can_see_makes_no_pair(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("\u200b\n\u2060\u00ad\nx\u200b\nz\n", encoding="utf-8")
+        (tmp_path / "b").write_text("x\n\ufeff\u200d\nx\n", encoding="utf-8")
+        drawn = [draw_pairs(str(tmp_path / "a"), str(tmp_path / "b"), 1, seed=seed) for seed in range(8)]
+        assert {pair[:2] for pairs in drawn for pair in pairs} == {("z", "x")}
+
+    @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "A.JSONL.XZ"])
+    def test_a_field_of_json_is_that_of_the_file_that_has_some(self, tmp_path: Path, name: str) -> None:
+        file, plain = tmp_path / name, lines_file(tmp_path, "b", 3)
+        suffix = file.suffix.lower()
+        with COMPRESSED[suffix](file, "wb") if suffix in COMPRESSED else file.open("wb") as stream:
+            stream.write(b'{"text": "no", "caption": "yes"}\n\n')
+        assert draw_pairs(str(file), plain, 1)[0].a == "no"
+        assert draw_pairs(plain, str(file), 1, text_field="caption")[0].b == "yes"
+        with pytest.raises(ValueError, match="line 1 has no field 'other'"):
+            draw_pairs(str(file), plain, 1, text_field="other")
+        with pytest.raises(ValueError, match="text_field is of lines of JSON, which neither"):
+            draw_pairs(plain, plain, 1, text_field="caption")
 
     def test_wrong_sides_are_refused(self, tmp_path: Path) -> None:
         good = lines_file(tmp_path, "a", 3)

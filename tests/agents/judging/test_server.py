@@ -25,6 +25,7 @@ from agents.judging import Ballot, Pair, draw_pairs, serve
 
 PAIRS = [Pair("<b>one</b>", "eins", True), Pair("two", "zwei", False), Pair("three", "drei", True)]
 JSON = {"Content-Type": "application/json"}
+KEYS = {"Backspace": 8, "Enter": 13, "ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40}
 
 
 class Page:
@@ -212,7 +213,7 @@ def cleanup() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[..., None]]:
-    """Headless Chromium: clicks on an element of the page, and waits until a text is shown."""
+    """Headless Chromium: clicks on an element of the page, or presses a key, and waits until a text is shown."""
     driver = shutil.which("chromedriver")
     if driver is None:
         pytest.skip("there is no chromedriver")
@@ -229,10 +230,21 @@ def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[.
     def run(script: str) -> str:
         return str(command(f"/{session}/execute/sync", {"script": script, "args": []}))
 
-    def clicked(name: str | None, shown: str, n: int = 1) -> None:
-        if name is not None:  # the n-th click of a multiple one
-            event = f"new MouseEvent('click', {{detail: {n}}})"
-            run(f"document.getElementById('{name}').dispatchEvent({event})")
+    def press(key: str, times: int) -> None:
+        """Hold a key down until it has repeated itself so many times."""
+        event = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+        for n in range(times):
+            down = {"type": "keyDown", "autoRepeat": n > 0} | ({"text": "\r"} if key == "Enter" else {})
+            command(f"/{session}/goog/cdp/execute", {"cmd": "Input.dispatchKeyEvent", "params": event | down})
+        command(f"/{session}/goog/cdp/execute", {"cmd": "Input.dispatchKeyEvent", "params": event | {"type": "keyUp"}})
+
+    def clicked(name: str | None, shown: str, n: int = 1, key: str | None = None) -> None:
+        if key is not None:
+            press(key, n)
+        elif name is not None:  # the n-th click of a multiple one
+            event = f"dispatchEvent(new MouseEvent('click', {{detail: {n}}}))"
+            name, act = (name[6:], "focus()") if name.startswith("focus:") else (name, event)
+            run(f"document.getElementById('{name}').{act}")
         deadline = time.monotonic() + 20
         while shown not in (text := run("return document.body.innerText")):
             assert time.monotonic() < deadline, text
@@ -248,7 +260,7 @@ def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[.
 
 
 @pytest.mark.slow
-def test_a_person_clicks_through_the_page(page: Page, click: Callable[..., None]) -> None:
+def test_a_person_answers_by_mouse_and_keyboard(page: Page, click: Callable[..., None]) -> None:
     click(None, "<b>one</b>")  # as text
     click("left", "Pair 2 of 3")
     click("left", "Pair 2 of 3", n=2)
@@ -257,6 +269,20 @@ def test_a_person_clicks_through_the_page(page: Page, click: Callable[..., None]
     click("right", "Pair 2 of 3")
     click("neither", "Pair 3 of 3")
     assert page.ballot.answers == ["b", "tie"]
+    click("back", "Pair 2 of 3")
+    click("back", "Pair 1 of 3")
+    click(None, "Pair 1 of 3", key="Backspace")  # there is none to take back
+    click(None, "Pair 2 of 3", key="ArrowLeft")
+    click(None, "Pair 3 of 3", key="ArrowDown")
+    assert page.ballot.answers == ["a", "tie"]
+    click(None, "Pair 2 of 3", key="Backspace")
+    click(None, "Pair 1 of 3", key="Backspace")
+    click(None, "Pair 2 of 3", key="ArrowRight", n=5)  # a key that is held answers one pair
+    click("back", "Pair 1 of 3")
+    click("focus:right", "Pair 1 of 3")
+    click(None, "Pair 2 of 3", key="Enter", n=5)  # on the button that has the focus too
+    assert page.ballot.answers == ["b"]
+    click("neither", "Pair 3 of 3")
     click("left", page.ballot.sides[0])
     assert page.ballot.answers == ["b", "tie", "a"]
     click(None, page.ballot.verdict)
