@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.sweeps.spec import cells_of
-from benchmarks import algorithms
+from benchmarks.algorithms import comparison, tables
 from benchmarks.harness import section
 
 
@@ -28,12 +28,12 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         "adversary": {"n_rounds": 1, "n_generated": 8},
     }
     rates = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
-    monkeypatch.setattr(algorithms, "TASKS", {"SeqGANGrammar-v0": task})
-    monkeypatch.setattr(algorithms, "RANGES", {"ppo": rates, "dqn": rates, "maximum_likelihood": rates})
-    monkeypatch.setattr(algorithms, "REWARDS", ("log_d", "constant"))
-    monkeypatch.setattr(algorithms, "SHAPINGS", ("length",))
-    monkeypatch.setattr(algorithms, "BUDGET", {"steps": 40, "evaluations": 1})
-    monkeypatch.setattr(algorithms, "_RUN", {"evaluation": {"n": 20, "metrics": ["text"]}, "agent": {"n_episodes": 2}})
+    monkeypatch.setattr(comparison, "TASKS", {"SeqGANGrammar-v0": task})
+    monkeypatch.setattr(comparison, "RANGES", {"ppo": rates, "dqn": rates, "maximum_likelihood": rates})
+    monkeypatch.setattr(comparison, "REWARDS", ("log_d", "constant"))
+    monkeypatch.setattr(comparison, "SHAPINGS", ("length",))
+    monkeypatch.setattr(comparison, "BUDGET", {"steps": 40, "evaluations": 1})
+    monkeypatch.setattr(comparison, "_RUN", {"evaluation": {"n": 20, "metrics": ["text"]}, "agent": {"n_episodes": 2}})
 
 
 def result(algorithm: str, label: str, value: float | None, **settings: Any) -> dict[str, Any]:
@@ -52,18 +52,18 @@ def test_the_best_settings_have_the_least_mean() -> None:
         result("ppo", "c", None, rate=3),
         result("a2c", "a", 0.0, rate=1),
     ]
-    ranked = algorithms.by_settings(found, [{"name": "ppo", "search": {"trials": 3, "rate": [1, 2, 3]}}])
+    ranked = comparison.by_settings(found, [{"name": "ppo", "search": {"trials": 3, "rate": [1, 2, 3]}}])
     assert [row["settings"] for row in ranked["ppo"]] == [{"rate": 2}, {"rate": 1}, {"rate": 3}]
     assert [row["score"] for row in ranked["ppo"]] == [2.0, 2.5, float("inf")]
 
 
 def test_without_a_likelihood_pairs_of_tokens_are_compared() -> None:
-    assert algorithms.score({"status": "done", "records": [{"js_2": 0.5}]}) == 0.5
-    assert algorithms.score({"status": "done", "records": [{"js_2": 0.5, "kl_sum": 2.0}]}) == 2.0
+    assert comparison.score({"status": "done", "records": [{"js_2": 0.5}]}) == 0.5
+    assert comparison.score({"status": "done", "records": [{"js_2": 0.5, "kl_sum": 2.0}]}) == 2.0
 
 
 def test_a_score_that_is_no_number_is_worst() -> None:
-    assert algorithms.score({"status": "done", "records": [{"kl_sum": float("nan")}]}) == float("inf")
+    assert comparison.score({"status": "done", "records": [{"kl_sum": float("nan")}]}) == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_search_that_cannot_be_used_is_refused(tmp_path: Path, rows: Any, reas
         found = {"ppo": good, "dqn": good, **({"maximum_likelihood": rows} if isinstance(rows, list) else {})}
         searched.write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": found}}))
     with pytest.raises(ValueError, match=f"search.json is not a readable search: {reason}"):
-        algorithms.run(tmp_path / "run", results=tmp_path / "results.json", searched=searched)
+        comparison.run(tmp_path / "run", results=tmp_path / "results.json", searched=searched)
     assert not (tmp_path / "run").exists()
 
 
@@ -97,24 +97,34 @@ def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monke
         folder.update({cell.key: {**cell.header, **more} for cell in cells_of(spec)})
         return list(folder.values())
 
-    monkeypatch.setattr(algorithms, "run_sweep", run_sweep)
-    results, n = tmp_path / "algorithms.json", []
+    monkeypatch.setattr(comparison, "run_sweep", run_sweep)
+    results, n = tmp_path / "comparison.json", []
     for rate in (0.001, 0.002):
-        rows = {name: [{"settings": {"learning_rate": rate}, "score": 1.0}] for name in algorithms.RANGES}
+        rows = {name: [{"settings": {"learning_rate": rate}, "score": 1.0}] for name in comparison.RANGES}
         (tmp_path / "search.json").write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": rows}}))
-        algorithms.run(tmp_path, seeds=2, results=results, searched=tmp_path / "search.json")
+        comparison.run(tmp_path, seeds=2, results=results, searched=tmp_path / "search.json")
         n.append(len(json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]))
     assert n == [2 * (2 * 2 + 1 + 2)] * 2
+
+
+def comparison_start(folder: Path) -> float:
+    """The sum of divergences that the runs of a search began with."""
+    run = next((folder / "search/SeqGANGrammar-v0/run").glob("*.json"))
+    return float(json.loads(run.read_text())["start"]["kl_sum"])
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    searched, results = tmp_path / "search.json", tmp_path / "algorithms.json"
-    algorithms.search(tmp_path / "search", results=searched, workers=1, trials=2)
+    searched, results = tmp_path / "search.json", tmp_path / "comparison.json"
+    comparison.search(tmp_path / "search", results=searched, workers=1, trials=2)
     best = json.loads(searched.read_text())["tasks"]["SeqGANGrammar-v0"]
     assert {name: len(rows) for name, rows in best.items()} == {"ppo": 2, "dqn": 2, "maximum_likelihood": 2}
-    algorithms.run(tmp_path / "run", seeds=1, results=results, workers=1, searched=searched)
+    text = tables.search_table(json.loads(searched.read_text()))
+    assert f"| ppo | `kl_sum` | {comparison_start(tmp_path):.3f} | {best['ppo'][0]['score']:.3f} |" in text
+    assert f"| `learning_rate={best['ppo'][0]['settings']['learning_rate']:g}` |" in text
+    assert "| dqn | `js_2` |" in text
+    comparison.run(tmp_path / "run", seeds=1, results=results, workers=1, searched=searched)
     document = json.loads(results.read_text())
     runs = document["tasks"]["SeqGANGrammar-v0"]
     # two rewards of both algorithms, log D with a shaping, maximum likelihood and random tokens
@@ -122,15 +132,15 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     assert not [each for each in runs if "error" in each]
     document["tasks"] = {"SeqGANSmall-v0": [], **document["tasks"]}
     results.write_text(json.dumps(document))
-    monkeypatch.setitem(algorithms.TASKS, "SeqGANSmall-v0", {})
-    algorithms.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
+    monkeypatch.setitem(comparison.TASKS, "SeqGANSmall-v0", {})
+    comparison.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
     assert json.loads(results.read_text())["tasks"] == {"SeqGANGrammar-v0": runs, "SeqGANSmall-v0": []}
     with pytest.raises(ValueError, match=r"those of the tasks that stay, \[1\], got \[1, 2\]"):
-        algorithms.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
+        comparison.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
     with pytest.raises(ValueError, match="only must be some of"):
-        algorithms.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
+        comparison.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
     del document["tasks"]["SeqGANSmall-v0"]
-    text = algorithms.tables(document, tmp_path)
+    text = tables.tables(document, tmp_path)
     assert "| ppo |" in text
     assert "| is better than | ppo | maximum_likelihood |" in text
     assert "![The sum of both divergences over steps and over scored sequences.](algorithms-SeqGANGrammar-v0" in text
@@ -139,15 +149,19 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     assert "| algorithm | log_d | constant | – | scored | seconds |" in text
 
 
-@pytest.mark.parametrize("task", algorithms.TASKS)
+@pytest.mark.parametrize("task", comparison.TASKS)
 def test_every_combination_can_be_played(task: str) -> None:
-    entries = [{"name": name, "search": {"trials": 2, **ranges}} for name, ranges in algorithms.RANGES.items()]
-    spec = {"task": [algorithms.TASKS[task]], "budget": algorithms.BUDGET, "run": algorithms._RUN}
-    assert len(cells_of({**spec, "algorithm": entries, "reward": list(algorithms.REWARDS)})) == 6 * 2 * 5 + 2
-    assert cells_of({**spec, "algorithm": ["seqgan", "ppo"], "shaping": ["none", *algorithms.SHAPINGS]})
+    entries = [{"name": name, "search": {"trials": 2, **ranges}} for name, ranges in comparison.RANGES.items()]
+    spec = {"task": [comparison.TASKS[task]], "budget": comparison.BUDGET, "run": comparison._RUN}
+    assert len(cells_of({**spec, "algorithm": entries, "reward": list(comparison.REWARDS)})) == 6 * 2 * 5 + 2
+    assert cells_of({**spec, "algorithm": ["seqgan", "ppo"], "shaping": ["none", *comparison.SHAPINGS]})
+
+
+def test_the_search_is_that_of_the_docs() -> None:
+    assert tables.search_table(json.loads(comparison.SEARCH.read_text())) == section(tables.PAGE, "search")
 
 
 def test_the_tables_are_made_from_the_committed_results() -> None:
-    if not algorithms.FILE.exists():
+    if not comparison.FILE.exists():
         pytest.skip("no results are committed")
-    assert algorithms.tables(json.loads(algorithms.FILE.read_text())) == section(algorithms.PAGE, "algorithms")
+    assert tables.tables(json.loads(comparison.FILE.read_text())) == section(tables.PAGE, "algorithms")

@@ -17,7 +17,7 @@ import agents
 from agents import DiscriminatorCallback, PretrainingCallback, make_seqgan_vec_env
 from agents.runs.config import RunConfig
 from agents.sweeps.spec import cells_of
-from benchmarks import algorithms
+from benchmarks.algorithms import comparison
 
 ALGORITHMS = ("ppo", "a2c", "trpo")
 GIVEN = [
@@ -37,13 +37,13 @@ def algorithm(name: str) -> Any:
 
 def searched_run(task: str) -> RunConfig:
     """The run whose settings the search has looked for."""
-    own = {"task": [algorithms.TASKS[task]], "algorithm": ["ppo"], "budget": algorithms.BUDGET}
-    return cells_of({**own, "run": algorithms._RUN})[0].config
+    own = {"task": [comparison.TASKS[task]], "algorithm": ["ppo"], "budget": comparison.BUDGET}
+    return cells_of({**own, "run": comparison._RUN})[0].config
 
 
 @pytest.mark.parametrize(("name", "task"), GIVEN)
 def test_they_are_the_best_of_the_search(name: str, task: str) -> None:
-    found = json.loads(algorithms.SEARCH.read_text(encoding="utf-8"))["tasks"][task][name][0]["settings"]
+    found = json.loads(comparison.SEARCH.read_text(encoding="utf-8"))["tasks"][task][name][0]["settings"]
     given = hyperparameters(name, task)
     assert {key: given[key] for key in found} == found
     known = set(inspect.signature(algorithm(name).__init__).parameters)
@@ -55,7 +55,7 @@ def test_they_are_the_best_of_the_search(name: str, task: str) -> None:
 @pytest.mark.parametrize(("name", "task"), GIVEN)
 def test_the_rest_is_the_setting_of_the_search(name: str, task: str) -> None:
     given, run = hyperparameters(name, task), searched_run(task)
-    assert given["n_timesteps"] == algorithms.BUDGET["steps"]
+    assert given["n_timesteps"] == comparison.BUDGET["steps"]
     pretraining, discriminator = (next(iter(each.items())) for each in given["callback"])
     assert (pretraining[0], discriminator[0]) == ("agents.PretrainingCallback", "agents.DiscriminatorCallback")
     likelihood = PretrainingCallback(**pretraining[1])

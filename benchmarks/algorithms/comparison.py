@@ -1,47 +1,29 @@
-"""Algorithms, rewards and shapings beside each other, each algorithm with the settings that a search has found.
-
-``search`` tries settings on seeds that are not reported, ``run`` compares with the best of them, and ``report`` writes
-docs/benchmark.md. All of it is done by ``seqgan sweep``'s own functions, so that it resumes, and can be widened.
-"""
+"""The scenarios as data, the search for settings, and the comparison."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.runs.report import markdown_table
+import numpy as np
+
 from agents.sweeps import run_sweep
-from agents.sweeps.cells import IRRELEVANT
 from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
-from agents.sweeps.groups import Group
-from agents.sweeps.pictures import curve
-from agents.sweeps.report import improvement_table, shown_interval
 from agents.sweeps.spec import cells_of
-from agents.sweeps.statistics import interquartile_mean
-from benchmarks.harness import (
-    DOCS,
-    RESULTS,
-    begin_results,
-    check_some,
-    command_line,
-    measured_with,
-    write_results,
-    write_section,
-)
+from benchmarks.harness import RESULTS, begin_results, check_some, write_results
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import parse_json, read_bytes, refusal
 
 SEARCH, FILE = RESULTS / "search.json", RESULTS / "algorithms.json"
-PAGE = DOCS / "benchmark.md"
 TASKS: dict[str, dict[str, Any]] = {
     "SeqGANGrammar-v0": {"name": "demo", "pretraining": {"learning_rate": 0.02, "n_epochs": 200}},
     "SeqGANSmall-v0": {"name": "small"},
 }
 """Each registered task as an entry of a sweep: the grammar with a generator too small for it, and the small oracle with
-one that is too small for any oracle; both after the strongest maximum likelihood known here."""
+one of its own size; both after the strongest maximum likelihood known here."""
 _RATE = {"low": 1e-5, "high": 1e-2, "log": True}
 _ENTROPY = {"ent_coef": [0.0, 0.001, 0.01], "gae_lambda": [0.9, 0.95, 1.0]}
 _VALUES = {
@@ -86,12 +68,13 @@ def search(
         trials: settings of each algorithm.
     """
     begin_results(results)
-    own_seeds, tables = list(range(100, 100 + seeds)), {}
+    own_seeds, tables, starts = list(range(100, 100 + seeds)), {}, {}
     entries = [{"name": name, "search": {"trials": trials, **ranges}} for name, ranges in RANGES.items()]
     for task in TASKS:
         found = _played(task, own_seeds, workers, out, algorithm=entries, reward=["log_d"])
         tables[task] = by_settings(found, entries)
-    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": tables})
+        starts[task] = {name: _mean(each["start"][name] for each in found) for name in ("kl_sum", "js_2")}
+    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "starts": starts, "tasks": tables})
 
 
 def by_settings(found: Sequence[Result], entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -112,7 +95,7 @@ def by_settings(found: Sequence[Result], entries: Sequence[Mapping[str, Any]]) -
                     {"settings": {key: run["settings"][key] for key in sorted(searched)}, "scores": []},
                 )
                 row["scores"].append(score(run))
-        mean = {label: sum(row["scores"]) / len(row["scores"]) for label, row in rows.items()}
+        mean = {label: _mean(row["scores"]) for label, row in rows.items()}
         tables[name] = [rows[label] | {"score": mean[label]} for label in sorted(rows, key=lambda each: mean[each])]
     return tables
 
@@ -198,103 +181,5 @@ def _kept(each: Result) -> dict[str, Any]:
     return {**axes, "seed": each["seed"], "wall_time_s": each["wall_time_s"], "start": start, "records": records}
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "algorithms", results, lambda document: tables(document, page.parent))
-
-
-def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
-    """The tables of the docs, in Markdown.
-
-    Args:
-        document: the results.
-        pictures: the folder where the pictures are drawn; None draws none.
-    """
-    seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
-    parts = [
-        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured with "
-        f"{measured_with(document['environment'])}.\n"
-    ]
-    for task, runs in document["tasks"].items():
-        plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
-        shaped = [each for each in runs if each["algorithm"] in SHAPED and each["reward"] == "log_d"]
-        for title, metric, own, columns in (
-            ("the sum of both divergences, less that of the start", "kl_sum", plain, "reward"),
-            ("`js_2`, less that of the start", "js_2", plain, "reward"),
-            ("shapings beside log D: the sum of both divergences, less that of the start", "kl_sum", shaped, "shaping"),
-        ):
-            parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
-        learnt: dict[str, list[dict[str, Any]]] = {}
-        for each in plain:
-            if each["algorithm"] in RANGES and each["reward"] in ("log_d", IRRELEVANT) and "error" not in each:
-                learnt.setdefault(each["algorithm"], []).append({**each, "axes": {"task": task}})
-        group = Group(task, {name: learnt[name] for name in RANGES if name in learnt}, is_relative=False)
-        parts.append(
-            f"**{task}**: the probability that a run of the row ends with a lower sum of both divergences than one of "
-            f"the column, with the reward log D.\n\n{improvement_table(group, 'kl_sum')}"
-        )
-        picture = f"algorithms-{task}.svg"
-        if pictures is not None:
-            _draw(group, pictures / picture)
-        parts.append(f"![The sum of both divergences over steps and over scored sequences.]({picture})\n")
-    return "\n".join(parts)
-
-
-def _draw(group: Group, file: Path) -> None:
-    """Draw the sum of both divergences over both budgets, and write the picture."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
-        panels = dict(zip(("steps", "scored"), figure.subplots(1, 2, sharey=True), strict=True))
-        for (budget, axes), scale in zip(panels.items(), ("linear", "symlog"), strict=True):
-            for index, (name, own) in enumerate(group.runs.items()):
-                places, values = curve(own, "kl_sum", budget)
-                if len(places) > 1:
-                    middle = [interquartile_mean(row, n_resamples=500) for row in values]
-                    low, high = ([getattr(each, end) for each in middle] for end in ("low", "high"))
-                    axes.plot(places, [each.value for each in middle], color=f"C{index}", label=name)
-                    axes.fill_between(places, low, high, alpha=0.15, color=f"C{index}", lw=0)
-            axes.set_xscale(scale)
-            axes.grid(alpha=0.3)
-            axes.set_xlabel(
-                {"steps": "steps: tokens chosen", "scored": "sequences scored by the discriminator"}[budget]
-            )
-        panels["steps"].set_ylabel("sum of both divergences (nats per token)")
-        panels["steps"].legend()
-        figure.suptitle(f"{group.name}, reward log D: interquartile mean of the seeds, lower is better")
-        figure.savefig(file, format="svg", metadata={"Date": None})
-
-
-def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
-    """A row for each algorithm, and a column for each of its rewards or shapings."""
-    changes: dict[str, dict[str, list[float]]] = {}
-    steps: dict[str, list[Mapping[str, Any]]] = {}
-    for each in runs:
-        if "error" not in each and metric in each["records"][-1]:
-            change = each["records"][-1][metric] - each["start"][metric]
-            changes.setdefault(each["algorithm"], {}).setdefault(each[columns], []).append(change)
-            steps.setdefault(each["algorithm"], []).append(each)
-    rows = {}
-    for algorithm in (name for name in (*RANGES, CONTROL) if name in changes):
-        own = changes[algorithm]
-        rows[algorithm] = {name: shown_interval(interquartile_mean(values)) for name, values in own.items()}
-        n_scored = [each["records"][-1]["scored"] for each in steps[algorithm]]
-        seconds = [each["wall_time_s"] for each in steps[algorithm]]
-        rows[algorithm] |= {
-            "scored": f"{sum(n_scored) / len(n_scored):,.0f}",
-            "seconds": f"{sum(seconds) / len(seconds):.0f}",
-        }
-    found = {name for own in changes.values() for name in own}
-    names = [name for name in (*REWARDS, "none", *SHAPINGS, IRRELEVANT) if name in found]
-    return markdown_table(rows, [*names, "scored", "seconds"], first="algorithm")
-
-
-if __name__ == "__main__":
-    command_line("algorithms", {"search": search, "run": run, "report": report})
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

@@ -1,0 +1,144 @@
+"""The tables and pictures of docs/benchmark.md."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.runs.report import markdown_table
+from agents.sweeps import ALGORITHMS
+from agents.sweeps.cells import IRRELEVANT
+from agents.sweeps.groups import Group
+from agents.sweeps.pictures import curve
+from agents.sweeps.report import improvement_table, shown_interval
+from agents.sweeps.statistics import interquartile_mean
+from benchmarks.algorithms import comparison
+from benchmarks.harness import DOCS, measured_with, write_section
+
+PAGE = DOCS / "benchmark.md"
+
+
+def report(results: Path = comparison.FILE, page: Path = PAGE, searched: Path = comparison.SEARCH) -> None:
+    """Write the tables into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+        searched: the results of ``search``.
+    """
+    write_section(page, "search", searched, search_table)
+    write_section(page, "algorithms", results, lambda document: tables(document, page.parent))
+
+
+def search_table(document: Mapping[str, Any]) -> str:
+    """The settings that were found, in Markdown."""
+    parts = [f"Measured with {measured_with(document['environment'])}.\n"]
+    for task, found in document["tasks"].items():
+        start, rows = document["starts"][task], {}
+        for name, tried in found.items():
+            metric = "kl_sum" if ALGORITHMS[name].has_likelihood else "js_2"
+            scores = [row["score"] for row in tried]
+            rows[name] = {
+                "by": f"`{metric}`",
+                "start": f"{start[metric]:.3f}",
+                "best": f"{scores[0]:.3f}",
+                "median": f"{statistics.median(scores):.3f}",
+                "best settings": ", ".join(f"`{key}={value:g}`" for key, value in tried[0]["settings"].items()),
+            }
+        columns = ["by", "start", "best", "median", "best settings"]
+        parts.append(f"**{task}**\n\n{markdown_table(rows, columns, first='algorithm')}")
+    return "\n".join(parts)
+
+
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The tables of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the pictures are drawn; None draws none.
+    """
+    seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
+    parts = [
+        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured with "
+        f"{measured_with(document['environment'])}.\n"
+    ]
+    for task, runs in document["tasks"].items():
+        plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
+        shaped = [each for each in runs if each["algorithm"] in comparison.SHAPED and each["reward"] == "log_d"]
+        for title, metric, own, columns in (
+            ("the sum of both divergences, less that of the start", "kl_sum", plain, "reward"),
+            ("`js_2`, less that of the start", "js_2", plain, "reward"),
+            ("shapings beside log D: the sum of both divergences, less that of the start", "kl_sum", shaped, "shaping"),
+        ):
+            parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
+        learnt: dict[str, list[dict[str, Any]]] = {}
+        for each in plain:
+            if (
+                each["algorithm"] in comparison.RANGES
+                and each["reward"] in ("log_d", IRRELEVANT)
+                and "error" not in each
+            ):
+                learnt.setdefault(each["algorithm"], []).append({**each, "axes": {"task": task}})
+        group = Group(task, {name: learnt[name] for name in comparison.RANGES if name in learnt}, is_relative=False)
+        parts.append(
+            f"**{task}**: the probability that a run of the row ends with a lower sum of both divergences than one of "
+            f"the column, with the reward log D.\n\n{improvement_table(group, 'kl_sum')}"
+        )
+        picture = f"algorithms-{task}.svg"
+        if pictures is not None:
+            _draw(group, pictures / picture)
+        parts.append(f"![The sum of both divergences over steps and over scored sequences.]({picture})\n")
+    return "\n".join(parts)
+
+
+def _draw(group: Group, file: Path) -> None:
+    """Draw the sum of both divergences over both budgets, and write the picture."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
+        figure = Figure(figsize=(9, 4.2), layout="constrained")
+        panels = dict(zip(("steps", "scored"), figure.subplots(1, 2, sharey=True), strict=True))
+        for (budget, axes), scale in zip(panels.items(), ("linear", "symlog"), strict=True):
+            for index, (name, own) in enumerate(group.runs.items()):
+                places, values = curve(own, "kl_sum", budget)
+                if len(places) > 1:
+                    middle = [interquartile_mean(row, n_resamples=500) for row in values]
+                    low, high = ([getattr(each, end) for each in middle] for end in ("low", "high"))
+                    axes.plot(places, [each.value for each in middle], color=f"C{index}", label=name)
+                    axes.fill_between(places, low, high, alpha=0.15, color=f"C{index}", lw=0)
+            axes.set_xscale(scale)
+            axes.grid(alpha=0.3)
+            axes.set_xlabel(
+                {"steps": "steps: tokens chosen", "scored": "sequences scored by the discriminator"}[budget]
+            )
+        panels["steps"].set_ylabel("sum of both divergences (nats per token)")
+        panels["steps"].legend()
+        figure.suptitle(f"{group.name}, reward log D: interquartile mean of the seeds, lower is better")
+        figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
+    """A row for each algorithm, and a column for each of its rewards or shapings."""
+    changes: dict[str, dict[str, list[float]]] = {}
+    steps: dict[str, list[Mapping[str, Any]]] = {}
+    for each in runs:
+        if "error" not in each and metric in each["records"][-1]:
+            change = each["records"][-1][metric] - each["start"][metric]
+            changes.setdefault(each["algorithm"], {}).setdefault(each[columns], []).append(change)
+            steps.setdefault(each["algorithm"], []).append(each)
+    rows = {}
+    for algorithm in (name for name in (*comparison.RANGES, comparison.CONTROL) if name in changes):
+        own = changes[algorithm]
+        rows[algorithm] = {name: shown_interval(interquartile_mean(values)) for name, values in own.items()}
+        n_scored = [each["records"][-1]["scored"] for each in steps[algorithm]]
+        seconds = [each["wall_time_s"] for each in steps[algorithm]]
+        rows[algorithm] |= {
+            "scored": f"{sum(n_scored) / len(n_scored):,.0f}",
+            "seconds": f"{sum(seconds) / len(seconds):.0f}",
+        }
+    found = {name for own in changes.values() for name in own}
+    names = [name for name in (*comparison.REWARDS, "none", *comparison.SHAPINGS, IRRELEVANT) if name in found]
+    return markdown_table(rows, [*names, "scored", "seconds"], first="algorithm")
