@@ -177,6 +177,8 @@ class Adversary:
                 whose likelihood is known.
         """
         self.prepare()
+        generator = getattr(negatives, "generator", None)
+        self.trainer.discriminator.follow(generator if isinstance(generator, AutoregressiveModel) else None)
         generated, fresh = self._drawn(negatives, self.config.n_generated)
         if not len(generated):
             raise ValueError("a training needs negatives, and no episode has finished yet")
@@ -213,8 +215,6 @@ class Adversary:
 
     def _drawn(self, negatives: Sampler | Tokens, n: int) -> tuple[Tokens, Tokens]:
         """Negatives to learn from, ``n`` of them where they are drawn, and newer ones to measure on."""
-        generator = getattr(negatives, "generator", None)
-        self.trainer.discriminator.follow(generator if isinstance(generator, AutoregressiveModel) else None)
         n_held_out = self.config.n_held_out
         if isinstance(negatives, np.ndarray):
             n_held_out = min(n_held_out, len(negatives) // 5)

@@ -200,6 +200,7 @@ class TestGenerator:
             )
             with torch.no_grad():
                 model.generator.output.bias += torch.arange(len(model.generator.output.bias))
+        adversary.measure(model)  # of the rewards as they are: the environments would not be told of others
         assert not np.array_equal(
             discriminator.generator.sequence_log_prob(rows_BT), model.generator.sequence_log_prob(rows_BT)
         )
