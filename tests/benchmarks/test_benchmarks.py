@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import agent, algorithms, discriminators, regimes, reranking, stable_baselines, text, variance
+from benchmarks import agent, discriminators, regimes, reranking, stable_baselines, text, variance
+from benchmarks.algorithms import comparison as algorithms
 from benchmarks.harness import (
     command_line,
     interval,
