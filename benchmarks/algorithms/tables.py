@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.runs.report import markdown_table
-from agents.sweeps import ALGORITHMS
 from agents.sweeps.cells import IRRELEVANT
 from agents.sweeps.groups import Group
 from agents.sweeps.pictures import curve
@@ -36,19 +35,16 @@ def search_table(document: Mapping[str, Any]) -> str:
     """The settings that were found, in Markdown."""
     parts = [f"Measured with {measured_with(document['environment'])}.\n"]
     for task, found in document["tasks"].items():
-        start, rows = document["starts"][task], {}
+        rows = {}
         for name, tried in found.items():
-            metric = "kl_sum" if ALGORITHMS[name].has_likelihood else "js_2"
             scores = [row["score"] for row in tried]
             rows[name] = {
-                "by": f"`{metric}`",
-                "start": f"{start[metric]:.3f}",
                 "best": f"{scores[0]:.3f}",
                 "median": f"{statistics.median(scores):.3f}",
                 "best settings": ", ".join(f"`{key}={value:g}`" for key, value in tried[0]["settings"].items()),
             }
-        columns = ["by", "start", "best", "median", "best settings"]
-        parts.append(f"**{task}**\n\n{markdown_table(rows, columns, first='algorithm')}")
+        table = markdown_table(rows, ["best", "median", "best settings"], first="algorithm")
+        parts.append(f"**{task}**, from {document['starts'][task]:.3f}:\n\n{table}")
     return "\n".join(parts)
 
 
@@ -76,12 +72,14 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         learnt: dict[str, list[dict[str, Any]]] = {}
         for each in plain:
             if (
-                each["algorithm"] in comparison.RANGES
+                each["algorithm"] in comparison.algorithms()
                 and each["reward"] in ("log_d", IRRELEVANT)
                 and "error" not in each
             ):
                 learnt.setdefault(each["algorithm"], []).append({**each, "axes": {"task": task}})
-        group = Group(task, {name: learnt[name] for name in comparison.RANGES if name in learnt}, is_relative=False)
+        group = Group(
+            task, {name: learnt[name] for name in comparison.algorithms() if name in learnt}, is_relative=False
+        )
         parts.append(
             f"**{task}**: the probability that a run of the row ends with a lower sum of both divergences than one of "
             f"the column, with the reward log D.\n\n{improvement_table(group, 'kl_sum')}"
@@ -130,7 +128,7 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
             changes.setdefault(each["algorithm"], {}).setdefault(each[columns], []).append(change)
             steps.setdefault(each["algorithm"], []).append(each)
     rows = {}
-    for algorithm in (name for name in (*comparison.RANGES, comparison.CONTROL) if name in changes):
+    for algorithm in (name for name in (*comparison.algorithms(), comparison.CONTROL) if name in changes):
         own = changes[algorithm]
         rows[algorithm] = {name: shown_interval(interquartile_mean(values)) for name, values in own.items()}
         n_scored = [each["records"][-1]["scored"] for each in steps[algorithm]]

@@ -29,7 +29,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     rates = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
     monkeypatch.setattr(comparison, "TASKS", {"SeqGANGrammar-v0": task})
-    monkeypatch.setattr(comparison, "RANGES", {"ppo": rates, "dqn": rates, "maximum_likelihood": rates})
+    monkeypatch.setattr(comparison, "RANGES", {"ppo": rates, "maximum_likelihood": rates})
+    monkeypatch.setattr(comparison, "FIXED", {"ppo": {"n_epochs": 1}, "dqn": {"train_freq": 8}})
     monkeypatch.setattr(comparison, "REWARDS", ("log_d", "constant"))
     monkeypatch.setattr(comparison, "SHAPINGS", ("length",))
     monkeypatch.setattr(comparison, "BUDGET", {"steps": 40, "evaluations": 1})
@@ -57,11 +58,6 @@ def test_the_best_settings_have_the_least_mean() -> None:
     assert [row["score"] for row in ranked["ppo"]] == [2.0, 2.5, float("inf")]
 
 
-def test_without_a_likelihood_pairs_of_tokens_are_compared() -> None:
-    assert comparison.score({"status": "done", "records": [{"js_2": 0.5}]}) == 0.5
-    assert comparison.score({"status": "done", "records": [{"js_2": 0.5, "kl_sum": 2.0}]}) == 2.0
-
-
 def test_a_score_that_is_no_number_is_worst() -> None:
     assert comparison.score({"status": "done", "records": [{"kl_sum": float("nan")}]}) == float("inf")
 
@@ -80,7 +76,7 @@ def test_a_search_that_cannot_be_used_is_refused(tmp_path: Path, rows: Any, reas
     searched = tmp_path / "search.json"
     good = [{"settings": {}, "score": 1.0}]
     if rows is not None:
-        found = {"ppo": good, "dqn": good, **({"maximum_likelihood": rows} if isinstance(rows, list) else {})}
+        found = {"ppo": good, **({"maximum_likelihood": rows} if isinstance(rows, list) else {})}
         searched.write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": found}}))
     with pytest.raises(ValueError, match=f"search.json is not a readable search: {reason}"):
         comparison.run(tmp_path / "run", results=tmp_path / "results.json", searched=searched)
@@ -107,29 +103,32 @@ def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monke
     assert n == [2 * (2 * 2 + 1 + 2)] * 2
 
 
-def comparison_start(folder: Path) -> float:
-    """The sum of divergences that the runs of a search began with."""
-    run = next((folder / "search/SeqGANGrammar-v0/run").glob("*.json"))
-    return float(json.loads(run.read_text())["start"]["kl_sum"])
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched, results = tmp_path / "search.json", tmp_path / "comparison.json"
     comparison.search(tmp_path / "search", results=searched, workers=1, trials=2)
     best = json.loads(searched.read_text())["tasks"]["SeqGANGrammar-v0"]
-    assert {name: len(rows) for name, rows in best.items()} == {"ppo": 2, "dqn": 2, "maximum_likelihood": 2}
+    assert {name: len(rows) for name, rows in best.items()} == {"ppo": 2, "maximum_likelihood": 2}
+    assert {len(row["scores"]) for rows in best.values() for row in rows} == {2}
+    starts = [
+        json.loads(file.read_text())["start"]["kl_sum"]
+        for file in (tmp_path / "search/SeqGANGrammar-v0/run").glob("*.json")
+    ]
     text = tables.search_table(json.loads(searched.read_text()))
-    assert f"| ppo | `kl_sum` | {comparison_start(tmp_path):.3f} | {best['ppo'][0]['score']:.3f} |" in text
+    assert f"**SeqGANGrammar-v0**, from {sum(starts) / len(starts):.3f}:" in text
+    assert f"| ppo | {best['ppo'][0]['score']:.3f} |" in text
     assert f"| `learning_rate={best['ppo'][0]['settings']['learning_rate']:g}` |" in text
-    assert "| dqn | `js_2` |" in text
     comparison.run(tmp_path / "run", seeds=1, results=results, workers=1, searched=searched)
     document = json.loads(results.read_text())
     runs = document["tasks"]["SeqGANGrammar-v0"]
     # two rewards of both algorithms, log D with a shaping, maximum likelihood and random tokens
     assert len(runs) == 2 * 2 + 1 + 2
     assert not [each for each in runs if "error" in each]
+    assert {each["algorithm"] for each in runs} == {"ppo", "dqn", "maximum_likelihood", "random"}
+    played = [json.loads(file.read_text()) for file in (tmp_path / "run/SeqGANGrammar-v0/run").glob("*.json")]
+    assert {run["settings"]["n_epochs"] for run in played if run["axes"]["algorithm"] == "ppo"} == {1}
+    assert {run["settings"]["train_freq"] for run in played if run["axes"]["algorithm"] == "dqn"} == {8}
     document["tasks"] = {"SeqGANSmall-v0": [], **document["tasks"]}
     results.write_text(json.dumps(document))
     monkeypatch.setitem(comparison.TASKS, "SeqGANSmall-v0", {})
@@ -151,9 +150,12 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("task", comparison.TASKS)
 def test_every_combination_can_be_played(task: str) -> None:
-    entries = [{"name": name, "search": {"trials": 2, **ranges}} for name, ranges in comparison.RANGES.items()]
+    searched = {name: {"search": {"trials": 2, **ranges}} for name, ranges in comparison.RANGES.items()}
+    entries = [
+        {"name": name, **comparison.FIXED.get(name, {}), **searched.get(name, {})} for name in comparison.algorithms()
+    ]
     spec = {"task": [comparison.TASKS[task]], "budget": comparison.BUDGET, "run": comparison._RUN}
-    assert len(cells_of({**spec, "algorithm": entries, "reward": list(comparison.REWARDS)})) == 6 * 2 * 5 + 2
+    assert len(cells_of({**spec, "algorithm": entries, "reward": list(comparison.REWARDS)})) == (4 * 2 + 2) * 5 + 2
     assert cells_of({**spec, "algorithm": ["seqgan", "ppo"], "shaping": ["none", *comparison.SHAPINGS]})
 
 
