@@ -63,6 +63,7 @@ def search(
     results: Path = SEARCH,
     workers: PositiveInt = 2,
     trials: PositiveInt = 8,
+    only: tuple[str, ...] = (),
 ) -> None:
     """Try settings of every algorithm against log D, and write how they did.
 
@@ -72,17 +73,43 @@ def search(
         results: the JSON file.
         workers: processes side by side.
         trials: settings of each algorithm.
+        only: some of ``TASKS``, whose others stay in the file; by default all of them.
+
+    Raises:
+        ValueError: an unknown task, or others were searched with other seeds or another budget; nothing has been done
+            then.
     """
-    begin_results(results)
-    own_seeds, tables, starts = list(range(100, 100 + seeds)), {}, {}
+    own_seeds = list(range(100, 100 + seeds))
+    only = only or tuple(TASKS)
+    tasks = _others(results, only, own_seeds)
     entries = [
         {"name": name, **FIXED.get(name, {}), "search": {"trials": trials, **ranges}} for name, ranges in RANGES.items()
     ]
-    for task in TASKS:
+    for task in only:
         found = _played(task, own_seeds, workers, out, algorithm=entries, reward=["log_d"])
-        tables[task] = by_settings(found, entries)
-        starts[task] = _mean(each["start"]["kl_sum"] for each in found)
-    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "starts": starts, "tasks": tables})
+        tasks[task] = {"start": _mean(each["start"]["kl_sum"] for each in found), "tried": by_settings(found, entries)}
+    _write(results, own_seeds, tasks)
+
+
+def _others(results: Path, only: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """The tasks that stay in a file as they are.
+
+    Raises:
+        ValueError: they have other seeds or another budget, or ``only`` has no task.
+    """
+    check_some("only", only, TASKS)
+    kept = begin_results(results)
+    with refusal(results, "file of results of the algorithms"):
+        tasks = {task: own for task, own in (kept["tasks"] if kept else {}).items() if task not in only}
+    for name, wanted in (("seeds", list(seeds)), ("budget", BUDGET)):
+        if tasks and kept.get(name) != wanted:
+            raise ValueError(f"{name} must be those of the tasks that stay, {kept.get(name)}, got {wanted}")
+    return tasks
+
+
+def _write(results: Path, seeds: Sequence[int], tasks: Mapping[str, Any]) -> None:
+    in_order = {task: tasks[task] for task in TASKS if task in tasks}
+    write_results(results, {"seeds": list(seeds), "budget": BUDGET, "tasks": in_order})
 
 
 def by_settings(found: Sequence[Result], entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -136,31 +163,25 @@ def run(
         only: some of ``TASKS``, whose others stay in the file; by default all of them.
 
     Raises:
-        ValueError: an unknown task, or others were played with other seeds; the search lacks an algorithm, or all its
-            runs have failed; nothing has been done then.
+        ValueError: an unknown task, or others were played with other seeds or another budget; the search lacks an
+            algorithm, or all its runs have failed; nothing has been done then.
     """
     own_seeds = list(range(1, 1 + seeds))
     only = only or tuple(TASKS)
-    check_some("only", only, TASKS)
-    kept = begin_results(results)
-    with refusal(results, "file of results of the algorithms"):
-        tasks = {task: own for task, own in (kept["tasks"] if kept else {}).items() if task not in only}
-    if tasks and kept["seeds"] != own_seeds:
-        raise ValueError(f"seeds must be those of the tasks that stay, {kept['seeds']}, got {own_seeds}")
+    tasks = _others(results, only, own_seeds)
     best = {task: _best(searched, task) for task in only}
     for task, entries in best.items():
         plain = _played(task, own_seeds, workers, out, algorithm=[*entries, CONTROL], reward=list(REWARDS))
         shaped = [entry for entry in entries if entry["name"] in SHAPED]
         more = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
         tasks[task] = [_kept(each) for each in {each["key"]: each for each in (*plain, *more)}.values()]
-    in_order = {task: tasks[task] for task in TASKS if task in tasks}
-    write_results(results, {"seeds": own_seeds, "budget": BUDGET, "tasks": in_order})
+    _write(results, own_seeds, tasks)
 
 
 def _best(searched: Path, task: str) -> list[dict[str, Any]]:
     """Every algorithm as an entry of a sweep, where there was a search with the best settings that it has found."""
     with refusal(searched, "search"):
-        found = parse_json(read_bytes(searched))["tasks"][task]
+        found = parse_json(read_bytes(searched))["tasks"][task]["tried"]
         best = {name: found[name][0] for name in RANGES}
         if failed := [name for name, row in best.items() if not math.isfinite(row["score"])]:
             raise ValueError(f"no run of {', '.join(failed)} has a score")

@@ -36,7 +36,7 @@ def search_table(document: Mapping[str, Any]) -> str:
     parts = [f"Measured with {measured_with(document['environment'])}.\n"]
     for task, found in document["tasks"].items():
         rows = {}
-        for name, tried in found.items():
+        for name, tried in found["tried"].items():
             scores = [row["score"] for row in tried]
             rows[name] = {
                 "best": f"{scores[0]:.3f}",
@@ -44,7 +44,7 @@ def search_table(document: Mapping[str, Any]) -> str:
                 "best settings": ", ".join(f"`{key}={value:g}`" for key, value in tried[0]["settings"].items()),
             }
         table = markdown_table(rows, ["best", "median", "best settings"], first="algorithm")
-        parts.append(f"**{task}**, from {document['starts'][task]:.3f}:\n\n{table}")
+        parts.append(f"**{task}**, from {found['start']:.3f}:\n\n{table}")
     return "\n".join(parts)
 
 

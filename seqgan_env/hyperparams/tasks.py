@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _N_ENVS = 16
-_BUDGET = 40_000
+_BUDGET = 160_000
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def test_a_search_that_cannot_be_used_is_refused(tmp_path: Path, rows: Any, reas
     good = [{"settings": {}, "score": 1.0}]
     if rows is not None:
         found = {"ppo": good, **({"maximum_likelihood": rows} if isinstance(rows, list) else {})}
-        searched.write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": found}}))
+        searched.write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": {"tried": found}}}))
     with pytest.raises(ValueError, match=f"search.json is not a readable search: {reason}"):
         comparison.run(tmp_path / "run", results=tmp_path / "results.json", searched=searched)
     assert not (tmp_path / "run").exists()
@@ -97,7 +97,7 @@ def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monke
     results, n = tmp_path / "comparison.json", []
     for rate in (0.001, 0.002):
         rows = {name: [{"settings": {"learning_rate": rate}, "score": 1.0}] for name in comparison.RANGES}
-        (tmp_path / "search.json").write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": rows}}))
+        (tmp_path / "search.json").write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": {"tried": rows}}}))
         comparison.run(tmp_path, seeds=2, results=results, searched=tmp_path / "search.json")
         n.append(len(json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]))
     assert n == [2 * (2 * 2 + 1 + 2)] * 2
@@ -108,7 +108,7 @@ def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monke
 def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched, results = tmp_path / "search.json", tmp_path / "comparison.json"
     comparison.search(tmp_path / "search", results=searched, workers=1, trials=2)
-    best = json.loads(searched.read_text())["tasks"]["SeqGANGrammar-v0"]
+    best = json.loads(searched.read_text())["tasks"]["SeqGANGrammar-v0"]["tried"]
     assert {name: len(rows) for name, rows in best.items()} == {"ppo": 2, "maximum_likelihood": 2}
     assert {len(row["scores"]) for rows in best.values() for row in rows} == {2}
     starts = [
@@ -136,6 +136,9 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     assert json.loads(results.read_text())["tasks"] == {"SeqGANGrammar-v0": runs, "SeqGANSmall-v0": []}
     with pytest.raises(ValueError, match=r"those of the tasks that stay, \[1\], got \[1, 2\]"):
         comparison.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
+    monkeypatch.setattr(comparison, "BUDGET", {"steps": 50, "evaluations": 1})
+    with pytest.raises(ValueError, match=r"budget must be those of the tasks that stay, .*40.*, got .*50"):
+        comparison.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
     with pytest.raises(ValueError, match="only must be some of"):
         comparison.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
     del document["tasks"]["SeqGANSmall-v0"]

@@ -134,6 +134,7 @@ def test_the_numbers_of_a_command_are_at_least_one(name: str, monkeypatch: pytes
         ("paper", "rows"),
         ("regimes", "tasks"),
         ("rewards", "only"),
+        ("search", "only"),
     ],
 )
 def test_what_a_command_does_not_know_is_refused(name: str, flag: str, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def searched_run(task: str) -> RunConfig:
 
 @pytest.mark.parametrize(("name", "task"), GIVEN)
 def test_they_are_the_best_of_the_search(name: str, task: str) -> None:
-    found = json.loads(comparison.SEARCH.read_text(encoding="utf-8"))["tasks"][task][name][0]["settings"]
+    found = json.loads(comparison.SEARCH.read_text(encoding="utf-8"))["tasks"][task]["tried"][name][0]["settings"]
     found |= comparison.FIXED.get(name, {})
     given = hyperparameters(name, task)
     assert {key: given[key] for key in found} == found
