@@ -39,7 +39,7 @@ class DiscriminatorCallback(BaseCallback):
     Args:
         every_n_episodes: episodes between two trainings, or a ``Schedule``, such as ``EverySteps``, ``AccuracyBand``
             and ``Never`` of ``agents.schedules``.
-        n_rounds_before: trainings before the first episode, where a fresh discriminator would pay for nothing yet.
+        n_rounds_before: trainings before the first episode, without which a new discriminator pays at random.
         trainer: one to go on with; None begins with the weights that the first environment has.
         seed: of shuffling, dropout and negatives.
         verbose: 1 prints a line at each training.

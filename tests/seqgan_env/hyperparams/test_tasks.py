@@ -67,7 +67,7 @@ def test_the_rest_is_the_setting_of_the_search(name: str, task: str) -> None:
     assert retrain.n_rounds_before == run.adversary.n_rounds
     assert retrain.schedule.n == run.adversary.every_n_episodes  # type: ignore[attr-defined]
     for field in dataclasses.fields(retrain.config):
-        if field.name not in ("n_held_out",):
+        if field.name != "n_held_out":  # which decides what is measured of it
             assert getattr(retrain.config, field.name) == getattr(run.adversary, field.name), field.name
     spec = gym.make(task).unwrapped.sequence_spec  # type: ignore[attr-defined]
     assert given["n_steps"] * given["n_envs"] == spec.max_length * run.agent.n_episodes
