@@ -23,7 +23,7 @@ from seqgan_env.functions import load_function
 from seqgan_env.rewards import RewardContext, RewardFunction, check_clip, reward_entry
 from seqgan_env.scoring import MAX_EXACT_SCORES, Scoring
 from seqgan_env.shaping import Potential, Shaping, ShapingContext, build_shaping, shaping_configs
-from seqgan_env.sources import KnownSource, Source, SourceConfig
+from seqgan_env.sources import KnownSource, LSTMOracle, Source, SourceConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 OBSERVATIONS = ("tokens", "dict")
@@ -55,7 +55,7 @@ class TaskConfig(SourceConfig):
         allowed_next: a function ``(tokens_BT, length_B) -> allowed_BV`` of the prefixes, or its name,
             ``"module:function"``; None allows all.
         observation: ``"tokens"``, the padded prefix, or ``"dict"``, which adds its length and the action mask.
-        device: where the discriminator computes: ``"cpu"``, ``"cuda"``, ``"auto"``, …
+        device: where the discriminator and the oracle's likelihood are computed: ``"cpu"``, ``"cuda"``, ``"auto"``, …
 
     Raises:
         ValueError: an unknown name or device, a number out of range, or a text for ``allowed_tokens``.
@@ -140,7 +140,10 @@ class Task:
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
+        device = resolve_device(config.device)
         self.source: Source = config.build_source()
+        if isinstance(self.source, LSTMOracle):
+            self.source.to(device)
         self.spec: SequenceSpec = self.source.spec
         check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
         self.action_mask = ActionMask(
@@ -160,7 +163,7 @@ class Task:
             ),
             config.reward_clip,
             self._build_discriminator,
-            resolve_device(config.device),
+            device,
         )
         """The rewards of complete sequences."""
         self.shaping = self._build_shaping()

@@ -9,6 +9,7 @@ Suffixes: B batch, T time, V vocabulary, E embedding, H hidden.
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import os
@@ -60,6 +61,8 @@ class LSTMOracle:
         self.seed: int | None = seed
         self.sha256: str | None = None
         """Of the parameter file, where there is one."""
+        self.device = torch.device("cpu")
+        """The device of likelihoods. Sequences are drawn on the CPU, so that a seed draws the same everywhere."""
 
     @classmethod
     @check_arguments
@@ -83,6 +86,12 @@ class LSTMOracle:
         oracle.parameters = arrays
         oracle.sha256 = hashlib.sha256(content).hexdigest()
         return oracle
+
+    def to(self, device: torch.device) -> LSTMOracle:
+        """Compute likelihoods on another device from now on; returns itself."""
+        self.device = device
+        self.__dict__.pop("_scorer", None)
+        return self
 
     @property
     def vocabulary(self) -> None:
@@ -116,6 +125,11 @@ class LSTMOracle:
         model.load_state_dict(weights, assign=True)
         return model.requires_grad_(False).eval()
 
+    @functools.cached_property
+    def _scorer(self) -> AutoregressiveModel:
+        """The network on its device."""
+        return self.model if self.device.type == "cpu" else copy.deepcopy(self.model).to(self.device)
+
     @check_arguments
     def sample(self, n: NonNegativeInt, rng: np.random.Generator) -> Tokens:
         """Draw ``n`` independent sequences, shape ``(n, T)``.
@@ -136,15 +150,16 @@ class LSTMOracle:
         Raises:
             ValueError: a batch that is not of complete sequences.
         """
-        return self.model.sequence_log_prob(self.spec.validate(tokens_BT, complete=True))
+        return self._scorer.sequence_log_prob(self.spec.validate(tokens_BT, complete=True))
 
     def token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each token given those before it, nats, shape ``(B, T)``; 0 at padding."""
-        return self.model.token_log_prob(self.spec.validate(tokens_BT))
+        return self._scorer.token_log_prob(self.spec.validate(tokens_BT))
 
     def all_token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The same of every token that might stand in each place, shape ``(B, T, V)``; 0 at padding."""
-        return self.model.all_log_prob(torch.from_numpy(self.spec.validate(tokens_BT))).double().numpy()
+        tokens_BT = self.spec.validate(tokens_BT)
+        return self._scorer.all_log_prob(torch.from_numpy(tokens_BT).to(self.device)).double().cpu().numpy()
 
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
         """Draw a training and a held-out set, independently, shapes ``(n, T)``; see `split_known`."""

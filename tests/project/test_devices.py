@@ -11,6 +11,8 @@ import torch
 
 from agents.runs.experiment import Experiment
 from agents.runs.phases import ADVERSARIAL
+from seqgan_env.sources import LSTMOracle
+from seqgan_env.task import Task, TaskConfig
 from tests.support.runs import SHORT, changed
 
 DEVICES = [
@@ -47,3 +49,21 @@ def test_a_game_is_played(game: str, device: str, tmp_path: Path) -> None:
     records = [r for r in Experiment(config, tmp_path / "run").run() if r["phase"] == ADVERSARIAL]
     assert records[-1]["step"] == 2
     assert np.isfinite(records[-1]["nll_test"])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_oracle_draws_the_same_everywhere_and_measures_nearly_the_same(device: str) -> None:
+    oracle = LSTMOracle(50, 7)
+    tokens_BT = oracle.sample(20, np.random.default_rng(0))
+    moved = LSTMOracle(50, 7).to(torch.device(device))
+    assert (moved.sample(20, np.random.default_rng(0)) == tokens_BT).all()
+    np.testing.assert_allclose(moved.log_prob(tokens_BT), oracle.log_prob(tokens_BT), atol=1e-2)  # TF32
+    np.testing.assert_allclose(moved.token_log_prob(tokens_BT), oracle.token_log_prob(tokens_BT), atol=1e-2)
+    np.testing.assert_allclose(moved.all_token_log_prob(tokens_BT), oracle.all_token_log_prob(tokens_BT), atol=1e-2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_task_computes_on_its_device(device: str) -> None:
+    source = Task(TaskConfig(vocab_size=50, max_length=7, n_real=10, n_held_out=10, device=device)).source
+    assert isinstance(source, LSTMOracle)
+    assert source.device.type == device
