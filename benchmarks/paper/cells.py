@@ -204,7 +204,7 @@ def play(cell: Cell, size: str, oracle: str, out: Path, n: int) -> dict[str, Any
     evaluator = Evaluator(task, generator, n, seed)
     records = [{"temperature": t, **evaluator.measure("paper", t)} for t in TEMPERATURES]
     environment = describe()
-    measured_on = {name: environment[name] for name in ("processor", "gpu", "commit")}
+    measured_on = {name: environment[name] for name in ("processor", "gpu", "versions", "commit")}
     result = {"seconds": seconds, "share": share, "records": records, "measured on": measured_on}
     return keep_result(file, result)
 

@@ -58,7 +58,7 @@ def _distillation(generator: AutoregressiveModel, config: RunConfig, models: Pat
     discriminator = load_discriminator(models)
     assert isinstance(discriminator, GenerativeDiscriminator)
     teachers = [member.to(generator.device) for member in discriminator.language_models]
-    settings = _settings(config, DistillationConfig, learning_rate=0.005)
+    settings = _settings(config, DistillationConfig, learning_rate=0.01)
     return DistillationTrainer(generator, teachers, settings, config.seed, total_epochs=n)
 
 

@@ -76,7 +76,7 @@ SIZES: dict[str, Size] = {
             "cooperative": 10,
             "self-adversarial": 10,
             "relaxed": 5,
-            "distillation": 20,
+            "distillation": 40,
         },
     ),
     "paper": Size(
@@ -92,7 +92,7 @@ SIZES: dict[str, Size] = {
             "cooperative": 40,
             "self-adversarial": 20,
             "relaxed": 20,
-            "distillation": 20,
+            "distillation": 40,
         },
     ),
 }
@@ -107,15 +107,15 @@ _AS_PUBLISHED: dict[str, Any] = {
 }
 _WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
 _TOKENWISE: dict[str, Any] = {
-    "n_updates": 300,
+    "n_updates": 600,
     "n_episodes": 256,
     "n_completions": 0,
     "dense": True,
     "inner_sums": True,
-    "forward_kl": 10.0,
+    "forward_kl": 30.0,
     "baseline": "step",
     "normalize_advantage": False,
-    "learning_rate": 1e-2,
+    "learning_rate": 0.02,
     "final_learning_rate": 1e-4,
 }
 _RENEWED = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 256}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, interval, measured_with, write_section
+from benchmarks.harness import DOCS, interval, write_section
 from benchmarks.paper.cells import FILE
 from benchmarks.paper.rows import BASELINE, ROWS
 from benchmarks.rewards.curves import Curve, diversity_at
@@ -64,7 +64,9 @@ def tables(
         pictures: the folder where the pictures are drawn; None draws none.
         published: curves by name, each of inverse temperature, ``nll_oracle`` and ``nll_test``.
     """
-    parts = [f"Measured with {measured_with(document['environment'])}.\n"]
+    cells = [cell for size in document["sizes"].values() for row in size["rows"].values() for cell in row]
+    machines = sorted({cell["measured on"]["gpu"] or cell["measured on"]["processor"] for cell in cells})
+    parts = [f"Measured on {' and '.join(machines)}.\n"]
     for size, found in document["sizes"].items():
         rows: Mapping[str, Row] = {name: found["rows"][name] for name in ROWS if name in found["rows"]}
         seeds = found["seeds"]

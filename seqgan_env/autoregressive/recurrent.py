@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +70,12 @@ class _RecurrentCore(Core):
         super().__init__(spec, config)
         self.rnn = self._kind(config.embedding_dim, config.hidden_dim, batch_first=True)
         self.upper = upper_layers(self._kind, config.hidden_dim, config.n_layers)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, whose weights then lie in one piece, as cuDNN wants them."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        for layer in (self.rnn, *self.upper):
+            layer.flatten_parameters()
 
     def read(self, embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """See the base class."""

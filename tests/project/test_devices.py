@@ -57,9 +57,9 @@ def test_an_oracle_draws_the_same_everywhere_and_measures_nearly_the_same(device
     tokens_BT = oracle.sample(20, np.random.default_rng(0))
     moved = LSTMOracle(50, 7).to(torch.device(device))
     assert (moved.sample(20, np.random.default_rng(0)) == tokens_BT).all()
-    np.testing.assert_allclose(moved.log_prob(tokens_BT), oracle.log_prob(tokens_BT), atol=1e-2)  # TF32
-    np.testing.assert_allclose(moved.token_log_prob(tokens_BT), oracle.token_log_prob(tokens_BT), atol=1e-2)
-    np.testing.assert_allclose(moved.all_token_log_prob(tokens_BT), oracle.all_token_log_prob(tokens_BT), atol=1e-2)
+    np.testing.assert_allclose(moved.log_prob(tokens_BT), oracle.log_prob(tokens_BT), atol=1e-4)
+    np.testing.assert_allclose(moved.token_log_prob(tokens_BT), oracle.token_log_prob(tokens_BT), atol=1e-4)
+    np.testing.assert_allclose(moved.all_token_log_prob(tokens_BT), oracle.all_token_log_prob(tokens_BT), atol=1e-4)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -67,3 +67,20 @@ def test_a_task_computes_on_its_device(device: str) -> None:
     source = Task(TaskConfig(vocab_size=50, max_length=7, n_real=10, n_held_out=10, device=device)).source
     assert isinstance(source, LSTMOracle)
     assert source.device.type == device
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_oracle_is_exact_whatever_the_precision_of_the_networks(device: str) -> None:
+    oracle = LSTMOracle(50, 7).to(torch.device(device))
+    before, in_cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    tokens_BT = oracle.sample(20, np.random.default_rng(0))
+    expected_B = oracle.log_prob(tokens_BT)
+    try:
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.cudnn.allow_tf32 = True
+        assert (oracle.log_prob(tokens_BT) == expected_B).all()
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = in_cudnn
