@@ -42,13 +42,15 @@ def report(results: Path = FILE, page: Path = PAGE, published: Path | None = Non
         results: the JSON file.
         page: the Markdown file.
         published: a JSON file of published curves to draw below the others: ``quality_diversity_curves.curves`` by
-            name, each a list of inverse temperature, ``nll_oracle`` and ``nll_test``.
+            name, each a list of inverse temperature, ``nll_oracle`` and ``nll_test``; points without one of them
+            are left out.
     """
     curves = {}
     if published is not None:
         with refusal(published, "file of published curves"):
             stored = parse_json(read_bytes(published))["quality_diversity_curves"]["curves"]
-            curves = check_type("curves", stored, dict[str, list[tuple[float, float, float]]])
+            found = check_type("curves", stored, dict[str, list[tuple[float | None, float | None, float | None]]])
+            curves = {name: [point for point in curve if None not in point] for name, curve in found.items()}
     write_section(page, "paper", results, lambda document: tables(document, page.parent, curves))
 
 
@@ -143,10 +145,6 @@ def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[S
     with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
         figure = Figure(figsize=(10, 6), layout="constrained")
         axes = figure.subplots()
-        for name, points in published.items():
-            _, x, y = np.array(points).T
-            axes.plot(x, y, ":", lw=1, color="0.6")
-            axes.annotate(name.replace("_", " "), (x[-1], y[-1]), fontsize=5, color="0.4")
         for index, (name, row) in enumerate(rows.items()):
             curves = np.mean([[(x, y) for t, x, y in curve_of(each) if t <= 1] for each in row], axis=0)
             color = "black" if name == BASELINE else f"C{index % 10}"
@@ -156,8 +154,15 @@ def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[S
             low = min(y for curve in baseline for _, _, y in curve)
             axes.set_ylim(low - 0.2, low + 1.2)
             axes.set_xlim(5.7, 10.2)
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        for index, (name, points) in enumerate(published.items()):
+            _, x, y = np.array(points).T
+            if ((x > left) & (x < right) & (y > bottom) & (y < top)).any():
+                style = (0, (1 + 2 * (index % 3), 2, *(1, 2) * (index // 3)))
+                label = f"published: {name.replace('_', ' ')}"
+                axes.plot(x, y, ls=style, lw=1, color="0.6", zorder=1, label=label)
         axes.set(
-            title="down and left is better; temperatures from 1 down; dotted: published",
+            title="down and left is better; temperatures from 1 down; gray: published",
             xlabel="nll oracle (nats per token)",
             ylabel="nll test (nats per token)",
         )

@@ -118,6 +118,9 @@ def test_the_oracles_file_decides_its_sizes() -> None:
     assert {(size.base.task.vocab_size, size.base.task.max_length) for size in SIZES.values()} == {(None, None)}
 
 
+MACHINE = {"processor": "p", "gpu": None, "versions": {}, "commit": "c"}
+
+
 def result(shift: float) -> dict[str, Any]:
     """The measurements of a row whose curve lies ``shift`` above another one."""
     others = dict.fromkeys([*tables.AT_ONE, "nll_oracle_se", "nll_test_se", "kl_sum"], 0.5)
@@ -125,13 +128,23 @@ def result(shift: float) -> dict[str, Any]:
         {**others, "temperature": t, "nll_oracle": 7.5 + 2 * t, "nll_test": 8.5 - t + shift, "kl_sum": t + shift}
         for t in TEMPERATURES
     ]
-    return {"seconds": 90.0, "share": None if shift else 0.25, "records": records}
+    return {"seconds": 90.0, "share": None if shift else 0.25, "records": records, "measured on": MACHINE}
 
 
 def document() -> dict[str, Any]:
     found = {BASELINE: [result(0.0), result(0.0)], "distilled": [result(-0.1), result(-0.3)]}
     size = {"seeds": [1, 2], "oracle": "oracle", "n": 10_000, "rows": found}
-    return {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "sizes": {"fast": size}}
+    return {"sizes": {"fast": size}}
+
+
+def test_published_curves_may_have_gaps(tmp_path: Path) -> None:
+    """Points that lack a value are left out, and the others are drawn."""
+    (results := tmp_path / "paper.json").write_text(json.dumps(document()))
+    (page := tmp_path / "page.md").write_text("<!-- paper: begin -->\n<!-- paper: end -->\n")
+    curves = {"a_curve": [[1.0, 9.0, 8.0], [1.5, None, 8.2], [2.0, 8.0, 8.5]]}
+    (published := tmp_path / "published.json").write_text(json.dumps({"quality_diversity_curves": {"curves": curves}}))
+    tables.report(results, page, published)
+    assert "published: a curve" in (tmp_path / "paper-fast.svg").read_text()
 
 
 def test_curves_are_compared_where_the_quality_is_equal(tmp_path: Path) -> None:
