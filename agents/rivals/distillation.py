@@ -27,6 +27,8 @@ class DistillationConfig(LikelihoodConfig):
 
     own_share: Share = 0.5
     """Share of the prefixes that the generator draws; the others are real."""
+    dropout: bool = True
+    """Drop what the generator's core drops in maximum likelihood. Teachers that are sure of less regularise too."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,7 +76,7 @@ class DistillationTrainer(MaximumLikelihoodTrainer):
         n_own = round(self.config.own_share * len(tokens_BT))
         if n_own:
             tokens_BT = torch.cat([tokens_BT[n_own:], self.generator.sample(n_own, rng)])
-        return self.cross_entropy(tokens_BT, rng)
+        return self.cross_entropy(tokens_BT, rng if self.config.dropout else None)
 
     def cross_entropy(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """``-sum_a M(a | prefix) log G(a | prefix)``, the mean over the prefixes of sequences, nats, with gradient.

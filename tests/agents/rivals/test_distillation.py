@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from agents.rivals import DistillationConfig, DistillationTrainer
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import lstm, show
@@ -54,6 +55,17 @@ def test_some_prefixes_are_real_and_some_the_generator_s_own(own_share: float) -
     assert_mean(losses_N1, np.array([(cross_entropy(()) + second) / 2]))
     other = cross_entropy(real[:1]) if own_share else of_own
     assert_not_mean(losses_N1, np.array([(cross_entropy(()) + other) / 2]))
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_dropout_is_a_setting(dropout: bool) -> None:
+    """Without it the loss at real prefixes is the cross-entropy itself, whatever the noise."""
+    spec = SPECS[0]
+    generator = AutoregressiveModel(spec, "lstm", embedding_dim=3, hidden_dim=4, dropout=0.5)
+    trainer = DistillationTrainer(generator, [lstm(spec, 2)], DistillationConfig(own_share=0.0, dropout=dropout))
+    tokens_BT = torch.tensor([[0, 1], [2, 0]])
+    noisy = trainer.loss(tokens_BT, torch.Generator().manual_seed(0))
+    assert (noisy.item() == trainer.cross_entropy(tokens_BT).item()) is not dropout
 
 
 def test_the_generator_becomes_its_teacher() -> None:
