@@ -78,8 +78,8 @@ class Evaluate(Command):
     resample: int = 1
     """Measure one of so many sequences, as `seqgan sample --resample` draws them."""
     metrics: tuple[str, ...] | None = None
-    """Groups of metrics to measure beside the usual ones: text, which takes seconds, language_model, minutes. By
-    default those of the run's own evaluations."""
+    """Groups of metrics to measure beside the usual ones: text or temperatures, which take seconds,
+    language_model, minutes. By default those of the run's own evaluations."""
     source: str | None = None
     """The new place of the run's text; by default it is where it was."""
     device: str = "auto"

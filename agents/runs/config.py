@@ -143,7 +143,8 @@ class EvaluationConfig:
     n: PositiveInt = 2_000
     """Sequences in an evaluation, of each kind."""
     metrics: tuple[str, ...] = ()
-    """Groups of metrics to measure beside the usual ones: text, which takes seconds, language_model, minutes."""
+    """Groups of metrics to measure beside the usual ones: text or temperatures, which take seconds,
+    language_model, minutes."""
 
     def __post_init__(self) -> None:
         check_fields(self)

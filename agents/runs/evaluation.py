@@ -23,6 +23,7 @@ from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.files import refusal
 from seqgan_env.metrics import EvaluationBatch, check_groups, measure
+from seqgan_env.metrics.base import LogProb
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources import NAMED_SOURCES, FactoredSource, KnownSource
 from seqgan_env.task import Task, TaskConfig
@@ -127,20 +128,25 @@ class Evaluator:
         seed = derived_seed(self.seed, "evaluation", key)
         test, generator = self.test[: n or self.n], self.generator
 
-        def log_prob(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
-            assert isinstance(generator, Likely)
-            return generator.sequence_log_prob(tokens_BT, temperature)
+        def drawn(temperature: float) -> Tokens:
+            return generator.draw(n or self.n, seed=seed, temperature=temperature)
 
+        def log_prob_at(temperature: float) -> LogProb:
+            assert isinstance(generator, Likely)
+            return functools.partial(generator.sequence_log_prob, temperature=temperature)
+
+        is_likely = isinstance(generator, Likely)
         return measure(
             EvaluationBatch(
                 source=self.source,
                 test_BT=test,
-                generated_BT=generator.draw(n or self.n, seed=seed, temperature=temperature),
-                log_prob=log_prob if isinstance(generator, Likely) else None,
+                generated_BT=drawn(temperature),
+                log_prob=log_prob_at(temperature) if is_likely else None,
                 discriminators=self._discriminators if temperature == 1.0 else {},
                 source_test_B=None if self._source_test_B is None else self._source_test_B[: len(test)],
                 train_BT=self.train,
                 seed=self.seed,
+                tempered=(lambda t: (drawn(t), log_prob_at(t))) if is_likely and temperature == 1.0 else None,
             ),
             self.groups,
         )

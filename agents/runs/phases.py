@@ -15,6 +15,7 @@ from tqdm import tqdm
 from agents.runs.folder import Record
 from agents.runs.game import Game
 from seqgan_env.metrics import columns_of_role
+from seqgan_env.metrics.temperatures import TEMPERATURES as TEMPERATURES
 
 RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL, FINAL_TEMPERATURE = (
     "random",
@@ -29,7 +30,6 @@ of the last update at several temperatures."""
 
 MEASURED_EPOCHS = 25
 """About so many epochs of maximum likelihood are measured and kept, evenly spaced, and the best one."""
-TEMPERATURES = (1.2, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 
 class Journal(Protocol):

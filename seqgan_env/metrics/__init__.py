@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqgan_env.metrics import likelihood as likelihood  # these modules register their metrics, in this order
 
+from seqgan_env.metrics import temperatures as temperatures  # isort: skip
 from seqgan_env.metrics import samples as samples  # isort: skip
 from seqgan_env.metrics import overlap as overlap  # isort: skip
 from seqgan_env.metrics import novelty as novelty  # isort: skip

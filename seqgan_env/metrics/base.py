@@ -68,6 +68,9 @@ class EvaluationBatch:
     """Real sequences that the generator may have learned from, where they are known."""
     seed: int = 0
     """Whatever a metric draws, or fits, follows it."""
+    tempered: Callable[[float], tuple[Tokens, LogProb]] | None = None
+    """Gives as many sequences of the generator at a temperature, and its log-probability there; None where it has no
+    temperature, or another one than 1 already."""
 
     def without_end(self, tokens_BT: Tokens) -> Tokens:
         """Sequences as text: end-of-sequence, which is an action and no part of it, becomes padding."""

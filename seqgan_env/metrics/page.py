@@ -38,7 +38,7 @@ def page() -> str:
     """The content of ``docs/metrics.md``: a section on each registered metric, and the curve of two of them."""
     intro = wrapped(
         "Every evaluation of a run has the metrics that apply to its source; those of a group are measured where they "
-        "are asked for: by `seqgan evaluate RUN --metrics text`, which takes seconds, `--metrics text "
+        "are asked for: by `seqgan evaluate RUN --metrics text` or `temperatures`, which take seconds, `--metrics text "
         "language_model`, which takes minutes, or `seqgan train --evaluation.metrics text` in each evaluation of a "
         "run, its report and TensorBoard. They take any sequences of tokens, and say most of those that are text. "
         "Figures are comparable where the numbers of sequences, `-n`, and the cut into tokens are equal. "

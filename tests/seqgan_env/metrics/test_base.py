@@ -33,6 +33,8 @@ SHIPPED = [
     "kl_sum",
     "jensen_shannon",
     *(f"{name}_se" for name in ("nll_oracle", "nll_test", "entropy", "kl_forward", "kl_reverse", "kl_sum")),
+    "kl_sum_best",
+    "temperature_best",
     "grammatical",
     "distinct",
     "tokens_used",
@@ -129,7 +131,7 @@ class TestOnRequest:
     def test_a_group_is_measured_where_it_is_asked_for(self, batch: EvaluationBatch) -> None:
         before = measure(batch)
         register_metric("length", Length(), group="own")
-        assert metric_groups() == ["text", "language_model", "own"]
+        assert metric_groups() == ["temperatures", "text", "language_model", "own"]
         assert measure(batch) == before
         assert measure(batch, ["own"]) == before | {"length": 3.0}
         assert measure(batch, ["own", "text", "own"]) == measure(batch, ["text"]) | {"length": 3.0}
@@ -141,7 +143,8 @@ class TestOnRequest:
     @pytest.mark.parametrize("group", ["txt", "overlap", "", None])
     def test_an_unknown_group_is_refused_before_anything_is_measured(self, batch: EvaluationBatch, group: Any) -> None:
         untouchable = replace(batch, log_prob=lambda tokens: pytest.fail("measured"))
-        with pytest.raises(ValueError, match=f"metrics must be one of text, language_model; got {group!r}"):
+        known = "temperatures, text, language_model"
+        with pytest.raises(ValueError, match=f"metrics must be one of {known}; got {group!r}"):
             measure(untouchable, ["text", group])
 
     @pytest.mark.parametrize("group", ["", "a group", 3])
