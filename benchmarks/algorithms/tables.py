@@ -14,6 +14,7 @@ from agents.sweeps.pictures import curve
 from agents.sweeps.report import improvement_table, shown_interval
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.algorithms import comparison
+from benchmarks.algorithms.comparison import OVERALL
 from benchmarks.harness import DOCS, measured_with, write_section
 
 PAGE = DOCS / "benchmark.md"
@@ -64,9 +65,9 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
         shaped = [each for each in runs if each["algorithm"] in comparison.SHAPED and each["reward"] == "log_d"]
         for title, metric, own, columns in (
-            ("the sum of both divergences, less that of the start", "kl_sum", plain, "reward"),
+            ("the sum of both divergences at the best temperature, less that of the start", OVERALL, plain, "reward"),
             ("`js_2`, less that of the start", "js_2", plain, "reward"),
-            ("shapings beside log D: the sum of both divergences, less that of the start", "kl_sum", shaped, "shaping"),
+            ("shapings beside log D: the same sum, less that of the start", OVERALL, shaped, "shaping"),
         ):
             parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
         learnt: dict[str, list[dict[str, Any]]] = {}
@@ -81,8 +82,8 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
             task, {name: learnt[name] for name in comparison.algorithms() if name in learnt}, is_relative=False
         )
         parts.append(
-            f"**{task}**: the probability that a run of the row ends with a lower sum of both divergences than one of "
-            f"the column, with the reward log D.\n\n{improvement_table(group, 'kl_sum')}"
+            f"**{task}**: the probability that a run of the row ends with a lower such sum than one of "
+            f"the column, with the reward log D.\n\n{improvement_table(group, OVERALL)}"
         )
         picture = f"algorithms-{task}.svg"
         if pictures is not None:
@@ -101,7 +102,7 @@ def _draw(group: Group, file: Path) -> None:
         panels = dict(zip(("steps", "scored"), figure.subplots(1, 2, sharey=True), strict=True))
         for (budget, axes), scale in zip(panels.items(), ("linear", "symlog"), strict=True):
             for index, (name, own) in enumerate(group.runs.items()):
-                places, values = curve(own, "kl_sum", budget)
+                places, values = curve(own, OVERALL, budget)
                 if len(places) > 1:
                     middle = [interquartile_mean(row, n_resamples=500) for row in values]
                     low, high = ([getattr(each, end) for each in middle] for end in ("low", "high"))
@@ -112,7 +113,7 @@ def _draw(group: Group, file: Path) -> None:
             axes.set_xlabel(
                 {"steps": "steps: tokens chosen", "scored": "sequences scored by the discriminator"}[budget]
             )
-        panels["steps"].set_ylabel("sum of both divergences (nats per token)")
+        panels["steps"].set_ylabel("sum of both divergences, best T (nats per token)")
         panels["steps"].legend()
         figure.suptitle(f"{group.name}, reward log D: interquartile mean of the seeds, lower is better")
         figure.savefig(file, format="svg", metadata={"Date": None})

@@ -34,13 +34,14 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "REWARDS", ("log_d", "constant"))
     monkeypatch.setattr(comparison, "SHAPINGS", ("length",))
     monkeypatch.setattr(comparison, "BUDGET", {"steps": 40, "evaluations": 1})
-    monkeypatch.setattr(comparison, "_RUN", {"evaluation": {"n": 20, "metrics": ["text"]}, "agent": {"n_episodes": 2}})
+    evaluation = {**comparison._RUN["evaluation"], "n": 20}
+    monkeypatch.setattr(comparison, "_RUN", {"evaluation": evaluation, "agent": {"n_episodes": 2}})
 
 
 def result(algorithm: str, label: str, value: float | None, **settings: Any) -> dict[str, Any]:
     """A run that ended with a sum of divergences, or failed."""
     found = {"axes": {"algorithm": algorithm, "settings": label}, "settings": {"other": 1, **settings}}
-    ended = {"status": "failed"} if value is None else {"status": "done", "records": [{"kl_sum": value}]}
+    ended = {"status": "failed"} if value is None else {"status": "done", "records": [{comparison.OVERALL: value}]}
     return {**found, **ended}
 
 
@@ -59,7 +60,7 @@ def test_the_best_settings_have_the_least_mean() -> None:
 
 
 def test_a_score_that_is_no_number_is_worst() -> None:
-    assert comparison.score({"status": "done", "records": [{"kl_sum": float("nan")}]}) == float("inf")
+    assert comparison.score({"status": "done", "records": [{comparison.OVERALL: float("nan")}]}) == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,9 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     comparison.search(tmp_path / "search", results=searched, workers=1, trials=2)
     best = json.loads(searched.read_text())["tasks"]["SeqGANGrammar-v0"]["tried"]
     assert {name: len(rows) for name, rows in best.items()} == {"ppo": 2, "maximum_likelihood": 2}
-    assert {len(row["scores"]) for rows in best.values() for row in rows} == {2}
+    assert {len(row["scores"]) for rows in best.values() for row in rows} == {3}
     starts = [
-        json.loads(file.read_text())["start"]["kl_sum"]
+        json.loads(file.read_text())["start"][comparison.OVERALL]
         for file in (tmp_path / "search/SeqGANGrammar-v0/run").glob("*.json")
     ]
     text = tables.search_table(json.loads(searched.read_text()))
