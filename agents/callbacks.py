@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, 
 from agents.collection import ended_sequences, last_rows
 from agents.history import NegativeHistory
 from agents.sb3.handle import TaskHandle
+from agents.sb3.pretraining import PretrainingCallback
 from agents.sb3.replay import Relabelling
 from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -39,7 +40,9 @@ class DiscriminatorCallback(BaseCallback):
     Args:
         every_n_episodes: episodes between two trainings, or a ``Schedule``, such as ``EverySteps``, ``AccuracyBand``
             and ``Never`` of ``agents.schedules``.
-        n_rounds_before: trainings before the first episode, without which a new discriminator pays at random.
+        n_rounds_before: trainings before the first episode, without which a new discriminator pays at random. A
+            callback that has trained, or was restored, makes none; a new one makes them even where the environment's
+            discriminator has learnt before.
         trainer: one to go on with; None begins with the weights that the first environment has.
         seed: of shuffling, dropout and negatives.
         verbose: 1 prints a line at each training.
@@ -49,8 +52,9 @@ class DiscriminatorCallback(BaseCallback):
 
     Raises:
         ValueError: a value is out of range; or, in learning, the algorithm does not tell its callbacks which episodes
-            have ended (``ARS`` of sb3-contrib doesn't), an episode was cut short before its sequence was complete, or
-            there is nothing to draw from for ``n_rounds_before``.
+            have ended (``ARS`` of sb3-contrib doesn't), an episode was cut short before its sequence was complete,
+            ``VecNormalize`` scales the observations, there is nothing to draw from for ``n_rounds_before``, or these
+            would come before a ``PretrainingCallback`` of the same learning.
     """
 
     @check_arguments
@@ -100,12 +104,14 @@ class DiscriminatorCallback(BaseCallback):
         self._goes_on = True
         self._handle = handle = TaskHandle(self.training_env)
         self._sampler = _sampler_of(self.model, handle)
+        handle.check_not_normalized()
         if self._sampler is None:
             handle.check_observations()  # of which the negatives are the last ones
             if self.n_rounds_before:
+                under = f" under the constraints {handle.config.constraints}" if handle.config.constraints else ""
                 raise ValueError(
                     "n_rounds_before needs a policy with a generator to draw from, without constraints, got "
-                    f"{type(self.model.policy).__name__}"
+                    f"{type(self.model.policy).__name__}{under}"
                 )
         if self._history is None and self.config.history:
             self._history = self._restored_history(handle.spec)
@@ -131,22 +137,31 @@ class DiscriminatorCallback(BaseCallback):
             buffer.set_env(self.training_env)
 
     def _on_training_start(self) -> None:
-        for env in _evaluated_in(self.locals.get("callback")):
+        others = list(_each_in(self.locals.get("callback")))
+        after = others[others.index(self) :] if self in others else []
+        n_rounds = 0 if self._n_rounds else self.n_rounds_before  # it has not learnt before, nor been restored
+        if n_rounds and any(isinstance(each, PretrainingCallback) and each.is_due for each in after):
+            raise ValueError(
+                f"PretrainingCallback must stand before DiscriminatorCallback(n_rounds_before={n_rounds}), which "
+                "trains against its result, got it after that"
+            )
+        for env in _evaluated_in(others):
             handle = TaskHandle(env)
             if handle.has_discriminator_of(self._handle):
                 self._handles.append(handle)
                 self._give(handle)
-        if self._n_rounds == 0:  # neither learnt before nor restored
-            with progress(self.n_rounds_before, "discriminator", "round") as bar:
-                for _ in range(self.n_rounds_before):
-                    self.retrain()
-                    bar.update()
+        with progress(n_rounds, "discriminator", "round") as bar:
+            for _ in range(n_rounds):
+                self.retrain()
+                bar.update()
 
     def _on_step(self) -> bool:
         rows = last_rows(self.model, self.locals)
         self._n_episodes += len(rows)
-        if self._sampler is None and rows:
-            self._finished.extend(ended_sequences(self._handle.spec, rows))
+        if rows:
+            ended_BT = ended_sequences(self._handle.spec, rows)
+            if self._sampler is None:
+                self._finished.extend(ended_BT)
         return self._goes_on
 
     def _on_rollout_start(self) -> None:
@@ -259,10 +274,16 @@ def _sampler_of(model: BaseAlgorithm, handle: TaskHandle) -> Sampler | None:
     return None
 
 
-def _evaluated_in(callback: Any) -> Iterator[VecEnv]:
+def _each_in(callback: Any) -> Iterator[BaseCallback]:
+    """A callback and those within it, in the order in which they are called."""
+    if isinstance(callback, BaseCallback):
+        yield callback
+        for child in (*getattr(callback, "callbacks", ()), getattr(callback, "callback", None)):
+            yield from _each_in(child)
+
+
+def _evaluated_in(callbacks: Iterable[BaseCallback]) -> Iterator[VecEnv]:
     """The environments that some callbacks evaluate in."""
-    if isinstance(env := getattr(callback, "eval_env", None), VecEnv):
-        yield env
-    for child in (*getattr(callback, "callbacks", ()), getattr(callback, "callback", None)):
-        if isinstance(child, BaseCallback):
-            yield from _evaluated_in(child)
+    for callback in callbacks:
+        if isinstance(env := getattr(callback, "eval_env", None), VecEnv):
+            yield env

@@ -116,12 +116,18 @@ def collect_episodes(
 def ended_sequences(spec: SequenceSpec, rows: Sequence[Tokens]) -> Tokens:
     """The sequences of episodes that have ended, shape ``(B, T)``.
 
+    Args:
+        spec: their form.
+        rows: a sequence for each; whole numbers, of whatever dtype a wrapper has given them.
+
     Raises:
         ValueError: one is not complete, as where a wrapper limits an episode to fewer than T steps.
     """
-    return spec.validate(
-        np.stack(rows), complete=True, name="sequences of ended episodes, which no wrapper may cut short,"
-    )
+    rows_BT = np.stack(rows)
+    if rows_BT.dtype.kind == "f" and (np.isfinite(rows_BT) & (rows_BT == np.rint(rows_BT))).all():
+        rows_BT = rows_BT.astype(np.int64)
+    name = "sequences of ended episodes, which no wrapper may cut short,"
+    return spec.validate(rows_BT, complete=True, name=name)
 
 
 def last_rows(model: BaseAlgorithm, step: Mapping[str, Any]) -> list[Tokens]:

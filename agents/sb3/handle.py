@@ -41,9 +41,10 @@ class TaskHandle:
             got = f"one with observations {env.observation_space} and actions {env.action_space}"
             raise ValueError(f"env must be a task of seqgan_env, got {got}") from error
         except (EOFError, ConnectionError) as error:  # it has ended, since plain pickle can't send its settings
+            got = f"one in another process with observations {env.observation_space} and actions {env.action_space}"
             raise ValueError(
-                "an environment in another process could not tell its task: give it its functions by name, "
-                "'module:function'"
+                f"env must be a task of seqgan_env, got {got}, which could not tell its task; if it is one, give it "
+                "its functions by name, 'module:function'"
             ) from error
         self.spec = specs[0]
         if other := next((spec for spec in specs if spec != self.spec), None):
@@ -166,6 +167,20 @@ class TaskHandle:
         ):
             expected = f"Box(0, {self.spec.pad_id}, ({self.spec.max_length},), int64)"
             raise ValueError(f"observations must be tokens, {expected}; got {space}; does a wrapper change them?")
+        self.check_not_normalized()
+
+    def check_not_normalized(self) -> None:
+        """Refuse observations that ``VecNormalize`` scales, which leaves their space as it is.
+
+        Raises:
+            ValueError: they are.
+        """
+        normalizer = unwrap_vec_normalize(self._env)
+        if normalizer is not None and normalizer.norm_obs:
+            raise ValueError(
+                "observations must be tokens, which are names, got an environment inside VecNormalize; give that "
+                "norm_obs=False"
+            )
 
     def copy_discriminator(self) -> Discriminator:
         """A discriminator with the settings of the task and the weights that the first environment has."""

@@ -19,8 +19,9 @@ class PretrainingCallback(BaseCallback):
     """Train the policy's generator on the task's real sequences before the first episode (eq. 13.34).
 
     For where no code of one's own stands between the making of a model and its learning, as in RL Baselines3 Zoo; else
-    there are ``SeqGAN.pretrain`` and ``with_generator``. A model that has been updated before goes on as it is. In a
-    list of callbacks it stands before ``DiscriminatorCallback``, whose ``n_rounds_before`` train against its result.
+    there are ``SeqGAN.pretrain`` and ``with_generator``. A model that has been updated, has played, or has been trained
+    by this callback before goes on as it is. In a list of callbacks it stands before ``DiscriminatorCallback``, whose
+    ``n_rounds_before`` train against its result.
 
     Args:
         n_epochs: passes over the real sequences, in which the step size falls to 0 unless ``schedule`` says otherwise.
@@ -31,7 +32,7 @@ class PretrainingCallback(BaseCallback):
     Raises:
         ValueError: a value is out of range; or, in learning, the environment is none of seqgan_env, the model has no
             generator, neither as its policy (``GeneratorActorCritic``, ``SeqGAN``) nor to read prefixes
-            (``GeneratorFeatures``), or it was made for other sequences.
+            (``GeneratorFeatures``), it was made for other sequences, or ``VecNormalize`` scales the observations.
     """
 
     @check_arguments
@@ -41,19 +42,27 @@ class PretrainingCallback(BaseCallback):
         super().__init__(verbose)
         self.n_epochs, self.seed = n_epochs, seed
         self.config = build_config(LikelihoodConfig, settings, "PretrainingCallback")
+        self._trained: BaseAlgorithm | None = None  # the model whose generator it has trained
 
     def _init_callback(self) -> None:
         self._generators = _generators_of(self.model)
         self._handle = TaskHandle(self.training_env)
         made_for, spec = self._generators[0].spec, self._handle.spec
         if made_for != spec:
-            raise ValueError(
-                f"the generator was made for {made_for}, the environment has {spec}; policy_kwargs says the former: "
-                f"eos_id={spec.eos_id!r}, vocabulary={spec.vocabulary!r}"
-            )
+            has_its_size = (made_for.vocab_size, made_for.max_length) == (spec.vocab_size, spec.max_length)
+            arguments = f"policy_kwargs says the former: eos_id={spec.eos_id!r}, vocabulary={spec.vocabulary!r}"
+            hint = arguments if has_its_size else "does a wrapper change observations or actions?"
+            raise ValueError(f"the generator was made for {made_for}, the environment has {spec}; {hint}")
+        self._handle.check_not_normalized()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the generator of the model is still to be trained."""
+        is_begun = getattr(self.model, "_n_updates", 0) > 0 or self.model.num_timesteps > 0
+        return not is_begun and self._trained is not self.model
 
     def _on_training_start(self) -> None:
-        if getattr(self.model, "_n_updates", 0):
+        if not self.is_due:
             return
         first, *others = self._generators
         trainer = MaximumLikelihoodTrainer(first, self.config, seed=self.seed, total_epochs=self.n_epochs)
@@ -64,6 +73,7 @@ class PretrainingCallback(BaseCallback):
                 bar.update()
         for other in others:  # a network of targets has readers of its own
             other.load_state_dict(first.state_dict())
+        self._trained = self.model
         self.logger.record("pretraining/loss", loss)
         if self.verbose >= 1:
             print(f"maximum likelihood: {loss:.3f} nats per token after {self.n_epochs} epochs")  # noqa: T201 - asked for

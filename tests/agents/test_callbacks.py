@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.wrappers import DtypeObservation
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
@@ -280,6 +281,19 @@ class TestOnWhat:
             ValueError, match="sequences of ended episodes, which no wrapper may cut short, must be compl"
         ):
             model.learn(100, DiscriminatorCallback(8, **SETTINGS))
+
+    @pytest.mark.parametrize("cut", [True, False])
+    def test_an_episode_that_is_cut_short_is_refused_where_the_policy_has_a_generator(self, cut: bool) -> None:
+        """Although nothing is learnt from it: it would never be paid. The dtype of its tokens is no matter."""
+        env = DtypeObservation(gym.make("SeqGAN-v0", **ORACLE, max_episode_steps=3 if cut else 6), np.float32)
+        model = PPO(GeneratorActorCritic, env, n_steps=12, batch_size=12, policy_kwargs=POLICY, device="cpu")
+        callback = DiscriminatorCallback(1, **SETTINGS)
+        if not cut:
+            model.learn(24, callback)
+            assert callback.state_dict()["n_rounds"] == 1
+            return
+        with pytest.raises(ValueError, match="which no wrapper may cut short, must be complete"):
+            model.learn(24, callback)
 
     def test_tells_real_from_generated(self) -> None:
         """On 200 held-out sequences of each kind, an ignorant discriminator's accuracy is 1/2 with a standard deviation

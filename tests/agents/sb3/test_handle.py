@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,7 +14,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
 
-from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
+from agents import DiscriminatorCallback, GeneratorActorCritic, SeqGAN, make_seqgan_vec_env
 from agents.sb3.handle import TaskHandle
 from seqgan_env.task import TaskConfig
 from seqgan_env.tokens import SequenceSpec
@@ -52,7 +53,7 @@ def test_knows_the_task(env: VecEnv) -> None:
 def test_a_function_that_does_not_travel_from_another_process_is_refused() -> None:
     task = {**ORACLE, "allowed_next": lambda tokens_BT, length_B: np.ones((len(tokens_BT), 20), dtype=np.bool_)}
     env = make_vec_env("seqgan_env:SeqGAN-v0", 1, env_kwargs=task, vec_env_cls=SubprocVecEnv)
-    with pytest.raises(ValueError, match="give it its functions by name, 'module:function'"):
+    with pytest.raises(ValueError, match=r"env must be a task .* give it its functions by name, 'module:function'"):
         TaskHandle(env)
 
 
@@ -146,6 +147,22 @@ def test_refuses_observations_that_a_wrapper_has_changed() -> None:
             SeqGAN("LstmPolicy", make_env())
         with pytest.raises(ValueError, match=r"observations must be tokens, Box\(0, 20, \(6,\), int64\); got Box"):
             PPO("MlpPolicy", make_env(), n_steps=8, batch_size=8).learn(8, DiscriminatorCallback())
+
+
+@pytest.mark.parametrize("policy", ["MlpPolicy", GeneratorActorCritic])
+def test_observations_that_are_scaled_are_refused_before_any_episode(policy: Any) -> None:
+    scaled = VecNormalize(make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE))
+    with pytest.raises(ValueError, match=r"observations must be tokens, .* VecNormalize; give that norm_obs=False"):
+        PPO(policy, scaled, n_steps=8, batch_size=8).learn(8, DiscriminatorCallback())
+    assert scaled.venv.get_attr("discriminator_version")[0] == 0
+
+
+def test_refuses_an_environment_of_something_else_in_another_process() -> None:
+    env = make_vec_env("CartPole-v1", 1, vec_env_cls=SubprocVecEnv)
+    with pytest.raises(
+        ValueError, match=r"env must be a task of seqgan_env, got one in another process .*Discrete\(2\)"
+    ):
+        TaskHandle(env)
 
 
 def test_says_which_spaces_an_environment_of_something_else_has() -> None:
