@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, get_args
@@ -33,9 +34,10 @@ class DiscriminatorCallback(BaseCallback):
 
     The discriminator changes only between a policy update and the next collection, so that no return is computed from
     two versions. Where another callback of the same learning evaluates in an environment of its own, as
-    ``EvalCallback`` does, with a discriminator of the same kind, that environment is given the weights too. The
-    negatives are fresh sequences where the model is a ``Sampler`` or its policy has a ``generator``
-    (``with_generator``), else the episodes that the environments finished last.
+    ``EvalCallback`` does, with a discriminator of the same settings, that environment is given the weights too; one
+    that pays with another discriminator, untrained, is warned of. The negatives are fresh sequences where the model is
+    a ``Sampler`` or its policy has a ``generator`` (``with_generator``), else the episodes that the environments
+    finished last.
 
     Args:
         every_n_episodes: episodes between two trainings, or a ``Schedule``, such as ``EverySteps``, ``AccuracyBand``
@@ -150,6 +152,12 @@ class DiscriminatorCallback(BaseCallback):
             if handle.has_discriminator_of(self._handle):
                 self._handles.append(handle)
                 self._give(handle)
+            elif handle.is_untrained:
+                theirs, ours = (
+                    f"{config.reward} of {config.discriminator} {config.discriminator_kwargs}"
+                    for config in (handle.config, self._handle.config)
+                )
+                warnings.warn(f"an evaluation pays {theirs}, which nothing trains, the learning {ours}", stacklevel=2)
         with progress(n_rounds, "discriminator", "round") as bar:
             for _ in range(n_rounds):
                 self.retrain()

@@ -204,6 +204,11 @@ class TaskHandle:
         ]
         return settings[0] == settings[1]
 
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the first environment pays with a trained discriminator that has never been given weights."""
+        return reward_entry(self.config.reward).discriminator == "trained" and self.version == 0
+
     def push(self, discriminator: Discriminator, version: int) -> None:
         """Give a discriminator's weights to every environment, under a version.
 

@@ -375,8 +375,17 @@ class TestWhere:
         eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **{**ORACLE, "discriminator_kwargs": {"filters": [[2, 3]]}})
         model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
         evaluation = EvalCallback(eval_env, eval_freq=20, n_eval_episodes=2, verbose=0)
-        model.learn(3 * 48, [DiscriminatorCallback(8, **SETTINGS), evaluation])
+        callbacks = [DiscriminatorCallback(8, **SETTINGS), evaluation]
+        with pytest.warns(UserWarning, match=r"evaluation pays log_d of cnn .*\[2, 3\].* nothing trains, the learning"):
+            model.learn(3 * 48, callbacks)
         assert eval_env.get_attr("discriminator_version")[0] == 0
+        eval_env.env_method("load_discriminator", eval_env.env_method("discriminator_weights")[0])
+        model.learn(48, callbacks)  # a judge that has been given weights is no mistake
+
+    def test_an_evaluation_that_needs_no_discriminator_is_no_mistake(self) -> None:
+        eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE, reward="oracle")
+        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        model.learn(48, [DiscriminatorCallback(8, **SETTINGS), EvalCallback(eval_env, verbose=0)])
 
     def test_environments_that_differ_are_given_the_same_weights(self) -> None:
         env = make_vec_env("SeqGAN-v0", 3, env_kwargs=ORACLE)
