@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def resolve_device(device: str) -> torch.device:
@@ -49,6 +50,19 @@ def full_precision() -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before)
         torch.backends.cudnn.allow_tf32 = in_cudnn
+
+
+@contextlib.contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Attention and recurrent layers in the forms that have a second derivative, if gradients are taken at all.
+
+    The fused ones, attention's and those of a GPU's recurrent layers, have none.
+    """
+    if not torch.is_grad_enabled():
+        yield
+        return
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        yield
 
 
 def check_device(device: str) -> None:

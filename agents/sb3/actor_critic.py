@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 import gymnasium as gym
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.distributions import CategoricalDistribution
+from stable_baselines3.common.distributions import CategoricalDistribution, Distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, MlpExtractor
@@ -41,6 +41,7 @@ from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import invert
 from seqgan_env.checks import check_arguments
+from seqgan_env.device import twice_differentiable
 from seqgan_env.files import refusal
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import load_weights
@@ -95,13 +96,8 @@ class SharesGenerator(BasePolicy):
         optimizer_kwargs: dict[str, Any] | None = None,
         **core_arguments: Any,
     ) -> None:
-        self._own_arguments = {
-            "core": core,
-            "eos_id": eos_id,
-            "vocabulary": vocabulary,
-            "critic_layers": list(critic_layers),
-            **core_arguments,
-        }
+        reader = {"core": core, "eos_id": eos_id, "vocabulary": vocabulary}
+        self._own_arguments = {**reader, "critic_layers": list(critic_layers), **core_arguments}
         super().__init__(
             observation_space,
             action_space,
@@ -109,13 +105,7 @@ class SharesGenerator(BasePolicy):
             net_arch={"pi": [], "vf": list(critic_layers)},
             ortho_init=False,  # the generator starts as it does for SeqGAN
             features_extractor_class=GeneratorFeatures,
-            features_extractor_kwargs={
-                "action_space": action_space,
-                "eos_id": eos_id,
-                "vocabulary": vocabulary,
-                "core": core,
-                "core_arguments": core_arguments,
-            },
+            features_extractor_kwargs={"action_space": action_space, **reader, "core_arguments": core_arguments},
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )
@@ -172,11 +162,16 @@ class SharesGenerator(BasePolicy):
 
 
 class GeneratorActorCritic(SharesGenerator, ActorCriticPolicy):
-    """The actor-critic policy for PPO and A2C; the arguments are those of ``SharesGenerator``."""
+    """The actor-critic policy for PPO, A2C and TRPO; the arguments are those of ``SharesGenerator``."""
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.action_dist = _Tokens(self.generator.spec.vocab_size)
         super()._build(lr_schedule)
+
+    def get_distribution(self, obs: PyTorchObs) -> Distribution:
+        """As in the base class; its gradient can be differentiated once more, as TRPO does."""
+        with twice_differentiable():
+            return super().get_distribution(obs)
 
 
 @check_arguments

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from seqgan_env.device import twice_differentiable
 from seqgan_env.discriminators.base import Discriminator
 
 
@@ -63,8 +63,7 @@ class Embedded(Discriminator):
             embedded_BTE = torch.lerp(generated_BTE, real_BTE, share_B11)
         embedded_BTE.requires_grad_()
         is_token_BT = self.spec.is_token(real_BT) | self.spec.is_token(generated_BT)
-        # the fused forms of attention and of recurrent layers have no second derivative
-        with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        with twice_differentiable():
             logit_real_B = self.from_embedded(embedded_BTE, is_token_BT)
             (slope_BTE,) = torch.autograd.grad(logit_real_B.sum(), embedded_BTE, create_graph=True)
         slope_BTE = slope_BTE.masked_fill(~is_token_BT[..., None], 0)

@@ -13,7 +13,7 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sb3_contrib import MaskablePPO
+from sb3_contrib import TRPO, MaskablePPO
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -448,3 +448,21 @@ def test_floats_are_read_as_the_ids_that_they_are(seed: int) -> None:
     tokens_BT = prefixes(spec, 6, np.random.default_rng(seed))
     tokens_BT[0, 0] = spec.vocab_size - 1
     assert torch.equal(policy.predict_values(tokens_BT), policy.predict_values(tokens_BT.float()))
+
+
+@every_kind
+def test_trpo_differentiates_every_kind_twice(kind: str) -> None:
+    """A GPU's fused recurrent layers have no second derivative; without a GPU their flag can be seen."""
+    env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+    model = TRPO(GeneratorActorCritic, env, n_steps=12, batch_size=48, policy_kwargs={**POLICY, "core": kind})
+    before = model.policy.generator.output.weight.detach().clone()
+    model.learn(48)
+    assert not torch.equal(model.policy.generator.output.weight, before)
+
+    fused: list[bool] = []
+    model.policy.features_extractor.register_forward_hook(lambda *_: fused.append(torch.backends.cudnn.enabled))
+    observations = torch.full((2, 6), 20)
+    model.policy.get_distribution(observations)
+    with torch.no_grad():
+        model.policy.get_distribution(observations)
+    assert fused == [False, True]
