@@ -44,11 +44,14 @@ def full_precision() -> Iterator[None]:
     A GPU's LSTMs have TF32 by default, which moves the likelihood of a sequence under an oracle by 0.01 nats.
     """
     before, in_cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    set_matmul_precision("highest")
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        if before != "highest":
+            torch.set_float32_matmul_precision(before)
         torch.backends.cudnn.allow_tf32 = in_cudnn
 
 

@@ -140,10 +140,9 @@ class Task:
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
-        device = resolve_device(config.device)
         self.source: Source = config.build_source()
         if isinstance(self.source, LSTMOracle):
-            self.source.to(device)
+            self.source.to(config.device)
         self.spec: SequenceSpec = self.source.spec
         check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
         self.action_mask = ActionMask(
@@ -163,7 +162,7 @@ class Task:
             ),
             config.reward_clip,
             self._build_discriminator,
-            device,
+            resolve_device(config.device),
         )
         """The rewards of complete sequences."""
         self.shaping = self._build_shaping()

@@ -21,7 +21,7 @@ import torch
 
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments
-from seqgan_env.device import full_precision
+from seqgan_env.device import full_precision, resolve_device
 from seqgan_env.files import read_bytes, refusal
 from seqgan_env.sources.array_pickle import Array, read_array_pickle
 from seqgan_env.sources.base import split_known
@@ -88,9 +88,17 @@ class LSTMOracle:
         oracle.sha256 = hashlib.sha256(content).hexdigest()
         return oracle
 
-    def to(self, device: torch.device) -> LSTMOracle:
-        """Compute likelihoods on another device from now on; returns itself."""
-        self.device = device
+    @check_arguments
+    def to(self, device: str) -> LSTMOracle:
+        """Compute likelihoods on another device from now on; returns itself.
+
+        Args:
+            device: ``"cpu"``, ``"cuda"``, ``"auto"``, …
+
+        Raises:
+            ValueError: there is no such device here.
+        """
+        self.device = resolve_device(device)
         self.__dict__.pop("_scorer", None)
         return self
 

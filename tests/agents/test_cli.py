@@ -181,7 +181,7 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["sample", "nowhere"], "no run in nowhere"),
         (["evaluate", "nowhere"], "no run in nowhere"),
         (["evaluate", "RUN", "--temperature", "-1"], "temperature"),
-        (["evaluate", "RUN", "--metrics", "text", "bleu"], "metrics must be one of text, language_model; got 'bleu'"),
+        (["evaluate", "RUN", "--metrics", "text", "bleu"], "metrics must be one of temperatures, text, language_model"),
     ],
 )
 def test_bad_requests_to_a_run(run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ def test_a_game_is_played(game: str, device: str, tmp_path: Path) -> None:
 def test_an_oracle_draws_the_same_everywhere_and_measures_nearly_the_same(device: str) -> None:
     oracle = LSTMOracle(50, 7)
     tokens_BT = oracle.sample(20, np.random.default_rng(0))
-    moved = LSTMOracle(50, 7).to(torch.device(device))
+    moved = LSTMOracle(50, 7).to(device)
     assert (moved.sample(20, np.random.default_rng(0)) == tokens_BT).all()
     np.testing.assert_allclose(moved.log_prob(tokens_BT), oracle.log_prob(tokens_BT), atol=1e-4)
     np.testing.assert_allclose(moved.token_log_prob(tokens_BT), oracle.token_log_prob(tokens_BT), atol=1e-4)
@@ -71,7 +71,7 @@ def test_a_task_computes_on_its_device(device: str) -> None:
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_an_oracle_is_exact_whatever_the_precision_of_the_networks(device: str) -> None:
-    oracle = LSTMOracle(50, 7).to(torch.device(device))
+    oracle = LSTMOracle(50, 7).to(device)
     before, in_cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     tokens_BT = oracle.sample(20, np.random.default_rng(0))
     expected_B = oracle.log_prob(tokens_BT)
