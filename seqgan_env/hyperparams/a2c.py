@@ -4,7 +4,7 @@ from seqgan_env.hyperparams.tasks import after_pretraining
 
 hyperparams = {
     "SeqGANGrammar-v0": after_pretraining(
-        "SeqGANGrammar-v0", batches=False, learning_rate=0.00147, ent_coef=0.0, gae_lambda=0.95
+        "SeqGANGrammar-v0", batches=False, learning_rate=0.000419, ent_coef=0.001, gae_lambda=1.0
     ),
 }
 """By the id of a task."""
