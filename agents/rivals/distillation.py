@@ -28,7 +28,7 @@ class DistillationConfig(LikelihoodConfig):
     own_share: Share = 0.5
     """Share of the prefixes that the generator draws; the others are real."""
     dropout: bool = True
-    """Drop what the generator's core drops in maximum likelihood. Teachers that are sure of less regularise too."""
+    """Drop features of the generator while it learns, as its core does in maximum likelihood; off, none are dropped."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -96,8 +96,8 @@ SIZES: dict[str, Size] = {
         },
     ),
 }
-"""``fast`` takes two cores some minutes a row; ``paper`` has the schedule of the paper, and is for a GPU or a patient
-CPU."""
+"""``fast`` takes a core from one minute to a quarter of an hour for a row's game, and twenty minutes for the language
+models of a seed; ``paper`` has the schedule of the paper, and is for a GPU or a patient CPU."""
 
 _AS_PUBLISHED: dict[str, Any] = {
     "baseline": "none",

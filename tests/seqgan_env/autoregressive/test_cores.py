@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -188,6 +189,16 @@ def states_at(policy: AutoregressiveModel, tokens_BT: Tensor, length_B: list[int
 
 def random_tokens(n: int, seed: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(SPEC.vocab_size, size=(n, SPEC.max_length)))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "attention"])
+def test_the_weights_of_a_copy_lie_in_one_piece(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU cuDNN would warn at every pass; a CPU can only see that it is asked for, of each layer of the copy."""
+    generator = make_generator(kind, SPEC, n_layers=2)
+    flattened: list[nn.Module] = []
+    monkeypatch.setattr(nn.RNNBase, "flatten_parameters", lambda layer: flattened.append(layer))
+    copied = copy.deepcopy(generator)
+    assert set(flattened) == {module for module in copied.modules() if isinstance(module, nn.RNNBase)}
 
 
 @every_depth
