@@ -38,24 +38,6 @@ def set_matmul_precision(name: str) -> None:
 
 
 @contextlib.contextmanager
-def full_precision() -> Iterator[None]:
-    """Single precision, whatever ``set_matmul_precision`` allows elsewhere: for likelihoods that are called exact.
-
-    A GPU's LSTMs have TF32 by default, which moves the likelihood of a sequence under an oracle by 0.01 nats.
-    """
-    before, in_cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    if before != "highest":
-        torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        if before != "highest":
-            torch.set_float32_matmul_precision(before)
-        torch.backends.cudnn.allow_tf32 = in_cudnn
-
-
-@contextlib.contextmanager
 def twice_differentiable() -> Iterator[None]:
     """Attention and recurrent layers in the forms that have a second derivative, if gradients are taken at all.
 

@@ -21,7 +21,7 @@ import torch
 
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments
-from seqgan_env.device import full_precision, resolve_device
+from seqgan_env.device import resolve_device
 from seqgan_env.files import read_bytes, refusal
 from seqgan_env.sources.array_pickle import Array, read_array_pickle
 from seqgan_env.sources.base import split_known
@@ -136,11 +136,15 @@ class LSTMOracle:
 
     @functools.cached_property
     def _scorer(self) -> AutoregressiveModel:
-        """The network on its device."""
-        return self.model if self.device.type == "cpu" else copy.deepcopy(self.model).to(self.device)
+        """The network on its device.
+
+        On a GPU in double precision, whose products nothing rounds to TF32; Apple's has no such numbers, and no TF32.
+        """
+        if self.device.type == "cpu":
+            return self.model
+        return copy.deepcopy(self.model).to(self.device, torch.float32 if self.device.type == "mps" else torch.float64)
 
     @check_arguments
-    @full_precision()
     def sample(self, n: NonNegativeInt, rng: np.random.Generator) -> Tokens:
         """Draw ``n`` independent sequences, shape ``(n, T)``.
 
@@ -152,7 +156,6 @@ class LSTMOracle:
         uniform_BT = torch.from_numpy(rng.random((n, self.spec.max_length)))
         return self.model.sample(n, uniform_BT=uniform_BT).numpy()
 
-    @full_precision()
     def log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``.
 
@@ -163,12 +166,10 @@ class LSTMOracle:
         """
         return self._scorer.sequence_log_prob(self.spec.validate(tokens_BT, complete=True))
 
-    @full_precision()
     def token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The exact log-probability of each token given those before it, nats, shape ``(B, T)``; 0 at padding."""
         return self._scorer.token_log_prob(self.spec.validate(tokens_BT))
 
-    @full_precision()
     def all_token_log_prob(self, tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         """The same of every token that might stand in each place, shape ``(B, T, V)``; 0 at padding."""
         tokens_BT = self.spec.validate(tokens_BT)
