@@ -24,6 +24,7 @@ TINY_SIZE = rows.Size(
     base=changed(TINY, agent={"n_updates": 2}, pretraining={"n_epochs": 1}, evaluation={"every": 2}),
     as_published={"pretraining": {"n_epochs": 2, "keep_last": True}},
     models={"n_members": 2, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1},
+    n_updates=2,
     n_epochs=dict.fromkeys(RIVALS, 1),
 )
 
@@ -53,7 +54,6 @@ def test_the_published_game_is_that_of_the_paper() -> None:
 def test_every_row_is_trained_and_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of each kind, and what is done stays as it is."""
     monkeypatch.setitem(SIZES, "fast", TINY_SIZE)
-    monkeypatch.setitem(rows._TOKENWISE, "n_updates", 2)
     some = ("max. likelihood, as published", BASELINE, "SeqGAN log-ratio, generative", "random reward")
     every = (*some, *(name for name, row in ROWS.items() if row.rival))
     with without_pictures():
