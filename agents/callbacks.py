@@ -141,7 +141,8 @@ class DiscriminatorCallback(BaseCallback):
     def _on_training_start(self) -> None:
         others = list(_each_in(self.locals.get("callback")))
         after = others[others.index(self) :] if self in others else []
-        n_rounds = 0 if self._n_rounds else self.n_rounds_before  # it has not learnt before, nor been restored
+        # those that are left: it may have learnt before, or been restored or interrupted in the middle of them
+        n_rounds = max(0, self.n_rounds_before - self._n_rounds)
         if n_rounds and any(isinstance(each, PretrainingCallback) and each.is_due for each in after):
             raise ValueError(
                 f"PretrainingCallback must stand before DiscriminatorCallback(n_rounds_before={n_rounds}), which "

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +102,10 @@ class LSTMOracle:
         self.device = resolve_device(device)
         self.__dict__.pop("_scorer", None)
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the network on the device, so that a copy can be read where there is no such device."""
+        return {name: value for name, value in self.__dict__.items() if name != "_scorer"}
 
     @property
     def vocabulary(self) -> None:

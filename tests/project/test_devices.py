@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,9 @@ def test_an_oracle_draws_the_same_everywhere_and_measures_nearly_the_same(device
     np.testing.assert_allclose(moved.log_prob(tokens_BT), oracle.log_prob(tokens_BT), atol=1e-4)
     np.testing.assert_allclose(moved.token_log_prob(tokens_BT), oracle.token_log_prob(tokens_BT), atol=1e-4)
     np.testing.assert_allclose(moved.all_token_log_prob(tokens_BT), oracle.all_token_log_prob(tokens_BT), atol=1e-4)
+    again = pickle.loads(pickle.dumps(moved))
+    assert "_scorer" not in vars(again)  # no tensor of a device travels
+    np.testing.assert_array_equal(again.log_prob(tokens_BT), moved.log_prob(tokens_BT))
 
 
 @pytest.mark.parametrize("device", DEVICES)

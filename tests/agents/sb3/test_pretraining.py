@@ -156,6 +156,24 @@ def test_the_discriminator_is_trained_against_the_result() -> None:
     assert before.state_dict()["n_rounds"] == 2
 
 
+def test_rounds_that_were_interrupted_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = DiscriminatorCallback(n_rounds_before=3, n_generated=16, batch_size=8, n_held_out=8)
+    model, push = actor_critic(environment()), DiscriminatorCallback.push
+
+    def interrupted(self: DiscriminatorCallback) -> None:
+        if self.version == 1:
+            raise KeyboardInterrupt
+        push(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DiscriminatorCallback, "push", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(16, callback=before)
+    assert before.state_dict()["n_rounds"] == 1
+    model.learn(16, callback=before)
+    assert before.state_dict()["n_rounds"] == 3
+
+
 def test_what_cannot_be_pretrained_is_refused() -> None:
     env = environment()
     with pytest.raises(ValueError, match=r"needs a policy with a generator, such as agents\..*, got ActorCriticPolicy"):
