@@ -19,7 +19,7 @@ from torch import Tensor
 from agents.agent_file import generator_weights
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
-from agents.runs.folder import RunFolder
+from agents.runs.folder import RunFolder, check_same
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURES
 from benchmarks.harness import keep_result, kept_result
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
@@ -49,13 +49,18 @@ def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProx
         config: the task and its generator.
         file: where the discriminator is written; one that is there is left as it is.
         settings: fields of ``GenerativeConfig``.
+
+    Raises:
+        ValueError: the one that is there has other settings.
     """
-    if file.exists():
-        return
     torch.set_num_threads(1)
     task, generator = Task(config.task), config.generator
     kwargs = {"generator_core": generator.core, "generator_kwargs": generator.kwargs, **settings}
     discriminator = build_discriminator("generative", task.spec, seed=config.seed, kwargs=kwargs)
+    if file.exists():
+        theirs, ours = (dataclasses.asdict(each.config) for each in (load_discriminator(file), discriminator))
+        check_same(theirs, ours, f"the discriminator in {file}")
+        return
     discriminator.to(resolve_device(config.runtime.device))
     discriminator.fit_real(task.real_sequences, config.seed)
     save_discriminator(discriminator, file)

@@ -1,87 +1,202 @@
-"""SeqGAN on real text: captions by words and quatrains by characters.
+"""Generators of real text: captions by words and quatrains by characters.
 
-``python -m benchmarks.text run --data FOLDER`` trains on the files of ``CORPORA`` (it resumes) and writes
-``benchmarks/results/text.json``; ``... report`` writes the tables of ``docs/results.md`` from it.
+``python -m benchmarks.text run --data FOLDER`` trains the rows of ``SHOWN`` on the files of ``CORPORA`` over several
+seeds (it resumes) and writes ``benchmarks/results/text.json``; ``... report`` writes the tables, the sentences and the
+picture of ``docs/results.md`` from it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.runs.config import RunConfig
-from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
-from agents.runs.report import summary
-from benchmarks.harness import DOCS, RESULTS, command_line, metric_table, write_results, write_section
+from agents.runs.report import markdown_table
+from benchmarks.harness import (
+    DOCS,
+    RESULTS,
+    begin_results,
+    check_some,
+    command_line,
+    interval,
+    measured_with,
+    write_results,
+    write_section,
+)
+from benchmarks.paper.grid import Cell, Grid
+from benchmarks.paper.rows import BASELINE, Scenario
+from seqgan_env.checks import PositiveInt
+from seqgan_env.files import refusal
 
 FILE = RESULTS / "text.json"
 PAGE = DOCS / "results.md"
+N_MEASURED = 5_000
+"""Sequences in each measurement of a row; real ones are at most half of those that are held out."""
+SHOWN = (BASELINE, "SeqGAN log D", "PG-BLEU", "SeqGAN log-ratio, generative", "distilled")
+"""The rows of the paper's experiment that are trained on text."""
+AT_ONE = ("nll_test", "bleu_4", "self_bleu_4", "js_2", "copied", "lm_forward", "lm_reverse", "frechet")
+"""The measurements at temperature 1 that the tables have."""
+QUALITY, DIVERSITY = "bleu_4", "self_bleu_4"
+"""The metrics of the curves over temperature."""
+N_SHOWN = 5
+"""Sentences of each row in the docs: the first that are drawn with the first seed."""
 
-CORPORA: dict[str, dict[str, dict[str, Any]]] = {
-    "image_coco_train.txt": {"task": {"level": "word"}},
-    "tang_quatrains_train.txt": {
-        "task": {"level": "char"},
-        "pretraining": {"n_epochs": 8},
-        "agent": {"n_updates": 30},
-    },
+
+def _scenario(level: str, n_epochs: int, n_updates: int) -> Scenario:
+    """Preset ``text``, some of it by the size of the corpus."""
+    preset = PRESETS["text"]
+    base = dataclasses.replace(
+        preset,
+        task=dataclasses.replace(preset.task, level=level),
+        pretraining=dataclasses.replace(preset.pretraining, n_epochs=n_epochs),
+        evaluation=dataclasses.replace(preset.evaluation, every=preset.agent.n_updates, metrics=()),
+        runtime=dataclasses.replace(preset.runtime, n_threads=1),
+    )
+    models = {"n_members": 5, "embedding_dim": 128, "hidden_dim": 128, "dropout": 0.4, "validation": 0.0}
+    schedule = {"n_epochs": n_epochs, "learning_rate": 0.01}
+    return Scenario(base, {**models, **schedule}, n_updates, {"distillation": n_epochs})
+
+
+CORPORA: dict[str, Scenario] = {
+    "image_coco_train.txt": _scenario("word", 25, 300),
+    "tang_quatrains_train.txt": _scenario("char", 12, 300),
 }
-"""File names, with what differs from the preset ``text``."""
+"""By the name of the file."""
 
 
-def config_of(name: str, data: Path, seed: int, n_threads: int | None) -> RunConfig:
-    """The settings of one corpus."""
-    base = PRESETS["text"]
-    changes: dict[str, dict[str, Any]] = {"task": {"source": str(data / name)}, "runtime": {"n_threads": n_threads}}
-    for part, fields in CORPORA[name].items():
-        changes[part] = {**changes.get(part, {}), **fields}
-    parts = {part: dataclasses.replace(getattr(base, part), **fields) for part, fields in changes.items()}
-    return dataclasses.replace(base, seed=seed, **parts)
-
-
-def run(data: Path, out: Path = Path("runs/text"), seed: int = 0, n_threads: int | None = None) -> None:
-    """Train on each corpus and write the results.
+def run(
+    data: Path = Path(),
+    out: Path = Path("runs/text"),
+    seeds: PositiveInt = 3,
+    results: Path = FILE,
+    workers: PositiveInt = 2,
+    only: tuple[str, ...] = tuple(CORPORA),
+    n: PositiveInt = N_MEASURED,
+) -> None:
+    """Train every row on each corpus and write the results; those of other corpora stay in the file.
 
     Args:
-        data: the folder of the corpora.
+        data: the folder of the corpora; by default that where one is.
         out: where the runs are kept; what is done is not done again.
-        seed: everything random follows it.
-        n_threads: threads of torch.
+        seeds: how many, from 1; those from 100 on are for choosing settings.
+        results: the JSON file.
+        workers: processes side by side.
+        only: some of ``CORPORA``.
+        n: sequences in each measurement.
+
+    Raises:
+        ValueError: an unknown corpus, or what is done in ``out`` was done with other settings.
+        OSError: no file can be written there, or a corpus can't be read.
     """
-    corpora = {}
-    for name in CORPORA:
-        config = config_of(name, data, seed, n_threads)
-        folder = out / Path(name).stem
-        experiment = Experiment(config, folder, resume=(folder / "config.json").exists())
-        rows = summary({config.label: experiment.run()})
-        task = experiment.game.task
-        values = config.to_dict()
+    check_some("only", only, CORPORA)
+    before = begin_results(results)
+    with refusal(results, "file of results of real text"):
+        corpora = dict(before["corpora"]) if before else {}
+    numbers = list(range(1, 1 + seeds))
+    grids = {
+        name: Grid(CORPORA[name], str(data / name), out / Path(name).stem, n, ("text",), ("language_model",))
+        for name in only
+    }
+    for name, grid in grids.items():
+        found = grid.measure(SHOWN, numbers, workers)
+        task = grid.start("strongest", numbers[0]).game.task
         corpora[name] = {
-            "config": {**values, "task": {**values["task"], "source": name}},
+            "seeds": numbers,
+            "n": n,
+            "config": _without_folder(CORPORA[name].base, name),
             "vocab_size": task.spec.vocab_size,
             "max_length": task.spec.max_length,
             "n_real": len(task.real_sequences),
-            "rows": {row: dict(record) for row, record in rows.items()},
-            "samples": experiment.folder.samples.read_text(encoding="utf-8").splitlines()[:10],
+            "rows": {row: [found[Cell(row, seed)] for seed in numbers] for row in SHOWN},
         }
-    write_results(FILE, {"seed": seed, "corpora": corpora})
+    write_results(results, {"corpora": {name: corpora[name] for name in CORPORA if name in corpora}})
 
 
-def report() -> None:
-    """Write the tables into the docs."""
-    write_section(PAGE, "text", FILE, tables)
+def _without_folder(config: RunConfig, name: str) -> dict[str, Any]:
+    return dataclasses.replace(config, task=dataclasses.replace(config.task, source=name)).to_dict()
 
 
-def tables(document: Mapping[str, Any]) -> str:
-    """A table and ten samples for each corpus."""
-    parts = []
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the tables, the sentences and the picture into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "text", results, lambda document: tables(document, page.parent))
+
+
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """A table, sentences and a picture for each corpus, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the picture is drawn; None draws none.
+    """
+    parts = [
+        "Mean ± half the width of a 95 % interval (Student's t) over seeds, at temperature 1. Measured with "
+        f"{measured_with(document['environment'])}.\n"
+    ]
     for name, corpus in document["corpora"].items():
-        size = f"V = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']} sequences to learn from"
-        samples = "".join(f"> {line}  \n" for line in corpus["samples"])
-        parts.append(f"### {name}\n\n{size}.\n\n{metric_table(corpus['rows'])}\n{samples}")
+        seeds, rows = corpus["seeds"], corpus["rows"]
+        at_one = {row: [_at(each, 1.0) for each in cells] for row, cells in rows.items()}
+        real = at_one[BASELINE][0]
+        cells = {row: {metric: _cell([r[metric] for r in found]) for metric in AT_ONE} for row, found in at_one.items()}
+        parts.append(
+            f"### {name}\n\nV = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']:,} sequences to "
+            f"learn from, seeds {seeds[0]} to {seeds[-1]}, {corpus['n']:,} sequences in each measurement, "
+            f"{real['bleu_references']:,.0f} references of BLEU. Of both language models' scores real sequences have "
+            f"{_cell([r['lm_real'] for r in at_one[BASELINE]])}.\n\n{markdown_table(cells, list(AT_ONE), first='row')}"
+        )
+        for row, found in rows.items():
+            lines = "".join(f"> {line}  \n" for line in found[0]["samples"][:N_SHOWN])
+            parts.append(f"{row}:\n\n{lines}")
+    parts.append("![BLEU-4 against Self-BLEU-4 by temperature, a line a seed.](text.svg)\n")
+    if pictures is not None:
+        draw(document["corpora"], pictures / "text.svg")
     return "\n".join(parts)
+
+
+def _at(cell: Mapping[str, Any], temperature: float) -> Mapping[str, float]:
+    found: Mapping[str, float] = next(r for r in cell["records"] if r["temperature"] == temperature)
+    return found
+
+
+def _cell(values: Sequence[float]) -> str:
+    mean, half = interval(values)
+    return f"{mean:.3f} ± {half:.3f}"
+
+
+def draw(corpora: Mapping[str, Any], file: Path) -> None:
+    """Draw quality against diversity over temperature, a panel for each corpus, and write the picture.
+
+    Args:
+        corpora: the results by name.
+        file: an SVG file.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
+        figure = Figure(figsize=(5 * len(corpora), 4.6), layout="constrained")
+        for axes, (name, corpus) in zip(np.ravel(figure.subplots(1, len(corpora))), corpora.items(), strict=True):
+            for index, (row, cells) in enumerate(corpus["rows"].items()):
+                color = "black" if row == BASELINE else f"C{index}"
+                for seed, cell in enumerate(cells):
+                    points = [(r[DIVERSITY], r[QUALITY]) for r in cell["records"]]
+                    axes.plot(
+                        *zip(*points, strict=True), "o-", ms=2, lw=1, color=color, label="" if seed else row, alpha=0.8
+                    )
+            axes.set(title=name, xlabel="Self-BLEU-4: less is more diverse", ylabel="BLEU-4: more is better")
+            axes.grid(alpha=0.3)
+            axes.legend()
+        figure.suptitle("up and left is better; temperatures from 1.2 to 0.4")
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness import command_line
-from benchmarks.paper import cells, tables
+from benchmarks.paper import experiment, tables
 
 if __name__ == "__main__":
-    command_line("paper", {"run": cells.run, "report": tables.report})
+    command_line("paper", {"run": experiment.run, "report": tables.report})

@@ -15,19 +15,19 @@ Parts = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Size:
-    """A size of the experiment: the task, and how long each kind of row is trained."""
+class Scenario:
+    """A task, and how long each kind of row is trained on it."""
 
     base: RunConfig
     """The strongest maximum likelihood, and the game of SeqGAN as it is by default here."""
-    as_published: Parts
-    """The paper's own maximum likelihood and game, as far as they differ."""
     models: Mapping[str, Any]
     """Settings of the language models that the generative discriminator consists of, and that teach by distillation."""
     n_updates: int
     """Updates of a token-wise game."""
     n_epochs: Mapping[str, int]
     """Epochs of each rival."""
+    as_published: Parts = field(default_factory=dict)
+    """The paper's own maximum likelihood and game, as far as they differ."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,16 @@ class Row:
     """The weights that it goes on from: random, after the maximum likelihood of the paper (published), or after the
     strongest known here."""
     game: Parts = field(default_factory=dict)
-    """The fields in which its game differs from that of the size; without game and rival the row is its start."""
+    """The fields in which its game differs from that of the scenario; without game and rival the row is its start."""
     tokenwise: bool = False
-    """Its game has as many updates as the size gives a token-wise one."""
+    """Its game has as many updates as the scenario gives a token-wise one."""
     rival: str = ""
     """A key of ``benchmarks.paper.rivals.RIVALS`` instead of a game."""
+
+    @property
+    def needs_models(self) -> bool:
+        """Whether the language models of its seed teach it, with a game or without."""
+        return self.rival == "distillation" or self.game.get("task", {}).get("discriminator") == "generative"
 
 
 _PAPER = PRESETS["paper"]
@@ -60,8 +65,8 @@ _MODEL = {
 a dropout of 0.4 as with 0.5, and mixed much more: what each learns by heart is another thing, and cancels."""
 _CNN = {"embedding_dim": 32, "filters": [[width, 64] for width in range(1, 6)], "l2": 0.01}
 
-SIZES: dict[str, Size] = {
-    "fast": Size(
+SIZES: dict[str, Scenario] = {
+    "fast": Scenario(
         base=dataclasses.replace(
             _PAPER,
             task=dataclasses.replace(_TASK, discriminator_kwargs=_CNN),
@@ -84,7 +89,7 @@ SIZES: dict[str, Size] = {
             "distillation": 40,
         },
     ),
-    "paper": Size(
+    "paper": Scenario(
         base=dataclasses.replace(_PAPER, task=_TASK, evaluation=EvaluationConfig(every=300, n=10_000)),
         as_published={
             "generator": {"kwargs": {"dropout": 0.0}},
@@ -174,24 +179,24 @@ ROWS: dict[str, Row] = {
 """The rows by name, in the order of the table."""
 
 
-def config_of(row: str, size: str, seed: int, oracle: str = "oracle") -> RunConfig:
+def config_of(row: str, scenario: Scenario, seed: int, source: str = "oracle") -> RunConfig:
     """The settings of a row's run; those of its start where it plays no game.
 
     Args:
         row: a key of ``ROWS``.
-        size: a key of ``SIZES``.
+        scenario: the task.
         seed: everything random follows it.
-        oracle: the source.
+        source: that of the task.
     """
-    settings, found = SIZES[size], ROWS[row]
-    config = _changed(settings.base, {"task": {"source": oracle}})
+    found = ROWS[row]
+    config = _changed(scenario.base, {"task": {"source": source}})
     if found.start == "published":
-        config = _changed(config, settings.as_published)
+        config = _changed(config, scenario.as_published)
     if found.start == "random":
         config = _changed(config, {"pretraining": {"n_epochs": 0}})
     config = _changed(config, found.game)
     if found.tokenwise:
-        config = _changed(config, {"agent": {"n_updates": settings.n_updates}})
+        config = _changed(config, {"agent": {"n_updates": scenario.n_updates}})
     return dataclasses.replace(config, seed=seed)
 
 

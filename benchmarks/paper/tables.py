@@ -10,7 +10,7 @@ import numpy as np
 
 from agents.runs.report import markdown_table
 from benchmarks.harness import DOCS, interval, write_section
-from benchmarks.paper.cells import FILE
+from benchmarks.paper.experiment import FILE
 from benchmarks.paper.rows import BASELINE, ROWS
 from benchmarks.rewards.curves import Curve, diversity_at
 from seqgan_env.checks import check_type

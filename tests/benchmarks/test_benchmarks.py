@@ -23,7 +23,7 @@ from benchmarks.harness import (
     section,
     write_results,
 )
-from benchmarks.paper import cells
+from benchmarks.paper import experiment as paper
 from benchmarks.paper import tables as paper_tables
 from benchmarks.rewards import curves, games
 from benchmarks.rewards.menu import MENU
@@ -78,12 +78,13 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "agent": agent.run,
     "algorithms": algorithms.run,
     "discriminators": discriminators.run,
-    "paper": cells.run,
+    "paper": paper.run,
     "regimes": regimes.run,
     "reranking": reranking.run,
     "rewards": games.run,
     "menu": MENU.run,
     "search": algorithms.search,
+    "text": text.run,
     "variance": variance.run,
     "speed": speed.run,
     "episodes": speed.rewards,
@@ -135,6 +136,7 @@ def test_the_numbers_of_a_command_are_at_least_one(name: str, monkeypatch: pytes
         ("regimes", "tasks"),
         ("rewards", "only"),
         ("search", "only"),
+        ("text", "only"),
     ],
 )
 def test_what_a_command_does_not_know_is_refused(name: str, flag: str, tmp_path: Path) -> None:

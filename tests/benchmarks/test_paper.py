@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import pytest
 
 from agents.runs.phases import TEMPERATURES
 from benchmarks.harness import keep_result, section
-from benchmarks.paper import cells, rows, tables
-from benchmarks.paper.cells import Cell
+from benchmarks.paper import experiment, rows, tables
+from benchmarks.paper.grid import Cell, Grid
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import BASELINE, ROWS, SIZES, config_of
 from seqgan_env.sources.oracle import parameter_shapes
 from tests.support.runs import TINY, changed, without_pictures
 
-TINY_SIZE = rows.Size(
+TINY_SIZE = rows.Scenario(
     base=changed(TINY, agent={"n_updates": 2}, pretraining={"n_epochs": 1}, evaluation={"every": 2}),
     as_published={"pretraining": {"n_epochs": 2, "keep_last": True}},
     models={"n_members": 2, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1},
@@ -33,20 +34,20 @@ TINY_SIZE = rows.Size(
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_goes_on_from_its_start(row: str, size: str) -> None:
     """Its settings are complete, and where it plays a game its maximum likelihood is that of a row of its own."""
-    config = config_of(row, size, 7)
+    config = config_of(row, SIZES[size], 7)
     assert config.seed == 7
     own = next(name for name, found in ROWS.items() if found == rows.Row(found.source, ROWS[row].start))
-    assert config.of_pretraining == config_of(own, size, 7).of_pretraining
+    assert config.of_pretraining == config_of(own, SIZES[size], 7).of_pretraining
     assert not (ROWS[row].rival and ROWS[row].game)
     assert not ROWS[row].rival or SIZES[size].n_epochs[ROWS[row].rival] > 0
 
 
 def test_the_published_game_is_that_of_the_paper() -> None:
-    config = config_of("SeqGAN, as published", "paper", 0)
+    config = config_of("SeqGAN, as published", SIZES["paper"], 0)
     assert (config.task.reward, config.agent.baseline, config.agent.n_completions) == ("d", "none", 16)
     assert (config.pretraining.n_epochs, config.pretraining.keep_last) == (120, True)
     assert (config.adversary.n_rounds * config.adversary.n_epochs, config.agent.n_updates) == (150, 200)
-    control = config_of("constant, as published", "paper", 0)
+    control = config_of("constant, as published", SIZES["paper"], 0)
     assert dataclasses.replace(control.task, reward="d") == config.task
     assert dataclasses.replace(control, task=config.task) == config
 
@@ -57,8 +58,8 @@ def test_every_row_is_trained_and_measured_once(tmp_path: Path, monkeypatch: pyt
     some = ("max. likelihood, as published", BASELINE, "SeqGAN log-ratio, generative", "random reward")
     every = (*some, *(name for name, row in ROWS.items() if row.rival))
     with without_pictures():
-        cells.run(tmp_path / "runs", "fast", 1, tmp_path / "one.json", 1, rows=some, n=50)
-        cells.run(tmp_path / "runs", "fast", 1, tmp_path / "two.json", 1, rows=every, n=50)
+        experiment.run(tmp_path / "runs", "fast", 1, tmp_path / "one.json", 1, rows=some, n=50)
+        experiment.run(tmp_path / "runs", "fast", 1, tmp_path / "two.json", 1, rows=every, n=50)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text())["sizes"]["fast"] for name in ("one", "two"))
     assert list(two["rows"]) == [row for row in ROWS if row in every]
     assert {name: two["rows"][name] for name in some} == one["rows"]
@@ -73,44 +74,85 @@ def test_every_row_is_trained_and_measured_once(tmp_path: Path, monkeypatch: pyt
 def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where two rows have been trained and measured with one seed."""
     monkeypatch.setitem(SIZES, "fast", TINY_SIZE)
-    (tmp_path / "runs" / "fast" / "1").mkdir(parents=True)
+    grid = Grid(TINY_SIZE, "oracle", tmp_path / "runs" / "fast", 50)
+    (grid.out / "1").mkdir(parents=True)
     for shift, row in enumerate((BASELINE, "distilled")):
-        keep_result(tmp_path / "runs" / "fast" / f"{Cell(row, 1).name}.json", result(shift) | {"measured on": {}})
+        settings = grid.settings(cell := Cell(row, 1))
+        keep_result(grid.out / f"{cell.name}.json", result(shift) | {"measured on": {}, "settings": settings})
     return tmp_path / "runs"
 
 
 def test_rows_of_the_same_measurement_stay_in_the_file(done: Path, tmp_path: Path) -> None:
     file = tmp_path / "new" / "results.json"
     for row in ("distilled", BASELINE):
-        cells.run(done, "fast", 1, file, 1, rows=(row,), n=50)
+        experiment.run(done, "fast", 1, file, 1, rows=(row,), n=50)
     assert list(json.loads(file.read_text())["sizes"]["fast"]["rows"]) == [BASELINE, "distilled"]
     before = file.read_bytes()
     for seeds, n, named in ((1, 60, "n 60 instead of 50"), (2, 50, r"seeds \[1, 2\] instead of \[1\]")):
         with pytest.raises(ValueError, match=f"rows distilled stay, has other settings: {named}"):
-            cells.run(done, "fast", seeds, file, 1, rows=(BASELINE,), n=n)
+            experiment.run(done, "fast", seeds, file, 1, rows=(BASELINE,), n=n)
     assert file.read_bytes() == before
 
 
-def test_what_was_measured_in_one_way_is_not_taken_for_another(done: Path, tmp_path: Path) -> None:
-    """The rows that are done say neither their oracle nor the size of their samples."""
+def test_what_was_measured_in_one_way_is_not_taken_for_another(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another oracle, on other samples, or trained otherwise."""
     pickled = tmp_path / "oracle.pkl"
     pickled.write_bytes(pickle.dumps([np.ones(shape, np.float32) for shape in parameter_shapes(12, 2, 3)], protocol=4))
     some = {"rows": (BASELINE,), "workers": 1}
-    cells.run(done, "fast", 1, tmp_path / "one.json", n=50, **some)
-    with pytest.raises(ValueError, match=r"what was done in .*fast has other settings: n 60 instead of 50"):
-        cells.run(done, "fast", 1, tmp_path / "two.json", n=60, **some)
-    with pytest.raises(ValueError, match=r"other settings: oracle '[0-9a-f]{64}' instead of 'oracle'"):
-        cells.run(done, "fast", 1, tmp_path / "two.json", n=50, oracle=str(pickled), **some)
+    experiment.run(done, "fast", 1, tmp_path / "one.json", n=50, **some)
+    with pytest.raises(
+        ValueError, match=r"what was done in .*max--likelihood\.json has other settings: n 60 instead of 50"
+    ):
+        experiment.run(done, "fast", 1, tmp_path / "two.json", n=60, **some)
+    sized_by_the_file = changed(TINY_SIZE.base, task={"vocab_size": None, "max_length": None})
+    monkeypatch.setitem(SIZES, "fast", dataclasses.replace(TINY_SIZE, base=sized_by_the_file))
+    with pytest.raises(ValueError, match=r"other settings: .*config\.task\.source '[0-9a-f]{64}' instead of 'oracle'"):
+        experiment.run(done, "fast", 1, tmp_path / "two.json", n=50, oracle=str(pickled), **some)
     assert not (tmp_path / "two.json").exists()
 
 
 @pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"models": {"n_members": 3}}, "models.n_members 3 instead of 2"),
+        ({"n_epochs": {"distillation": 2}}, "n_epochs 2 instead of 1"),
+        (
+            {"base": changed(TINY, generator={"kwargs": {"hidden_dim": 7}})},
+            "config.generator.kwargs.hidden_dim 7 instead",
+        ),
+    ],
+)
+def test_rows_of_other_settings_are_not_taken_for_these(
+    changes: dict[str, Any], named: str, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = TINY_SIZE
+    for name, value in changes.items():
+        own = getattr(scenario, name)
+        scenario = dataclasses.replace(scenario, **{name: {**own, **value} if isinstance(own, dict) else value})
+    monkeypatch.setitem(SIZES, "fast", scenario)
+    with pytest.raises(ValueError, match=re.escape(named)):
+        experiment.run(done, "fast", 1, tmp_path / "results.json", 1, rows=("distilled",), n=50)
+
+
+def test_language_models_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
+    grid = Grid(dataclasses.replace(TINY_SIZE, n_epochs={"distillation": 1}), "oracle", tmp_path, 50)
+    (tmp_path / "1").mkdir()
+    grid.learn_models(1)
+    grid.learn_models(1)
+    more = dataclasses.replace(grid.scenario, models={**TINY_SIZE.models, "n_members": 3})
+    with pytest.raises(ValueError, match=r"models\.safetensors has other settings: n_members 3 instead of 2"):
+        dataclasses.replace(grid, scenario=more).learn_models(1)
+
+
+@pytest.mark.parametrize(
     ("oracle", "says"),
-    [("nowhere.pkl", "nowhere.pkl is not a readable oracle's parameter file"), ("grammar", "got 'grammar'")],
+    [("nowhere.pkl", "there is no file 'nowhere.pkl'"), ("grammar", "got 'grammar'")],
 )
 def test_what_is_no_oracle_is_refused(oracle: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=says):
-        cells.run(tmp_path / "runs", "fast", 1, tmp_path / "results.json", 1, oracle=oracle)
+        experiment.run(tmp_path / "runs", "fast", 1, tmp_path / "results.json", 1, oracle=oracle)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -160,6 +202,6 @@ def test_curves_are_compared_where_the_quality_is_equal(tmp_path: Path) -> None:
     assert "a curve" in (tmp_path / "paper-fast.svg").read_text()
 
 
-@pytest.mark.skipif(not cells.FILE.exists(), reason="no results are committed")
+@pytest.mark.skipif(not experiment.FILE.exists(), reason="no results are committed")
 def test_the_tables_are_made_from_the_committed_results() -> None:
-    assert tables.tables(json.loads(cells.FILE.read_text())) == section(tables.PAGE, "paper")
+    assert tables.tables(json.loads(experiment.FILE.read_text())) == section(tables.PAGE, "paper")

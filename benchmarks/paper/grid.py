@@ -1,0 +1,205 @@
+"""Rows by seeds: the training of each and its measurement, which are done once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from agents.runs.config import RunConfig
+from agents.runs.evaluation import Evaluator
+from agents.runs.experiment import Experiment
+from agents.runs.folder import RunFolder, check_same
+from agents.runs.phases import ADVERSARIAL, TEMPERATURES
+from agents.runs.workers import side_by_side
+from agents.sweeps.environment import describe
+from benchmarks.distillation import fit
+from benchmarks.harness import keep_result, kept_result
+from benchmarks.paper.rivals import RIVALS
+from benchmarks.paper.rows import ROWS, Scenario, config_of
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.task import Task
+
+N_SAMPLES = 10
+"""Sentences that the result of a cell shows, the first that are drawn, where tokens have text."""
+
+
+class Cell(NamedTuple):
+    """One row with one seed."""
+
+    row: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file and its folder."""
+        plain = "".join(c if c.isalnum() else "-" for c in self.row)
+        return f"{self.seed}/{plain}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a scenario, in a folder; what is done there is not done again.
+
+    Its methods are the jobs of processes that work side by side.
+    """
+
+    scenario: Scenario
+    source: str
+    """The task's: the name of a source or a file."""
+    out: Path
+    """The folder."""
+    n: int
+    """Sequences in each measurement."""
+    groups: tuple[str, ...] = ()
+    """Groups of metrics on request, at every temperature."""
+    groups_at_one: tuple[str, ...] = ()
+    """More of them, at temperature 1 alone."""
+
+    def measure(self, rows: Sequence[str], seeds: Sequence[int], workers: int) -> dict[Cell, dict[str, Any]]:
+        """Train and measure each row with each seed.
+
+        Args:
+            rows: keys of ``ROWS``.
+            seeds: of the runs.
+            workers: processes side by side.
+
+        Returns:
+            Of each cell the ``seconds`` of training after its start, its ``records`` by temperature, the ``share`` of
+            the optimum that its discriminator had in the end, if it has one, what it was measured on, and, where
+            tokens have text, ``samples``.
+
+        Raises:
+            ValueError: there is no such source, or what is done was done with other settings; nothing more has been
+                done then.
+        """
+        _ = self._known  # which refuses a source that is not there
+        cells = [Cell(row, seed) for seed in seeds for row in rows]
+        left = [cell for cell in cells if self.kept(cell) is None]
+        starts = sorted({(ROWS[cell.row].start, cell.seed) for cell in left})
+        models = sorted({cell.seed for cell in left if ROWS[cell.row].needs_models})
+        side_by_side(self.begin, {job: job for job in starts}, workers)
+        side_by_side(self.learn_models, {seed: (seed,) for seed in models}, workers)
+        with tqdm(desc="rows", total=len(cells), initial=len(cells) - len(left)) as bar:
+
+            def count(_: Cell) -> None:
+                bar.update()
+
+            side_by_side(self.play, {cell: (cell,) for cell in left}, workers, count)
+        found = {cell: self.kept(cell) or {} for cell in cells}
+        return {cell: {name: own[name] for name in own if name != "settings"} for cell, own in found.items()}
+
+    def kept(self, cell: Cell) -> dict[str, Any] | None:
+        """The result of a cell; None where it has none yet.
+
+        Raises:
+            ValueError: it is damaged, or of other settings.
+        """
+        file = self._file(cell)
+        done = kept_result(file, ("seconds", "share", "records", "measured on", "settings"))
+        if done is not None:
+            check_same(done["settings"], self.settings(cell), f"what was done in {file}")
+        return done
+
+    def settings(self, cell: Cell) -> dict[str, Any]:
+        """The settings that the result of a cell depends on, as plain data."""
+        row, config = ROWS[cell.row], self.config(cell).to_dict()
+        config["task"]["source"] = self._known
+        found = {"n": self.n, "groups": [*self.groups, *self.groups_at_one], "config": config}
+        if row.needs_models:
+            found["models"] = dict(self.scenario.models)
+        if row.rival:
+            found["n_epochs"] = self.scenario.n_epochs[row.rival]
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        return plain
+
+    @cached_property
+    def _known(self) -> str:
+        """The name of the source that stays when its file is moved: the hash of its content."""
+        return getattr(self.config(Cell(next(iter(ROWS)), 0)).task.build_source(), "sha256", None) or self.source
+
+    def config(self, cell: Cell) -> RunConfig:
+        """The settings of a cell's run."""
+        return config_of(cell.row, self.scenario, cell.seed, self.source)
+
+    def _file(self, cell: Cell) -> Path:
+        return self.out / f"{cell.name}.json"
+
+    def begin(self, name: str, seed: int) -> None:
+        """Do the maximum likelihood that rows start from, or what is left of it.
+
+        Args:
+            name: the ``start`` of some rows.
+            seed: everything random follows it.
+        """
+        self.start(name, seed).run(pretraining_only=True)
+
+    def start(self, name: str, seed: int) -> Experiment:
+        """The run of a start, as it is on the disk."""
+        row = next(row for row, found in ROWS.items() if found.start == name and not found.game and not found.rival)
+        folder = self.out / str(seed) / f"start-{name}"
+        return Experiment(self.config(Cell(row, seed)), folder, resume=RunFolder(folder).holds_run)
+
+    def learn_models(self, seed: int) -> None:
+        """Fit the language models of a seed."""
+        fit(self.config(Cell("distilled", seed)), self.models(seed), self.scenario.models)
+
+    def models(self, seed: int) -> Path:
+        """The file of the language models of a seed."""
+        return (self.out / str(seed) / "models.safetensors").resolve()
+
+    def play(self, cell: Cell) -> None:
+        """Train a row and measure it at every temperature."""
+        row = ROWS[cell.row]
+        start = self.start(row.start, cell.seed)
+        task, generator, seconds, share = start.game.task, start.game.agent.generator, 0.0, None
+        if row.rival:
+            seconds = self._train_rival(cell, start)
+        elif row.game:
+            task, generator, seconds, share = self._play_game(cell, start.folder.path)
+        records = []
+        for t in TEMPERATURES:
+            groups = self.groups + (self.groups_at_one if t == 1 else ())
+            evaluator = Evaluator(task, generator, self.n, cell.seed, groups=groups)
+            records.append({"temperature": t, **evaluator.measure("paper", t)})
+        environment = describe()
+        measured_on = {name: environment[name] for name in ("processor", "gpu", "versions", "commit")}
+        result: dict[str, Any] = {"seconds": seconds, "share": share, "records": records, "measured on": measured_on}
+        if (vocabulary := task.source.vocabulary) is not None:
+            drawn = generator.draw(N_SAMPLES, seed=cell.seed)
+            result["samples"] = [vocabulary.decode(row_T[row_T != task.spec.pad_id]) for row_T in drawn]
+        keep_result(self._file(cell), {**result, "settings": self.settings(cell)})
+
+    def _play_game(self, cell: Cell, start: Path) -> tuple[Task, AutoregressiveModel, float, float | None]:
+        """Play a row's game, or what is left of it; the task, the generator, the seconds, the share of the optimum."""
+        config = self.config(cell)
+        if ROWS[cell.row].needs_models:
+            learned = dataclasses.replace(
+                config.task, discriminator=str(self.models(cell.seed)), discriminator_kwargs={}
+            )
+            config = dataclasses.replace(config, task=learned)
+        folder = self.out / cell.name
+        resume = RunFolder(folder).holds_run
+        run = Experiment(config, folder, resume=resume, start_from=None if resume else start)
+        game = [r for r in run.run() if r["phase"] == ADVERSARIAL]
+        seconds = game[-1]["wall_time_s"] - game[0]["wall_time_s"]
+        return run.game.task, run.game.agent.generator, seconds, game[-1].get("discriminator_share_of_optimum")
+
+    def _train_rival(self, cell: Cell, start: Experiment) -> float:
+        """Train the generator of a start in another way; the seconds that it took."""
+        row, config = ROWS[cell.row], self.config(cell)
+        n_epochs = self.scenario.n_epochs[row.rival]
+        if row.start == "random":  # the start has no epochs of its own to take the settings from
+            config = dataclasses.replace(config, pretraining=self.scenario.base.pretraining)
+        trainer = RIVALS[row.rival](start.game.agent.generator, config, self.models(cell.seed), n_epochs)
+        started = time.perf_counter()
+        for _ in tqdm(range(n_epochs), desc=cell.row):
+            trainer.epoch(start.game.task.real_sequences)
+        return time.perf_counter() - started

@@ -1,0 +1,72 @@
+"""The rows that are trained on real text: that they are measured as text, and shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agents.runs.phases import TEMPERATURES
+from benchmarks import text
+from benchmarks.paper.rivals import RIVALS
+from benchmarks.paper.rows import BASELINE, ROWS, Scenario
+from tests.support.runs import TINY, changed, without_pictures
+
+
+def tiny() -> Scenario:
+    base = changed(
+        TINY,
+        task={"vocab_size": None, "max_length": None, "level": "word", "n_real": 60, "n_held_out": 40},
+        agent={"n_updates": 1},
+        pretraining={"n_epochs": 1},
+        evaluation={"every": 1},
+    )
+    models = {"n_members": 2, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}
+    return Scenario(base, models, 1, dict.fromkeys(RIVALS, 1))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a corpus of a hundred sentences, the only one of the benchmark."""
+    monkeypatch.setattr(text, "CORPORA", {"lines.txt": tiny()})
+    monkeypatch.setattr(text, "SHOWN", (BASELINE, "distilled"))
+    lines = [f"{who} sees {what} {n} times" for who in ("she", "he") for what in ("a cat", "it") for n in range(25)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
+    file = folder / "text.json"
+    with without_pictures():
+        text.run(folder, folder / "runs", 1, file, 1, only=("lines.txt",), n=20)
+    corpus = json.loads(file.read_text())["corpora"]["lines.txt"]
+    assert corpus["config"]["task"]["source"] == "lines.txt"  # and no folder of this machine
+    assert str(folder) not in file.read_text()
+    for row in text.SHOWN:
+        (cell,) = corpus["rows"][row]
+        by_temperature = {r["temperature"]: r for r in cell["records"]}
+        assert set(by_temperature) == set(TEMPERATURES)
+        assert set(text.AT_ONE) <= set(by_temperature[1.0])
+        assert not {"lm_forward"} & set(by_temperature[0.5])
+        assert {text.QUALITY, text.DIVERSITY} <= set(by_temperature[0.5])
+    (page := folder / "page.md").write_text("<!-- text: begin -->\n<!-- text: end -->\n")
+    text.report(file, page)
+    shown = page.read_text()
+    assert all(f"> {corpus['rows'][row][0]['samples'][4]}" in shown for row in text.SHOWN)
+    assert all(row in (folder / "text.svg").read_text() for row in text.SHOWN)
+    before = file.read_bytes()
+    with without_pictures():
+        text.run(folder, folder / "runs", 1, file, 1, only=("lines.txt",), n=20)
+    assert json.loads(file.read_bytes())["corpora"] == json.loads(before)["corpora"]
+
+
+def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
+    with pytest.raises((OSError, ValueError), match=r"nowhere"):
+        text.run(folder / "nowhere", folder / "runs", 1, folder / "text.json", 1, only=("lines.txt",), n=20)
+    assert not (folder / "runs").exists()
+
+
+def test_the_rows_of_each_corpus_can_be_trained() -> None:
+    for scenario in text.CORPORA.values():
+        assert all(ROWS[row].rival in ("", *scenario.n_epochs) for row in text.SHOWN)
