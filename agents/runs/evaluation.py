@@ -7,7 +7,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -191,8 +191,9 @@ def evaluate_run(
     if source in NAMED_SOURCES:
         raise ValueError(f"source must be the new place of the run's file, got {source!r}")
     config, state = folder.load_state()
-    # shaping and constraints play no part, and might be functions that the settings of a stranger name
-    arguments = config.env_kwargs | {"device": device, "allowed_next": None, "shaping": "none", "shaping_kwargs": {}}
+    # reward, shaping and constraints play no part, and might be functions that the settings of a stranger name
+    unnamed: dict[str, Any] = {"reward": "log_d", "reward_kwargs": {}, "reward_clip": None, "allowed_next": None}
+    arguments = config.env_kwargs | unnamed | {"device": device, "shaping": "none", "shaping_kwargs": {}}
     task = Task(TaskConfig(**{**arguments, "source": config.task.source if source is None else source}))
     check_corpus(task, state)
     with refusal(folder.checkpoint, "checkpoint of this run"):

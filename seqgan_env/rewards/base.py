@@ -142,15 +142,18 @@ RewardFunction = Callable[[Tensor, Tensor], Tensor]
 def reward_entry(reward: str | RewardFunction) -> RewardEntry:
     """The declaration of a reward: of a key of ``REWARDS``, of a function, or of its name, ``"module:function"``.
 
+    A name's module is imported where the reward is built, and not here: settings that a stranger wrote can be read.
+
     Raises:
         ValueError: it is none of these.
     """
     if isinstance(reward, str) and ":" not in reward:
         return REWARDS.lookup(reward)
-    function = load_function("reward", reward)
     label = reward if isinstance(reward, str) else getattr(reward, "__name__", type(reward).__name__)
     what = "A function of the logit and the tokens."
-    return RewardEntry(lambda context: function, label, -math.inf, math.inf, "its own", label, "trained", what)
+    return RewardEntry(
+        lambda context: load_function("reward", reward), label, -math.inf, math.inf, "its own", label, "trained", what
+    )
 
 
 def register_reward(

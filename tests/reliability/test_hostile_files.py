@@ -10,6 +10,7 @@ import json
 import random
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.play import make_env
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
@@ -241,15 +243,19 @@ def test_an_evaluation_refuses_the_weights_that_a_resumption_refuses(whole: Path
             assert "\n" not in str(caught.value), where
 
 
-def test_the_functions_that_settings_name_are_not_called_by_an_evaluation(whole: Path, tmp_path: Path) -> None:
+def test_the_functions_that_settings_name_are_not_imported_by_an_evaluation(whole: Path, tmp_path: Path) -> None:
     run = shutil.copytree(whole, tmp_path / "run")
     (tmp_path / "trap_for_seqgan.py").write_text("raise SystemExit('imported')")
-    config = json.loads((run / "config.json").read_text())
-    config["task"] |= {"allowed_next": "trap_for_seqgan:f", "shaping": "trap_for_seqgan:f"}
-    (run / "config.json").write_text(json.dumps(config))
+    state = load_checkpoint(run / "checkpoint.zip")
+    config = json.loads(state["config"])
+    config["task"] |= dict.fromkeys(("allowed_next", "shaping", "reward"), "trap_for_seqgan:f")
+    write_checkpoint(run / "checkpoint.zip", {**state, "config": json.dumps(config)})
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path))
         assert "nll_test" in evaluate_run(run)
+        with pytest.raises(ValueError, match="the reward of a run that is played must be one of"):
+            make_env(str(run))
+    assert "trap_for_seqgan" not in sys.modules
 
 
 def test_sources_that_are_no_files_on_a_disk_are_refused() -> None:
