@@ -27,6 +27,7 @@ from benchmarks.harness import (
     DOCS,
     RESULTS,
     begin_results,
+    check_same_seeds,
     check_some,
     command_line,
     mean_cell,
@@ -38,6 +39,7 @@ from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
 from benchmarks.rewards.study import changed
 from seqgan_env.checks import PositiveInt
+from seqgan_env.files import refusal
 
 FILE = RESULTS / "agent.json"
 PAGE = DOCS / "results.md"
@@ -90,14 +92,18 @@ def run(
         seeds: how many, from 1; those from 100 on are for choosing settings.
         results: the JSON file.
         workers: processes side by side.
-        tasks: some of ``TASKS``.
+        tasks: some of ``TASKS``; the others stay in the file.
     """
     check_some("tasks", tasks, TASKS)
-    begin_results(results)
+    numbers = list(range(1, 1 + seeds))
+    before = begin_results(results)
+    with refusal(results, "file of results of the agent's options"):
+        rows = {task: own for task, own in before.get("tasks", {}).items() if task not in tasks}
+    check_same_seeds(before if rows else {}, numbers)
     out.mkdir(parents=True, exist_ok=True)
     side_by_side(fit, {task: (PRESETS[task], _learned(out / task)) for task in tasks}, workers)
-    found = {task: measure(PRESETS[task], out / task, range(1, 1 + seeds), workers) for task in tasks}
-    write_results(results, {"seeds": list(range(1, 1 + seeds)), "tasks": found})
+    rows |= {task: measure(PRESETS[task], out / task, numbers, workers) for task in tasks}
+    write_results(results, {"seeds": numbers, "tasks": {task: rows[task] for task in TASKS if task in rows}})
 
 
 def measure(preset: RunConfig, out: Path, seeds: Sequence[int], workers: int) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from agents.runs.evaluation import optimal_discriminator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
+from agents.sweeps.cells import hashed
 from benchmarks.harness import (
     DOCS,
     RESULTS,
-    begin_results,
+    cells_that_stay,
     check_some,
     command_line,
     interval,
@@ -97,12 +98,12 @@ def run(
         seeds: how many, from 1; 0 and those from 100 on were looked at when settings were chosen.
         results: the JSON file.
         workers: processes side by side.
-        tasks: some of ``TASKS``.
+        tasks: some of ``TASKS``; the cells of the others stay in the file.
     """
     check_some("tasks", tasks, TASKS)
-    begin_results(results)
+    numbers = list(range(1, 1 + seeds))
+    staying = cells_that_stay(results, numbers, tasks)
     out.mkdir(parents=True, exist_ok=True)
-    numbers = range(1, 1 + seeds)
     side_by_side(strong_generator, {(t, seed): (t, seed, out) for t in tasks for seed in numbers}, workers)
     cells = [Cell(t, n_real, kind, seed) for seed in numbers for t in tasks for n_real in N_REAL for kind in KINDS]
     with tqdm(desc="discriminators", total=len(cells)) as bar:
@@ -111,7 +112,7 @@ def run(
             bar.update()
 
         found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, count)
-    write_results(results, {"seeds": list(numbers), "cells": [cell._asdict() | found[cell] for cell in cells]})
+    write_results(results, {"seeds": numbers, "cells": [*staying, *(cell._asdict() | found[cell] for cell in cells)]})
 
 
 def measure(cell: Cell, out: Path) -> dict[str, Any]:
@@ -124,18 +125,27 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
     Returns:
         The measurements on sequences that nothing was trained or chosen on.
     """
+    kind, kwargs = KINDS[cell.kind]
+    if kind == "generative":  # about as many updates, however many sequences there are
+        core = PRESETS[cell.task].generator
+        own = {"generator_core": core.core, "generator_kwargs": core.kwargs}
+        kwargs = {**kwargs, **own, "n_epochs": max(1, 40 * N_LIKELIHOOD // max(N_REAL[cell.n_real], N_LIKELIHOOD))}
+    made_with = {
+        "preset": PRESETS[cell.task].to_dict(),
+        "kind": kind,
+        "kwargs": kwargs,
+        "n_real": [N_REAL[cell.n_real], N_LIKELIHOOD],
+        "n_held_out": N_HELD_OUT,
+        "rounds": [MOST_ROUNDS, PATIENCE],
+        "round": dataclasses.asdict(ROUND),
+    }
     file = out / f"{cell.name}.json"
-    if (done := kept_result(file, ("rounds", "seconds", "share", "correlation"))) is not None:
+    if (done := kept_result(file, ("rounds", "seconds", "share", "correlation"), made_with)) is not None:
         return done
     torch.set_num_threads(1)
     task, seed = task_of(cell.task), cell.seed
     generator = strong_generator(cell.task, seed, out)
     real = task.real_sequences[: N_REAL[cell.n_real]]
-    kind, kwargs = KINDS[cell.kind]
-    if kind == "generative":  # about as many updates, however many sequences there are
-        core = PRESETS[cell.task].generator
-        own = {"generator_core": core.core, "generator_kwargs": core.kwargs}
-        kwargs = {**kwargs, **own, "n_epochs": max(1, 40 * N_LIKELIHOOD // max(len(real), N_LIKELIHOOD))}
     discriminator = build_discriminator(kind, task.spec, seed=seed, kwargs=kwargs)
     trainer = trainer_of(discriminator, ROUND, seed)
     choose, test = np.split(task.held_out_sequences, 2)
@@ -161,7 +171,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         "share": share_of_optimum(logits, exact),
         "correlation": correlation(logits, exact),
     }
-    return keep_result(file, result)
+    return keep_result(file, result, made_with)
 
 
 def task_of(name: str) -> Task:
@@ -179,7 +189,8 @@ def strong_generator(name: str, seed: int, out: Path) -> AutoregressiveModel:
         out: the folder where it is kept.
     """
     torch.set_num_threads(1)
-    task, config, file = task_of(name), PRESETS[name], out / f"{name}-generator-{seed}.pt"
+    task, config = task_of(name), PRESETS[name]
+    file = out / f"{name}-generator-{seed}-{hashed(config.to_dict())}.pt"
     torch.manual_seed(seed)
     generator = AutoregressiveModel(task.spec, config.generator.core, **config.generator.kwargs)
     if file.exists():

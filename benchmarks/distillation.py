@@ -81,11 +81,17 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
     Returns:
         A row of the results.
     """
-    if (done := kept_result(file, ("seconds", "n_epochs", "records"))) is not None:
-        return done
-    torch.set_num_threads(1)
     discriminator = load_discriminator(learned)
     assert isinstance(discriminator, GenerativeDiscriminator)
+    made_with = {
+        "config": config.to_dict(),
+        "models": dataclasses.asdict(discriminator.config),
+        "learning_rate": STEP,
+        "n_drawn": N_DRAWN,
+    }
+    if (done := kept_result(file, ("seconds", "n_epochs", "records"), made_with)) is not None:
+        return done
+    torch.set_num_threads(1)
     task, seed = Task(config.task), config.seed
     generator = AutoregressiveModel(task.spec, config.generator.core, **config.generator.kwargs)
     generator.load_state_dict(generator_weights(RunFolder(start).load_state(pretrained=True)[1]["agent"]))
@@ -107,7 +113,7 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
     measured = [{"temperature": t, **evaluator.measure("record", t)} for t in TEMPERATURES]
     records = [{name: m[name] for name in KEPT} | {"phase": FINAL_TEMPERATURE} for m in measured]
     row = {"seconds": elapsed, "n_epochs": n_epochs, "records": records}
-    return keep_result(file, row)
+    return keep_result(file, row, made_with)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 from scipy import stats
 
+from agents.runs.folder import check_same
 from agents.runs.report import markdown_table, shown_columns
 from agents.sweeps.environment import describe
 from seqgan_env.checks import check_arguments, check_type
@@ -72,6 +73,40 @@ def begin_results(file: Path) -> dict[str, Any]:
         return read_results(file) if file.exists() else {}
 
 
+def check_same_seeds(before: Mapping[str, Any], seeds: Sequence[int]) -> None:
+    """Refuse other seeds than those of the results that stay in a file.
+
+    Args:
+        before: the content of the file; nothing where nothing stays.
+        seeds: of the new results.
+
+    Raises:
+        ValueError: they are others.
+    """
+    if before and before.get("seeds") != list(seeds):
+        raise ValueError(f"the seeds must be those of the results that stay, {before.get('seeds')}, got {list(seeds)}")
+
+
+def cells_that_stay(file: Path, seeds: Sequence[int], tasks: Collection[str]) -> list[dict[str, Any]]:
+    """The cells of other tasks in a file of results.
+
+    Args:
+        file: see ``begin_results``.
+        seeds: of the new cells.
+        tasks: of the new cells.
+
+    Raises:
+        ValueError: see ``begin_results`` and ``check_same_seeds``.
+        OSError: see ``begin_results``.
+    """
+    before = begin_results(file)
+    with refusal(file, "file of results"):
+        cells = check_type("cells", before.get("cells", []), list[dict[str, Any]])
+        staying = [cell for cell in cells if cell["task"] not in tasks]
+    check_same_seeds(before if staying else {}, seeds)
+    return staying
+
+
 def read_results(file: Path) -> dict[str, Any]:
     """The content of a JSON file of results.
 
@@ -97,29 +132,33 @@ def write_results(file: Path, document: Mapping[str, Any]) -> None:
     print(f"wrote {file}", file=sys.stderr)
 
 
-def kept_result(file: Path, names: Collection[str]) -> dict[str, Any] | None:
+def kept_result(file: Path, names: Collection[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """The result of a piece of work that was done before; None where it has not been.
 
     Args:
         file: where it is kept.
         names: its fields.
+        settings: all that it depends on, beside the code.
 
     Raises:
-        ValueError: the file holds something else, as after damage; without it the work is done again.
+        ValueError: the file holds something else, as after damage, or the result of other settings; without it the
+            work is done again.
     """
     if not file.exists():
         return None
     with refusal(file, "result, and without the file the work is done again"):
         found: dict[str, Any] = check_type("it", parse_json(read_bytes(file)), dict[str, Any])
-        if missing := [name for name in names if name not in found]:
-            raise ValueError(f"it must have {', '.join(names)}; it lacks {', '.join(missing)}")
-        return found
+        if missing := [name for name in (*names, "settings") if name not in found]:
+            raise ValueError(f"it must have {', '.join(names)} and settings; it lacks {', '.join(missing)}")
+        made_with = check_type("settings", found.pop("settings"), dict[str, Any])
+    check_same(made_with, json.loads(json.dumps(settings)), f"what was done in {file}")
+    return found
 
 
-def keep_result(file: Path, result: dict[str, Any]) -> dict[str, Any]:
+def keep_result(file: Path, result: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what ``kept_result`` reads, and return it."""
     with atomic_write(file) as stream:
-        stream.write(json.dumps(result).encode())
+        stream.write(json.dumps({**result, "settings": settings}).encode())
     return result
 
 

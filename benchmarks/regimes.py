@@ -24,7 +24,7 @@ from benchmarks.distillation import fit
 from benchmarks.harness import (
     DOCS,
     RESULTS,
-    begin_results,
+    cells_that_stay,
     check_some,
     command_line,
     interval,
@@ -35,6 +35,7 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
+from benchmarks.paper.rows import TOKENWISE
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.study import KEPT, changed
 from seqgan_env.checks import PositiveInt
@@ -53,18 +54,7 @@ N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000
 DROPOUTS = (0.0, 0.1, 0.3)
 """Those of maximum likelihood, of which each cell takes the best on its validation set."""
 N_READ = 400_000  # sequences, by maximum likelihood in all its epochs, which are between 4 and 100
-_TOKENWISE: dict[str, Any] = {
-    "n_updates": 60,
-    "n_episodes": 512,
-    "n_completions": 0,
-    "dense": True,
-    "inner_sums": True,
-    "forward_kl": 3.0,
-    "baseline": "step",
-    "normalize_advantage": False,
-    "learning_rate": 0.01,
-    "final_learning_rate": 1e-4,
-}
+_TOKENWISE = {**TOKENWISE, "n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01}
 _LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
 GAMES: dict[str, dict[str, dict[str, Any]]] = {
     "cnn, log D": {
@@ -112,11 +102,11 @@ def run(
         seeds: how many, from 1; those from 100 on are for choosing settings.
         results: the JSON file.
         workers: processes side by side.
-        tasks: some of ``TASKS``.
+        tasks: some of ``TASKS``; the cells of the others stay in the file.
     """
     check_some("tasks", tasks, TASKS)
-    begin_results(results)
     numbers = list(range(1, 1 + seeds))
+    staying = cells_that_stay(results, numbers, tasks)
     cells = [Cell(t, units, n, seed) for seed in numbers for t in tasks for n in N_REAL for units in UNITS]
     out.mkdir(parents=True, exist_ok=True)
     models = dict.fromkeys((c.task, c.n_real, c.seed) for c in cells if not (out / f"{c.name}.json").exists())
@@ -127,7 +117,7 @@ def run(
             bar.update()
 
         found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, count)
-    write_results(results, {"seeds": numbers, "cells": [cell._asdict() | found[cell] for cell in cells]})
+    write_results(results, {"seeds": numbers, "cells": [*staying, *(cell._asdict() | found[cell] for cell in cells)]})
 
 
 def config_of(cell: Cell, dropout: float) -> RunConfig:
@@ -175,7 +165,9 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the final share of the
         optimum of its discriminator.
     """
-    if (done := kept_result(file := out / f"{cell.name}.json", ("dropout", "rows"))) is not None:
+    own = {"config": config_of(cell, 0.0).to_dict(), "task": TASKS[cell.task]}
+    made_with = {**own, "dropouts": DROPOUTS, "games": GAMES}
+    if (done := kept_result(file := out / f"{cell.name}.json", ("dropout", "rows"), made_with)) is not None:
         return done
     tried: dict[float, list[Record]] = {}
     for dropout in DROPOUTS:
@@ -190,7 +182,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
             config = dataclasses.replace(config, task=judged)
         game = _go_on(config, out / cell.name / name.replace(", ", "-").replace(" ", "-"), out / cell.name / f"{best}")
         rows[name] = _row(game.run(), FINAL_TEMPERATURE)
-    return keep_result(file, {"dropout": best, "rows": rows})
+    return keep_result(file, {"dropout": best, "rows": rows}, made_with)
 
 
 def _go_on(config: RunConfig, folder: Path, start: Path | None = None) -> Experiment:

@@ -32,7 +32,6 @@ from benchmarks.harness import (
     kept_result,
     mean_cell,
     measured_with,
-    read_results,
     write_results,
     write_section,
 )
@@ -78,8 +77,9 @@ def run(
     check_choice("scenario", scenario, SCENARIOS)
     before = begin_results(results)
     kept = before if only and before else {"rows": {}}
-    if kept.get("seeds", own_seeds) != own_seeds:
-        raise ValueError(f"the seeds of some rows must be those of the others, {kept['seeds']}, got {own_seeds}")
+    for name, wanted in (("seeds", own_seeds), ("scenario", scenario)):
+        if kept.get(name, wanted) != wanted:
+            raise ValueError(f"{name} must be that of the rows that stay, {kept[name]!r}, got {wanted!r}")
     rows: dict[str, list[Record]] = {}
     for seed in own_seeds:
         folder = out / scenario.replace(" ", "-") / str(seed)
@@ -131,7 +131,8 @@ def _kept(record: Record) -> Record:
 def choices(run_folder: Path) -> dict[str, Record]:
     """The measurements of every rule with each of ``CANDIDATES``, kept beside the run's folder."""
     file = run_folder.parent / f"{run_folder.name}-choices.json"
-    found: dict[str, Record] = read_results(file) if file.exists() else {}
+    made_with = {"config": RunFolder(run_folder).load_state()[0].to_dict()}
+    found: dict[str, Record] = kept_result(file, (), made_with) or {}
     for temperature, numbers in CANDIDATES.items():
         for rule in RULES:
             for n in numbers:
@@ -140,7 +141,7 @@ def choices(run_folder: Path) -> dict[str, Record]:
                     best_of, resample = (n, 1) if rule == "best_of" else (1, n)
                     record = evaluate_run(run_folder, None, temperature, best_of=best_of, resample=resample)
                     found[key] = {**record, "temperature": temperature}
-                    keep_result(file, found)
+                    keep_result(file, found, made_with)
     return found
 
 
@@ -150,9 +151,11 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
     The generator is that of the run, which knows maximum likelihood alone. Kept beside the run's folder.
     """
     file = run_folder.parent / f"{run_folder.name}-models.json"
-    if (done := kept_result(file, ("one of its models", "taught by its models"))) is not None:
+    config, _ = RunFolder(run_folder).load_state()
+    made_with = {"config": config.to_dict(), "taught": dataclasses.asdict(TAUGHT), "n_epochs": N_EPOCHS}
+    if (done := kept_result(file, ("one of its models", "taught by its models"), made_with)) is not None:
         return done
-    loaded, (config, _) = load_generator(run_folder, "cpu", judged=True), RunFolder(run_folder).load_state()
+    loaded = load_generator(run_folder, "cpu", judged=True)
     assert isinstance(loaded.judge, GenerativeDiscriminator)
     task, models = Task(config.task), loaded.judge.language_models
     trainer = DistillationTrainer(loaded.model, models, TAUGHT, config.seed, total_epochs=N_EPOCHS)
@@ -162,7 +165,7 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
     for name, model in {"one of its models": models[0], "taught by its models": loaded.model}.items():
         evaluator = Evaluator(task, model.eval(), config.evaluation.n, config.seed)
         found[name] = [{**evaluator.measure(temperature=t), "temperature": t} for t in CURVE]
-    return keep_result(file, found)
+    return keep_result(file, found, made_with)
 
 
 def report(results: Path = FILE, page: Path = PAGE) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, command_line, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, write_results, write_section
+from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "stable_baselines.json"
 PAGE = DOCS / "results.md"
@@ -72,7 +74,13 @@ def play(algorithm: str, timesteps: int, n_envs: int, every_n_episodes: int, see
     }
 
 
-def run(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250, seed: int = 0) -> None:
+def run(
+    timesteps: PositiveInt = 50_000,
+    n_envs: PositiveInt = 16,
+    every_n_episodes: PositiveInt = 250,
+    seed: int = 0,
+    results: Path = FILE,
+) -> None:
     """Run both and write the results.
 
     Args:
@@ -80,14 +88,21 @@ def run(timesteps: int = 50_000, n_envs: int = 16, every_n_episodes: int = 250, 
         n_envs: episodes side by side.
         every_n_episodes: between two trainings of the discriminator.
         seed: of the algorithms.
+        results: the JSON file.
     """
+    begin_results(results)
     runs = [play(algorithm, timesteps, n_envs, every_n_episodes, seed) for algorithm in ALGORITHMS]
-    write_results(FILE, {"seed": seed, "runs": runs})
+    write_results(results, {"seed": seed, "runs": runs})
 
 
-def report() -> None:
-    """Write the table into the docs."""
-    write_section(PAGE, "stable_baselines", FILE, table)
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the table into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "stable_baselines", results, table)
 
 
 def table(document: Mapping[str, Any]) -> str:

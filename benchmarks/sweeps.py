@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,7 +21,8 @@ from agents.sweeps.engines import build_engine
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import Resources, cells_of
 from agents.sweeps.work import check, do
-from benchmarks.harness import DOCS, RESULTS, command_line, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, measured_with, write_results, write_section
+from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "sweeps.json"
 PAGE = DOCS / "sweeps.md"
@@ -78,7 +80,13 @@ def measure(n: int, work: Callable[[], object]) -> dict[str, float]:
     return {name: 1e3 * (b - a) / n for name, a, b in zip(("processor", "clock"), began, ended, strict=True)}
 
 
-def run(engines: tuple[str, ...] = ("local",), address: str | None = None, runs: int = 1000, repeats: int = 50) -> None:
+def run(
+    engines: tuple[str, ...] = ("local",),
+    address: str | None = None,
+    runs: PositiveInt = 1000,
+    repeats: PositiveInt = 50,
+    results: Path = FILE,
+) -> None:
     """Measure, and write the results.
 
     Args:
@@ -86,8 +94,10 @@ def run(engines: tuple[str, ...] = ("local",), address: str | None = None, runs:
         address: of the cluster of Ray.
         runs: of the driver's sweep.
         repeats: of everything else.
+        results: the JSON file.
     """
-    write_results(FILE, {"runs": runs, "repeats": repeats, "parts": parts(engines, address, runs, repeats)})
+    begin_results(results)
+    write_results(results, {"runs": runs, "repeats": repeats, "parts": parts(engines, address, runs, repeats)})
 
 
 def parts(engines: tuple[str, ...], address: str | None, runs: int, repeats: int) -> dict[str, dict[str, float]]:

@@ -24,11 +24,10 @@ from benchmarks.harness import (
     check_some,
     command_line,
     interval,
-    measured_with,
     write_results,
     write_section,
 )
-from benchmarks.paper.grid import Cell, Grid
+from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import BASELINE, Scenario
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
@@ -102,6 +101,8 @@ def run(
         name: Grid(CORPORA[name], str(data / name), out / Path(name).stem, n, ("text",), ("language_model",))
         for name in only
     }
+    for grid in grids.values():
+        grid.check(SHOWN, numbers)
     for name, grid in grids.items():
         found = grid.measure(SHOWN, numbers, workers)
         task = grid.start("strongest", numbers[0]).game.task
@@ -138,9 +139,10 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         document: the results.
         pictures: the folder where the picture is drawn; None draws none.
     """
+    machines = measured_on(each for corpus in document["corpora"].values() for each in corpus["rows"].values())
     parts = [
-        "Mean ± half the width of a 95 % interval (Student's t) over seeds, at temperature 1. Measured with "
-        f"{measured_with(document['environment'])}.\n"
+        "Mean ± half the width of a 95 % interval (Student's t) over seeds, at temperature 1. Measured on "
+        f"{machines}.\n"
     ]
     for name, corpus in document["corpora"].items():
         seeds, rows = corpus["seeds"], corpus["rows"]

@@ -243,7 +243,7 @@ def _help(name: str) -> str:
     """The meaning of a field of a task; of one that chooses from a registry, the registered names too."""
     registries: dict[str, Collection[str]] = {"reward": REWARDS, "discriminator": DISCRIMINATORS, "shaping": SHAPINGS}
     more = f" Registered: {', '.join(registries[name])}." if name in registries else ""
-    more += " With - it is standard input." if name == "source" else ""
+    more += " With - train reads standard input." if name == "source" else ""
     text = _plain_text(argument_meanings()[name])
     return f"{text[0].upper()}{text[1:]}{more}"
 

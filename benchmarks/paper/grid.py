@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.runs.experiment import Experiment
-from agents.runs.folder import RunFolder, check_same
+from agents.runs.folder import RunFolder
 from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
 from agents.sweeps.environment import describe
@@ -72,17 +71,16 @@ class Grid:
             workers: processes side by side.
 
         Returns:
-            Of each cell the ``seconds`` of training after its start, its ``records`` by temperature, the ``share`` of
-            the optimum that its discriminator had in the end, if it has one, what it was measured on, and, where
-            tokens have text, ``samples``.
+            Of each cell the ``seconds`` of a game's updates, with its discriminator's between them, or of a rival; its
+            ``records`` by temperature, the ``share`` of the optimum that its discriminator had in the end, if it has
+            one, what it was measured on, and, where tokens have text, ``samples``.
 
         Raises:
             ValueError: there is no such source, or what is done was done with other settings; nothing more has been
                 done then.
         """
-        _ = self._known  # which refuses a source that is not there
         cells = [Cell(row, seed) for seed in seeds for row in rows]
-        left = [cell for cell in cells if self.kept(cell) is None]
+        left = self.check(rows, seeds)
         starts = sorted({(ROWS[cell.row].start, cell.seed) for cell in left})
         models = sorted({cell.seed for cell in left if ROWS[cell.row].needs_models})
         side_by_side(self.begin, {job: job for job in starts}, workers)
@@ -93,8 +91,12 @@ class Grid:
                 bar.update()
 
             side_by_side(self.play, {cell: (cell,) for cell in left}, workers, count)
-        found = {cell: self.kept(cell) or {} for cell in cells}
-        return {cell: {name: own[name] for name in own if name != "settings"} for cell, own in found.items()}
+        return {cell: self.kept(cell) or {} for cell in cells}
+
+    def check(self, rows: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
+        """The cells that are left to do; see ``measure``, which begins with this."""
+        _ = self._known  # which refuses a source that is not there
+        return [cell for seed in seeds for row in rows if self.kept(cell := Cell(row, seed)) is None]
 
     def kept(self, cell: Cell) -> dict[str, Any] | None:
         """The result of a cell; None where it has none yet.
@@ -102,23 +104,20 @@ class Grid:
         Raises:
             ValueError: it is damaged, or of other settings.
         """
-        file = self._file(cell)
-        done = kept_result(file, ("seconds", "share", "records", "measured on", "settings"))
-        if done is not None:
-            check_same(done["settings"], self.settings(cell), f"what was done in {file}")
-        return done
+        names = ("seconds", "share", "records", "measured on")
+        return kept_result(self._file(cell), names, self.settings(cell))
 
     def settings(self, cell: Cell) -> dict[str, Any]:
         """The settings that the result of a cell depends on, as plain data."""
         row, config = ROWS[cell.row], self.config(cell).to_dict()
         config["task"]["source"] = self._known
-        found = {"n": self.n, "groups": [*self.groups, *self.groups_at_one], "config": config}
+        found = {"n": self.n, "groups": self.groups, "groups_at_one": self.groups_at_one, "config": config}
         if row.needs_models:
             found["models"] = dict(self.scenario.models)
         if row.rival:
             found["n_epochs"] = self.scenario.n_epochs[row.rival]
-        plain: dict[str, Any] = json.loads(json.dumps(found))
-        return plain
+            found["rival"] = dataclasses.asdict(RIVALS[row.rival].settings(self.config(cell)))
+        return found
 
     @cached_property
     def _known(self) -> str:
@@ -164,10 +163,10 @@ class Grid:
             seconds = self._train_rival(cell, start)
         elif row.game:
             task, generator, seconds, share = self._play_game(cell, start.folder.path)
+        evaluator = Evaluator(task, generator, self.n, cell.seed)
         records = []
         for t in TEMPERATURES:
-            groups = self.groups + (self.groups_at_one if t == 1 else ())
-            evaluator = Evaluator(task, generator, self.n, cell.seed, groups=groups)
+            evaluator.groups = self.groups + (self.groups_at_one if t == 1 else ())
             records.append({"temperature": t, **evaluator.measure("paper", t)})
         environment = describe()
         measured_on = {name: environment[name] for name in ("processor", "gpu", "versions", "commit")}
@@ -175,7 +174,7 @@ class Grid:
         if (vocabulary := task.source.vocabulary) is not None:
             drawn = generator.draw(N_SAMPLES, seed=cell.seed)
             result["samples"] = [vocabulary.decode(row_T[row_T != task.spec.pad_id]) for row_T in drawn]
-        keep_result(self._file(cell), {**result, "settings": self.settings(cell)})
+        keep_result(self._file(cell), result, self.settings(cell))
 
     def _play_game(self, cell: Cell, start: Path) -> tuple[Task, AutoregressiveModel, float, float | None]:
         """Play a row's game, or what is left of it; the task, the generator, the seconds, the share of the optimum."""
@@ -194,12 +193,21 @@ class Grid:
 
     def _train_rival(self, cell: Cell, start: Experiment) -> float:
         """Train the generator of a start in another way; the seconds that it took."""
-        row, config = ROWS[cell.row], self.config(cell)
-        n_epochs = self.scenario.n_epochs[row.rival]
-        if row.start == "random":  # the start has no epochs of its own to take the settings from
-            config = dataclasses.replace(config, pretraining=self.scenario.base.pretraining)
-        trainer = RIVALS[row.rival](start.game.agent.generator, config, self.models(cell.seed), n_epochs)
+        rival = ROWS[cell.row].rival
+        n_epochs = self.scenario.n_epochs[rival]
+        models = self.models(cell.seed)
+        trainer = RIVALS[rival].trainer(start.game.agent.generator, self.config(cell), models, n_epochs)
         started = time.perf_counter()
         for _ in tqdm(range(n_epochs), desc=cell.row):
             trainer.epoch(start.game.task.real_sequences)
         return time.perf_counter() - started
+
+
+def measured_on(rows: Iterable[Sequence[Mapping[str, Any]]]) -> str:
+    """The machines that cells were measured on, in words.
+
+    Args:
+        rows: the results of each, one for each seed.
+    """
+    machines = {cell["measured on"]["gpu"] or cell["measured on"]["processor"] for row in rows for cell in row}
+    return " and ".join(sorted(machines))

@@ -117,7 +117,7 @@ _AS_PUBLISHED: dict[str, Any] = {
     "rollout_lag": 0.8,
 }
 _WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
-_TOKENWISE: dict[str, Any] = {
+TOKENWISE: dict[str, Any] = {
     "n_episodes": 256,
     "n_completions": 0,
     "dense": True,
@@ -128,6 +128,7 @@ _TOKENWISE: dict[str, Any] = {
     "learning_rate": 0.02,
     "final_learning_rate": 1e-4,
 }
+"""The part ``agent`` of a game in which every token of each prefix gets a term of its own, in closed form."""
 _RENEWED = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 256}
 
 BASELINE = "max. likelihood"
@@ -160,14 +161,14 @@ ROWS: dict[str, Row] = {
         "the token terms of a learned log p - log G, every token of a prefix, both divergences",
         game={
             "task": {"reward": "log_ratio", "discriminator": "generative"},
-            "agent": _TOKENWISE,
+            "agent": TOKENWISE,
             "adversary": _RENEWED,
         },
         tokenwise=True,
     ),
     "the same, exact": Row(
         "upper bound: the true p",
-        game={"task": {"reward": "log_ratio"}, "agent": _TOKENWISE, "adversary": {"exact": True}},
+        game={"task": {"reward": "log_ratio"}, "agent": TOKENWISE, "adversary": {"exact": True}},
         tokenwise=True,
     ),
     "distilled": Row("control: the same language models, no game; arXiv 1606.07947", rival="distillation"),

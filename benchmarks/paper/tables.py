@@ -11,6 +11,7 @@ import numpy as np
 from agents.runs.report import markdown_table
 from benchmarks.harness import DOCS, interval, write_section
 from benchmarks.paper.experiment import FILE
+from benchmarks.paper.grid import measured_on
 from benchmarks.paper.rows import BASELINE, ROWS
 from benchmarks.rewards.curves import Curve, diversity_at
 from seqgan_env.checks import check_type
@@ -66,9 +67,8 @@ def tables(
         pictures: the folder where the pictures are drawn; None draws none.
         published: curves by name, each of inverse temperature, ``nll_oracle`` and ``nll_test``.
     """
-    cells = [cell for size in document["sizes"].values() for row in size["rows"].values() for cell in row]
-    machines = sorted({cell["measured on"]["gpu"] or cell["measured on"]["processor"] for cell in cells})
-    parts = [f"Measured on {' and '.join(machines)}.\n"]
+    machines = measured_on(row for size in document["sizes"].values() for row in size["rows"].values())
+    parts = [f"Measured on {machines}.\n"]
     for size, found in document["sizes"].items():
         rows: Mapping[str, Row] = {name: found["rows"][name] for name in ROWS if name in found["rows"]}
         seeds = found["seeds"]

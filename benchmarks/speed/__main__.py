@@ -13,7 +13,8 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, replace_section, write_results
+from agents.sweeps.environment import peak_memory_mb
+from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, read_results, replace_section, write_results
 from benchmarks.speed.measuring import (
     environments,
     episodes,
@@ -21,7 +22,6 @@ from benchmarks.speed.measuring import (
     growth,
     lengths,
     measure,
-    peak_mb,
     peak_memory,
     seconds,
 )
@@ -93,7 +93,7 @@ def large(vocab_size: int = 50_000, max_length: int = 100, n_episodes: int = 64,
     for name, step in (bar := tqdm(steps.items(), disable=None)):
         bar.set_description(name)
         took = seconds(step)
-        measured[name] = {"seconds": took, "peak_mb": peak_mb()}
+        measured[name] = {"seconds": took, "peak_mb": peak_memory_mb()}
     print(json.dumps(measured, indent=1))
 
 
@@ -115,9 +115,9 @@ def memory() -> None:
     torch.set_num_threads(2)
     setting = Setting(replace(Size(), n_sequences=64))
     _ = setting.episodes, setting.agent
-    before = peak_mb()
+    before = peak_memory_mb()
     setting.estimate()
-    print(json.dumps({"before": before, "peak": peak_mb()}))
+    print(json.dumps({"before": before, "peak": peak_memory_mb()}))
 
 
 def report(results: Sequence[Path] = (), page: Path = PAGE, picture: Path = PICTURE) -> None:
@@ -128,10 +128,10 @@ def report(results: Sequence[Path] = (), page: Path = PAGE, picture: Path = PICT
         page: the Markdown file, in which the tables stand between two comments.
         picture: the SVG file.
     """
-    documents = [json.loads(file.read_text()) for file in list(results) or result_files()]
+    documents = [read_results(file) for file in list(results) or result_files()]
     replace_section(page, "speed", "\n".join(tables(document) for document in documents))
     draw(documents[0], picture)
-    replace_section(page, "episodes", episode_table(json.loads(EPISODES.read_text())))
+    replace_section(page, "episodes", episode_table(read_results(EPISODES)))
     print(f"wrote {page} and {picture}", file=sys.stderr)
 
 

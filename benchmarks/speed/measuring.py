@@ -238,17 +238,6 @@ def lengths(repeats: int = 5) -> dict[str, float]:
     return {"horizon": spec.max_length, "mean": float(length_B.mean()), **measured}
 
 
-def peak_mb() -> float:
-    """The largest resident memory of this process so far, which Linux tells without that of its parent."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def peak_memory() -> dict[str, float]:
     """``memory`` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.speed", "memory"]

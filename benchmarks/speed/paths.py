@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -62,7 +62,6 @@ class Setting:
 
     size: Size
     device: str = "cpu"
-    kwargs: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def agent(self) -> SeqGAN:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import agent, discriminators, regimes, reranking, stable_baselines, text, variance
+from benchmarks import agent, discriminators, regimes, reranking, stable_baselines, sweeps, text, variance
 from benchmarks.algorithms import comparison as algorithms
 from benchmarks.harness import (
     command_line,
@@ -85,6 +85,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "menu": MENU.run,
     "search": algorithms.search,
     "text": text.run,
+    "stable_baselines": stable_baselines.run,
+    "sweeps": sweeps.run,
     "variance": variance.run,
     "speed": speed.run,
     "episodes": speed.rewards,
@@ -116,7 +118,9 @@ def test_results_that_cannot_be_written_are_refused_before_any_work(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_numbers_of_a_command_are_at_least_one(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     numbers = [
-        each for each in ("seeds", "workers", "n", "trials") if each in inspect.signature(COMMANDS[name]).parameters
+        each
+        for each in ("seeds", "workers", "n", "trials", "timesteps", "runs")
+        if each in inspect.signature(COMMANDS[name]).parameters
     ]
     for each in numbers:
         monkeypatch.setattr("sys.argv", [name, "run", f"--{each}", "0", "--results", str(tmp_path / "none" / "x")])
@@ -145,6 +149,31 @@ def test_what_a_command_does_not_know_is_refused(name: str, flag: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("module", [agent, regimes, discriminators])
+def test_what_other_tasks_have_stays_in_the_file(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its seeds are the same."""
+    file = tmp_path / "results.json"
+    for name in ("fit", "learn_models", "strong_generator"):
+        monkeypatch.setattr(module, name, lambda *arguments: None, raising=False)
+    monkeypatch.setattr(module, "measure", lambda *arguments: {"measured": 1})
+
+    def run(task: str, seeds: int) -> Any:
+        module.run(tmp_path / "runs", seeds, file, 1, tasks=(task,))
+        return json.loads(file.read_text())
+
+    first = run("grammar", 1)
+    both = run("small", 1)
+    before = file.read_bytes()
+    if module is agent:
+        assert both["tasks"] == {"grammar": {"measured": 1}, "small": {"measured": 1}}
+    else:
+        assert [cell for cell in both["cells"] if cell["task"] == "grammar"] == first["cells"]
+        assert {cell["task"] for cell in both["cells"]} == {"grammar", "small"}
+    with pytest.raises(ValueError, match=r"seeds must be those of the results that stay, \[1\], got \[1, 2\]"):
+        run("small", 2)
+    assert file.read_bytes() == before
+
+
 def test_a_file_that_cannot_be_finished_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page, file = tmp_path / "page.md", tmp_path / "results.json"
     page.write_text("<!-- x: begin -->\nold\n<!-- x: end -->\n")
@@ -167,12 +196,15 @@ def test_a_file_that_cannot_be_finished_is_left_as_it_was(tmp_path: Path, monkey
 @pytest.mark.parametrize("content", [b"", b'{"seconds": 1.0, "rec', b"[1]", b'{"seconds": 1.0}', b"\xff"])
 def test_a_kept_result_that_is_none_is_refused(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "row.json"
-    assert kept_result(file, ("seconds", "records")) is None
-    keep_result(file, found := {"seconds": 1.0, "records": [float("inf")], "more": None})
-    assert kept_result(file, ("seconds", "records")) == found
+    made_with = {"sizes": (1, 2), "game": {"reward": "d"}}
+    assert kept_result(file, ("seconds", "records"), made_with) is None
+    keep_result(file, found := {"seconds": 1.0, "records": [float("inf")], "more": None}, made_with)
+    assert kept_result(file, ("seconds", "records"), made_with) == found
+    with pytest.raises(ValueError, match=r"row\.json has other settings: game\.reward 'log_d' instead of 'd'"):
+        kept_result(file, ("seconds", "records"), {**made_with, "game": {"reward": "log_d"}})
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"row\.json is not a readable result, and without the file the work"):
-        kept_result(file, ("seconds", "records"))
+        kept_result(file, ("seconds", "records"), made_with)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b'{"environment": 1}', b'{"environment": {}, "sizes": 3}'])

@@ -78,7 +78,7 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (grid.out / "1").mkdir(parents=True)
     for shift, row in enumerate((BASELINE, "distilled")):
         settings = grid.settings(cell := Cell(row, 1))
-        keep_result(grid.out / f"{cell.name}.json", result(shift) | {"measured on": {}, "settings": settings})
+        keep_result(grid.out / f"{cell.name}.json", result(shift) | {"measured on": {}}, settings)
     return tmp_path / "runs"
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from benchmarks import sweeps
 from benchmarks.harness import section
 
 
-def test_every_part_is_measured_and_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeps, "FILE", tmp_path / "sweeps.json")
-    sweeps.run(runs=3, repeats=1)
+def test_every_part_is_measured_and_has_a_row(tmp_path: Path) -> None:
+    sweeps.run(runs=3, repeats=1, results=tmp_path / "sweeps.json")
     document = json.loads((tmp_path / "sweeps.json").read_text())
     assert document["environment"]["versions"]["torch"]
     assert [part.split(":")[0] for part in document["parts"]] == [
