@@ -8,7 +8,7 @@ picture of ``docs/results.md`` from it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from benchmarks.harness import (
     begin_results,
     check_some,
     command_line,
-    interval,
+    mean_cell,
     write_results,
     write_section,
 )
@@ -147,13 +147,15 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     for name, corpus in document["corpora"].items():
         seeds, rows = corpus["seeds"], corpus["rows"]
         at_one = {row: [_at(each, 1.0) for each in cells] for row, cells in rows.items()}
-        real = at_one[BASELINE][0]
-        cells = {row: {metric: _cell([r[metric] for r in found]) for metric in AT_ONE} for row, found in at_one.items()}
+        lm_real = mean_cell([r["lm_real"] for r in at_one[BASELINE]])
+        cells = {
+            row: {metric: mean_cell([r[metric] for r in found]) for metric in AT_ONE} for row, found in at_one.items()
+        }
         parts.append(
             f"### {name}\n\nV = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']:,} sequences to "
             f"learn from, seeds {seeds[0]} to {seeds[-1]}, {corpus['n']:,} sequences in each measurement, "
-            f"{real['bleu_references']:,.0f} references of BLEU. Of both language models' scores real sequences have "
-            f"{_cell([r['lm_real'] for r in at_one[BASELINE]])}.\n\n{markdown_table(cells, list(AT_ONE), first='row')}"
+            f"{at_one[BASELINE][0]['bleu_references']:,.0f} references of BLEU. Of both language models' scores real "
+            f"sequences have {lm_real}.\n\n{markdown_table(cells, list(AT_ONE), first='row')}"
         )
         for row, found in rows.items():
             lines = "".join(f"> {line}  \n" for line in found[0]["samples"][:N_SHOWN])
@@ -167,11 +169,6 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
 def _at(cell: Mapping[str, Any], temperature: float) -> Mapping[str, float]:
     found: Mapping[str, float] = next(r for r in cell["records"] if r["temperature"] == temperature)
     return found
-
-
-def _cell(values: Sequence[float]) -> str:
-    mean, half = interval(values)
-    return f"{mean:.3f} ± {half:.3f}"
 
 
 def draw(corpora: Mapping[str, Any], file: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, interval, write_section
+from benchmarks.harness import DOCS, mean_cell, write_section
 from benchmarks.paper.experiment import FILE
 from benchmarks.paper.grid import measured_on
 from benchmarks.paper.rows import BASELINE, ROWS
@@ -98,9 +98,12 @@ def tables(
 def _at_one(row: Row) -> dict[str, str]:
     """The cells of a row at temperature 1."""
     at_one = [next(r for r in each["records"] if r["temperature"] == 1.0) for each in row]
-    cells = {label: _cell([r[name] for r in at_one], name) for name, label in AT_ONE.items()}
+    cells = {
+        label: mean_cell([r[name] for r in at_one], digits=0 if name == "tokens_used" else 3)
+        for name, label in AT_ONE.items()
+    }
     shares = [each["share"] for each in row if each["share"] is not None]
-    cells["D share of optimum"] = _cell(shares, "share") if len(shares) == len(row) else ""
+    cells["D share of optimum"] = mean_cell(shares) if len(shares) == len(row) else ""
     cells["minutes"] = f"{np.median([each['seconds'] for each in row]) / 60:.1f}"
     return cells
 
@@ -115,20 +118,14 @@ def _over_temperature(row: Row) -> dict[str, str]:
     for quality, column in zip(QUALITIES, _CURVE_COLUMNS, strict=False):
         found = [diversity_at(curve_of(each), quality) for each in row]
         reached = [value for value in found if value is not None]
-        cells[column] = _cell(reached, "nll_test") if len(reached) == len(row) else "not reached"
-    cells["KL sum, best T"] = _cell([min(r["kl_sum"] for r in each["records"]) for each in row], "kl_sum")
+        cells[column] = mean_cell(reached) if len(reached) == len(row) else "not reached"
+    cells["KL sum, best T"] = mean_cell([min(r["kl_sum"] for r in each["records"]) for each in row])
     return cells
 
 
 def curve_of(result: Mapping[str, Any]) -> Curve:
     """The curve of one seed of a row."""
     return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in result["records"]]
-
-
-def _cell(values: Sequence[float], name: str) -> str:
-    mean, half = interval(values)
-    digits = 0 if name == "tokens_used" else 3
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[Sequence[float]]]) -> None:

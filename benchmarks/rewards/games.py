@@ -19,7 +19,7 @@ from benchmarks.harness import (
     RESULTS,
     begin_results,
     check_some,
-    interval,
+    mean_cell,
     measured_with,
     metric_table,
     write_results,
@@ -156,7 +156,7 @@ def table(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             name: {c: [r[c] for r in records] for c in columns() if all(c in r for r in records)}
             for name, records in rows.items()
         },
-        _cell,
+        mean_cell,
     )
 
 
@@ -170,7 +170,7 @@ def differences(curves: Mapping[str, Sequence[Curve]]) -> str:
         for level in LEVELS:
             gains = [gain_at(curve, baseline, level) for curve, baseline in zip(own, curves[BASELINE], strict=True)]
             found = [gain for gain in gains if gain is not None]
-            cells[name][f"T = {level:g}"] = _cell(found, sign=True) if len(found) == len(own) else "not reached"
+            cells[name][f"T = {level:g}"] = mean_cell(found, "+") if len(found) == len(own) else "not reached"
     return markdown_table(cells, [f"T = {level:g}" for level in LEVELS], first="curve")
 
 
@@ -201,8 +201,3 @@ def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
         axes.legend()
         axes.grid(alpha=0.3)
         figure.savefig(file, format="svg", metadata={"Date": None})
-
-
-def _cell(values: Sequence[float], *, sign: bool = False) -> str:
-    mean, half = interval(values)
-    return f"{mean:{'+' if sign else ''}.3f} ± {half:.3f}"
