@@ -37,7 +37,6 @@ from benchmarks.harness import (
 )
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.games import BASELINE
-from benchmarks.rewards.study import changed
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 
@@ -149,7 +148,7 @@ def games(preset: RunConfig, seed: int, learned: Path) -> dict[str, RunConfig]:
         "generative": {"task": {"discriminator": str(learned), "discriminator_kwargs": {}}},
     }
     return {
-        f"{reward}, {option}": changed(preset, BASE, own[reward], OPTIONS[option])
+        f"{reward}, {option}": preset.changed(BASE, own[reward], OPTIONS[option])
         for reward in REWARDS
         for option in OPTIONS
     }

@@ -37,7 +37,7 @@ from benchmarks.harness import (
 )
 from benchmarks.paper.rows import TOKENWISE
 from benchmarks.rewards.curves import gains_at
-from benchmarks.rewards.study import KEPT, changed
+from benchmarks.rewards.study import KEPT
 from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "regimes.json"
@@ -175,7 +175,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
     best = min(DROPOUTS, key=lambda dropout: min(r.get("nll_validation", np.inf) for r in tried[dropout]))
     rows = {BASELINE: _row(tried[best], TEMPERATURE)}
     for name, changes in GAMES.items():
-        config = changed(config_of(cell, best), changes)
+        config = config_of(cell, best).changed(changes)
         if name.startswith("generative"):
             learned = str(models_of(cell.task, cell.n_real, cell.seed, out))
             judged = dataclasses.replace(config.task, discriminator=learned, discriminator_kwargs={})

@@ -37,6 +37,8 @@ from seqgan_env.shaping import needed_discriminator, shaping_configs
 from seqgan_env.sources import NAMED_SOURCES
 from seqgan_env.task import TaskConfig
 
+Parts = Mapping[str, Mapping[str, Any]]
+"""Fields that differ, by the part of a ``RunConfig``."""
 PRECISIONS = ("highest", "high", "medium")
 """The precisions of ``torch.set_float32_matmul_precision``."""
 
@@ -216,6 +218,14 @@ class RunConfig:
             if any(map(callable, value if isinstance(value, list) else [value])):
                 raise ValueError(f"a run's {name} must be given by its name, 'module:function'")
         object.__setattr__(self, "task", _with_all_settings(self.task, self.generator))
+
+    def changed(self, *changes: Parts) -> RunConfig:
+        """These settings with fields of some parts changed, one set of changes after the other."""
+        config = self
+        for parts in changes:
+            replaced = {part: dataclasses.replace(getattr(config, part), **fields) for part, fields in parts.items()}
+            config = dataclasses.replace(config, **replaced)
+        return config
 
     @property
     def env_kwargs(self) -> dict[str, Any]:

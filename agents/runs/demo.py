@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from agents.runs.config import RunConfig
+from agents.runs.config import Parts, RunConfig
 from agents.runs.presets import PRESETS
 
 BOTH_DIVERGENCES: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
@@ -50,7 +50,7 @@ of its discriminator."""
 def demo_runs(
     seed: int = 0,
     base: RunConfig = PRESETS["demo"],
-    games: Mapping[str, Mapping[str, Mapping[str, Any]]] = DEMO,
+    games: Mapping[str, Parts] = DEMO,
 ) -> dict[str, RunConfig]:
     """The runs of the demo by name.
 
@@ -59,11 +59,4 @@ def demo_runs(
         base: the settings that they share.
         games: the parts in which each differs from them.
     """
-    return {
-        name: dataclasses.replace(
-            base,
-            seed=seed,
-            **{part: dataclasses.replace(getattr(base, part), **fields) for part, fields in changes.items()},
-        )
-        for name, changes in games.items()
-    }
+    return {name: dataclasses.replace(base.changed(changes), seed=seed) for name, changes in games.items()}

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, RunConfig, RuntimeConfig
+from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, Parts, RunConfig, RuntimeConfig
 from agents.runs.presets import PRESETS
-
-Parts = Mapping[str, Mapping[str, Any]]
-"""Fields that differ, by the part of a ``RunConfig``."""
 
 
 @dataclass(frozen=True)
@@ -202,12 +199,10 @@ def config_of(row: str, scenario: Scenario, seed: int, source: str = "oracle") -
 
 
 def _changed(config: RunConfig, parts: Parts) -> RunConfig:
-    changes: dict[str, Any] = {}
-    for part, fields in parts.items():
-        own = getattr(config, part)
-        if part == "generator":
-            fields = {"kwargs": {**own.kwargs, **fields["kwargs"]}}
-        if "discriminator" in fields:
-            fields = {"discriminator_kwargs": {}, **fields}
-        changes[part] = dataclasses.replace(own, **fields)
-    return dataclasses.replace(config, **changes)
+    """With what goes together: the core's other settings stay, and those of another discriminator's don't."""
+    whole = {part: dict(fields) for part, fields in parts.items()}
+    if "generator" in whole:
+        whole["generator"]["kwargs"] = {**config.generator.kwargs, **whole["generator"]["kwargs"]}
+    if "discriminator" in whole.get("task", {}):
+        whole["task"].setdefault("discriminator_kwargs", {})
+    return config.changed(whole)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.runs.config import Parts
 from benchmarks.rewards.menu import BASE
-from benchmarks.rewards.study import Parts, Study
+from benchmarks.rewards.study import Study
 
 
 def _agent(**fields: Any) -> Parts:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from agents.runs.config import EvaluationConfig
+from agents.runs.config import EvaluationConfig, Parts
 from benchmarks.rewards.games import SCENARIOS
-from benchmarks.rewards.study import Parts, Study
+from benchmarks.rewards.study import Study
 
 _SMALL = SCENARIOS["small generator"]
 BASE = dataclasses.replace(

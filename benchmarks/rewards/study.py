@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.comparison import compare
-from agents.runs.config import RunConfig
+from agents.runs.config import Parts, RunConfig
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
@@ -26,17 +26,6 @@ LEVEL = 0.5
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
 KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 _LEARNING = ("step", "nll_oracle", "nll_test", "kl_sum")
-
-Parts = Mapping[str, Mapping[str, Any]]
-"""Fields that differ, by the part of a ``RunConfig``."""
-
-
-def changed(config: RunConfig, *changes: Parts) -> RunConfig:
-    """The settings with the fields of some parts changed, one after the other."""
-    for parts in changes:
-        replaced = {part: dataclasses.replace(getattr(config, part), **fields) for part, fields in parts.items()}
-        config = dataclasses.replace(config, **replaced)
-    return config
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ class Study:
         for group, own in self.groups.items():
             shared = found.setdefault(self._key(group) if group in self.bases else "", {})
             for name, game in own.items():
-                shared[self._key(group, name)] = changed(base, self.bases.get(group, {}), game)
+                shared[self._key(group, name)] = base.changed(self.bases.get(group, {}), game)
         return found
 
     def _key(self, group: str, name: str = "") -> str:

@@ -231,3 +231,11 @@ def test_presets_suit_their_sources_and_others_are_refused() -> None:
     ]
     with pytest.raises(ValueError, match="preset must be one of grammar, demo, paper, small, text; got 'huge'"):
         get_preset("huge")
+
+
+def test_parts_are_changed_one_after_the_other() -> None:
+    config = RunConfig().changed({"agent": {"n_updates": 3, "n_episodes": 5}}, {"agent": {"n_updates": 4}}, {})
+    assert (config.agent.n_updates, config.agent.n_episodes) == (4, 5)
+    assert dataclasses.replace(config, agent=RunConfig().agent) == RunConfig()
+    with pytest.raises(ValueError, match="n_updates must be a whole number"):
+        RunConfig().changed({"agent": {"n_updates": -1}})
