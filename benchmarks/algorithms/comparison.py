@@ -154,7 +154,7 @@ def run(
     searched: Path = SEARCH,
     only: tuple[str, ...] = (),
 ) -> None:
-    """Compare the algorithms with their best settings, and write the results.
+    """Compare the algorithms with their best settings, and write the results, of each task first without shapings.
 
     Args:
         out: the folder of the sweeps; what is done is not done again.
@@ -173,11 +173,15 @@ def run(
     tasks = _others(results, only, own_seeds)
     best = {task: _best(searched, task) for task in only}
     for task, entries in best.items():
-        plain = _played(task, own_seeds, workers, out, algorithm=[*entries, CONTROL], reward=list(REWARDS))
         shaped = [entry for entry in entries if entry["name"] in SHAPED]
-        more = _played(task, own_seeds, workers, out, algorithm=shaped, reward=["log_d"], shaping=["none", *SHAPINGS])
-        tasks[task] = [_kept(each) for each in {each["key"]: each for each in (*plain, *more)}.values()]
-    _write(results, own_seeds, tasks)
+        done: dict[str, Result] = {}
+        for axes in (
+            {"algorithm": [*entries, CONTROL], "reward": list(REWARDS)},
+            {"algorithm": shaped, "reward": ["log_d"], "shaping": list(SHAPINGS)},
+        ):
+            done |= {each["key"]: each for each in _played(task, own_seeds, workers, out, **axes)}
+            tasks[task] = [_kept(each) for each in done.values()]
+            _write(results, own_seeds, tasks)
 
 
 def _best(searched: Path, task: str) -> list[dict[str, Any]]:

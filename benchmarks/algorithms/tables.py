@@ -69,7 +69,8 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
             ("`js_2`, less that of the start", "js_2", plain, "reward"),
             ("shapings beside log D: the same sum, less that of the start", OVERALL, shaped, "shaping"),
         ):
-            parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
+            if {each[columns] for each in own} - {"none", IRRELEVANT}:  # shapings are played last
+                parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
         learnt: dict[str, list[dict[str, Any]]] = {}
         for each in plain:
             if (

@@ -150,6 +150,8 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     assert "maximum_likelihood" in (tmp_path / "algorithms-SeqGANGrammar-v0.svg").read_text()
     assert "| algorithm | none | length | scored | seconds |" in text
     assert "| algorithm | log_d | constant | – | scored | seconds |" in text
+    document["tasks"]["SeqGANGrammar-v0"] = [run for run in runs if run["shaping"] != "length"]
+    assert "shapings" not in tables.tables(document)
 
 
 @pytest.mark.parametrize("task", comparison.TASKS)
