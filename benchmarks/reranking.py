@@ -79,7 +79,7 @@ def run(
     kept = before if only and before else {"rows": {}}
     for name, wanted in (("seeds", own_seeds), ("scenario", scenario)):
         if kept.get(name, wanted) != wanted:
-            raise ValueError(f"{name} must be that of the rows that stay, {kept[name]!r}, got {wanted!r}")
+            raise ValueError(f"{name} must be as in the rows that stay, {kept[name]!r}, got {wanted!r}")
     rows: dict[str, list[Record]] = {}
     for seed in own_seeds:
         folder = out / scenario.replace(" ", "-") / str(seed)

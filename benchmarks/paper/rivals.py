@@ -33,12 +33,12 @@ class Rival(NamedTuple):
 
     build: Build
     kind: type[LikelihoodConfig]
-    """Its settings: those of the run's maximum likelihood,"""
+    """The class of its settings, which have the values of the run's maximum likelihood."""
     changes: Mapping[str, Any]
-    """with some changed."""
+    """The settings that have other values."""
 
     def settings(self, config: RunConfig) -> LikelihoodConfig:
-        """Those that it has in a run."""
+        """Its settings in a run."""
         names = [each.name for each in dataclasses.fields(LikelihoodConfig)]
         return self.kind(**{name: getattr(config.pretraining, name) for name in names} | dict(self.changes))
 

@@ -151,7 +151,7 @@ def test_what_a_command_does_not_know_is_refused(name: str, flag: str, tmp_path:
 
 @pytest.mark.parametrize("module", [agent, regimes, discriminators])
 def test_what_other_tasks_have_stays_in_the_file(module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its seeds are the same."""
+    """Other seeds than those that stay are refused."""
     file = tmp_path / "results.json"
     for name in ("fit", "learn_models", "strong_generator"):
         monkeypatch.setattr(module, name, lambda *arguments: None, raising=False)

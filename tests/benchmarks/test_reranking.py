@@ -48,7 +48,7 @@ def test_every_choice_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monke
     reranking.run(tmp_path / "part", seeds=1, results=file, workers=1, only=("log_d-judge",))
     rows = json.loads(file.read_text())["rows"]
     assert sorted(rows) == sorted(["other, SeqGAN, alone", *(each for each in expected if "likelihood" in each)])
-    with pytest.raises(ValueError, match=r"seeds must be that of the rows that stay, \[1\], got \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"seeds must be as in the rows that stay, \[1\], got \[1, 2\]"):
         reranking.run(tmp_path / "part", seeds=2, results=file, only=("log_d",))
     with pytest.raises(ValueError, match="only must be one of log_d, log_d-judge; got 'exact'"):
         reranking.run(tmp_path / "part", seeds=1, results=file, only=("exact",))
