@@ -83,7 +83,7 @@ def run(
     rows: dict[str, list[Record]] = {}
     for seed in own_seeds:
         folder = out / scenario.replace(" ", "-") / str(seed)
-        runs = _runs(seed, SCENARIOS[scenario])
+        runs = _runs(seed, scenario)
         for name in only:
             check_choice("only", name, runs)
         runs = {name: config for name, config in runs.items() if name in (only or runs)}
@@ -108,9 +108,9 @@ def _row(runs: Mapping[str, RunConfig], name: str, key: str = "") -> str:
     return f"{runs[name].label}, {'SeqGAN' if name in JUDGES else 'max. likelihood'}, {key}"
 
 
-def _runs(seed: int, config: RunConfig) -> dict[str, RunConfig]:
+def _runs(seed: int, scenario: str) -> dict[str, RunConfig]:
     """The games, and the same without an update: a discriminator that knows maximum likelihood."""
-    played = {name: own for name, own in games(seed, config).items() if name in JUDGES}
+    played = {name: own for name, own in games(seed, scenario).items() if name in JUDGES}
     without = {
         f"{name}-judge": dataclasses.replace(own, agent=dataclasses.replace(own.agent, n_updates=0))
         for name, own in played.items()

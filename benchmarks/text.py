@@ -1,7 +1,7 @@
 """Generators of real text: captions by words and quatrains by characters.
 
-``python -m benchmarks.text run --data FOLDER`` trains the rows of ``SHOWN`` on the files of ``CORPORA`` over several
-seeds (it resumes) and writes ``benchmarks/results/text.json``; ``... report`` writes the tables, the sentences and the
+``python -m benchmarks.text run --data FOLDER`` trains the rows of ``SHOWN`` on ``CORPORA`` over several seeds (it
+resumes) and writes ``benchmarks/results/text.json``; ``... report`` writes the tables, the sentences and the
 picture of ``docs/results.md`` from it.
 """
 
@@ -30,12 +30,15 @@ from benchmarks.harness import (
 from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import BASELINE, Scenario
 from seqgan_env.checks import PositiveInt
-from seqgan_env.files import refusal
+from seqgan_env.files import atomic_write, refusal
+from seqgan_env.sources.text_file import read_lines
 
 FILE = RESULTS / "text.json"
 PAGE = DOCS / "results.md"
 N_MEASURED = 5_000
-"""Sequences in each measurement of a row; real ones are at most half of those that are held out."""
+"""Sequences in each measurement of a row; the real ones are half of those that are held out."""
+PARTS = ("train", "test")
+"""The files of a corpus, whose lines are put together and split anew: the first ones' are too few to hold some out."""
 SHOWN = (BASELINE, "SeqGAN log D", "PG-BLEU", "SeqGAN log-ratio, generative", "distilled")
 """The rows of the paper's experiment that are trained on text."""
 AT_ONE = ("nll_test", "bleu_4", "self_bleu_4", "js_2", "copied", "lm_forward", "lm_reverse", "frechet")
@@ -62,10 +65,10 @@ def _scenario(level: str, n_epochs: int, n_updates: int) -> Scenario:
 
 
 CORPORA: dict[str, Scenario] = {
-    "image_coco_train.txt": _scenario("word", 25, 300),
-    "tang_quatrains_train.txt": _scenario("char", 12, 300),
+    "image_coco": _scenario("word", 25, 600),
+    "tang_quatrains": _scenario("char", 12, 600),
 }
-"""By the name of the file."""
+"""By the beginning of the names of its files: captions by words, and classical quatrains by characters."""
 
 
 def run(
@@ -80,7 +83,7 @@ def run(
     """Train every row on each corpus and write the results; those of other corpora stay in the file.
 
     Args:
-        data: the folder of the corpora; by default that where one is.
+        data: the folder of the corpora's files, ``PARTS`` of each.
         out: where the runs are kept; what is done is not done again.
         seeds: how many, from 1; those from 100 on are for choosing settings.
         results: the JSON file.
@@ -97,10 +100,15 @@ def run(
     with refusal(results, "file of results of real text"):
         corpora = dict(before["corpora"]) if before else {}
     numbers = list(range(1, 1 + seeds))
-    grids = {
-        name: Grid(CORPORA[name], str(data / name), out / Path(name).stem, n, ("text",), ("language_model",))
-        for name in only
-    }
+    files = {name: [data / f"{name}_{part}.txt" for part in PARTS] for name in only}
+    lines = {
+        name: [line for file in parts for line in read_lines(file)] for name, parts in files.items()
+    }  # before any work
+    out.mkdir(parents=True, exist_ok=True)
+    for name in only:
+        with atomic_write(out / f"{name}.txt") as file:
+            file.write("".join(f"{line}\n" for line in lines[name]).encode())
+    grids = {name: grid_of(name, out, n) for name in only}
     for grid in grids.values():
         grid.check(SHOWN, numbers)
     for name, grid in grids.items():
@@ -109,13 +117,24 @@ def run(
         corpora[name] = {
             "seeds": numbers,
             "n": n,
-            "config": _without_folder(CORPORA[name].base, name),
+            "config": _without_folder(CORPORA[name].base, f"{name}.txt"),
             "vocab_size": task.spec.vocab_size,
             "max_length": task.spec.max_length,
             "n_real": len(task.real_sequences),
             "rows": {row: [found[Cell(row, seed)] for seed in numbers] for row in SHOWN},
         }
     write_results(results, {"corpora": {name: corpora[name] for name in CORPORA if name in corpora}})
+
+
+def grid_of(name: str, out: Path, n: int) -> Grid:
+    """The rows of a corpus.
+
+    Args:
+        name: a key of ``CORPORA``.
+        out: the folder of the runs, which holds the corpus in one file.
+        n: sequences in each measurement.
+    """
+    return Grid(CORPORA[name], str(out / f"{name}.txt"), out / name, n, ("text",), ("language_model",))
 
 
 def _without_folder(config: RunConfig, name: str) -> dict[str, Any]:

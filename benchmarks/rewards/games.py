@@ -6,10 +6,10 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agents.runs.comparison import compare
-from agents.runs.config import PretrainingConfig, RunConfig
+from agents.runs.config import Parts, PretrainingConfig, RunConfig
 from agents.runs.demo import BOTH_DIVERGENCES, DENSE, demo_runs
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
@@ -25,6 +25,7 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
+from benchmarks.paper.rows import TOKENWISE
 from benchmarks.rewards.curves import Curve, curve_of, gain_at
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
@@ -33,30 +34,58 @@ from seqgan_env.metrics import columns
 FILE = RESULTS / "rewards.json"
 PAGE = DOCS / "results.md"
 
-SCENARIOS: dict[str, RunConfig] = {
-    "small generator": dataclasses.replace(
-        PRESETS["demo"], pretraining=PretrainingConfig(learning_rate=0.02, n_epochs=200)
+
+class Scenario(NamedTuple):
+    """A generator after maximum likelihood, and the games that begin there."""
+
+    config: RunConfig
+    games: Mapping[str, Parts]
+    """By name: the parts in which each differs."""
+
+
+def _games(learned: Parts, exact: Parts) -> dict[str, Parts]:
+    return {
+        "log_d": {},
+        "generative": learned,
+        "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
+        "exact": {**exact, "adversary": {"exact": True}},
+    }
+
+
+def _of_sequences(members: Mapping[str, Any]) -> dict[str, Parts]:
+    """The games of ``seqgan demo`` at full length."""
+    agent = {**DENSE, "n_updates": 200, "n_episodes": 1024, "learning_rate": 0.03}
+    task = {**BOTH_DIVERGENCES, "discriminator": "generative", "discriminator_kwargs": dict(members)}
+    adversary = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024}
+    return _games({"task": task, "adversary": adversary, "agent": agent}, {"task": BOTH_DIVERGENCES, "agent": agent})
+
+
+def _of_tokens(members: Mapping[str, Any]) -> dict[str, Parts]:
+    """Those of the paper's experiment: in a long sequence of many possible ones, the ratio of the whole is nearly 0."""
+    agent = {**TOKENWISE, "n_updates": 300}
+    reward = {"reward": "log_ratio", "reward_kwargs": {}}
+    task = {**reward, "discriminator": "generative", "discriminator_kwargs": dict(members)}
+    adversary = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": TOKENWISE["n_episodes"]}
+    return _games({"task": task, "adversary": adversary, "agent": agent}, {"task": reward, "agent": agent})
+
+
+_SCHEDULE = {"learning_rate": 0.01, "validation": 0.0}
+SCENARIOS: dict[str, Scenario] = {
+    "small generator": Scenario(
+        dataclasses.replace(PRESETS["demo"], pretraining=PretrainingConfig(learning_rate=0.02, n_epochs=200)),
+        # lesser models than the default teach it all that it can learn
+        _of_sequences({"n_members": 2, "dropout": 0.2, "n_epochs": 15, **_SCHEDULE}),
     ),
-    "large generator": PRESETS["grammar"],
-    "synthetic oracle": PRESETS["small"],
+    "large generator": Scenario(PRESETS["grammar"], _of_sequences({"validation": 0.0})),
+    "synthetic oracle": Scenario(
+        PRESETS["small"],
+        _of_tokens(
+            {"n_members": 4, "embedding_dim": 64, "hidden_dim": 64, "dropout": 0.1, "n_epochs": 25, **_SCHEDULE}
+        ),
+    ),
 }
 """The embedded grammar, with the generator of ``seqgan demo``, here trained by maximum likelihood until more epochs
 bring little, and with one that is large enough for the grammar; and the task of the SeqGAN paper at a small size."""
-
-_DENSE = {**DENSE, "n_updates": 200, "n_episodes": 1024, "learning_rate": 0.03}
-GAMES: dict[str, dict[str, dict[str, Any]]] = {
-    "log_d": {},
-    "generative": {
-        "task": {**BOTH_DIVERGENCES, "discriminator": "generative", "discriminator_kwargs": {"validation": 0.0}},
-        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1024},
-        "agent": _DENSE,
-    },
-    "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
-    "exact": {"task": BOTH_DIVERGENCES, "adversary": {"exact": True}, "agent": _DENSE},
-}
-"""The games, those of ``seqgan demo`` at full length: the parts in which each differs from its scenario."""
-SMALL_MEMBERS = {"n_members": 2, "dropout": 0.2, "n_epochs": 15, "learning_rate": 0.01, "validation": 0.0}
-"""The language models beside the small generator: lesser ones than the default teach it all that it can learn."""
 
 BASELINE = "max. likelihood"
 LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
@@ -85,11 +114,10 @@ def run(
         scenarios = dict(before["scenarios"]) if before else {}
     own_seeds = list(range(1, 1 + seeds))
     for scenario in only:
-        config = SCENARIOS[scenario]
         rows: dict[str, list[dict[str, Any]]] = {}
         curves: dict[str, list[Curve]] = {}
         for seed in own_seeds:
-            runs = games(seed, config)
+            runs = games(seed, scenario)
             done = compare(runs, out / scenario.replace(" ", "-") / str(seed), n_workers=workers)
             records = {runs[name].label: own for name, own in done.items()}
             for row, record in summary(records).items():
@@ -98,22 +126,19 @@ def run(
             curves.setdefault(BASELINE, []).append(curve_of(next(iter(records.values())), TEMPERATURE))
             for label, own in records.items():
                 curves.setdefault(f"SeqGAN {label}", []).append(curve_of(own, FINAL_TEMPERATURE))
-        scenarios[scenario] = {"seeds": own_seeds, "config": config.to_dict(), "rows": rows, "curves": curves}
+        config = SCENARIOS[scenario].config.to_dict()
+        scenarios[scenario] = {"seeds": own_seeds, "config": config, "rows": rows, "curves": curves}
     write_results(results, {"scenarios": {name: scenarios[name] for name in SCENARIOS if name in scenarios}})
 
 
-def games(seed: int, config: RunConfig) -> dict[str, RunConfig]:
+def games(seed: int, scenario: str) -> dict[str, RunConfig]:
     """The settings of the games of a scenario by name.
 
     Args:
         seed: everything random follows it.
-        config: the scenario.
+        scenario: a key of ``SCENARIOS``.
     """
-    runs = demo_runs(seed, config, GAMES)
-    if config != SCENARIOS["small generator"]:
-        return runs
-    task = dataclasses.replace(runs["generative"].task, discriminator_kwargs=SMALL_MEMBERS)
-    return {**runs, "generative": dataclasses.replace(runs["generative"], task=task)}
+    return demo_runs(seed, *SCENARIOS[scenario])
 
 
 def report(results: Path = FILE, page: Path = PAGE) -> None:

@@ -11,7 +11,7 @@ from agents.runs.config import EvaluationConfig, Parts
 from benchmarks.rewards.games import SCENARIOS
 from benchmarks.rewards.study import Study
 
-_SMALL = SCENARIOS["small generator"]
+_SMALL = SCENARIOS["small generator"].config
 BASE = dataclasses.replace(
     _SMALL,
     adversary=dataclasses.replace(_SMALL.adversary, n_rounds=30),

@@ -11,12 +11,11 @@ from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from benchmarks import reranking
 from benchmarks.harness import section
-from benchmarks.rewards.games import SCENARIOS
 from tests.support.runs import SHORT, changed, without_pictures
 
 
 def test_a_judge_without_a_game_shares_all_but_the_game() -> None:
-    runs = reranking._runs(7, SCENARIOS["small generator"])
+    runs = reranking._runs(7, "small generator")
     for name in reranking.JUDGES:
         game, judge = runs[name], runs[f"{name}-judge"]
         assert judge.agent.n_updates == 0 < game.agent.n_updates

@@ -29,20 +29,23 @@ def tiny() -> Scenario:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a corpus of a hundred sentences, the only one of the benchmark."""
-    monkeypatch.setattr(text, "CORPORA", {"lines.txt": tiny()})
+    monkeypatch.setattr(text, "CORPORA", {"lines": tiny()})
     monkeypatch.setattr(text, "SHOWN", (BASELINE, "distilled"))
     lines = [f"{who} sees {what} {n} times" for who in ("she", "he") for what in ("a cat", "it") for n in range(25)]
-    (tmp_path / "lines.txt").write_text("\n".join(lines))
+    for part, own in zip(text.PARTS, (lines[:80], lines[80:]), strict=True):
+        (tmp_path / f"lines_{part}.txt").write_text("\n".join(own))
     return tmp_path
 
 
 def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
     file = folder / "text.json"
     with without_pictures():
-        text.run(folder, folder / "runs", 1, file, 1, only=("lines.txt",), n=20)
-    corpus = json.loads(file.read_text())["corpora"]["lines.txt"]
+        text.run(folder, folder / "runs", 1, file, 1, only=("lines",), n=20)
+    corpus = json.loads(file.read_text())["corpora"]["lines"]
     assert corpus["config"]["task"]["source"] == "lines.txt"  # and no folder of this machine
     assert str(folder) not in file.read_text()
+    assert len((folder / "runs/lines.txt").read_text().splitlines()) == 100
+    assert corpus["n_real"] == 60
     for row in text.SHOWN:
         (cell,) = corpus["rows"][row]
         by_temperature = {r["temperature"]: r for r in cell["records"]}
@@ -57,13 +60,13 @@ def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
     assert all(row in (folder / "text.svg").read_text() for row in text.SHOWN)
     before = file.read_bytes()
     with without_pictures():
-        text.run(folder, folder / "runs", 1, file, 1, only=("lines.txt",), n=20)
+        text.run(folder, folder / "runs", 1, file, 1, only=("lines",), n=20)
     assert json.loads(file.read_bytes())["corpora"] == json.loads(before)["corpora"]
 
 
 def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises((OSError, ValueError), match=r"nowhere"):
-        text.run(folder / "nowhere", folder / "runs", 1, folder / "text.json", 1, only=("lines.txt",), n=20)
+        text.run(folder / "nowhere", folder / "runs", 1, folder / "text.json", 1, only=("lines",), n=20)
     assert not (folder / "runs").exists()
 
 
