@@ -59,7 +59,7 @@ def _scenario(level: str, n_epochs: int, n_updates: int) -> Scenario:
         evaluation=dataclasses.replace(preset.evaluation, every=preset.agent.n_updates, metrics=()),
         runtime=dataclasses.replace(preset.runtime, n_threads=1),
     )
-    models = {"n_members": 5, "embedding_dim": 128, "hidden_dim": 128, "dropout": 0.4, "validation": 0.0}
+    models = {"n_members": 5, "embedding_dim": 128, "hidden_dim": 256, "dropout": 0.5, "validation": 0.0}
     schedule = {"n_epochs": n_epochs, "learning_rate": 0.01}
     return Scenario(base, {**models, **schedule}, n_updates, {"distillation": n_epochs})
 

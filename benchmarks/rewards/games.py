@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agents.runs.comparison import compare
@@ -43,9 +44,9 @@ class Scenario(NamedTuple):
     """By name: the parts in which each differs."""
 
 
-def _games(learned: Parts, exact: Parts) -> dict[str, Parts]:
+def _games(learned: Parts, exact: Parts, log_d: Parts = MappingProxyType({})) -> dict[str, Parts]:
     return {
-        "log_d": {},
+        "log_d": log_d,
         "generative": learned,
         "constant": {"task": {"reward": "constant"}, "agent": {"n_completions": 1}},
         "exact": {**exact, "adversary": {"exact": True}},
@@ -66,7 +67,9 @@ def _of_tokens(members: Mapping[str, Any]) -> dict[str, Parts]:
     reward = {"reward": "log_ratio", "reward_kwargs": {}}
     task = {**reward, "discriminator": "generative", "discriminator_kwargs": dict(members)}
     adversary = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": TOKENWISE["n_episodes"]}
-    return _games({"task": task, "adversary": adversary, "agent": agent}, {"task": reward, "agent": agent})
+    gentle = {"agent": {"learning_rate": 1e-3, "final_learning_rate": 1e-4}}
+    learned: Parts = {"task": task, "adversary": adversary, "agent": agent}
+    return _games(learned, {"task": reward, "agent": agent}, gentle)
 
 
 _SCHEDULE = {"learning_rate": 0.01, "validation": 0.0}
