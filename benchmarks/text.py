@@ -8,11 +8,9 @@ picture of ``docs/results.md`` from it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from agents.runs.config import RunConfig
 from agents.runs.presets import PRESETS
@@ -29,6 +27,7 @@ from benchmarks.harness import (
 )
 from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import BASELINE, Scenario
+from benchmarks.rewards.curves import diversity_at
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import atomic_write, refusal
 from seqgan_env.sources.text_file import read_lines
@@ -43,8 +42,11 @@ SHOWN = (BASELINE, "SeqGAN log D", "PG-BLEU", "SeqGAN log-ratio, generative", "d
 """The rows of the paper's experiment that are trained on text."""
 AT_ONE = ("nll_test", "bleu_4", "self_bleu_4", "js_2", "copied", "lm_forward", "lm_reverse", "frechet")
 """The measurements at temperature 1 that the tables have."""
-QUALITY, DIVERSITY = "bleu_4", "self_bleu_4"
-"""The metrics of the curves over temperature."""
+QUALITY = "bleu_4"
+DIVERSITIES = {"self_bleu_4": "Self-BLEU-4: less is more diverse", "nll_test": "nll test: less foresees more"}
+"""The metrics of the curves over temperature, and what their axes say."""
+LEVELS = (1.0, 0.7)
+"""The temperatures of maximum likelihood whose BLEU-4 the rows are compared at."""
 N_SHOWN = 5
 """Sentences of each row in the docs: the first that are drawn with the first seed."""
 
@@ -174,12 +176,13 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
             f"### {name}\n\nV = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']:,} sequences to "
             f"learn from, seeds {seeds[0]} to {seeds[-1]}, {corpus['n']:,} sequences in each measurement, "
             f"{at_one[BASELINE][0]['bleu_references']:,.0f} references of BLEU. Of both language models' scores real "
-            f"sequences have {lm_real}.\n\n{markdown_table(cells, list(AT_ONE), first='row')}"
+            f"sequences have {lm_real}.\n\n{markdown_table(cells, list(AT_ONE), first='row')}\n"
+            f"Less that of maximum likelihood, where BLEU-4 is what that has at a temperature:\n\n{differences(rows)}"
         )
         for row, found in rows.items():
             lines = "".join(f"> {line}  \n" for line in found[0]["samples"][:N_SHOWN])
             parts.append(f"{row}:\n\n{lines}")
-    parts.append("![BLEU-4 against Self-BLEU-4 by temperature, a line a seed.](text.svg)\n")
+    parts.append("![BLEU-4 against Self-BLEU-4 and nll test by temperature, a line a seed.](text.svg)\n")
     if pictures is not None:
         draw(document["corpora"], pictures / "text.svg")
     return "\n".join(parts)
@@ -190,8 +193,29 @@ def _at(cell: Mapping[str, Any], temperature: float) -> Mapping[str, float]:
     return found
 
 
+def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Each of ``DIVERSITIES`` less that of maximum likelihood of the same seed, at the BLEU-4 of its temperatures.
+
+    Args:
+        rows: the results of each, one for each seed.
+    """
+    cells: dict[str, dict[str, str]] = {row: {} for row in rows if row != BASELINE}
+    for metric in DIVERSITIES:
+        for level in LEVELS:
+            for row, cell in cells.items():
+                gains = []
+                for own, theirs in zip(rows[row], rows[BASELINE], strict=True):
+                    baseline = _at(theirs, level)
+                    curve = [(r["temperature"], -r[QUALITY], r[metric]) for r in own["records"]]
+                    found = diversity_at(curve, -baseline[QUALITY])
+                    gains += [] if found is None else [found - baseline[metric]]
+                whole = len(gains) == len(rows[row])
+                cell[f"{metric}, T = {level:g}"] = mean_cell(gains, "+") if whole else "not reached"
+    return markdown_table(cells, list(next(iter(cells.values()))), first="row")
+
+
 def draw(corpora: Mapping[str, Any], file: Path) -> None:
-    """Draw quality against diversity over temperature, a panel for each corpus, and write the picture.
+    """Draw quality against diversity over temperature, a column for each corpus, and write the picture.
 
     Args:
         corpora: the results by name.
@@ -201,18 +225,18 @@ def draw(corpora: Mapping[str, Any], file: Path) -> None:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-        figure = Figure(figsize=(5 * len(corpora), 4.6), layout="constrained")
-        for axes, (name, corpus) in zip(np.ravel(figure.subplots(1, len(corpora))), corpora.items(), strict=True):
-            for index, (row, cells) in enumerate(corpus["rows"].items()):
-                color = "black" if row == BASELINE else f"C{index}"
-                for seed, cell in enumerate(cells):
-                    points = [(r[DIVERSITY], r[QUALITY]) for r in cell["records"]]
-                    axes.plot(
-                        *zip(*points, strict=True), "o-", ms=2, lw=1, color=color, label="" if seed else row, alpha=0.8
-                    )
-            axes.set(title=name, xlabel="Self-BLEU-4: less is more diverse", ylabel="BLEU-4: more is better")
-            axes.grid(alpha=0.3)
-            axes.legend()
+        figure = Figure(figsize=(5 * len(corpora), 4.2 * len(DIVERSITIES)), layout="constrained")
+        panels = figure.subplots(len(DIVERSITIES), len(corpora), squeeze=False)
+        for own, (metric, label) in zip(panels, DIVERSITIES.items(), strict=True):
+            for axes, (name, corpus) in zip(own, corpora.items(), strict=True):
+                for index, (row, cells) in enumerate(corpus["rows"].items()):
+                    line = {"color": "black" if row == BASELINE else f"C{index}", "ms": 2, "lw": 1, "alpha": 0.8}
+                    for seed, cell in enumerate(cells):
+                        points = [(r[metric], r[QUALITY]) for r in cell["records"]]
+                        axes.plot(*zip(*points, strict=True), "o-", label="" if seed else row, **line)
+                axes.set(title=name, xlabel=label, ylabel="BLEU-4: more is better")
+                axes.grid(alpha=0.3)
+                axes.legend()
         figure.suptitle("up and left is better; temperatures from 1.2 to 0.4")
         figure.savefig(file, format="svg", metadata={"Date": None})
 

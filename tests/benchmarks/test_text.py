@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from benchmarks import text
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import BASELINE, ROWS, Scenario
 from tests.support.runs import TINY, changed, without_pictures
+
+CURVE = (1.2, 1.0, 0.85, 0.7, 0.5)
 
 
 def tiny() -> Scenario:
@@ -52,7 +55,7 @@ def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
         assert set(by_temperature) == set(TEMPERATURES)
         assert set(text.AT_ONE) <= set(by_temperature[1.0])
         assert not {"lm_forward"} & set(by_temperature[0.5])
-        assert {text.QUALITY, text.DIVERSITY} <= set(by_temperature[0.5])
+        assert {text.QUALITY, *text.DIVERSITIES} <= set(by_temperature[0.5])
     (page := folder / "page.md").write_text("<!-- text: begin -->\n<!-- text: end -->\n")
     text.report(file, page)
     shown = page.read_text()
@@ -62,6 +65,19 @@ def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
     with without_pictures():
         text.run(folder, folder / "runs", 1, file, 1, only=("lines",), n=20)
     assert json.loads(file.read_bytes())["corpora"] == json.loads(before)["corpora"]
+
+
+def test_rows_are_compared_where_quality_is_that_of_maximum_likelihood() -> None:
+    def cell(shift: float) -> dict[str, Any]:  # which foresees more by it, at each BLEU-4
+        names = ("temperature", text.QUALITY, "self_bleu_4", "nll_test")
+        return {"records": [dict(zip(names, (t, 1 - t / 2, 1 - t / 2, 4 - t - shift), strict=True)) for t in CURVE]}
+
+    poor = {"records": [{**r, text.QUALITY: 0.1} for r in cell(0)["records"]]}
+    table = text.differences({BASELINE: [cell(0.0)] * 2, "distilled": [cell(0.3)] * 2, "PG-BLEU": [poor] * 2})
+    none, gain = "+0.000 ± 0.000", "-0.300 ± 0.000"
+    assert f"| distilled | {none} | {none} | {gain} | {gain} |" in table
+    assert f"| PG-BLEU | {' | '.join(['not reached'] * 4)} |" in table
+    assert BASELINE not in table
 
 
 def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
