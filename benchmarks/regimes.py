@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from agents.runs.config import AdversaryConfig, EvaluationConfig, RunConfig
+from agents.runs.config import AdversaryConfig, EvaluationConfig, Parts, RunConfig
 from agents.runs.experiment import Experiment
 from agents.runs.folder import Record, RunFolder
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
@@ -43,30 +43,36 @@ from seqgan_env.checks import PositiveInt
 FILE = RESULTS / "regimes.json"
 PAGE = DOCS / "results.md"
 
-TASKS: dict[str, dict[str, Any]] = {
-    "grammar": {"preset": "grammar", "models": {"validation": 0.1}},
-    "small": {"preset": "small", "models": {"hidden_dim": 32, "dropout": 0.05, "n_epochs": 25, "learning_rate": 0.01}},
+
+class Task(NamedTuple):
+    """A task of the map, whose name is its preset's."""
+
+    models: Mapping[str, Any]
+    """The settings of the language models that its generative discriminator consists of."""
+    agent: Mapping[str, Any]
+    """The part ``agent`` of its token-wise games, beside ``TOKENWISE``."""
+
+
+TASKS: dict[str, Task] = {
+    "grammar": Task(
+        {"validation": 0.1}, {"n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01}
+    ),
+    "small": Task({"embedding_dim": 64, "hidden_dim": 64, "dropout": 0.1, "learning_rate": 0.01}, {"n_updates": 300}),
 }
-"""The tasks: a preset, and the settings of the language models that its generative discriminator consists of."""
 UNITS = (4, 8, 16, 32)  # of the generator's LSTM and of its embedding
 N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000}
 """Real sequences for maximum likelihood and for the discriminators; "unlimited" are as many as none learns by heart."""
 DROPOUTS = (0.0, 0.1, 0.3)
 """Those of maximum likelihood, of which each cell takes the best on its validation set."""
 N_READ = 400_000  # sequences, by maximum likelihood in all its epochs, which are between 4 and 100
-_TOKENWISE = {**TOKENWISE, "n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01}
-_LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
-GAMES: dict[str, dict[str, dict[str, Any]]] = {
+_TOKENWISE = {"task": {"reward": "log_ratio", "reward_kwargs": {}}, "agent": TOKENWISE}
+GAMES: dict[str, Parts] = {
     "cnn, log D": {
         "adversary": {"n_rounds": 30, "learning_rate": 1e-3, "n_generated": 512, "every_n_episodes": 128},
         "agent": {"n_updates": 200, "n_episodes": 128, "n_completions": 4},
     },
-    "generative, log-ratio": {
-        "task": _LOG_RATIO,
-        "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 512},
-        "agent": _TOKENWISE,
-    },
-    "exact, log-ratio": {"task": _LOG_RATIO, "adversary": {"exact": True}, "agent": _TOKENWISE},
+    "generative, log-ratio": {**_TOKENWISE, "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1}},
+    "exact, log-ratio": {**_TOKENWISE, "adversary": {"exact": True}},
 }
 """The games from each cell's maximum likelihood; the last one is what no discriminator can pass."""
 BASELINE = "max. likelihood"
@@ -127,7 +133,7 @@ def config_of(cell: Cell, dropout: float) -> RunConfig:
         cell: the generator and the data.
         dropout: of the generator.
     """
-    preset = PRESETS[TASKS[cell.task]["preset"]]
+    preset = PRESETS[cell.task]
     n_real = N_REAL[cell.n_real]
     n_epochs = min(100, max(4, N_READ // n_real))
     units = {"embedding_dim": cell.units, "hidden_dim": cell.units, "dropout": dropout}
@@ -146,7 +152,7 @@ def learn_models(task: str, n_real: str, seed: int, out: Path) -> None:
     """Fit the language models of the generative discriminator, one file for all generators."""
     config = config_of(Cell(task, UNITS[-1], n_real, seed), 0.0)
     n_epochs = max(4, 40 * N_REAL["10,000"] // max(N_REAL[n_real], N_REAL["10,000"]))
-    fit(config, models_of(task, n_real, seed, out), {"n_epochs": n_epochs, **TASKS[task]["models"]})
+    fit(config, models_of(task, n_real, seed, out), {"n_epochs": n_epochs, **TASKS[task].models})
 
 
 def models_of(task: str, n_real: str, seed: int, out: Path) -> Path:
@@ -165,7 +171,8 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the final share of the
         optimum of its discriminator.
     """
-    own = {"config": config_of(cell, 0.0).to_dict(), "task": TASKS[cell.task]}
+    task = TASKS[cell.task]
+    own = {"config": config_of(cell, 0.0).to_dict(), "task": task._asdict()}
     made_with = {**own, "dropouts": DROPOUTS, "games": GAMES}
     if (done := kept_result(file := out / f"{cell.name}.json", ("dropout", "rows"), made_with)) is not None:
         return done
@@ -175,7 +182,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
     best = min(DROPOUTS, key=lambda dropout: min(r.get("nll_validation", np.inf) for r in tried[dropout]))
     rows = {BASELINE: _row(tried[best], TEMPERATURE)}
     for name, changes in GAMES.items():
-        config = config_of(cell, best).changed(changes)
+        config = config_of(cell, best).changed(changes, {"agent": task.agent} if "task" in changes else {})
         if name.startswith("generative"):
             learned = str(models_of(cell.task, cell.n_real, cell.seed, out))
             judged = dataclasses.replace(config.task, discriminator=learned, discriminator_kwargs={})

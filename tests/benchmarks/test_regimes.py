@@ -13,7 +13,7 @@ from agents.runs.config import RunConfig
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import regimes
 from benchmarks.harness import section
-from benchmarks.regimes import BASELINE, GAMES, N_REAL, TASKS, UNITS, Cell
+from benchmarks.regimes import BASELINE, GAMES, N_REAL, TASKS, UNITS, Cell, Task
 from tests.support.runs import TINY, changed, without_pictures
 
 
@@ -36,7 +36,7 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
         return dataclasses.replace(base, generator=generator, seed=cell.seed)
 
     short = {"n_updates": 2, "n_episodes": 8}
-    small = {"models": {"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}}
+    small = Task({"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}, short)
     monkeypatch.setattr(regimes, "config_of", config_of)
     monkeypatch.setattr(regimes, "TASKS", {"grammar": small})
     monkeypatch.setattr(regimes, "UNITS", (4,))
