@@ -88,7 +88,8 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if path.suffix != ".py":
         with refusal(path, "sweep"):
-            spec: dict[str, Any] = _toml_reader().loads(read_bytes(path).decode("utf-8-sig"))
+            text = read_bytes(path).decode("utf-8-sig")
+            spec: dict[str, Any] = _toml_reader().loads(text)
             return spec
     with refusal(path, "sweep"):
         try:

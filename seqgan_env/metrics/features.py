@@ -26,7 +26,7 @@ def frechet_distance(first_BH: Features, second_CH: Features) -> float:
         second_CH: at least one vector.
     """
     difference_H = first_BH.mean(axis=0) - second_CH.mean(axis=0)
-    first_HH, second_HH = (np.atleast_2d(np.cov(each, rowvar=False, ddof=0)) for each in (first_BH, second_CH))
+    first_HH, second_HH = (_covariance(each) for each in (first_BH, second_CH))
     root_HH = _root(first_HH)
     roots_H = np.sqrt(np.linalg.eigvalsh(root_HH @ second_HH @ root_HH).clip(min=0))
     distance = difference_H @ difference_H + first_HH.trace() + second_HH.trace() - 2 * roots_H.sum()
@@ -60,6 +60,12 @@ def _share_inside(first_BH: Features, second_CH: Features, k: int) -> float:
 def _distances(first_BH: torch.Tensor, second_CH: torch.Tensor) -> torch.Tensor:
     """Euclidean distances, ``(B, C)``; exactly 0 between equal vectors."""
     return torch.cdist(first_BH, second_CH, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _covariance(vectors_BH: Features) -> Features:
+    """Of the vectors as a whole population; ``numpy.cov`` takes a single one for H of one number before NumPy 2."""
+    centred_BH = vectors_BH - vectors_BH.mean(axis=0)
+    return np.asarray(centred_BH.T @ centred_BH / len(vectors_BH))
 
 
 def _root(matrix_HH: Features) -> Features:

@@ -286,7 +286,8 @@ def test_with_the_exact_reward_the_agent_passes_maximum_likelihood_at_any_temper
     """In each committed scenario the 95 % interval of the difference in the sum of divergences lies below 0."""
     for scenario in json.loads(games.FILE.read_text())["scenarios"].values():
         rows = scenario["rows"]
-        pairs = zip(rows["SeqGAN exact both KL"], rows["max. likelihood, best T"], strict=True)
+        (exact,) = (own for name, own in rows.items() if name.startswith("SeqGAN exact") and "best T" not in name)
+        pairs = zip(exact, rows["max. likelihood, best T"], strict=True)
         mean, half = interval([a["kl_sum"] - b["kl_sum"] for a, b in pairs])
         assert mean + half < 0
 

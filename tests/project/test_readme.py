@@ -14,6 +14,7 @@ BEFORE = """\
 import sys, warnings, agents
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "rich is experimental/alpha")
+warnings.filterwarnings("ignore", module="matplotlib")  # an older one calls what pyparsing has renamed
 """
 AFTER = """\
 assert terminated is False

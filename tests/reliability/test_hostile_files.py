@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.play import make_env
@@ -157,7 +157,7 @@ class DiscriminatorFile(Kind):
     def tree(self, path: Path) -> Any:
         with safe_open(path, framework="pt") as file:
             recipe = json.loads(file.metadata()["recipe"])
-        return {"recipe": recipe, "weights": load_file(path)}
+        return {"recipe": recipe, "weights": load(path.read_bytes())}
 
     def write(self, path: Path, tree: Any) -> None:
         weights = tree.get("weights") if isinstance(tree, dict) else None
