@@ -174,7 +174,7 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         }
         parts.append(
             f"### {name}\n\nV = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']:,} sequences to "
-            f"learn from, seeds {seeds[0]} to {seeds[-1]}, {corpus['n']:,} sequences in each measurement, "
+            f"learn from, seeds {seeds[0]} to {seeds[-1]}, {corpus['n']:,} generated sequences in each measurement, "
             f"{at_one[BASELINE][0]['bleu_references']:,.0f} references of BLEU. Of both language models' scores real "
             f"sequences have {lm_real}.\n\n{markdown_table(cells, list(AT_ONE), first='row')}\n"
             f"Less that of maximum likelihood, where BLEU-4 is what that has at a temperature:\n\n{differences(rows)}"
