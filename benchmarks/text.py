@@ -85,9 +85,9 @@ def run(
     """Train every row on each corpus and write the results; those of other corpora stay in the file.
 
     Args:
-        data: the folder of the corpora's files, ``PARTS`` of each.
+        data: the folder that holds image_coco_train.txt, image_coco_test.txt, and the same of tang_quatrains.
         out: where the runs are kept; what is done is not done again.
-        seeds: how many, from 1; those from 100 on are for choosing settings.
+        seeds: the number of seeds, which are 1, 2, and so on; those from 100 on are for choosing settings.
         results: the JSON file.
         workers: processes side by side.
         only: some of ``CORPORA``.
@@ -108,8 +108,12 @@ def run(
     }  # before any work
     out.mkdir(parents=True, exist_ok=True)
     for name in only:
-        with atomic_write(out / f"{name}.txt") as file:
-            file.write("".join(f"{line}\n" for line in lines[name]).encode())
+        content = "".join(f"{line}\n" for line in lines[name]).encode()
+        if not (file := out / f"{name}.txt").exists():
+            with atomic_write(file) as stream:
+                stream.write(content)
+        elif file.read_bytes() != content:
+            raise ValueError(f"{file} holds another corpus than {files[name][0].parent}: take another folder for out")
     grids = {name: grid_of(name, out, n) for name in only}
     for grid in grids.values():
         grid.check(SHOWN, numbers)

@@ -21,8 +21,8 @@ from agents.runs.search_space import SPACE
 from seqgan_env.files import printable
 
 _LARGE_GENERATOR = (
-    "This generator is too small for the grammar. One that is large enough (seqgan train --preset grammar) learns it "
-    "by maximum likelihood alone: docs/results.md."
+    "This generator is too small for the grammar. One that is large enough (seqgan train --preset grammar) gains "
+    "nothing from log D over maximum likelihood: docs/results.md."
 )
 
 

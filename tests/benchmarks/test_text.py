@@ -86,6 +86,14 @@ def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
     assert not (folder / "runs").exists()
 
 
+def test_another_corpus_is_refused_and_the_first_one_stays(folder: Path) -> None:
+    (folder / "runs").mkdir()
+    (folder / "runs/lines.txt").write_text("of another folder\n")
+    with pytest.raises(ValueError, match=r"lines.txt holds another corpus than"):
+        text.run(folder, folder / "runs", 1, folder / "text.json", 1, only=("lines",), n=20)
+    assert (folder / "runs/lines.txt").read_text() == "of another folder\n"
+
+
 def test_the_rows_of_each_corpus_can_be_trained() -> None:
     for scenario in text.CORPORA.values():
         assert all(ROWS[row].rival in ("", *scenario.n_epochs) for row in text.SHOWN)

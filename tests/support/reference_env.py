@@ -93,7 +93,7 @@ def rewards_of(logit: float) -> dict[str, float]:
 def log_loss(logit_real: Sequence[float], logit_generated: Sequence[float]) -> float:
     """Half the negative of eq. 13.32: minus the mean log D of real and the mean log(1 - D) of generated sequences."""
     real = [-math.log(1 / (1 + math.exp(-x))) for x in logit_real]
-    generated = [-math.log(1 - 1 / (1 + math.exp(-x))) for x in logit_generated]
+    generated = [-math.log(1 / (1 + math.exp(x))) for x in logit_generated]  # 1 - D, without its cancellation
     return 0.5 * (sum(real) / len(real) + sum(generated) / len(generated))
 
 
