@@ -36,7 +36,7 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
         return dataclasses.replace(base, generator=generator, seed=cell.seed)
 
     short = {"n_updates": 2, "n_episodes": 8}
-    small = Task({"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}, short)
+    small = Task({"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}, {"n_updates": 3})
     monkeypatch.setattr(regimes, "config_of", config_of)
     monkeypatch.setattr(regimes, "TASKS", {"grammar": small})
     monkeypatch.setattr(regimes, "UNITS", (4,))
@@ -57,6 +57,14 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
     curves = {tuple(r["nll_test"] for r in row["records"]) for row in cell["rows"].values()}
     assert len(curves) == len(GAMES) + 1
     assert cell["rows"]["cnn, log D"]["share"] is not None
+    folders = {
+        "cnn-log-D": 2,
+        "generative-log-ratio": 3,
+        "exact-log-ratio": 3,
+    }  # the task's own length, of token-wise ones
+    for name, n_updates in folders.items():
+        config = json.loads((tmp_path / "runs/grammar-4-10000-1" / name / "config.json").read_text())
+        assert config["agent"]["n_updates"] == n_updates
 
 
 def row(phase: str, shift: float) -> dict[str, Any]:
