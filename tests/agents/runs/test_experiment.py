@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -133,24 +132,40 @@ def test_a_crash_before_any_write_loses_nothing(tmp_path: Path, monkeypatch: pyt
             assert all(torch.equal(kept[weight], expected[weight]) for weight in expected)
 
 
+WAITS = """
+import sys, time
+from agents.cli import main
+from agents.seqgan import SeqGAN
+
+train = SeqGAN.train
+
+def train_or_wait(agent, *arguments):
+    if agent.n_updates == 8:
+        print("waits", flush=True)
+        time.sleep(120)
+    return train(agent, *arguments)
+
+SeqGAN.train = train_or_wait
+sys.exit(main(sys.argv[1:]))
+"""
+"""``seqgan`` that waits in its ninth update, so that a signal finds it there however fast the machine is."""
+
+
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_process_resumes_to_the_same_metrics(tmp_path: Path, kill: signal.Signals) -> None:
     config = changed(SHORT, agent={"n_updates": 12}, evaluation={"every": 3})
     arguments = ["train", "--preset", "small", "--out", str(tmp_path / "killed"), *flags_of(config)]
-    command = [sys.executable, "-m", "agents.cli", *arguments]
-    metrics = tmp_path / "killed" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
+    command = [sys.executable, "-c", WAITS, *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            while not (metrics.exists() and metrics.read_text().count('"adversarial"') >= 3):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    process.kill()
-                    pytest.fail(str(process.communicate()))
-                time.sleep(0.01)
+            assert process.stdout is not None
+            if "waits\n" not in iter(process.stdout.readline, ""):
+                pytest.fail(str(process.communicate()))
             process.send_signal(kill)
             _, stderr = process.communicate(timeout=60)
         finally:
             process.kill()
+    assert [r["step"] for r in stored(tmp_path / "killed") if r["phase"] == "adversarial"] == [0, 3, 6]
     if kill is signal.SIGINT:
         assert process.returncode == 130
         assert "--resume" in stderr.splitlines()[-1]
