@@ -10,16 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agents.runs.comparison import compare
-from agents.runs.config import AdversaryConfig, RunConfig
+from agents.runs.config import AdversaryConfig, Parts, RunConfig
 from agents.runs.demo import BOTH_DIVERGENCES, DENSE
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
-from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import KEPT, distil, fit
@@ -35,43 +34,93 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
+from benchmarks.paper.rows import TOKENWISE
 from benchmarks.rewards.curves import gains_at
-from benchmarks.rewards.games import BASELINE
+from benchmarks.rewards.games import BASELINE, SCENARIOS
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 
 FILE = RESULTS / "agent.json"
 PAGE = DOCS / "results.md"
 
-TASKS = ("grammar", "small")
-"""The presets whose generator, after its maximum likelihood, is played with."""
 REWARDS = ("exact", "generative")
 """The discriminators: the optimum, and language models that learnt the same sentences."""
-BASE: dict[str, dict[str, Any]] = {
-    "task": BOTH_DIVERGENCES,
-    "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1},
-    "agent": {**DENSE, "n_updates": 32, "n_episodes": 512, "learning_rate": 0.03},
-    "evaluation": {"every": 1_000_000, "n": 2_000},
-}
-"""The setting of ``seqgan demo`` with fewer and smaller updates, measured before the first and after the last."""
 _LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
-OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "base": {},
-    "inner sums": {"agent": {"inner_sums": True}},
-    "log-ratio alone": {"task": _LOG_RATIO},
-    "log-ratio alone, inner sums": {"task": _LOG_RATIO, "agent": {"inner_sums": True}},
-    "reward of the whole": {"agent": {"dense": False}},
+_SAMPLED = {"inner_sums": False, "forward_kl": 0.0}
+"""What is left of ``TOKENWISE`` where each token's value is that of the token that was drawn."""
+_OPTIONS: dict[str, Parts] = {
     "1,024 episodes": {"agent": {"n_episodes": 1024}},
-    "128 episodes": {"agent": {"n_episodes": 128}},
-    "128 episodes, 4 completions": {
-        "agent": {"n_episodes": 128, "n_completions": 4, "dense": False, "baseline": "prefix"}
-    },
     "entropy bonus 0.03": {"agent": {"entropy_bonus": 0.03}},
     "teacher forcing 0.5": {"agent": {"teacher_forcing": 0.5}},
     "KL to pretrained 0.3": {"agent": {"kl_penalty": 0.3}},
     "constant step size": {"agent": {"final_learning_rate": None}},
 }
-"""The parts in which each differs from the base; the weights are the best of three on seed 100 of the grammar."""
+
+
+class Task(NamedTuple):
+    """A generator after maximum likelihood, a game from there, and what is changed in it."""
+
+    scenario: str
+    """The key of ``benchmarks.rewards.games.SCENARIOS`` whose language models the discriminator consists of."""
+    base: Parts
+    """The game, with fewer and smaller updates than there; its discriminator follows the generator untrained."""
+    options: Mapping[str, Parts]
+    """By name: the parts in which each game differs from the base, one at a time."""
+
+    @property
+    def preset(self) -> RunConfig:
+        """The task and its generator."""
+        return SCENARIOS[self.scenario].config
+
+    @property
+    def models(self) -> Mapping[str, Any]:
+        """Fields of ``GenerativeConfig``."""
+        return dict(SCENARIOS[self.scenario].games["generative"]["task"]["discriminator_kwargs"])
+
+
+_GAME: Parts = {
+    "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1},
+    "evaluation": {"every": 1_000_000, "n": 2_000},
+}
+TASKS: dict[str, Task] = {
+    "grammar": Task(
+        "large generator",
+        {
+            **_GAME,
+            "task": BOTH_DIVERGENCES,
+            "agent": {**DENSE, "n_updates": 32, "n_episodes": 512, "learning_rate": 0.03},
+        },
+        {
+            "base": {},
+            "inner sums": {"agent": {"inner_sums": True}},
+            "log-ratio alone": {"task": _LOG_RATIO},
+            "log-ratio alone, inner sums": {"task": _LOG_RATIO, "agent": {"inner_sums": True}},
+            "reward of the whole": {"agent": {"dense": False}},
+            "128 episodes": {"agent": {"n_episodes": 128}},
+            "128 episodes, 4 completions": {
+                "agent": {"n_episodes": 128, "n_completions": 4, "dense": False, "baseline": "prefix"}
+            },
+            **_OPTIONS,
+        },
+    ),
+    "small": Task(
+        "synthetic oracle",
+        {**_GAME, "task": _LOG_RATIO, "agent": {**TOKENWISE, "n_updates": 100}},
+        {
+            "base": {},
+            "without forward KL": {"agent": {"forward_kl": 0.0}},
+            "without inner sums": {"agent": _SAMPLED},
+            "both divergences, no inner sums": {"task": BOTH_DIVERGENCES, "agent": _SAMPLED},
+            "reward of the whole": {"agent": {**_SAMPLED, "dense": False}},
+            "64 episodes": {"agent": {"n_episodes": 64}},
+            "64 episodes, 4 completions": {
+                "agent": {**_SAMPLED, "n_episodes": 64, "n_completions": 4, "dense": False, "baseline": "prefix"}
+            },
+            **_OPTIONS,
+        },
+    ),
+}
+"""By name. The weights of the options are the best of three on seed 100 of the grammar."""
 DISTILLED = "distilled"
 LEVEL = 0.7
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
@@ -82,7 +131,7 @@ def run(
     seeds: PositiveInt = 5,
     results: Path = FILE,
     workers: PositiveInt = 2,
-    tasks: tuple[str, ...] = TASKS,
+    tasks: tuple[str, ...] = tuple(TASKS),
 ) -> None:
     """Do the runs and write the results.
 
@@ -100,16 +149,17 @@ def run(
         rows = {task: own for task, own in before.get("tasks", {}).items() if task not in tasks}
     check_same_seeds(before if rows else {}, numbers)
     out.mkdir(parents=True, exist_ok=True)
-    side_by_side(fit, {task: (PRESETS[task], _learned(out / task)) for task in tasks}, workers)
-    rows |= {task: measure(PRESETS[task], out / task, numbers, workers) for task in tasks}
+    own = {task: TASKS[task] for task in tasks}
+    side_by_side(fit, {name: (t.preset, _learned(out / name), t.models) for name, t in own.items()}, workers)
+    rows |= {name: measure(t, out / name, numbers, workers) for name, t in own.items()}
     write_results(results, {"seeds": numbers, "tasks": {task: rows[task] for task in TASKS if task in rows}})
 
 
-def measure(preset: RunConfig, out: Path, seeds: Sequence[int], workers: int) -> dict[str, Any]:
+def measure(task: Task, out: Path, seeds: Sequence[int], workers: int) -> dict[str, Any]:
     """All rows of one task: of each its ``seconds`` and its ``records``, one for each seed and temperature.
 
     Args:
-        preset: the task and its generator.
+        task: which.
         out: the folder of its runs, beside the file of its generative discriminator.
         seeds: of the runs.
         workers: processes side by side.
@@ -118,7 +168,7 @@ def measure(preset: RunConfig, out: Path, seeds: Sequence[int], workers: int) ->
     rows: dict[str, list[dict[str, Any]]] = {}
     jobs = {}
     for seed in seeds:
-        runs = games(preset, seed, learned)
+        runs = games(task, seed, learned)
         done = compare(runs, out / str(seed), n_workers=workers)
         first = next(iter(runs))
         rows.setdefault(BASELINE, []).append(_row(done[first], TEMPERATURE))
@@ -134,23 +184,23 @@ def _learned(out: Path) -> Path:
     return out.with_suffix(".safetensors").resolve()
 
 
-def games(preset: RunConfig, seed: int, learned: Path) -> dict[str, RunConfig]:
+def games(task: Task, seed: int, learned: Path) -> dict[str, RunConfig]:
     """The settings of every game by name, all from the same maximum likelihood.
 
     Args:
-        preset: the task and its generator.
+        task: which.
         seed: everything random follows it.
         learned: the file of the generative discriminator.
     """
-    preset = dataclasses.replace(preset, seed=seed, adversary=AdversaryConfig())
+    start = dataclasses.replace(task.preset, seed=seed, adversary=AdversaryConfig())
     own: dict[str, dict[str, dict[str, Any]]] = {
         "exact": {"adversary": {"exact": True}},
         "generative": {"task": {"discriminator": str(learned), "discriminator_kwargs": {}}},
     }
     return {
-        f"{reward}, {option}": preset.changed(BASE, own[reward], OPTIONS[option])
+        f"{reward}, {option}": start.changed(task.base, own[reward], changes)
         for reward in REWARDS
-        for option in OPTIONS
+        for option, changes in task.options.items()
     }
 
 

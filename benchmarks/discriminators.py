@@ -36,9 +36,11 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
+from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.checks import PositiveInt
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
+from seqgan_env.discriminators.generative import GenerativeConfig
 from seqgan_env.files import atomic_write
 from seqgan_env.metrics.discrimination import correlation, share_of_optimum
 from seqgan_env.seeding import derived_seed
@@ -47,8 +49,9 @@ from seqgan_env.task import Task
 FILE = RESULTS / "discriminators.json"
 PAGE = DOCS / "results.md"
 
-TASKS = ("grammar", "small")
-"""The presets whose task and whose generator, after its maximum likelihood, are played with."""
+TASKS = {"grammar": "large generator", "small": "synthetic oracle"}
+"""The presets whose task and whose generator, after its maximum likelihood, are judged, and the key of
+``benchmarks.rewards.games.SCENARIOS`` whose language models the row ``generative`` has."""
 CNN = PRESETS["grammar"].task.discriminator_kwargs
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "cnn": ("cnn", CNN),
@@ -89,7 +92,7 @@ def run(
     seeds: PositiveInt = 5,
     results: Path = FILE,
     workers: PositiveInt = 2,
-    tasks: tuple[str, ...] = TASKS,
+    tasks: tuple[str, ...] = tuple(TASKS),
 ) -> None:
     """Train every discriminator and write the results.
 
@@ -126,10 +129,8 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The measurements on sequences that nothing was trained or chosen on.
     """
     kind, kwargs = KINDS[cell.kind]
-    if kind == "generative":  # about as many updates, however many sequences there are
-        core = PRESETS[cell.task].generator
-        own = {"generator_core": core.core, "generator_kwargs": core.kwargs}
-        kwargs = {**kwargs, **own, "n_epochs": max(1, 40 * N_LIKELIHOOD // max(N_REAL[cell.n_real], N_LIKELIHOOD))}
+    if kind == "generative":
+        kwargs = models_of(cell)
     made_with = {
         "preset": PRESETS[cell.task].to_dict(),
         "kind": kind,
@@ -172,6 +173,24 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         "correlation": correlation(logits, exact),
     }
     return keep_result(file, result, made_with)
+
+
+def models_of(cell: Cell) -> dict[str, Any]:
+    """The settings of a generative discriminator: those of its games, in about as many updates.
+
+    Args:
+        cell: which. With fewer sequences than the games have, each member chooses its epoch on some that it leaves out.
+    """
+    core, n_real = PRESETS[cell.task].generator, N_REAL[cell.n_real]
+    models = SCENARIOS[TASKS[cell.task]].games["generative"]["task"]["discriminator_kwargs"]
+    n_epochs = models.get("n_epochs", GenerativeConfig.n_epochs)
+    return {
+        **models,
+        "n_epochs": max(1, n_epochs * N_LIKELIHOOD // max(n_real, N_LIKELIHOOD)),
+        "validation": 0.1 if n_real < N_LIKELIHOOD else models["validation"],
+        "generator_core": core.core,
+        "generator_kwargs": core.kwargs,
+    }
 
 
 def task_of(name: str) -> Task:

@@ -12,7 +12,7 @@ import pytest
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import agent
 from benchmarks.harness import section
-from tests.support.runs import TINY
+from benchmarks.rewards.games import SCENARIOS
 
 
 def row(shift: float, phase: str = FINAL_TEMPERATURE) -> dict[str, Any]:
@@ -26,25 +26,40 @@ def row(shift: float, phase: str = FINAL_TEMPERATURE) -> dict[str, Any]:
 
 
 def document() -> dict[str, Any]:
-    names = [f"{reward}, {option}" for reward in agent.REWARDS for option in agent.OPTIONS]
+    names = [f"{reward}, {option}" for reward in agent.REWARDS for option in agent.TASKS["grammar"].options]
     rows = {agent.BASELINE: [row(0.0, TEMPERATURE), row(1.0, TEMPERATURE)]}
     rows |= {name: [row(-0.5), row(0.5)] for name in (*names, agent.DISTILLED)}
     return {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "tasks": {"a": rows}}
 
 
-def test_an_option_changes_one_part_of_the_base(tmp_path: Path) -> None:
-    runs = agent.games(TINY, 7, tmp_path / "p.safetensors")
-    base = runs["generative, base"].to_dict()
-    assert len(runs) == len(agent.REWARDS) * len(agent.OPTIONS)
-    for option, changes in agent.OPTIONS.items():
-        for reward in agent.REWARDS:
+@pytest.mark.parametrize("name", agent.TASKS)
+def test_an_option_changes_one_part_of_the_base(name: str, tmp_path: Path) -> None:
+    task = agent.TASKS[name]
+    runs = agent.games(task, 7, tmp_path / "p.safetensors")
+    assert len(runs) == len(agent.REWARDS) * len(task.options)
+    for reward in agent.REWARDS:
+        base = runs[f"{reward}, base"].to_dict()
+        for option, changes in task.options.items():
             config = runs[f"{reward}, {option}"]
             assert (config.seed, config.is_exact, config.is_adversarial) == (7, reward == "exact", reward != "exact")
-            assert (
-                config.of_pretraining == dataclasses.replace(TINY, seed=7, evaluation=config.evaluation).of_pretraining
-            )
-        own = runs[f"generative, {option}"].to_dict()
-        assert {part for part in own if own[part] != base[part]} == set(changes)
+            start = dataclasses.replace(task.preset, seed=7, evaluation=config.evaluation)
+            assert config.of_pretraining == start.of_pretraining
+            own = config.to_dict()
+            assert {part for part in own if own[part] != base[part]} == set(changes)
+
+
+def test_each_task_has_language_models_that_suit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(agent, "fit", lambda preset, file, models: fitted.append((preset, models)))
+    monkeypatch.setattr(agent, "measure", lambda *arguments: {})
+    monkeypatch.setattr(agent, "side_by_side", lambda work, jobs, workers: [work(*job) for job in jobs.values()])
+    agent.run(tmp_path / "runs", 1, tmp_path / "results.json", 1)
+    known = [
+        (scenario.config, scenario.games["generative"]["task"]["discriminator_kwargs"])
+        for scenario in SCENARIOS.values()
+    ]
+    assert len(fitted) == len(agent.TASKS)
+    assert all(pair in known for pair in fitted)
 
 
 def test_the_tables_are_of_the_differences_within_a_seed(tmp_path: Path) -> None:
