@@ -47,7 +47,7 @@ REWARDS = ("exact", "generative")
 """The discriminators: the optimum, and language models that learnt the same sentences."""
 _LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
 _SAMPLED = {"inner_sums": False, "forward_kl": 0.0}
-"""What is left of ``TOKENWISE`` where each token's value is that of the token that was drawn."""
+"""The changes of ``TOKENWISE`` with which a place's value is that of the token that was drawn."""
 _OPTIONS: dict[str, Parts] = {
     "1,024 episodes": {"agent": {"n_episodes": 1024}},
     "entropy bonus 0.03": {"agent": {"entropy_bonus": 0.03}},

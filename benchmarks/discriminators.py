@@ -50,8 +50,7 @@ FILE = RESULTS / "discriminators.json"
 PAGE = DOCS / "results.md"
 
 TASKS = {"grammar": "large generator", "small": "synthetic oracle"}
-"""The presets whose task and whose generator, after its maximum likelihood, are judged, and the key of
-``benchmarks.rewards.games.SCENARIOS`` whose language models the row ``generative`` has."""
+"""The presets whose task and generator are judged; ``benchmarks.rewards.games`` has their language models' settings."""
 CNN = PRESETS["grammar"].task.discriminator_kwargs
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "cnn": ("cnn", CNN),
@@ -68,6 +67,8 @@ N_LIKELIHOOD = 10_000
 """Real sequences that the generator has learnt from, the first ones."""
 N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": N_LIKELIHOOD, "unlimited": 100_000}
 """Real sequences that a discriminator learns from; "unlimited" are as many as none learns by heart in its time."""
+LARGER = {"small": {"n_members": 3, "hidden_dim": 128, "dropout": 0.0, "n_epochs": 140}}
+"""Settings of language models where sequences are unlimited, found on seed 100, as the games' are."""
 N_HELD_OUT = 5_000
 MOST_ROUNDS, PATIENCE = 40, 6
 ROUND = RoundConfig(n_generated=4_096, learning_rate=1e-3, n_held_out=4_096)
@@ -110,11 +111,7 @@ def run(
     side_by_side(strong_generator, {(t, seed): (t, seed, out) for t in tasks for seed in numbers}, workers)
     cells = [Cell(t, n_real, kind, seed) for seed in numbers for t in tasks for n_real in N_REAL for kind in KINDS]
     with tqdm(desc="discriminators", total=len(cells)) as bar:
-
-        def count(_: Cell) -> None:
-            bar.update()
-
-        found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, count)
+        found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, lambda _: bar.update())
     write_results(results, {"seeds": numbers, "cells": [*staying, *(cell._asdict() | found[cell] for cell in cells)]})
 
 
@@ -129,8 +126,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The measurements on sequences that nothing was trained or chosen on.
     """
     kind, kwargs = KINDS[cell.kind]
-    if kind == "generative":
-        kwargs = models_of(cell)
+    kwargs = models_of(cell) if kind == "generative" else kwargs
     made_with = {
         "preset": PRESETS[cell.task].to_dict(),
         "kind": kind,
@@ -183,6 +179,8 @@ def models_of(cell: Cell) -> dict[str, Any]:
     """
     core, n_real = PRESETS[cell.task].generator, N_REAL[cell.n_real]
     models = SCENARIOS[TASKS[cell.task]].games["generative"]["task"]["discriminator_kwargs"]
+    if n_real > N_LIKELIHOOD:
+        models = {**models, **LARGER.get(cell.task, {})}
     n_epochs = models.get("n_epochs", GenerativeConfig.n_epochs)
     return {
         **models,

@@ -118,11 +118,7 @@ def run(
     models = dict.fromkeys((c.task, c.n_real, c.seed) for c in cells if not (out / f"{c.name}.json").exists())
     side_by_side(learn_models, {key: (*key, out) for key in models}, workers)
     with tqdm(desc="cells", total=len(cells)) as bar:
-
-        def count(_: Cell) -> None:
-            bar.update()
-
-        found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, count)
+        found = side_by_side(measure, {cell: (cell, out) for cell in cells}, workers, lambda _: bar.update())
     write_results(results, {"seeds": numbers, "cells": [*staying, *(cell._asdict() | found[cell] for cell in cells)]})
 
 

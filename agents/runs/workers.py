@@ -191,7 +191,7 @@ def side_by_side(
     work: Callable[..., Result],
     jobs: Mapping[Key, tuple[Any, ...]],
     n_workers: PositiveInt,
-    on_result: Callable[[Key], None] = lambda key: None,
+    on_result: Callable[[Key], object] = lambda key: None,
 ) -> dict[Key, Result]:
     """Do jobs in processes of their own; an interrupt or an error ends them all at once.
 

@@ -86,11 +86,7 @@ class Grid:
         side_by_side(self.begin, {job: job for job in starts}, workers)
         side_by_side(self.learn_models, {seed: (seed,) for seed in models}, workers)
         with tqdm(desc="rows", total=len(cells), initial=len(cells) - len(left)) as bar:
-
-            def count(_: Cell) -> None:
-                bar.update()
-
-            side_by_side(self.play, {cell: (cell,) for cell in left}, workers, count)
+            side_by_side(self.play, {cell: (cell,) for cell in left}, workers, lambda _: bar.update())
         return {cell: self.kept(cell) or {} for cell in cells}
 
     def check(self, rows: Sequence[str], seeds: Sequence[int]) -> list[Cell]:
