@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from agents.runs.evaluation import check_corpus
+from agents.runs.evaluation import check_corpus, places
 from agents.runs.folder import RunFolder
 from seqgan_env.checks import check_choice
 from seqgan_env.env import SeqGANEnv
@@ -16,7 +16,6 @@ from seqgan_env.files import refusal
 from seqgan_env.mdp import EpisodeState
 from seqgan_env.registration import TASKS
 from seqgan_env.rewards import REWARDS
-from seqgan_env.sources import NAMED_SOURCES
 from seqgan_env.task import Task
 
 HELP = "type a token, its beginning or its number; ? lists tokens, < takes the last one back"
@@ -27,30 +26,30 @@ N_LISTED = 20
 _MOST_SCORED = 2000  # tokens of which the likeliest are listed; more would take the discriminator long
 
 
-def make_env(name: str, source: str | None = None, *, render: bool = False) -> SeqGANEnv:
+def make_env(name: str, source: str | None = None, held_out: str | None = None, *, render: bool = False) -> SeqGANEnv:
     """The environment of a registered task, or of a run with its discriminator.
 
     Args:
         name: an id, or the folder of a run.
         source: the text, of a task that needs one; or the new place of that of a run.
+        held_out: the new place of a run's held-out file.
         render: show a picture of each step.
 
     Raises:
         ValueError: there is neither, a file is damaged, or the text is missing or another.
     """
     mode = "human" if render else "ansi"
-    own = {} if source is None else {"source": source}
     folder = RunFolder(name)
     if not folder.holds_run:
         check_choice("the task, or the folder of a run,", name, TASKS)
+        given = {"source": source, "held_out": held_out}
+        own = {name: value for name, value in given.items() if value is not None}
         return SeqGANEnv(render_mode=mode, **{**TASKS[name].kwargs, **own})
-    if source in NAMED_SOURCES:
-        raise ValueError(f"source must be the new place of the run's file, got {source!r}")
     config, state = folder.load_state()
     # no function is called that the settings of a stranger may name
     check_choice("the reward of a run that is played", config.task.reward, REWARDS)
     arguments = {**config.env_kwargs, "allowed_next": None, "shaping": "none", "shaping_kwargs": {}}
-    env = SeqGANEnv(render_mode=mode, **{**arguments, "device": "cpu", **own})
+    env = SeqGANEnv(render_mode=mode, **arguments | {"device": "cpu"} | places(source, held_out))
     check_corpus(env.task, state)
     if config.is_adversarial:
         with refusal(folder.checkpoint, "checkpoint of this run"):

@@ -82,6 +82,8 @@ class Evaluate(Command):
     language_model, minutes. By default those of the run's own evaluations."""
     source: str | None = None
     """The new place of the run's text; by default it is where it was."""
+    held_out: str | None = None
+    """The new place of its held-out file, likewise."""
     device: str = "auto"
     """auto, cpu, cuda, ..."""
 
@@ -97,6 +99,7 @@ class Evaluate(Command):
             resample=self.resample,
             metrics=self.metrics,
             source=self.source,
+            held_out=self.held_out,
             device=self.device,
         )
         print(json.dumps(record, indent=2))
@@ -149,6 +152,8 @@ class Play(Command):
     """A registered task, as SeqGANGrammar-v0, or the folder of a run."""
     source: str | None = None
     """The text, of a task without one; or the new place of a run's."""
+    held_out: str | None = None
+    """The new place of a run's held-out file."""
     render: bool = False
     """Show the picture of the episode too, where there is a screen."""
 
@@ -164,7 +169,11 @@ class Play(Command):
             except EOFError:
                 return None
 
-        play(make_env(self.task, self.source, render=self.render), read, lambda text: print(printable(text)))
+        play(
+            make_env(self.task, self.source, self.held_out, render=self.render),
+            read,
+            lambda text: print(printable(text)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

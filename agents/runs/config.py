@@ -261,7 +261,7 @@ class RunConfig:
 
     def located(self) -> RunConfig:
         """The same settings with the full paths of files, so that a run can go on in another working folder."""
-        named = (("source", NAMED_SOURCES), ("discriminator", DISCRIMINATORS))
+        named = (("source", NAMED_SOURCES), ("held_out", (None,)), ("discriminator", DISCRIMINATORS))
         files = {name: getattr(self.task, name) for name, names in named if getattr(self.task, name) not in names}
         paths = {name: os.path.abspath(path) for name, path in files.items() if os.path.exists(path)}
         return dataclasses.replace(self, task=dataclasses.replace(self.task, **paths))

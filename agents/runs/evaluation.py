@@ -167,6 +167,7 @@ def evaluate_run(
     resample: PositiveInt = 1,
     metrics: Sequence[str] | None = None,
     source: str | None = None,
+    held_out: str | None = None,
     device: str = "auto",
 ) -> Record:
     """Measure the generator and the discriminator of a run on samples of their own; nothing in its folder changes.
@@ -179,6 +180,7 @@ def evaluate_run(
         resample: measure one of so many, as ``seqgan sample --resample`` draws them.
         metrics: groups of metrics to measure beside the usual ones; None are those of the run's own evaluations.
         source: the new place of the run's source; None is where it was.
+        held_out: the new place of its held-out file, likewise.
         device: where the networks compute.
 
     Raises:
@@ -188,13 +190,11 @@ def evaluate_run(
     chooser = choice(best_of, resample)
     folder = RunFolder(run)
     folder.check_run(folder.checkpoint)
-    if source in NAMED_SOURCES:
-        raise ValueError(f"source must be the new place of the run's file, got {source!r}")
     config, state = folder.load_state()
     # reward, shaping and constraints play no part, and might be functions that the settings of a stranger name
     unnamed: dict[str, Any] = {"reward": "log_d", "reward_kwargs": {}, "reward_clip": None, "allowed_next": None}
     arguments = config.env_kwargs | unnamed | {"device": device, "shaping": "none", "shaping_kwargs": {}}
-    task = Task(TaskConfig(**{**arguments, "source": config.task.source if source is None else source}))
+    task = Task(TaskConfig(**arguments | places(source, held_out)))
     check_corpus(task, state)
     with refusal(folder.checkpoint, "checkpoint of this run"):
         check_choice("spec", state.get("spec"), [dataclasses.asdict(task.spec)])  # as the text is read now
@@ -216,6 +216,19 @@ def evaluate_run(
     return record
 
 
+def places(source: str | None, held_out: str | None) -> dict[str, str]:
+    """The new places of a run's files as arguments of its task.
+
+    Raises:
+        ValueError: one is the name of a source.
+    """
+    given = {"source": source, "held_out": held_out}
+    for name, path in given.items():
+        if path in NAMED_SOURCES:
+            raise ValueError(f"{name} must be the new place of the run's file, got {path!r}")
+    return {name: path for name, path in given.items() if path is not None}
+
+
 def check_corpus(task: Task, state: Record) -> None:
     """Refuse a file as a source whose content is not that of the run.
 
@@ -224,4 +237,5 @@ def check_corpus(task: Task, state: Record) -> None:
     """
     now = getattr(task.source, "sha256", None)
     if now is not None and state.get("sha256") != now:
-        raise ValueError(f"{task.config.source} has changed since the run began, or is another source")
+        files = " or ".join(filter(None, (task.config.source, task.config.held_out)))
+        raise ValueError(f"{files} has changed since the run began, or is another source")

@@ -240,7 +240,8 @@ class Experiment:
         other, state = RunFolder(start_from).load_state(pretrained=True)
         theirs, ours = other.of_pretraining, self.config.of_pretraining
         if state.get("sha256") is not None:  # which is compared too
-            theirs = (dataclasses.replace(theirs[0], source=ours[0].source), *theirs[1:])
+            places = {"source": ours[0].source, "held_out": ours[0].held_out}
+            theirs = (dataclasses.replace(theirs[0], **places), *theirs[1:])
         if theirs != ours:
             pairs = zip(theirs, ours, strict=True)
             differing = ", ".join(f"{our} instead of {their}" for their, our in pairs if their != our)

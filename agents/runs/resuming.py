@@ -31,7 +31,7 @@ def check_settings(
     """
     free = {"runtime.device", "runtime.n_threads"}
     if knows_source and given.task.source not in NAMED_SOURCES:
-        free.add("task.source")
+        free |= {"task.source", "task.held_out"}
     if stored.agent.final_learning_rate is None:
         free.add("agent.n_updates")
     check_same(stored.to_dict(), given.to_dict(), what, free)
@@ -46,7 +46,7 @@ def with_free_settings(stored: RunConfig, given: RunConfig) -> RunConfig:
     runtime = dataclasses.replace(given.runtime, device=stored.runtime.device, n_threads=stored.runtime.n_threads)
     return dataclasses.replace(
         given,
-        task=dataclasses.replace(given.task, source=stored.task.source),
+        task=dataclasses.replace(given.task, source=stored.task.source, held_out=stored.task.held_out),
         agent=dataclasses.replace(given.agent, n_updates=stored.agent.n_updates),
         runtime=runtime,
     )

@@ -146,8 +146,8 @@ def identity(config: RunConfig) -> dict[str, Any]:
     plain = config.to_dict()
     for name in ("device", "n_threads"):
         del plain["runtime"][name]
-    for name in ("source", "discriminator"):
-        if Path(path := plain["task"][name]).is_file():
+    for name in ("source", "held_out", "discriminator"):
+        if (path := plain["task"][name]) is not None and Path(path).is_file():
             with refusal(path, name):
                 plain["task"][name] = hashlib.sha256(read_bytes(path)).hexdigest()
     return plain

@@ -9,6 +9,8 @@ from typing import Any
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_choice, check_fields
 from seqgan_env.sources.base import FactoredSource, KnownSource, Source
 from seqgan_env.sources.corpus import Corpus
+from seqgan_env.sources.file_pair import FilePair
+from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.grammar import Grammar
 from seqgan_env.sources.id_file import IDS, IdFile
 from seqgan_env.sources.oracle import LSTMOracle
@@ -31,7 +33,7 @@ __all__ = [
 NAMED_SOURCES = ("oracle", "grammar")
 """The sources that have a name; others are files."""
 
-_OF_A_FILE = ("long_lines", "delimiter", "text_field")
+_OF_A_FILE = ("long_lines", "delimiter", "text_field", "held_out")
 """The options of every file that holds one sequence a line."""
 
 
@@ -55,8 +57,10 @@ class SourceConfig:
             equal characters) or ``"NFKC"`` (of similar ones too); None is ``"NFC"``.
         min_count: a text file's words rarer than this become the unknown token; None is 1.
         long_lines: ``"error"`` or ``"drop"``, for a text file's lines longer than T; None is ``"error"``.
-        n_real: size of the training set of real sequences.
-        n_held_out: size of the held-out set.
+        held_out: the path of a second file, of the same form, whose lines are held out; None holds out at most a fifth
+            of the one file.
+        n_real: size of the training set of real sequences, of a file at most what it has.
+        n_held_out: size of the held-out set, likewise.
 
     Raises:
         ValueError: a value of another type, or a number out of range.
@@ -72,6 +76,7 @@ class SourceConfig:
     normalization: str | None = None
     min_count: PositiveInt | None = None
     long_lines: str | None = None
+    held_out: str | None = None
     n_real: PositiveInt = 10_000
     n_held_out: PositiveInt = 5_000
 
@@ -100,6 +105,7 @@ class SourceConfig:
             normalization=self.normalization,
             min_count=self.min_count,
             long_lines=self.long_lines,
+            held_out=self.held_out,
         )
 
 
@@ -117,6 +123,7 @@ def build_source(
     min_count: PositiveInt | None = None,
     long_lines: str | None = None,
     vocabulary: Vocabulary | None = None,
+    held_out: str | os.PathLike[str] | None = None,
 ) -> Source:
     """Make a source from its name or path.
 
@@ -135,6 +142,7 @@ def build_source(
         min_count: how often a word must occur to be in the vocabulary; for a text file.
         long_lines: ``"error"`` or ``"drop"``; for a text file.
         vocabulary: the vocabulary to encode a text file with, instead of its own.
+        held_out: a second file, read as the first one is and with its vocabulary and T, whose lines are held out.
 
     None stands for the source's own default.
 
@@ -151,6 +159,7 @@ def build_source(
         "min_count": min_count,
         "long_lines": long_lines,
         "vocabulary": vocabulary,
+        "held_out": held_out,
     }
     options = {name: value for name, value in given.items() if value is not None}
     if not isinstance(source, (str, os.PathLike)):
@@ -163,24 +172,40 @@ def build_source(
     if source == "oracle":
         _check_options(options, "the oracle", ("vocab_size", "max_length"))
         return LSTMOracle(**options) if seed is None else LSTMOracle(**options, seed=seed)
-    if not os.path.exists(source):
-        raise ValueError(
-            f"source must be 'oracle', 'grammar' or the path of a text file; there is no file {os.fspath(source)!r}"
-        )
+    for name, path in (("source", source), ("held_out", held_out)):
+        if path is not None and not os.path.exists(path):
+            named = "'oracle', 'grammar' or " if name == "source" else ""
+            raise ValueError(f"{name} must be {named}the path of a text file; there is no file {os.fspath(path)!r}")
     if os.fspath(source).endswith(".pkl"):
         _check_options(options, "an oracle's parameter file", ("max_length",))
         return LSTMOracle.from_file(source, **options)
-    if level == IDS:
-        _check_options(options, "a file of ids", ("vocab_size", "max_length", "level", *_OF_A_FILE))
-        del options["level"]
-        return IdFile(source, **options)
     check_choice("level", level, (None, *LEVELS, IDS))
+    read = _ids if level == IDS else _text
+    options.pop("held_out", None)
+    train = read(source, options)
+    if held_out is None:
+        return train
+    options |= {"max_length": train.spec.max_length}
+    if train.vocabulary is None:
+        options["vocab_size"] = train.spec.vocab_size
+    else:
+        options["vocabulary"] = train.vocabulary
+        options.pop("min_count", None)
+    return FilePair(train, read(held_out, options))
+
+
+def _ids(path: str | os.PathLike[str], options: dict[str, Any]) -> FiniteSource:
+    _check_options(options, "a file of ids", ("vocab_size", "max_length", "level", *_OF_A_FILE))
+    return IdFile(path, **{name: value for name, value in options.items() if name != "level"})
+
+
+def _text(path: str | os.PathLike[str], options: dict[str, Any]) -> FiniteSource:
     own = ("max_length", "level", "normalization", "min_count", "vocabulary")
     _check_options(options, "a text file", (*own, *_OF_A_FILE))
-    if vocabulary is not None:
+    if (vocabulary := options.get("vocabulary")) is not None:
         of_vocabulary = {name: getattr(vocabulary, name) for name in ("level", "normalization", "delimiter")}
         options = {**of_vocabulary, **options}
-    return Corpus(source, **options)
+    return Corpus(path, **options)
 
 
 def _check_options(options: dict[str, Any], source: str, usable: tuple[str, ...]) -> None:

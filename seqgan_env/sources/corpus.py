@@ -67,21 +67,19 @@ class Corpus(FiniteSource):
             reason = f"every token occurs less than min_count = {min_count} times"
         else:
             reason = "it holds none of the file's tokens"
-        self.vocabulary = vocabulary
-        token_F = self._encoded(file, reason)
+        token_F = _encoded(file, vocabulary, reason)
         spec = vocabulary.spec(max_length or int(file.length_L.max()) + 1)
-        super().__init__(file.name, file.sha256, spec, token_F, file.length_L)
+        super().__init__(file.name, file.sha256, spec, token_F, file.length_L, vocabulary)
 
-    def _encoded(self, file: TokenizedFile, reason: str) -> npt.NDArray[np.int32]:
-        """The ids of all tokens."""
-        ids = [-1 if (i := self.vocabulary.id_of(word)) is None else i for word in file.words]
-        token_F: npt.NDArray[np.int32] = np.array(ids, dtype=np.int32)[file.word_F]
-        if (token_F < 0).any():
-            at = int(np.flatnonzero(token_F < 0)[0])
-            word = file.words[file.word_F[at]]
-            raise file.error(
-                f"line {file.line_of(at)} has {word!r}, which the vocabulary, without <unk>, does not have"
-            )
-        if (token_F == self.vocabulary.unk_id).all():
-            raise file.error(f"the vocabulary covers nothing of it: {reason}")
-        return token_F
+
+def _encoded(file: TokenizedFile, vocabulary: Vocabulary, reason: str) -> npt.NDArray[np.int32]:
+    """The ids of all tokens."""
+    ids = [-1 if (i := vocabulary.id_of(word)) is None else i for word in file.words]
+    token_F: npt.NDArray[np.int32] = np.array(ids, dtype=np.int32)[file.word_F]
+    if (token_F < 0).any():
+        at = int(np.flatnonzero(token_F < 0)[0])
+        word = file.words[file.word_F[at]]
+        raise file.error(f"line {file.line_of(at)} has {word!r}, which the vocabulary, without <unk>, does not have")
+    if (token_F == vocabulary.unk_id).all():
+        raise file.error(f"the vocabulary covers nothing of it: {reason}")
+    return token_F

@@ -9,6 +9,7 @@ Suffixes: B rows asked for, L lines of the file, T time, V vocabulary; F the fla
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments
 from seqgan_env.device import check_memory
 from seqgan_env.seeding import numpy_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.vocabulary import Vocabulary
 
 HELD_OUT_SHARE = 5
 """At most one line in this many is held out."""
@@ -31,12 +33,19 @@ class FiniteSource:
         spec: the form of its sequences; end-of-sequence, where there is one, is added to each.
         token_F: the ids of all lines, one line after the other.
         length_L: the number of tokens of each line.
+        vocabulary: the map between text and ids, or None where tokens have no text.
     """
 
     def __init__(
-        self, path: str, sha256: str, spec: SequenceSpec, token_F: npt.NDArray[np.int32], length_L: Tokens
+        self,
+        path: str,
+        sha256: str,
+        spec: SequenceSpec,
+        token_F: npt.NDArray[np.int32],
+        length_L: Tokens,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
-        self.path, self.sha256, self.spec = path, sha256, spec
+        self.path, self.sha256, self.spec, self.vocabulary = path, sha256, spec, vocabulary
         self._token_F, self._length_L = token_F, length_L
         self._start_L: Tokens = np.cumsum(length_L) - length_L
 
@@ -80,14 +89,25 @@ class FiniteSource:
             held_out[order[np.argmin(size[order])]] = True
         row_L = rng.permutation(len(self))
         is_test_L = held_out[group_L[row_L]]
-        return self._padded(row_L[~is_test_L][:n_train]), self._padded(row_L[is_test_L][:n_test])
+        return self.rows(row_L[~is_test_L][:n_train]), self.rows(row_L[is_test_L][:n_test])
 
     @functools.cached_property
     def _group_L(self) -> Tokens:
         return same_lines(self._token_F, self._length_L)
 
-    def _padded(self, row_B: Tokens) -> Tokens:
-        """The sequences of some lines, with end-of-sequence and padding, shape ``(B, T)``."""
+    def lines(self) -> Iterator[bytes]:
+        """A key of each line: equal sequences have the same."""
+        return lines_of(self._token_F, self._length_L)
+
+    def rows(self, row_B: Tokens) -> Tokens:
+        """The sequences of some lines, with end-of-sequence and padding, shape ``(B, T)``.
+
+        Args:
+            row_B: the numbers of the lines, from 0 on.
+
+        Raises:
+            ValueError: they do not fit into memory.
+        """
         length_B, n_tokens = self._length_L[row_B], self.spec.max_length
         check_memory(8 * len(row_B) * n_tokens, f"{len(row_B)} lines of {self.path} of max_length {n_tokens}")
         tokens_BT = np.full((len(row_B), self.spec.max_length), self.spec.pad_id, dtype=np.int64)
@@ -107,7 +127,17 @@ def same_lines(token_F: npt.NDArray[np.int32], length_L: Tokens) -> Tokens:
         length_L: the number of tokens of each line.
     """
     numbers: dict[bytes, int] = {}
+    keys = lines_of(token_F, length_L)
+    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, count=len(length_L))
+
+
+def lines_of(token_F: npt.NDArray[np.int32], length_L: Tokens) -> Iterator[bytes]:
+    """A key of each line: equal sequences have the same.
+
+    Args:
+        token_F: the ids of all lines, one line after the other.
+        length_L: the number of tokens of each line.
+    """
     end_L = np.cumsum(length_L)
     spans = zip((end_L - length_L).tolist(), end_L.tolist(), strict=True)
-    keys = (token_F[start:end].tobytes() for start, end in spans)
-    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, count=len(length_L))
+    return (token_F[start:end].tobytes() for start, end in spans)

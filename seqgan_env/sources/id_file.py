@@ -62,11 +62,6 @@ class IdFile(FiniteSource):
         spec = SequenceSpec(n_ids + end, max_length or int(file.length_L.max()) + end, n_ids if end else None)
         super().__init__(file.name, file.sha256, spec, id_of_word[file.word_F].astype(np.int32), file.length_L)
 
-    @property
-    def vocabulary(self) -> None:
-        """None: the tokens have no text."""
-        return None
-
 
 def end_added(length_L: Tokens, max_length: int | None = None) -> int:
     """1 where end-of-sequence is added to each line of a file of ids; 0 where all lines have the length of a sequence.

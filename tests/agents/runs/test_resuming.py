@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.play import make_env
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
@@ -99,6 +100,25 @@ class TestSource:
         assert resume(text_config("moved.txt"), text_run) == records
         assert RunConfig.load(text_run / "config.json").task.source == os.path.abspath("moved.txt")
         assert evaluate_run(text_run) == measured
+
+    def test_so_is_a_held_out_file_that_moved(self, text_run: Path) -> None:
+        Path("test.txt").write_text("a eat v\nc eat c\nd eat u\n")
+        config = changed(text_config("ours.txt"), task={"held_out": "test.txt"})
+        Experiment(config, "pair", progress=False).run()
+        measured, records = evaluate_run("pair"), stored(Path("pair"))
+        os.rename("test.txt", "moved.txt")
+        with pytest.raises(ValueError, match=r"held_out must be .* there is no file '.*test\.txt'"):
+            evaluate_run("pair")
+        assert evaluate_run("pair", held_out="moved.txt") == measured
+        assert make_env("pair", held_out="moved.txt").task.config.held_out == "moved.txt"
+        config = changed(config, task={"held_out": "moved.txt"})
+        assert without_time(Experiment(config, "other", start_from="pair", progress=False).run()) == records
+        assert resume(config, Path("pair")) == records
+        assert RunConfig.load(Path("pair") / "config.json").task.held_out == os.path.abspath("moved.txt")
+        Path("other.txt").write_text("a eat v\n")
+        for wrong in (text_config("ours.txt"), changed(config, task={"held_out": "other.txt"})):
+            with pytest.raises(ValueError, match=r"ours\.txt.* has changed since the run began, or is another source"):
+                resume(wrong, Path("pair"))
 
     def test_maximum_likelihood_is_shared_by_a_run_on_the_file_that_moved(self, text_run: Path) -> None:
         os.rename("ours.txt", "moved.txt")

@@ -69,6 +69,17 @@ def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     assert cell(task=[{"name": "SeqGANText-v0", "source": str(paths[1])}]).key != a
 
 
+def test_so_is_a_held_out_file(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("train.txt", "a.txt", "b.txt")]
+    for path in paths:
+        path.write_text("a b\nb a\n")
+    train, *held_out = map(str, paths)
+    a, b = (cell(task=[{"name": "SeqGANText-v0", "source": train, "held_out": path}]).key for path in held_out)
+    assert a == b
+    paths[2].write_text("a b\nb b\n")
+    assert cell(task=[{"name": "SeqGANText-v0", "source": train, "held_out": held_out[1]}]).key != a
+
+
 def test_the_header_of_a_result_says_everything() -> None:
     one = cell()
     assert one.header["axes"] == {
