@@ -98,6 +98,9 @@ def _without_box(box: str) -> str:
     sections = "\n".join("\n" if rule.fullmatch(line) else line for line in lines).split("\n\n")
     reason, *more = [" ".join(section.split()) for section in sections if section.strip()]
     reason = re.sub(r" Got errors:.*", "", reason).rstrip(". ")
+    if missing := re.match(r"Missing from (.*?): (.*)", reason):
+        needed = [text.strip(" .").replace(" ", ", ", 1) for text in missing[2].split("(required)")]
+        reason = f"{missing[1]} needs {'; and '.join(filter(None, needed))}"
     meant = dict.fromkeys(re.findall(r"(?<= )(--[\w.-]+) ", more[0])) if more and "meant" in more[0] else {}
     return f"{reason}; {f'was {next(iter(meant))} meant? ' if meant else ''}seqgan COMMAND --help lists what there is"
 
@@ -137,7 +140,10 @@ def _main(argv: Sequence[str]) -> int:
             raise
         if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
             return 0
-        reason = as_flags(" ".join(str(error).split()) or type(error).__name__)
+        text = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}"
+        reason = as_flags(" ".join(text.split()) or type(error).__name__)
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -90,6 +91,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--resume"], "no run to resume"),
         (["--start-from", "nowhere"], "nowhere"),
         (["--out", "full"], "not an empty folder"),
+        (["--out", "long.txt/run"], "seqgan: error: long.txt/run: Not a directory"),
+        (["--source", "long.txt", "--held-out", "none.txt"], "held_out must be the path of a text file; there is no"),
+        (["--source", "grammar", "--held-out", "long.txt"], "it has no use for held_out"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_status_2(
@@ -117,6 +121,13 @@ def test_bad_input_is_one_line_on_stderr_and_status_2(
     assert says in stderr
     assert not Path("run").exists()
     assert Path("full/letter.txt").read_text() == "keep me"
+
+
+def test_every_argument_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["judge", "a.txt"]) == 2
+    assert "seqgan judge needs B, Another one; seqgan COMMAND --help" in capsys.readouterr().err
+    assert main(["judge"]) == 2
+    assert re.search(r"seqgan judge needs A, The folder of .*; and B, Another one; seqgan", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("arguments", [["--source", "c.txt", "--help"], ["--help", "--source", "c.txt"]])

@@ -149,7 +149,7 @@ class TestCommand:
             (["empty.txt", "--level", "byte"], "level must be one of word, char, token, ids; got 'byte'"),
             (["empty.txt", "--min-count", "0"], "min_count must be a whole number of at least 1, got 0"),
             (["empty.txt", "--delimiter", "|"], "a delimiter needs --level token, got level 'word'"),
-            ([], "Missing from seqgan inspect: FILE"),
+            ([], "seqgan inspect needs FILE, The file, or - for standard input"),
         ],
     )
     def test_bad_input_is_one_line(

@@ -141,7 +141,7 @@ class TestCommand:
             (["CartPole-v1"], "the task, or the folder of a run, must be one of SeqGAN-v0, "),
             (["SeqGANText-v0"], "source must be 'oracle', 'grammar' or the path of a text file, not None"),
             (["SeqGANText-v0", "--source", "none.txt"], "there is no file 'none.txt'"),
-            ([], "Missing from seqgan play: ID"),
+            ([], "seqgan play needs ID, A registered task"),
         ],
     )
     def test_bad_input_is_one_line(self, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
