@@ -1,0 +1,59 @@
+"""The benchmark of the discriminators: the settings of its language models, and its tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.runs.presets import PRESETS
+from benchmarks import discriminators
+from benchmarks.discriminators import KINDS, N_REAL, TASKS, Cell
+from benchmarks.harness import section
+from benchmarks.rewards.games import SCENARIOS
+from seqgan_env.discriminators.generative import GenerativeConfig
+
+
+def models(task: str, n_real: str) -> GenerativeConfig:
+    return GenerativeConfig(**discriminators.models_of(Cell(task, n_real, "generative", 1)))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_language_models_are_those_of_the_games_where_the_data_are(task: str) -> None:
+    scenario = SCENARIOS[TASKS[task]]
+    assert scenario.config == PRESETS[task]
+    generator = {"generator_core": scenario.config.generator.core, "generator_kwargs": scenario.config.generator.kwargs}
+    of_the_game = scenario.games["generative"]["task"]["discriminator_kwargs"]
+    assert models(task, "10,000") == GenerativeConfig(**of_the_game, **generator)
+    assert (models(task, "2,000").validation, models(task, "unlimited").validation) == (0.1, 0.0)
+
+
+def test_unlimited_sequences_are_learnt_in_fewer_passes() -> None:
+    assert models("grammar", "10,000").n_epochs == 10 * models("grammar", "unlimited").n_epochs
+    assert models("small", "unlimited").hidden_dim > models("small", "10,000").hidden_dim
+
+
+def document() -> dict[str, Any]:
+    cells = [
+        Cell("small", n_real, kind, seed)._asdict() | {"share": 0.1 * seed, "correlation": 0.5, "seconds": 3.0 * seed}
+        for n_real in N_REAL
+        for kind in KINDS
+        for seed in (1, 3)
+    ]
+    return {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 3], "cells": cells}
+
+
+def test_a_row_has_every_number_of_sequences(tmp_path: Path) -> None:
+    text = discriminators.tables(document(), tmp_path)
+    (row,) = (line for line in text.splitlines() if line.startswith("| gru |"))
+    assert row.split(" | ")[1:4] == ["0.20 ± 1.27"] * 3
+    assert row.endswith("| 6 |")
+    assert (tmp_path / "discriminators.svg").read_text().count("gru") == 1
+
+
+@pytest.mark.skipif(not discriminators.FILE.exists(), reason="no results are committed")
+def test_the_tables_are_made_from_the_committed_results() -> None:
+    document = json.loads(discriminators.FILE.read_text(encoding="utf-8"))
+    assert discriminators.tables(document) == section(discriminators.PAGE, "discriminators")
