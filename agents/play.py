@@ -32,7 +32,7 @@ def make_env(name: str, source: str | None = None, held_out: str | None = None, 
     Args:
         name: an id, or the folder of a run.
         source: the text, of a task that needs one; or the new place of that of a run.
-        held_out: the new place of a run's held-out file.
+        held_out: the file of held-out text, likewise.
         render: show a picture of each step.
 
     Raises:

@@ -153,7 +153,7 @@ class Play(Command):
     source: str | None = None
     """The text, of a task without one; or the new place of a run's."""
     held_out: str | None = None
-    """The new place of a run's held-out file."""
+    """Its held-out file, of a task of a text; or the new place of a run's."""
     render: bool = False
     """Show the picture of the episode too, where there is a screen."""
 

@@ -220,13 +220,11 @@ def places(source: str | None, held_out: str | None) -> dict[str, str]:
     """The new places of a run's files as arguments of its task.
 
     Raises:
-        ValueError: one is the name of a source.
+        ValueError: the first is the name of a source.
     """
-    given = {"source": source, "held_out": held_out}
-    for name, path in given.items():
-        if path in NAMED_SOURCES:
-            raise ValueError(f"{name} must be the new place of the run's file, got {path!r}")
-    return {name: path for name, path in given.items() if path is not None}
+    if source in NAMED_SOURCES:
+        raise ValueError(f"source must be the new place of the run's file, got {source!r}")
+    return {name: path for name, path in (("source", source), ("held_out", held_out)) if path is not None}
 
 
 def check_corpus(task: Task, state: Record) -> None:
@@ -237,5 +235,5 @@ def check_corpus(task: Task, state: Record) -> None:
     """
     now = getattr(task.source, "sha256", None)
     if now is not None and state.get("sha256") != now:
-        files = " or ".join(filter(None, (task.config.source, task.config.held_out)))
+        files = " with held_out ".join(filter(None, (task.config.source, task.config.held_out)))
         raise ValueError(f"{files} has changed since the run began, or is another source")

@@ -187,7 +187,7 @@ def build_source(
         return train
     options |= {"max_length": train.spec.max_length}
     if train.vocabulary is None:
-        options["vocab_size"] = train.spec.vocab_size
+        options |= {"vocab_size": train.spec.vocab_size, "ends": train.spec.eos_id is not None}
     else:
         options["vocabulary"] = train.vocabulary
         options.pop("min_count", None)
@@ -195,7 +195,7 @@ def build_source(
 
 
 def _ids(path: str | os.PathLike[str], options: dict[str, Any]) -> FiniteSource:
-    _check_options(options, "a file of ids", ("vocab_size", "max_length", "level", *_OF_A_FILE))
+    _check_options(options, "a file of ids", ("vocab_size", "max_length", "level", "ends", *_OF_A_FILE))
     return IdFile(path, **{name: value for name, value in options.items() if name != "level"})
 
 

@@ -6,6 +6,7 @@ Suffixes: L lines of the file; F the flat array of all ids.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,22 @@ class Corpus(FiniteSource):
         token_F = _encoded(file, vocabulary, reason)
         spec = vocabulary.spec(max_length or int(file.length_L.max()) + 1)
         super().__init__(file.name, file.sha256, spec, token_F, file.length_L, vocabulary)
+        self._unknown = _unknown_words(file, token_F == vocabulary.unk_id)
+
+    def lines(self) -> Iterator[bytes]:
+        """A key of each line: equal ones have the same, and those of different unknown words different ones."""
+        for number, key in enumerate(super().lines()):
+            yield key + "".join(f" {word}" for word in self._unknown.get(number, ())).encode()
+
+
+def _unknown_words(file: TokenizedFile, is_unknown_F: npt.NDArray[np.bool_]) -> dict[int, list[str]]:
+    """The words of each line that the vocabulary doesn't have, by the line's number."""
+    words: dict[int, list[str]] = {}
+    at_U = np.flatnonzero(is_unknown_F)
+    line_U = np.searchsorted(np.cumsum(file.length_L), at_U, side="right")
+    for line, word in zip(line_U.tolist(), file.word_F[at_U].tolist(), strict=True):
+        words.setdefault(line, []).append(file.words[word])
+    return words
 
 
 def _encoded(file: TokenizedFile, vocabulary: Vocabulary, reason: str) -> npt.NDArray[np.int32]:

@@ -20,19 +20,11 @@ class FilePair:
     """The sequences of two files of one form.
 
     Args:
-        train: the file to train on, whose vocabulary and T both have.
-        held_out: the other one.
-
-    Raises:
-        ValueError: their sequences have different forms.
+        train: the file to train on.
+        held_out: the other one, read with the vocabulary and the T of the first.
     """
 
     def __init__(self, train: FiniteSource, held_out: FiniteSource) -> None:
-        if train.spec != held_out.spec:
-            raise ValueError(
-                f"{held_out.path}: it must have sequences of the form of {train.path}, {train.spec}, got "
-                f"{held_out.spec}; give vocab_size and max_length"
-            )
         self.spec = train.spec
         self._train, self._held_out = train, held_out
 
@@ -59,9 +51,11 @@ class FilePair:
             seed: decides which, and their order.
 
         Raises:
-            ValueError: a size below 1, a negative seed, no line to train on that is not held out, or sets that do not
-                fit into memory.
+            ValueError: a size below 1, a negative seed, a second file of one line, which can't both choose and report,
+                no line to train on that is not held out, or sets that do not fit into memory.
         """
+        if len(self._held_out) < 2:
+            raise ValueError(f"{self._held_out.path}: a held-out file must have at least 2 sequences, it has 1")
         known = set(self._held_out.lines())
         own_L = np.flatnonzero([line not in known for line in self._train.lines()])
         if not len(own_L):

@@ -30,6 +30,7 @@ class IdFile(FiniteSource):
         long_lines: what to do with a line that does not fit into T: ``"error"`` or ``"drop"``.
         delimiter: what stands between two ids; None is white space.
         text_field: the field of each line of JSON that holds the ids, as a text; None is ``"text"``.
+        ends: whether each line is followed by end-of-sequence, instead of what the lengths of the lines say.
 
     Raises:
         ValueError: a wrong argument, or a file that is missing, empty, or holds something else than ids below V; what
@@ -45,10 +46,11 @@ class IdFile(FiniteSource):
         long_lines: str = "error",
         delimiter: str | None = None,
         text_field: str | None = None,
+        ends: bool | None = None,
     ) -> None:
         check_choice("long_lines", long_lines, LONG_LINES)
         file = read_tokens(path, "token", delimiter=delimiter, text_field=text_field)
-        end = end_added(file.length_L, max_length)
+        end = end_added(file.length_L, max_length) if ends is None else int(ends)
         id_of_word = ids_of(file)
         largest = int(id_of_word.max())
         n_ids = largest + 1 if vocab_size is None else vocab_size - end
@@ -59,7 +61,10 @@ class IdFile(FiniteSource):
                 f"{at} has the id {largest}; ids must be below {n_ids} with vocab_size = {vocab_size}{last}"
             )
         file = file.fitting(max_length, long_lines, end=end)
-        spec = SequenceSpec(n_ids + end, max_length or int(file.length_L.max()) + end, n_ids if end else None)
+        longest = max_length or int(file.length_L.max()) + end
+        if not end and int(file.length_L.min()) < longest:
+            raise file.error(f"all lines must have {longest} ids, as no end-of-sequence is added to them")
+        spec = SequenceSpec(n_ids + end, longest, n_ids if end else None)
         super().__init__(file.name, file.sha256, spec, id_of_word[file.word_F].astype(np.int32), file.length_L)
 
 

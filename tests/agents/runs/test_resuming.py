@@ -115,7 +115,7 @@ class TestSource:
         assert without_time(Experiment(config, "other", start_from="pair", progress=False).run()) == records
         assert resume(config, Path("pair")) == records
         assert RunConfig.load(Path("pair") / "config.json").task.held_out == os.path.abspath("moved.txt")
-        Path("other.txt").write_text("a eat v\n")
+        Path("other.txt").write_text("a eat v\nb eat u\n")
         for wrong in (text_config("ours.txt"), changed(config, task={"held_out": "other.txt"})):
             with pytest.raises(ValueError, match=r"ours\.txt.* has changed since the run began, or is another source"):
                 resume(wrong, Path("pair"))

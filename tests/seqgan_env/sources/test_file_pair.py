@@ -65,7 +65,7 @@ def test_its_content_is_that_of_both(files: tuple[str, str]) -> None:
 
 def test_ids_and_other_forms_of_file(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("0,1\n2,3\n4,4\n")
-    (tmp_path / "test.txt").write_text("3,3\n")
+    (tmp_path / "test.txt").write_text("3,3\n0,0\n")
     config = SourceConfig(
         str(tmp_path / "train.txt"), level="ids", delimiter=",", held_out=str(tmp_path / "test.txt"), vocab_size=9
     )
@@ -73,14 +73,32 @@ def test_ids_and_other_forms_of_file(tmp_path: Path) -> None:
     assert source.vocabulary is None
     assert source.spec == IdFile(tmp_path / "train.txt", vocab_size=9, delimiter=",").spec
     train, test = source.split(9, 9, 0)
-    assert test.tolist() == [[3, 3]]
+    assert sorted(test.tolist()) == [[0, 0], [3, 3]]
     assert sorted(train.tolist()) == [[0, 1], [2, 3], [4, 4]]
 
 
 def test_rare_words_are_those_of_the_file_to_train_on(files: tuple[str, str]) -> None:
-    Path(files[1]).write_text("a new c\n")
+    Path(files[1]).write_text("a new c\nnew a\n")
     source = build_source(files[0], held_out=files[1], min_count=2)
-    assert texts(source)[1] == ["a <unk> c"]
+    assert sorted(texts(source)[1]) == ["<unk> a", "a <unk> c"]
+
+
+def test_a_line_that_only_looks_like_a_held_out_one_is_trained_on(tmp_path: Path) -> None:
+    """Two rare words are the same to a generator."""
+    (tmp_path / "train.txt").write_text("".join(f"the w{i}\n" for i in range(9)))
+    (tmp_path / "test.txt").write_text("the zebra\nthe w1\n")
+    source = build_source(str(tmp_path / "train.txt"), held_out=str(tmp_path / "test.txt"), min_count=2)
+    assert texts(source) == (["the <unk>"] * 8, ["the <unk>"] * 2)
+
+
+@pytest.mark.parametrize("text", ["1 1\n0 0 0\n", "1 1\n0 0\n"])
+def test_ids_without_an_end_need_lines_of_the_same_length(text: str, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0 1 2\n2 1 0\n")
+    (tmp_path / "test.txt").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"test\.txt: all lines must have 3 ids, as no end-of-sequence is added to them"
+    ):
+        build_source(str(tmp_path / "train.txt"), level="ids", held_out=str(tmp_path / "test.txt"))
 
 
 def test_the_environment_and_the_task_have_them(files: tuple[str, str]) -> None:
@@ -101,7 +119,7 @@ def test_the_environment_and_the_task_have_them(files: tuple[str, str]) -> None:
         (
             "0 1 1\n",
             {"level": "ids"},
-            "it must have sequences of the form of .*train.txt, .*; give vocab_size and max_",
+            "1 of 1 lines are longer than max_length = 3 .*; raise max_length to 4, or drop them",
         ),
         (
             "0 9\n1\n",
@@ -126,6 +144,9 @@ def test_what_it_cannot_be(files: tuple[str, str]) -> None:
     for name in ("oracle", "grammar"):
         with pytest.raises(ValueError, match=r"as a source takes .*; it has no use for held_out$"):
             build_source(name, held_out=files[1])
+    Path(files[1]).write_text("a b\n")
+    with pytest.raises(ValueError, match=r"test\.txt: a held-out file must have at least 2 sequences, it has 1$"):
+        build_source(files[0], held_out=files[1]).split(9, 9, 0)
     same = build_source(files[0], held_out=files[0])
     with pytest.raises(ValueError, match=r"train\.txt: all its lines stand in .*train\.txt too, which is held out$"):
         same.split(9, 9, 0)
