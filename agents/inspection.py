@@ -12,7 +12,7 @@ import numpy as np
 
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.files import printable
-from seqgan_env.sources.finite import same_lines
+from seqgan_env.sources.finite import lines_of, same_lines
 from seqgan_env.sources.id_file import IDS, end_added, ids_of
 from seqgan_env.sources.text_file import TokenizedFile, read_tokens
 from seqgan_env.tokenizing import LEVELS
@@ -41,6 +41,7 @@ def inspect_text(
     normalization: str = "NFC",
     max_length: PositiveInt | None = None,
     min_count: PositiveInt = 1,
+    held_out: str | None = None,
 ) -> dict[str, Any]:
     """Describe a file of text as a source reads it, in plain values; the arguments are those of ``SourceConfig``.
 
@@ -51,19 +52,23 @@ def inspect_text(
         text_field: the field of lines of JSON that holds the text.
         normalization: the normal form of Unicode.
         max_length: T to warn about; None is that of the longest line.
-        min_count: the least count to warn about.
+        min_count: the least count to warn about, and below which a held-out word is unknown.
+        held_out: the file of held-out text, None where there is none.
 
     Returns:
         ``lines`` and ``distinct_lines``; ``tokens`` and ``distinct_tokens``; ``lengths`` of lines in tokens, without
         end-of-sequence; ``end``, 1 where that is added to each line, else 0; ``coverage``, a row for each of
         ``MIN_COUNTS``; ``most_frequent`` tokens and their counts; ``preview``, the tokens of the first lines;
-        ``suggested`` settings, with which the file can be trained on; and ``warnings``, a sentence each.
+        ``suggested`` settings, with which the file can be trained on; ``warnings``, a sentence each; and ``held_out``,
+        of the other file its ``lines``, those ``in_both``, and ``unknown``, the share of its tokens: None without one.
 
     Raises:
         ValueError: a wrong argument, or a file that cannot be read or is empty.
     """
     check_choice("level", level, (*LEVELS, IDS))
-    text = read_tokens(file, "token" if level == IDS else level, normalization, delimiter, text_field)
+    cut = "token" if level == IDS else level, normalization, delimiter, text_field
+    text = read_tokens(file, *cut)
+    other = None if held_out is None else read_tokens(held_out, *cut)
     count_W, length_L = text.counts, text.length_L
     rarest_L = np.minimum.reduceat(count_W[text.word_F], np.cumsum(length_L) - length_L)
     coverage = [
@@ -79,6 +84,11 @@ def inspect_text(
     lengths = {name: int(np.quantile(length_L, q, method="higher")) for name, q in QUANTILES.items()}
     end = end_added(length_L) if level == IDS else 1
     n_distinct = int(same_lines(text.word_F, length_L).max()) + 1
+    warnings, longest = list(_warnings(text, level, n_distinct, max_length, min_count)), lengths["max"]
+    compared = None
+    if other is not None:
+        compared, longest = _compared(text, other, min_count), max(longest, int(other.length_L.max()))
+        warnings += _warnings_of_held_out(other, compared, max_length or lengths["max"] + end, end)
     return {
         "file": text.name,
         "sha256": text.sha256,
@@ -92,9 +102,39 @@ def inspect_text(
         "most_frequent": [[text.words[word], int(count_W[word])] for word in most_W],
         "preview": _preview(text),
         "end": end,
-        "suggested": _suggested(level, lengths, end, coverage),
-        "warnings": list(_warnings(text, level, n_distinct, max_length, min_count)),
+        "suggested": _suggested(level, {**lengths, "max": longest}, end, coverage),
+        "warnings": warnings,
+        "held_out": compared,
     }
+
+
+def _compared(text: TokenizedFile, other: TokenizedFile, min_count: int) -> dict[str, Any]:
+    """What a file of held-out text shares with the one to train on."""
+    number_of = {word: number for number, word in enumerate(text.words)}
+    word_F = np.array([number_of.get(word, -1) for word in other.words], dtype=np.int32)[other.word_F]
+    own = set(lines_of(text.word_F, text.length_L))
+    return {
+        "file": other.name,
+        "sha256": other.sha256,
+        "lines": len(other.length_L),
+        "in_both": sum(line in own for line in lines_of(word_F, other.length_L)),
+        "unknown": float((np.append(text.counts, 0)[word_F] < min_count).mean()),  # one that is not there has number -1
+    }
+
+
+def _warnings_of_held_out(other: TokenizedFile, compared: dict[str, Any], max_length: int, end: int) -> Iterator[str]:
+    """The same as ``_warnings``, of a file of held-out text."""
+    try:
+        other.fitting(max_length, "error", end=end)
+    except ValueError as error:
+        yield str(error)
+    if compared["lines"] < 2:
+        yield "one held-out line is too few: half of them choose, the other half reports"
+    if compared["in_both"]:
+        of_all = f"{compared['in_both']} of {compared['lines']} held-out lines"
+        yield f"{of_all} stand in the text too, and are not trained on"
+    if compared["unknown"] > 1 - COVERED:
+        yield f"{compared['unknown']:.0%} of the held-out tokens are unknown"
 
 
 def _suggested(level: str, lengths: dict[str, int], end: int, coverage: list[dict[str, Any]]) -> dict[str, Any]:
@@ -162,6 +202,12 @@ def inspection_text(found: dict[str, Any]) -> str:
         for row in found["coverage"]
     ]
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in found["suggested"].items())
+    held_out = [
+        f"held out   {other['file']}: {other['lines']:,} lines, {other['in_both']:,} of them in both, "
+        f"{other['unknown']:.2%} of their tokens unknown"
+        for other in (found["held_out"],)
+        if other is not None
+    ]
     return printable(
         "\n".join(
             [
@@ -173,6 +219,7 @@ def inspection_text(found: dict[str, Any]) -> str:
                 *(f"         {row}" for row in coverage),
                 "frequent   " + ", ".join(f"{word!r} {count:,}" for word, count in found["most_frequent"]),
                 *(f"line {n}     {' | '.join(words)}"[:300] for n, words in enumerate(found["preview"], start=1)),
+                *held_out,
                 f"suggested  {flags}",
                 *(f"warning    {warning}" for warning in found["warnings"]),
             ]

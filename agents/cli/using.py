@@ -126,6 +126,8 @@ class Inspect(Command):
     """Warn of lines that are longer, with their end."""
     min_count: int = PRESETS["text"].task.min_count or 1
     """Warn of the tokens that are rarer; by default as in training."""
+    held_out: str | None = None
+    """The file of held-out text, to compare."""
     json: bool = False
     """Print JSON."""
 
@@ -133,7 +135,7 @@ class Inspect(Command):
         """Read and print."""
         from agents.inspection import inspect_text, inspection_text
 
-        settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count")
+        settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count", "held_out")
         file = sys.stdin.buffer if self.file == "-" else self.file
         found = inspect_text(file, **{name: getattr(self, name) for name in settings})
         if not self.json:

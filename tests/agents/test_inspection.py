@@ -36,6 +36,24 @@ def test_counts_lines_and_tokens() -> None:
     assert [row["share_of_lines"] for row in found["coverage"]] == [1.0, 0.5, 0.5, 0.0, 0.0]
 
 
+def test_compares_a_held_out_file(tmp_path: Path) -> None:
+    path = tmp_path / "test.txt"
+    path.write_text("a dog\nthe cat sleeps\n")
+    found = inspected(TEXT, held_out=str(path), min_count=2)
+    assert found["held_out"] | {"sha256": ""} == {
+        "file": str(path), "sha256": "", "lines": 2, "in_both": 1, "unknown": 0.6
+    }  # fmt: skip
+    assert "1 of 2 held-out lines stand in the text too, and are not trained on" in found["warnings"]
+    assert "60% of the held-out tokens are unknown" in found["warnings"]
+    assert f"held out   {path}: 2 lines, 1 of them in both, 60.00% of their tokens unknown" in inspection_text(found)
+    assert inspected(TEXT)["held_out"] is None
+    path.write_text("a dog sleeps here here here\n")
+    found = inspected(TEXT, held_out=str(path))
+    assert found["suggested"]["max_length"] == 7
+    assert f"{path}: 1 of 1 lines are longer than max_length = 5 " in "".join(found["warnings"])
+    assert "one held-out line is too few: half of them choose, the other half reports" in found["warnings"]
+
+
 def test_suggests_settings() -> None:
     assert inspected(TEXT)["suggested"] == {"max_length": 5, "min_count": 1}
     assert inspected(COMMON)["suggested"] == {"max_length": 4, "min_count": 1}
