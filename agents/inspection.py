@@ -109,7 +109,7 @@ def inspect_text(
 
 
 def _compared(text: TokenizedFile, other: TokenizedFile, min_count: int) -> dict[str, Any]:
-    """What a file of held-out text shares with the one to train on."""
+    """The lines and tokens that a file of held-out text shares with the one to train on."""
     number_of = {word: number for number, word in enumerate(text.words)}
     word_F = np.array([number_of.get(word, -1) for word in other.words], dtype=np.int32)[other.word_F]
     own = set(lines_of(text.word_F, text.length_L))
