@@ -14,7 +14,7 @@ from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.files import printable
 from seqgan_env.sources.finite import lines_of, same_lines
 from seqgan_env.sources.id_file import IDS, end_added, ids_of
-from seqgan_env.sources.text_file import TokenizedFile, read_tokens
+from seqgan_env.sources.text_file import TokenizedFile, has_json_lines, read_tokens
 from seqgan_env.tokenizing import LEVELS
 from seqgan_env.vocabulary import EOS
 
@@ -82,13 +82,14 @@ def inspect_text(
     ]
     most_W = np.argsort(-count_W, kind="stable")[: _N_SHOWN["most_frequent"]]
     lengths = {name: int(np.quantile(length_L, q, method="higher")) for name, q in QUANTILES.items()}
-    end = end_added(length_L) if level == IDS else 1
+    end = end_added(length_L, max_length) if level == IDS else 1
     n_distinct = int(same_lines(text.word_F, length_L).max()) + 1
-    warnings, longest = list(_warnings(text, level, n_distinct, max_length, min_count)), lengths["max"]
+    warnings, longest = list(_warnings(text, level, n_distinct, max_length, end, min_count)), lengths["max"]
     compared = None
     if other is not None:
         compared, longest = _compared(text, other, min_count), max(longest, int(other.length_L.max()))
-        warnings += _warnings_of_held_out(other, compared, max_length or lengths["max"] + end, end)
+        warnings += _warnings_of_held_out(text, other, level, compared, max_length or lengths["max"] + end, end)
+    end_of_both = end_added(length_L, longest) if level == IDS else 1
     return {
         "file": text.name,
         "sha256": text.sha256,
@@ -102,7 +103,7 @@ def inspect_text(
         "most_frequent": [[text.words[word], int(count_W[word])] for word in most_W],
         "preview": _preview(text),
         "end": end,
-        "suggested": _suggested(level, {**lengths, "max": longest}, end, coverage),
+        "suggested": _suggested(level, {**lengths, "max": longest}, end_of_both, coverage),
         "warnings": warnings,
         "held_out": compared,
     }
@@ -122,19 +123,36 @@ def _compared(text: TokenizedFile, other: TokenizedFile, min_count: int) -> dict
     }
 
 
-def _warnings_of_held_out(other: TokenizedFile, compared: dict[str, Any], max_length: int, end: int) -> Iterator[str]:
-    """The same as ``_warnings``, of a file of held-out text."""
-    try:
-        other.fitting(max_length, "error", end=end)
-    except ValueError as error:
-        yield str(error)
+def _warnings_of_held_out(
+    text: TokenizedFile, other: TokenizedFile, level: str, compared: dict[str, Any], max_length: int, end: int
+) -> Iterator[str]:
+    """Each thing for which training would refuse a file of held-out text, or that would spoil what it measures."""
+    for refusal in (refusals := list(_refusals(other, level, max_length, end))):
+        yield f"the held-out file: {refusal}"
+    if level == IDS and not refusals:
+        if not end and int(other.length_L.min()) < max_length:
+            yield f"the held-out file: all lines must have {max_length} ids, as those of the text have"
+        if (largest := int(ids_of(other).max())) > int(ids_of(text).max()):
+            yield f"the held-out file: it has the id {largest}; vocab_size must be at least {largest + 1 + end}"
     if compared["lines"] < 2:
         yield "one held-out line is too few: half of them choose, the other half reports"
     if compared["in_both"]:
         of_all = f"{compared['in_both']} of {compared['lines']} held-out lines"
         yield f"{of_all} stand in the text too, and are not trained on"
-    if compared["unknown"] > 1 - COVERED:
+    if compared["unknown"] > 1 - COVERED and level != IDS:
         yield f"{compared['unknown']:.0%} of the held-out tokens are unknown"
+
+
+def _refusals(file: TokenizedFile, level: str, max_length: int | None, end: int) -> Iterator[str]:
+    """The reason for which a source would refuse a file, if there is one."""
+    try:
+        file.fitting(max_length, "error", end=end)
+        if level == IDS:
+            ids_of(file)
+        elif EOS in file.words:
+            yield f"the token {EOS!r} stands in it, which is refused: the end is added to each line"
+    except ValueError as error:
+        yield str(error).removeprefix(f"{file.name}: ")
 
 
 def _suggested(level: str, lengths: dict[str, int], end: int, coverage: list[dict[str, Any]]) -> dict[str, Any]:
@@ -157,7 +175,7 @@ def _preview(text: TokenizedFile) -> list[list[str]]:
 
 
 def _warnings(
-    text: TokenizedFile, level: str, n_distinct: int, max_length: int | None, min_count: int
+    text: TokenizedFile, level: str, n_distinct: int, max_length: int | None, end: int, min_count: int
 ) -> Iterator[str]:
     """Each thing that training would refuse, or that would spoil it, in a sentence."""
     n_lines, count_W = len(text.length_L), text.counts
@@ -168,16 +186,11 @@ def _warnings(
         yield f"{n_lines} lines are few; a discriminator soon knows them by heart"
     if 2 <= n_distinct < n_lines / 2:
         yield f"{n_lines - n_distinct} of {n_lines} lines repeat another one"
-    try:
-        text.fitting(max_length, "error", end=end_added(text.length_L, max_length) if level == IDS else 1)
-        if level == IDS:
-            ids = set(ids_of(text).tolist())
-            if len(ids) <= max(ids) / 2:
-                yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V"
-        elif EOS in text.words:
-            yield f"the token {EOS!r} stands in it, which is refused: the end is added to each line"
-    except ValueError as error:
-        yield str(error).removeprefix(f"{text.name}: ")
+    yield from (refusals := list(_refusals(text, level, max_length, end)))
+    if level == IDS and not refusals:
+        ids = set(ids_of(text).tolist())
+        if len(ids) <= max(ids) / 2:
+            yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V"
     unknown = 0.0 if level == IDS else float(count_W[count_W < min_count].sum() / count_W.sum())
     if unknown == 1:
         yield f"every token occurs less than min_count = {min_count} times, and nothing is left"
@@ -188,7 +201,7 @@ def _warnings(
             yield "lines have hardly more than one word; level='char' suits text that is written without spaces"
         if level == "token":
             yield "lines have hardly more than one token; delimiter says what stands between two of them"
-    if "".join(_preview(text)[0]).startswith(_JSON) and ".jsonl" not in text.name.lower():
+    if "".join(_preview(text)[0]).startswith(_JSON) and not has_json_lines(text.name):
         yield "it looks like JSON; an object a line is read as such from a file whose name ends in .jsonl"
 
 
@@ -202,12 +215,10 @@ def inspection_text(found: dict[str, Any]) -> str:
         for row in found["coverage"]
     ]
     flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in found["suggested"].items())
-    held_out = [
-        f"held out   {other['file']}: {other['lines']:,} lines, {other['in_both']:,} of them in both, "
-        f"{other['unknown']:.2%} of their tokens unknown"
-        for other in (found["held_out"],)
-        if other is not None
-    ]
+    held_out = []
+    if (other := found["held_out"]) is not None:
+        of_both = f"{other['lines']:,} lines, {other['in_both']:,} of them in both"
+        held_out = [f"held out   {other['file']}: {of_both}, {other['unknown']:.2%} of their tokens unknown"]
     return printable(
         "\n".join(
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -35,6 +36,8 @@ NAMED_SOURCES = ("oracle", "grammar")
 
 _OF_A_FILE = ("long_lines", "delimiter", "text_field", "held_out")
 """The options of every file that holds one sequence a line."""
+_OF_IDS = ("vocab_size", "max_length", "level")
+_OF_TEXT = ("max_length", "level", "normalization", "min_count", "vocabulary")
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ class SourceConfig:
     """A source of real sequences in plain values, and how many are drawn from it.
 
     Args:
-        source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences) or the path of a text file
-            with one sequence a line: plain text, objects of JSON (``.jsonl``), or either of them compressed (``.gz``,
-            ``.bz2``, ``.xz``).
+        source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences), the path of an oracle's
+            parameters (``.pkl``), or that of a text file with one sequence a line: plain text, objects of JSON
+            (``.jsonl``), or either of them compressed (``.gz``, ``.bz2``, ``.xz``).
         vocab_size: V of the oracle, or of a file of ids; None is the oracle's default, 5000, or what the ids need.
         max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
         source_seed: the oracle's parameters, and which real sequences are drawn.
@@ -136,7 +139,7 @@ def build_source(
             one is given.
         delimiter: what stands between two tokens; for a text file at level ``"token"`` or ``"ids"``. None is that of
             the vocabulary if one is given.
-        text_field: the field that holds a text; for a text file that ends in ``.jsonl``.
+        text_field: the field that holds a text; for a file of lines of JSON.
         normalization: ``"none"``, ``"NFC"`` or ``"NFKC"``; for a text file. None is that of the vocabulary if one is
             given.
         min_count: how often a word must occur to be in the vocabulary; for a text file.
@@ -180,9 +183,18 @@ def build_source(
         _check_options(options, "an oracle's parameter file", ("max_length",))
         return LSTMOracle.from_file(source, **options)
     check_choice("level", level, (None, *LEVELS, IDS))
-    read = _ids if level == IDS else _text
-    options.pop("held_out", None)
-    train = read(source, options)
+    own = _OF_IDS if level == IDS else _OF_TEXT
+    _check_options(options, "a file of ids" if level == IDS else "a text file", (*own, *_OF_A_FILE))
+    for name in ("held_out", *(["level"] if level == IDS else [])):
+        options.pop(name, None)
+    return _of_files(IdFile if level == IDS else _text, source, held_out, options)
+
+
+def _of_files(
+    read: Callable[..., FiniteSource], path: Any, held_out: str | os.PathLike[str] | None, options: dict[str, Any]
+) -> Source:
+    """A file, or a pair of them, of which the second has the vocabulary and the T of the first."""
+    train = read(path, **options)
     if held_out is None:
         return train
     options |= {"max_length": train.spec.max_length}
@@ -191,21 +203,14 @@ def build_source(
     else:
         options["vocabulary"] = train.vocabulary
         options.pop("min_count", None)
-    return FilePair(train, read(held_out, options))
+    return FilePair(train, read(held_out, **options))
 
 
-def _ids(path: str | os.PathLike[str], options: dict[str, Any]) -> FiniteSource:
-    _check_options(options, "a file of ids", ("vocab_size", "max_length", "level", "ends", *_OF_A_FILE))
-    return IdFile(path, **{name: value for name, value in options.items() if name != "level"})
-
-
-def _text(path: str | os.PathLike[str], options: dict[str, Any]) -> FiniteSource:
-    own = ("max_length", "level", "normalization", "min_count", "vocabulary")
-    _check_options(options, "a text file", (*own, *_OF_A_FILE))
-    if (vocabulary := options.get("vocabulary")) is not None:
-        of_vocabulary = {name: getattr(vocabulary, name) for name in ("level", "normalization", "delimiter")}
-        options = {**of_vocabulary, **options}
-    return Corpus(path, **options)
+def _text(path: str | os.PathLike[str], vocabulary: Vocabulary | None = None, **options: Any) -> Corpus:
+    """A text file, read as its vocabulary was."""
+    if vocabulary is not None:
+        options = {name: getattr(vocabulary, name) for name in ("level", "normalization", "delimiter")} | options
+    return Corpus(path, vocabulary=vocabulary, **options)
 
 
 def _check_options(options: dict[str, Any], source: str, usable: tuple[str, ...]) -> None:

@@ -52,12 +52,12 @@ class Corpus(FiniteSource):
         text_field: str | None = None,
     ) -> None:
         check_choice("long_lines", long_lines, LONG_LINES)
-        for name, value in (("level", level), ("normalization", normalization), ("delimiter", delimiter)):
-            if vocabulary is not None and getattr(vocabulary, name) != value:
-                used = getattr(vocabulary, name)
-                raise ValueError(f"{name} must be {used!r}, as in the vocabulary that is given, not {value!r}")
-        if vocabulary is not None and min_count != 1:
-            raise ValueError(f"min_count must be left at 1 where a vocabulary is given, not {min_count}")
+        if vocabulary is not None:
+            for name, value in (("level", level), ("normalization", normalization), ("delimiter", delimiter)):
+                if (used := getattr(vocabulary, name)) != value:
+                    raise ValueError(f"{name} must be {used!r}, as in the vocabulary that is given, not {value!r}")
+            if min_count != 1:
+                raise ValueError(f"min_count must be left at 1 where a vocabulary is given, not {min_count}")
         file = read_tokens(path, level, normalization, delimiter, text_field)
         if EOS in file.words:
             raise file.error(f"the corpus must not hold the token {EOS!r}, the end that is added to each line")
@@ -76,7 +76,7 @@ class Corpus(FiniteSource):
     def lines(self) -> Iterator[bytes]:
         """A key of each line: equal ones have the same, and those of different unknown words different ones."""
         for number, key in enumerate(super().lines()):
-            yield key + "".join(f" {word}" for word in self._unknown.get(number, ())).encode()
+            yield key + "".join(f"\0{word}" for word in self._unknown.get(number, ())).encode()  # no text has a NUL
 
 
 def _unknown_words(file: TokenizedFile, is_unknown_F: npt.NDArray[np.bool_]) -> dict[int, list[str]]:

@@ -58,7 +58,7 @@ class IdFile(FiniteSource):
             last = f", since {n_ids}, the last, is end-of-sequence" if end else ""
             at = _first(file, int(id_of_word.argmax()))
             raise file.error(
-                f"{at} has the id {largest}; ids must be below {n_ids} with vocab_size = {vocab_size}{last}"
+                f"{at} has the id {largest}; ids must be below {n_ids}{last}; raise vocab_size to {largest + 1 + end}"
             )
         file = file.fitting(max_length, long_lines, end=end)
         longest = max_length or int(file.length_L.max()) + end

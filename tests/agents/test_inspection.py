@@ -50,8 +50,32 @@ def test_compares_a_held_out_file(tmp_path: Path) -> None:
     path.write_text("a dog sleeps here here here\n")
     found = inspected(TEXT, held_out=str(path))
     assert found["suggested"]["max_length"] == 7
-    assert f"{path}: 1 of 1 lines are longer than max_length = 5 " in "".join(found["warnings"])
+    assert "the held-out file: 1 of 1 lines are longer than max_length = 5 " in "".join(found["warnings"])
     assert "one held-out line is too few: half of them choose, the other half reports" in found["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("text", "held_out", "suggested", "warning"),
+    [
+        ("1 2\n2 0\n", "1 2 0\n2 1 0\n", 4, "the held-out file: 2 of 2 lines are longer than max_length = 2"),
+        ("1 2\n2 0\n", "1\n2\n", 2, "the held-out file: all lines must have 2 ids, as those of the text have"),
+        ("1 2\n2 0\n", "1 5\n2 0\n", 2, "the held-out file: it has the id 5; vocab_size must be at least 6"),
+        ("1 2\n2\n", "1 x\n2 0\n", 3, "the held-out file: line 1 must hold token ids"),
+    ],
+)
+def test_compares_held_out_ids(text: str, held_out: str, suggested: int, warning: str, tmp_path: Path) -> None:
+    train, test = tmp_path / "train.txt", tmp_path / "test.txt"
+    train.write_text(text)
+    test.write_text(held_out)
+    found = inspect_text(str(train), level="ids", held_out=str(test))
+    assert any(each.startswith(warning) for each in found["warnings"])
+    assert not any("unknown" in each for each in found["warnings"])
+    assert found["suggested"] == {"max_length": suggested}
+    if "longer" in warning:
+        build_source(str(train), level="ids", held_out=str(test), **found["suggested"])
+    else:
+        with pytest.raises(ValueError, match=r"test\.txt: "):
+            build_source(str(train), level="ids", held_out=str(test), **found["suggested"])
 
 
 def test_suggests_settings() -> None:

@@ -124,7 +124,7 @@ def test_the_environment_and_the_task_have_them(files: tuple[str, str]) -> None:
         (
             "0 9\n1\n",
             {"level": "ids"},
-            "line 1 has the id 9; ids must be below 3 with vocab_size = 4, since 3, the last",
+            "line 1 has the id 9; ids must be below 3, since 3, the last, is end-of-sequence; raise",
         ),
     ],
 )

@@ -66,11 +66,11 @@ class TestIdFile:
             ),
             ("1\n5 2147483000\n", {}, "line 2 must hold token ids, .*, got '2147483000'; level='token'"),
             ("1 " + "9" * 5000 + "\n", {}, "line 1 must hold token ids, .*, got '9999"),
-            ("1 2\n5 0\n", {"vocab_size": 5}, "line 2 has the id 5; ids must be below 5 with vocab_size = 5$"),
+            ("1 2\n5 0\n", {"vocab_size": 5}, "line 2 has the id 5; ids must be below 5; raise vocab_size to 6$"),
             (
                 "1 2\n5\n",
                 {"vocab_size": 6},
-                "line 2 has the id 5; ids must be below 5 with vocab_size = 6, since 5, the last, is end-of-sequence$",
+                "line 2 has the id 5; ids must be below 5, since 5, the last, is end-of-sequence; raise vocab_size to",
             ),
             ("1 2\n5\n", {"max_length": 2}, "1 of 2 lines are longer than max_length = 2 .*raise max_length to 3, or"),
             ("1 2 3\n5 1 1\n", {"max_length": 2}, "2 of 2 lines are longer than max_length = 2 "),
