@@ -1,4 +1,4 @@
-"""The worth of the policy gradient's options: each changes one thing of a base setting, from a strong generator.
+"""The worth of the policy gradient's options: each changes one thing, and what goes with it, of a base game.
 
 ``python -m benchmarks.agent run`` does the runs (it resumes) and writes ``benchmarks/results/agent.json``;
 ``python -m benchmarks.agent report`` writes the tables and the picture of ``docs/results.md`` from that file and trains
@@ -31,21 +31,21 @@ from benchmarks.harness import (
     command_line,
     mean_cell,
     measured_with,
+    svg_figure,
     write_results,
     write_section,
 )
-from benchmarks.paper.rows import TOKENWISE
+from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
 from benchmarks.rewards.curves import gains_at
-from benchmarks.rewards.games import BASELINE, SCENARIOS
+from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 
 FILE = RESULTS / "agent.json"
 PAGE = DOCS / "results.md"
 
-REWARDS = ("exact", "generative")
+JUDGES = ("exact", "generative")
 """The discriminators: the optimum, and language models that learnt the same sentences."""
-_LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
 _SAMPLED = {"inner_sums": False, "forward_kl": 0.0}
 """The changes of ``TOKENWISE`` with which a place's value is that of the token that was drawn."""
 _OPTIONS: dict[str, Parts] = {
@@ -65,7 +65,7 @@ class Task(NamedTuple):
     base: Parts
     """The game, with fewer and smaller updates than there; its discriminator follows the generator untrained."""
     options: Mapping[str, Parts]
-    """By name: the parts in which each game differs from the base, one at a time."""
+    """By name: the parts in which each game differs from the base, in one thing and what goes with it."""
 
     @property
     def preset(self) -> RunConfig:
@@ -93,8 +93,8 @@ TASKS: dict[str, Task] = {
         {
             "base": {},
             "inner sums": {"agent": {"inner_sums": True}},
-            "log-ratio alone": {"task": _LOG_RATIO},
-            "log-ratio alone, inner sums": {"task": _LOG_RATIO, "agent": {"inner_sums": True}},
+            "log-ratio alone": {"task": LOG_RATIO},
+            "log-ratio alone, inner sums": {"task": LOG_RATIO, "agent": {"inner_sums": True}},
             "reward of the whole": {"agent": {"dense": False}},
             "128 episodes": {"agent": {"n_episodes": 128}},
             "128 episodes, 4 completions": {
@@ -105,7 +105,7 @@ TASKS: dict[str, Task] = {
     ),
     "small": Task(
         "synthetic oracle",
-        {**_GAME, "task": _LOG_RATIO, "agent": {**TOKENWISE, "n_updates": 100}},
+        {**_GAME, "task": LOG_RATIO, "agent": {**TOKENWISE, "n_updates": 100}},
         {
             "base": {},
             "without forward KL": {"agent": {"forward_kl": 0.0}},
@@ -198,8 +198,8 @@ def games(task: Task, seed: int, learned: Path) -> dict[str, RunConfig]:
         "generative": {"task": {"discriminator": str(learned), "discriminator_kwargs": {}}},
     }
     return {
-        f"{reward}, {option}": start.changed(task.base, own[reward], changes)
-        for reward in REWARDS
+        f"{judge}, {option}": start.changed(task.base, own[judge], changes)
+        for judge in JUDGES
         for option, changes in task.options.items()
     }
 
@@ -256,23 +256,19 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
 
 
 def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], file: Path) -> None:
-    """Draw the mean curve of every option over that of maximum likelihood, a panel a task and a reward.
+    """Draw the mean curve of every option over that of maximum likelihood, a panel a task and a discriminator.
 
     Args:
         tasks: the rows of each task.
         file: an SVG file.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-        figure = Figure(figsize=(11, 4.2 * len(tasks)), layout="constrained")
-        panels = figure.subplots(len(tasks), len(REWARDS), squeeze=False)
-        for axes_R, (task, rows) in zip(panels, tasks.items(), strict=True):
-            for axes, reward in zip(axes_R, REWARDS, strict=True):
-                shown = {name.removeprefix(f"{reward}, "): own for name, own in rows.items() if name.startswith(reward)}
+    with svg_figure(file, (11, 4.2 * len(tasks))) as figure:
+        panels = figure.subplots(len(tasks), len(JUDGES), squeeze=False)
+        for axes_J, (task, rows) in zip(panels, tasks.items(), strict=True):
+            for axes, judge in zip(axes_J, JUDGES, strict=True):
+                shown = {name.removeprefix(f"{judge}, "): own for name, own in rows.items() if name.startswith(judge)}
                 shown = {BASELINE: rows[BASELINE], **shown}
-                if reward == "generative":
+                if judge == "generative":
                     shown[DISTILLED] = rows[DISTILLED]
                 for index, (name, own) in enumerate(shown.items()):
                     of_seeds = [[(r["nll_oracle"], r["nll_test"]) for r in row["records"]] for row in own]
@@ -281,10 +277,9 @@ def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], 
                     if name == BASELINE:  # what lies far above it would press all others together
                         axes.set_ylim(points[:, 1].min() - 0.05, points[:, 1].max() + 0.1)
                     axes.plot(*points.T, "o-" if index <= 10 else "s--", ms=2, lw=1, color=color, label=name)
-                axes.set(title=f"{task}, {reward}: down and left is better", xlabel="nll oracle", ylabel="nll test")
+                axes.set(title=f"{task}, {judge}: down and left is better", xlabel="nll oracle", ylabel="nll test")
                 axes.grid(alpha=0.3)
                 axes.legend(fontsize=6)
-        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

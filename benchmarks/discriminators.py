@@ -33,6 +33,7 @@ from benchmarks.harness import (
     keep_result,
     kept_result,
     measured_with,
+    svg_figure,
     write_results,
     write_section,
 )
@@ -270,13 +271,9 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
         document: the results.
         file: an SVG file.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     cells = document["cells"]
     names = [task for task in TASKS if any(cell["task"] == task for cell in cells)]
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
-        figure = Figure(figsize=(4.2 * len(names), 4.2), layout="constrained")
+    with svg_figure(file, (4.2 * len(names), 4.2), font_size=9) as figure:
         for axes, task in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             for index, kind in enumerate(KINDS):
                 found = [
@@ -292,7 +289,6 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
             axes.set(title=task, xlabel="real sequences to learn from", ylabel="share of the optimum")
             axes.grid(alpha=0.3)
         figure.axes[0].legend()
-        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

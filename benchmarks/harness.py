@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
@@ -21,6 +22,9 @@ from agents.runs.report import markdown_table, shown_columns
 from agents.sweeps.environment import describe
 from seqgan_env.checks import check_arguments, check_type
 from seqgan_env.files import atomic_write, parse_json, printable, read_bytes, refusal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
@@ -42,6 +46,24 @@ def command_line(name: str, commands: Mapping[str, Callable[..., object]]) -> No
     except KeyboardInterrupt:
         print(f"{program}: interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def svg_figure(file: Path, size: tuple[float, float], font_size: int = 8) -> Iterator[Figure]:
+    """A figure to draw on, which is written at the end; the same drawing gives the same bytes.
+
+    Args:
+        file: an SVG file.
+        size: its width and height, inches.
+        font_size: points.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": font_size}):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
+        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def check_some(name: str, values: Sequence[str], choices: Collection[str]) -> None:

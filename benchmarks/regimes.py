@@ -32,10 +32,11 @@ from benchmarks.harness import (
     kept_result,
     mean_cell,
     measured_with,
+    svg_figure,
     write_results,
     write_section,
 )
-from benchmarks.paper.rows import TOKENWISE
+from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
 from benchmarks.rewards.curves import gains_at
 from benchmarks.rewards.study import KEPT
 from seqgan_env.checks import PositiveInt
@@ -65,7 +66,7 @@ N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000
 DROPOUTS = (0.0, 0.1, 0.3)
 """Those of maximum likelihood, of which each cell takes the best on its validation set."""
 N_READ = 400_000  # sequences, by maximum likelihood in all its epochs, which are between 4 and 100
-_TOKENWISE = {"task": {"reward": "log_ratio", "reward_kwargs": {}}, "agent": TOKENWISE}
+_TOKENWISE = {"task": LOG_RATIO, "agent": TOKENWISE}
 GAMES: dict[str, Parts] = {
     "cnn, log D": {
         "adversary": {"n_rounds": 30, "learning_rate": 1e-3, "n_generated": 512, "every_n_episodes": 128},
@@ -75,7 +76,6 @@ GAMES: dict[str, Parts] = {
     "exact, log-ratio": {**_TOKENWISE, "adversary": {"exact": True}},
 }
 """The games from each cell's maximum likelihood; the last one is what no discriminator can pass."""
-BASELINE = "max. likelihood"
 LEVEL = 0.7
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
 
@@ -266,12 +266,8 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
         cells: the results.
         file: an SVG file.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     tasks = [task for task in TASKS if any(cell["task"] == task for cell in cells)]
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-        figure = Figure(figsize=(3.6 * len(GAMES), 2.8 * len(tasks)), layout="constrained")
+    with svg_figure(file, (3.6 * len(GAMES), 2.8 * len(tasks))) as figure:
         panels = figure.subplots(len(tasks), len(GAMES), squeeze=False)
         for axes_G, task in zip(panels, tasks, strict=True):
             for axes, game in zip(axes_G, GAMES, strict=True):
@@ -288,7 +284,6 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
                 axes.set_xticks(range(len(UNITS)), list(map(str, UNITS)))
                 axes.set_yticks(range(len(N_REAL)), list(N_REAL))
         figure.suptitle("the sum of both divergences at the best temperature, against that of maximum likelihood")
-        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from benchmarks.harness import (
     check_some,
     command_line,
     mean_cell,
+    svg_figure,
     write_results,
     write_section,
 )
@@ -225,11 +226,7 @@ def draw(corpora: Mapping[str, Any], file: Path) -> None:
         corpora: the results by name.
         file: an SVG file.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-        figure = Figure(figsize=(5 * len(corpora), 4.2 * len(DIVERSITIES)), layout="constrained")
+    with svg_figure(file, (5 * len(corpora), 4.2 * len(DIVERSITIES))) as figure:
         panels = figure.subplots(len(DIVERSITIES), len(corpora), squeeze=False)
         for own, (metric, label) in zip(panels, DIVERSITIES.items(), strict=True):
             for axes, (name, corpus) in zip(own, corpora.items(), strict=True):
@@ -242,7 +239,6 @@ def draw(corpora: Mapping[str, Any], file: Path) -> None:
                 axes.grid(alpha=0.3)
                 axes.legend()
         figure.suptitle("up and left is better; temperatures from 1.2 to 0.4")
-        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from agents.sweeps.report import improvement_table, shown_interval
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.algorithms import comparison
 from benchmarks.algorithms.comparison import OVERALL
-from benchmarks.harness import DOCS, measured_with, write_section
+from benchmarks.harness import DOCS, measured_with, svg_figure, write_section
 
 PAGE = DOCS / "benchmark.md"
 
@@ -95,11 +95,7 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
 
 def _draw(group: Group, file: Path) -> None:
     """Draw the sum of both divergences over both budgets, and write the picture."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
-        figure = Figure(figsize=(9, 4.2), layout="constrained")
+    with svg_figure(file, (9, 4.2), font_size=9) as figure:
         panels = dict(zip(("steps", "scored"), figure.subplots(1, 2, sharey=True), strict=True))
         for (budget, axes), scale in zip(panels.items(), ("linear", "symlog"), strict=True):
             for index, (name, own) in enumerate(group.runs.items()):
@@ -117,7 +113,6 @@ def _draw(group: Group, file: Path) -> None:
         panels["steps"].set_ylabel("sum of both divergences, best T (nats per token)")
         panels["steps"].legend()
         figure.suptitle(f"{group.name}, reward log D: interquartile mean of the seeds, lower is better")
-        figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:

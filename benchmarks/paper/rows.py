@@ -126,6 +126,8 @@ TOKENWISE: dict[str, Any] = {
     "final_learning_rate": 1e-4,
 }
 """The part ``agent`` of a game in which every token of each prefix gets a term of its own, in closed form."""
+LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
+"""The part ``task`` of that game."""
 _RENEWED = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 256}
 
 BASELINE = "max. likelihood"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, mean_cell, write_section
+from benchmarks.harness import DOCS, mean_cell, svg_figure, write_section
 from benchmarks.paper.experiment import FILE
 from benchmarks.paper.grid import measured_on
 from benchmarks.paper.rows import BASELINE, ROWS
@@ -136,11 +136,7 @@ def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[S
         file: an SVG file.
         published: curves by name, each of inverse temperature, ``nll_oracle`` and ``nll_test``.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-        figure = Figure(figsize=(10, 6), layout="constrained")
+    with svg_figure(file, (10, 6)) as figure:
         axes = figure.subplots()
         for index, (name, row) in enumerate(rows.items()):
             curves = np.mean([[(x, y) for t, x, y in curve_of(each) if t <= 1] for each in row], axis=0)
@@ -165,4 +161,3 @@ def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[S
         )
         axes.grid(alpha=0.3)
         figure.legend(loc="outside right upper", fontsize=6)
-        figure.savefig(file, format="svg", metadata={"Date": None})

@@ -23,10 +23,11 @@ from benchmarks.harness import (
     mean_cell,
     measured_with,
     metric_table,
+    svg_figure,
     write_results,
     write_section,
 )
-from benchmarks.paper.rows import TOKENWISE
+from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
 from benchmarks.rewards.curves import Curve, curve_of, gain_at
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
@@ -64,12 +65,11 @@ def _of_sequences(members: Mapping[str, Any]) -> dict[str, Parts]:
 def _of_tokens(members: Mapping[str, Any]) -> dict[str, Parts]:
     """Those of the paper's experiment: in a long sequence of many possible ones, the ratio of the whole is nearly 0."""
     agent = {**TOKENWISE, "n_updates": 300}
-    reward = {"reward": "log_ratio", "reward_kwargs": {}}
-    task = {**reward, "discriminator": "generative", "discriminator_kwargs": dict(members)}
+    task = {**LOG_RATIO, "discriminator": "generative", "discriminator_kwargs": dict(members)}
     adversary = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": TOKENWISE["n_episodes"]}
     gentle = {"agent": {"learning_rate": 1e-3, "final_learning_rate": 1e-4}}
     learned: Parts = {"task": task, "adversary": adversary, "agent": agent}
-    return _games(learned, {"task": reward, "agent": agent}, gentle)
+    return _games(learned, {"task": LOG_RATIO, "agent": agent}, gentle)
 
 
 _SCHEDULE = {"learning_rate": 0.01, "validation": 0.0}
@@ -90,7 +90,6 @@ SCENARIOS: dict[str, Scenario] = {
 """The embedded grammar, with the generator of ``seqgan demo``, here trained by maximum likelihood until more epochs
 bring little, and with one that is large enough for the grammar; and the task of the SeqGAN paper at a small size."""
 
-BASELINE = "max. likelihood"
 LEVELS = (1.0, 0.8, 0.7, 0.6, 0.5)
 """The temperatures of maximum likelihood whose ``nll_test`` the curves are compared at."""
 
@@ -210,11 +209,7 @@ def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
         file: an SVG file.
         title: of the picture.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
-        figure = Figure(figsize=(7, 4.6), layout="constrained")
+    with svg_figure(file, (7, 4.6), font_size=9) as figure:
         axes = figure.subplots()
         for index, (name, own) in enumerate(curves.items()):
             color = "0.4" if name == BASELINE else f"C{index - 1}"
@@ -228,4 +223,3 @@ def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
         )
         axes.legend()
         axes.grid(alpha=0.3)
-        figure.savefig(file, format="svg", metadata={"Date": None})

@@ -16,9 +16,9 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.sweeps.statistics import interquartile_mean
-from benchmarks.harness import DOCS, RESULTS, begin_results, measured_with, write_results, write_section
+from benchmarks.harness import DOCS, RESULTS, begin_results, measured_with, svg_figure, write_results, write_section
+from benchmarks.paper.rows import BASELINE
 from benchmarks.rewards.curves import gains_at
-from benchmarks.rewards.games import BASELINE
 from seqgan_env.checks import PositiveInt
 
 PAGE = DOCS / "results.md"
@@ -143,12 +143,8 @@ class Study:
             rows: by the names of the results.
             file: an SVG file.
         """
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-
         groups = list(self._shown(rows))
-        with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-            figure = Figure(figsize=(8, 0.22 * sum(len(own) + 1 for *_, own in groups) + 1), layout="constrained")
+        with svg_figure(file, (8, 0.22 * sum(len(own) + 1 for *_, own in groups) + 1)) as figure:
             axes = figure.subplots()
             names: list[str] = []
             for index, (group, baseline, own) in enumerate(groups):
@@ -167,7 +163,6 @@ class Study:
             )
             axes.grid(alpha=0.3)
             figure.legend(loc="outside lower center", ncols=2)
-            figure.savefig(file, format="svg", metadata={"Date": None})
 
     def draw_learning(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
         """Draw how the sum of both divergences changes while a game is played, a panel a group; write the picture.
@@ -176,12 +171,8 @@ class Study:
             rows: by the names of the results.
             file: an SVG file.
         """
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-
         groups = list(self._shown(rows))
-        with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 8}):
-            figure = Figure(figsize=(11, 3.4 * -(-len(groups) // 2)), layout="constrained")
+        with svg_figure(file, (11, 3.4 * -(-len(groups) // 2))) as figure:
             panels = figure.subplots(-(-len(groups) // 2), 2, squeeze=False, sharex=True, sharey=True).flat
             for axes, (group, _, own) in zip(panels, groups, strict=False):
                 for name, row in own.items():
@@ -194,7 +185,6 @@ class Study:
                 axes.set(title=group, xlabel="updates", ylabel="change of the KL sum (nats per token)")
                 axes.grid(alpha=0.3)
                 axes.legend(fontsize=6)
-            figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.runs.report import markdown_table
-from benchmarks.harness import measured_with
+from benchmarks.harness import measured_with, svg_figure
 
 _ITERATION = ("collection", "action values", "policy-gradient step")
 
@@ -121,12 +121,8 @@ def _remarks(document: dict[str, Any]) -> list[str]:
 
 def draw(document: dict[str, Any], picture: Path) -> None:
     """Ours beside floor and reference, and how the cost of an estimate grows."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     measured = {name: row for name, row in rows(document).items() if row["reference"] is not None}
-    with mpl.rc_context({"svg.hashsalt": "seqgan-env", "font.size": 9}):
-        figure = Figure(figsize=(10, 3.6), layout="constrained")
+    with svg_figure(picture, (10, 3.6), font_size=9) as figure:
         bars, lines = figure.subplots(1, 2)
         place = np.arange(len(measured))
         for i, (name, colour) in enumerate((("floor", "#bbbbbb"), ("seconds", "#4477aa"), ("reference", "#cc6677"))):
@@ -154,7 +150,6 @@ def draw(document: dict[str, Any], picture: Path) -> None:
         lines.set_xlabel("times as large")
         lines.set_ylabel("an estimate costs, times as much")
         lines.legend()
-        figure.savefig(picture, format="svg", metadata={"Date": None})
 
 
 def _time(value: float | None) -> str:

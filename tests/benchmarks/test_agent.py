@@ -26,7 +26,7 @@ def row(shift: float, phase: str = FINAL_TEMPERATURE) -> dict[str, Any]:
 
 
 def document() -> dict[str, Any]:
-    names = [f"{reward}, {option}" for reward in agent.REWARDS for option in agent.TASKS["grammar"].options]
+    names = [f"{judge}, {option}" for judge in agent.JUDGES for option in agent.TASKS["grammar"].options]
     rows = {agent.BASELINE: [row(0.0, TEMPERATURE), row(1.0, TEMPERATURE)]}
     rows |= {name: [row(-0.5), row(0.5)] for name in (*names, agent.DISTILLED)}
     return {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "tasks": {"a": rows}}
@@ -36,12 +36,12 @@ def document() -> dict[str, Any]:
 def test_an_option_changes_one_part_of_the_base(name: str, tmp_path: Path) -> None:
     task = agent.TASKS[name]
     runs = agent.games(task, 7, tmp_path / "p.safetensors")
-    assert len(runs) == len(agent.REWARDS) * len(task.options)
-    for reward in agent.REWARDS:
-        base = runs[f"{reward}, base"].to_dict()
+    assert len(runs) == len(agent.JUDGES) * len(task.options)
+    for judge in agent.JUDGES:
+        base = runs[f"{judge}, base"].to_dict()
         for option, changes in task.options.items():
-            config = runs[f"{reward}, {option}"]
-            assert (config.seed, config.is_exact, config.is_adversarial) == (7, reward == "exact", reward != "exact")
+            config = runs[f"{judge}, {option}"]
+            assert (config.seed, config.is_exact, config.is_adversarial) == (7, judge == "exact", judge != "exact")
             start = dataclasses.replace(task.preset, seed=7, evaluation=config.evaluation)
             assert config.of_pretraining == start.of_pretraining
             own = config.to_dict()

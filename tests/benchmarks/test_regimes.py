@@ -13,7 +13,8 @@ from agents.runs.config import RunConfig
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import regimes
 from benchmarks.harness import section
-from benchmarks.regimes import BASELINE, GAMES, N_REAL, TASKS, UNITS, Cell, Task
+from benchmarks.paper.rows import BASELINE
+from benchmarks.regimes import GAMES, N_REAL, TASKS, UNITS, Cell, Task
 from tests.support.runs import TINY, changed, without_pictures
 
 

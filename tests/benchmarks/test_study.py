@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
-from benchmarks.rewards.games import BASELINE
+from benchmarks.paper.rows import BASELINE
 from benchmarks.rewards.study import Study
 from tests.support.runs import TINY, changed, without_pictures
 
