@@ -26,6 +26,8 @@ from seqgan_env.files import atomic_write, parse_json, printable, read_bytes, re
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NOT_REACHED = "not reached"
+"""The text of a cell where a seed has no value."""
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
 
@@ -234,9 +236,18 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(array.mean()), float(half)
 
 
-def mean_cell(values: Sequence[float], sign: str = "", digits: int = 3) -> str:
-    """The text of ``interval`` in a table, with a plus sign before what is above 0 where ``sign`` is "+"."""
-    mean, half = interval(values)
+def mean_cell(values: Sequence[float | None], sign: str = "", digits: int = 3) -> str:
+    """The text of ``interval`` in a table, with a plus sign before what is above 0 where ``sign`` is "+".
+
+    Args:
+        values: one a seed; None where it has none, and then the text says so.
+        sign: "+" or nothing.
+        digits: behind the point.
+    """
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        return NOT_REACHED
+    mean, half = interval(found)
     return f"{mean:{sign}.{digits}f} ± {half:.{digits}f}"
 
 

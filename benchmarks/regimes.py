@@ -242,8 +242,7 @@ def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     for name in GAMES:
         rows = [c["rows"][name] for c in own]
         found[f"{name}: KL sum"] = mean_cell(gained(own, name), "+")
-        gains = gains_at(rows, baseline, LEVEL)
-        found[f"{name}: nll oracle"] = "not reached" if gains is None else mean_cell(gains, "+")
+        found[f"{name}: nll oracle"] = mean_cell(gains_at(rows, baseline, LEVEL), "+")
         shares = [row["share"] for row in rows if row["share"] is not None]
         if shares:
             found[f"{name}: share"] = f"{np.mean(shares):.2f}"

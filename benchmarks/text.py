@@ -208,14 +208,13 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     for metric in DIVERSITIES:
         for level in LEVELS:
             for row, cell in cells.items():
-                gains = []
+                gains: list[float | None] = []
                 for own, theirs in zip(rows[row], rows[BASELINE], strict=True):
                     baseline = _at(theirs, level)
                     curve = [(r["temperature"], -r[QUALITY], r[metric]) for r in own["records"]]
                     found = diversity_at(curve, -baseline[QUALITY])
-                    gains += [] if found is None else [found - baseline[metric]]
-                whole = len(gains) == len(rows[row])
-                cell[f"{metric}, T = {level:g}"] = mean_cell(gains, "+") if whole else "not reached"
+                    gains.append(None if found is None else found - baseline[metric])
+                cell[f"{metric}, T = {level:g}"] = mean_cell(gains, "+")
     return markdown_table(cells, list(next(iter(cells.values()))), first="row")
 
 

@@ -116,9 +116,7 @@ def _over_temperature(row: Row) -> dict[str, str]:
     """The cells of a row's curves."""
     cells = {}
     for quality, column in zip(QUALITIES, _CURVE_COLUMNS, strict=False):
-        found = [diversity_at(curve_of(each), quality) for each in row]
-        reached = [value for value in found if value is not None]
-        cells[column] = mean_cell(reached) if len(reached) == len(row) else "not reached"
+        cells[column] = mean_cell([diversity_at(curve_of(each), quality) for each in row])
     cells["KL sum, best T"] = mean_cell([min(r["kl_sum"] for r in each["records"]) for each in row])
     return cells
 

@@ -71,21 +71,16 @@ def gain_at(curve: Curve, baseline: Curve, temperature: float) -> float | None:
 
 def gains_at(
     own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]], temperature: float
-) -> list[float] | None:
+) -> list[float | None]:
     """``gain_at`` of each seed.
 
     Args:
         own: the rows of a generator, one a seed, with its ``records`` by temperature.
         baseline: those that they are compared with.
         temperature: one of the baseline's.
-
-    Returns:
-        The differences; None where there is none for some seed.
     """
     curves = (
         [curve_of(row["records"], row["records"][0]["phase"]) for row in pair]
         for pair in zip(own, baseline, strict=True)
     )
-    gains = [gain_at(curve, other, temperature) for curve, other in curves]
-    found = [gain for gain in gains if gain is not None]
-    return found if len(found) == len(gains) else None
+    return [gain_at(curve, other, temperature) for curve, other in curves]

@@ -16,7 +16,16 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.sweeps.statistics import interquartile_mean
-from benchmarks.harness import DOCS, RESULTS, begin_results, measured_with, svg_figure, write_results, write_section
+from benchmarks.harness import (
+    DOCS,
+    NOT_REACHED,
+    RESULTS,
+    begin_results,
+    measured_with,
+    svg_figure,
+    write_results,
+    write_section,
+)
 from benchmarks.paper.rows import BASELINE
 from benchmarks.rewards.curves import gains_at
 from seqgan_env.checks import PositiveInt
@@ -205,13 +214,13 @@ def _rounded(record: Record, names: Sequence[str]) -> Record:
 def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
     at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
-    gains = gains_at(own, baseline, LEVEL)
+    gains = [gain for gain in gains_at(own, baseline, LEVEL) if gain is not None]
     return {
         "KL forward": _cell([r["kl_forward"] for r in at_one]),
         "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
         "KL sum, best T": _cell(_best_sums(own)),
         "less max. likelihood's": _cell(_gained(own, baseline), "+"),
-        f"nll oracle at T = {LEVEL:g}": "not reached" if gains is None else _cell(gains, "+"),
+        f"nll oracle at T = {LEVEL:g}": _cell(gains, "+") if len(gains) == len(own) else NOT_REACHED,
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
     }
 
