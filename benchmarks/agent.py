@@ -21,7 +21,7 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
-from benchmarks.distillation import KEPT, distil, fit
+from benchmarks.distillation import distil, fit
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -36,7 +36,7 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
-from benchmarks.rewards.curves import gains_at
+from benchmarks.rewards.curves import KEPT, gains_at
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal

@@ -22,6 +22,7 @@ from agents.runs.folder import RunFolder, check_same
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURES
 from benchmarks.harness import keep_result, kept_result
 from benchmarks.paper.rivals import RIVALS
+from benchmarks.rewards.curves import KEPT
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import (
@@ -30,9 +31,6 @@ from seqgan_env.discriminators import (
     save_discriminator,
 )
 from seqgan_env.task import Task
-
-KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
-"""The measurements that a row of the results keeps."""
 
 
 def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProxyType({})) -> None:

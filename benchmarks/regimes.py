@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from agents.runs.config import AdversaryConfig, EvaluationConfig, Parts, RunConfig
 from agents.runs.experiment import Experiment
-from agents.runs.folder import Record, RunFolder
+from agents.runs.folder import Record
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
@@ -37,8 +37,7 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
-from benchmarks.rewards.curves import gains_at
-from benchmarks.rewards.study import KEPT
+from benchmarks.rewards.curves import KEPT, gains_at
 from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "regimes.json"
@@ -174,7 +173,8 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         return done
     tried: dict[float, list[Record]] = {}
     for dropout in DROPOUTS:
-        tried[dropout] = _go_on(config_of(cell, dropout), out / cell.name / f"{dropout}").run(pretraining_only=True)
+        start = Experiment.begin_or_resume(config_of(cell, dropout), out / cell.name / f"{dropout}", progress=False)
+        tried[dropout] = start.run(pretraining_only=True)
     best = min(DROPOUTS, key=lambda dropout: min(r.get("nll_validation", np.inf) for r in tried[dropout]))
     rows = {BASELINE: _row(tried[best], TEMPERATURE)}
     for name, changes in GAMES.items():
@@ -183,14 +183,10 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
             learned = str(models_of(cell.task, cell.n_real, cell.seed, out))
             judged = dataclasses.replace(config.task, discriminator=learned, discriminator_kwargs={})
             config = dataclasses.replace(config, task=judged)
-        game = _go_on(config, out / cell.name / name.replace(", ", "-").replace(" ", "-"), out / cell.name / f"{best}")
+        folder = out / cell.name / name.replace(", ", "-").replace(" ", "-")
+        game = Experiment.begin_or_resume(config, folder, start_from=out / cell.name / f"{best}", progress=False)
         rows[name] = _row(game.run(), FINAL_TEMPERATURE)
     return keep_result(file, {"dropout": best, "rows": rows}, made_with)
-
-
-def _go_on(config: RunConfig, folder: Path, start: Path | None = None) -> Experiment:
-    resume = RunFolder(folder).holds_run
-    return Experiment(config, folder, resume=resume, start_from=None if resume else start, progress=False)
 
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:

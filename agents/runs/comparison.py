@@ -64,7 +64,6 @@ def _play(
     row: int | None = None,
 ) -> list[Record]:
     """Do a run, or what is left of it, and return its records."""
-    resume = RunFolder(out).holds_run
-    run = Experiment(config, out, resume=resume, start_from=None if resume else start_from, progress=progress)
+    run = Experiment.begin_or_resume(config, out, start_from=start_from, progress=progress)
     run.row = row
     return run.run(pretraining_only=pretraining_only)

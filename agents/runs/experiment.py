@@ -92,6 +92,24 @@ class Experiment:
             with refusal(path, "checkpoint of this run"):
                 self._load_state_dict(state, shared=not resume)
 
+    @classmethod
+    def begin_or_resume(
+        cls, config: RunConfig, out: str | Path, *, start_from: str | Path | None = None, progress: bool = True
+    ) -> Experiment:
+        """The run in a folder where there is one, else a new one.
+
+        Args:
+            config: the settings.
+            out: the folder.
+            start_from: as of the class, of a new one.
+            progress: as of the class.
+
+        Raises:
+            ValueError: as construction raises.
+        """
+        resume = RunFolder(out).holds_run
+        return cls(config, out, resume=resume, start_from=None if resume else start_from, progress=progress)
+
     def run(self, *, pretraining_only: bool = False) -> list[Record]:
         """Do what is left to do.
 

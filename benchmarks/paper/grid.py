@@ -15,7 +15,6 @@ from tqdm import tqdm
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.runs.experiment import Experiment
-from agents.runs.folder import RunFolder
 from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
 from agents.sweeps.environment import describe
@@ -140,7 +139,7 @@ class Grid:
         """The run of a start, as it is on the disk."""
         row = next(row for row, found in ROWS.items() if found.start == name and not found.game and not found.rival)
         folder = self.out / str(seed) / f"start-{name}"
-        return Experiment(self.config(Cell(row, seed)), folder, resume=RunFolder(folder).holds_run)
+        return Experiment.begin_or_resume(self.config(Cell(row, seed)), folder)
 
     def learn_models(self, seed: int) -> None:
         """Fit the language models of a seed."""
@@ -180,9 +179,7 @@ class Grid:
                 config.task, discriminator=str(self.models(cell.seed)), discriminator_kwargs={}
             )
             config = dataclasses.replace(config, task=learned)
-        folder = self.out / cell.name
-        resume = RunFolder(folder).holds_run
-        run = Experiment(config, folder, resume=resume, start_from=None if resume else start)
+        run = Experiment.begin_or_resume(config, self.out / cell.name, start_from=start)
         game = [r for r in run.run() if r["phase"] == ADVERSARIAL]
         seconds = game[-1]["wall_time_s"] - game[0]["wall_time_s"]
         return run.game.task, run.game.agent.generator, seconds, game[-1].get("discriminator_share_of_optimum")

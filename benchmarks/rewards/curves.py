@@ -9,6 +9,8 @@ import numpy as np
 
 from agents.runs.folder import Record
 
+KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
+"""The measurements of each temperature that results keep."""
 Curve = Sequence[tuple[float, float, float]]
 """Temperature, ``nll_oracle`` and ``nll_test``."""
 

@@ -27,13 +27,12 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.paper.rows import BASELINE
-from benchmarks.rewards.curves import gains_at
+from benchmarks.rewards.curves import KEPT, gains_at
 from seqgan_env.checks import PositiveInt
 
 PAGE = DOCS / "results.md"
 LEVEL = 0.5
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
-KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 _LEARNING = ("step", "nll_oracle", "nll_test", "kl_sum")
 
 

@@ -11,6 +11,7 @@ import torch
 from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
 from benchmarks import distillation
+from benchmarks.rewards.curves import KEPT
 from seqgan_env.discriminators import build_discriminator, load_discriminator
 from tests.support.runs import TINY, changed
 
@@ -40,7 +41,7 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     )
     assert start.keys() == taught.keys()
     assert all(start[t] != taught[t] for t in start)
-    assert [set(record) for record in row["records"]] == [{*distillation.KEPT, "phase"}] * 9
+    assert [set(record) for record in row["records"]] == [{*KEPT, "phase"}] * 9
     kept = json.loads((tmp_path / "row.json").read_text())
     assert {name: kept[name] for name in row} == row
     monkeypatch.setattr(distillation, "RunFolder", lambda _: pytest.fail("it is taught again"))
