@@ -198,6 +198,7 @@ register_discriminator(
     summary="Language models of the real sequences against the generator's own likelihood.",
     source="the maximiser of eq. 13.32; eq. 13.34; this project",
     formula="logit(Y) = log p(Y) - log G(Y), p the mean of K language models token by token",
-    when="A generator too small for its data, or real sequences too few for one model: what it knows is what larger or "
-    "several models know more than the generator. The generator must be one whose likelihood can be computed.",
+    when="Whenever the likelihood of the generator can be computed and its real sequences are at hand. What it knows "
+    "is what larger or several models know more than the generator, so they must not have fewer sequences than it had. "
+    "Of a strong generator other kinds know next to nothing (docs/results.md).",
 )
