@@ -61,7 +61,7 @@ class Task(NamedTuple):
     """A generator after maximum likelihood, a game from there, and what is changed in it."""
 
     scenario: str
-    """The key of ``benchmarks.rewards.games.SCENARIOS`` whose language models the discriminator consists of."""
+    """The key of ``benchmarks.rewards.games.SCENARIOS`` that has its generator and its language models."""
     base: Parts
     """The game, with fewer and smaller updates than there; its discriminator follows the generator untrained."""
     options: Mapping[str, Parts]

@@ -27,10 +27,10 @@ class Source(Protocol):
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[Tokens, Tokens]:
         """Draw a training and a held-out set, shapes ``(n, T)``, the same for the same seed.
 
-        A finite source returns at most what it has, and no line stands in both of its sets; nor does a sequence, but
-        where held-out lines have a file of their own and differ in nothing but unknown words. A known source draws
-        both sets independently from its distribution: a likely sequence may stand in both, and the held-out set is an
-        unbiased sample all the same.
+        A finite source returns at most what it has, and no line stands in both of its sets. Lines that differ in
+        unknown words alone are equal sequences, which may, where held-out lines have a file of their own. A known
+        source draws both sets independently from its distribution: a likely sequence may stand in both, and the
+        held-out set is an unbiased sample all the same.
         """
 
 
