@@ -23,6 +23,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from agents.sweeps.cells import hashed
+from benchmarks.distillation import N_LIKELIHOOD, N_REAL, TASKS, models_of
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -38,11 +39,9 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
-from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.checks import PositiveInt
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
-from seqgan_env.discriminators.generative import GenerativeConfig
 from seqgan_env.files import atomic_write
 from seqgan_env.metrics.discrimination import correlation, share_of_optimum
 from seqgan_env.seeding import derived_seed
@@ -51,8 +50,6 @@ from seqgan_env.task import Task
 FILE = RESULTS / "discriminators.json"
 PAGE = DOCS / "results.md"
 
-TASKS = {"grammar": "large generator", "small": "synthetic oracle"}
-"""The presets whose task and generator are judged; ``benchmarks.rewards.games`` has their language models' settings."""
 CNN = PRESETS["grammar"].task.discriminator_kwargs
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "cnn": ("cnn", CNN),
@@ -65,12 +62,6 @@ KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "generative": ("generative", {}),
 }
 """The kinds and their settings by the name of their row."""
-N_LIKELIHOOD = 10_000
-"""Real sequences that the generator has learnt from, the first ones."""
-N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": N_LIKELIHOOD, "unlimited": 100_000}
-"""Real sequences that a discriminator learns from; "unlimited" are as many as none learns by heart in its time."""
-LARGER = {"small": {"n_members": 3, "hidden_dim": 128, "dropout": 0.0, "n_epochs": 140}}
-"""Settings of language models where sequences are unlimited, found on seed 100, as the games' are."""
 N_HELD_OUT = 5_000
 MOST_ROUNDS, PATIENCE = 40, 6
 ROUND = RoundConfig(n_generated=4_096, learning_rate=1e-3, n_held_out=4_096)
@@ -128,7 +119,7 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The measurements on sequences that nothing was trained or chosen on.
     """
     kind, kwargs = KINDS[cell.kind]
-    kwargs = models_of(cell) if kind == "generative" else kwargs
+    kwargs = models_of(cell.task, cell.n_real) if kind == "generative" else kwargs
     made_with = {
         "preset": PRESETS[cell.task].to_dict(),
         "kind": kind,
@@ -171,26 +162,6 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         "correlation": correlation(logits, exact),
     }
     return keep_result(file, result, made_with)
-
-
-def models_of(cell: Cell) -> dict[str, Any]:
-    """The settings of a generative discriminator: those of its games, in about as many updates.
-
-    Args:
-        cell: which. With fewer sequences than the games have, each member chooses its epoch on some that it leaves out.
-    """
-    core, n_real = PRESETS[cell.task].generator, N_REAL[cell.n_real]
-    models = SCENARIOS[TASKS[cell.task]].games["generative"]["task"]["discriminator_kwargs"]
-    if n_real > N_LIKELIHOOD:
-        models = {**models, **LARGER.get(cell.task, {})}
-    n_epochs = models.get("n_epochs", GenerativeConfig.n_epochs)
-    return {
-        **models,
-        "n_epochs": max(1, n_epochs * N_LIKELIHOOD // max(n_real, N_LIKELIHOOD)),
-        "validation": 0.1 if n_real < N_LIKELIHOOD else models["validation"],
-        "generator_core": core.core,
-        "generator_kwargs": core.kwargs,
-    }
 
 
 def task_of(name: str) -> Task:

@@ -20,7 +20,7 @@ from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
-from benchmarks.distillation import fit
+from benchmarks.distillation import N_REAL, TASKS, fit, models_of
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -44,24 +44,12 @@ FILE = RESULTS / "regimes.json"
 PAGE = DOCS / "results.md"
 
 
-class Task(NamedTuple):
-    """A task of the map, whose name is its preset's."""
-
-    models: Mapping[str, Any]
-    """The settings of the language models that its generative discriminator consists of."""
-    agent: Mapping[str, Any]
-    """The part ``agent`` of its token-wise games, beside ``TOKENWISE``."""
-
-
-TASKS: dict[str, Task] = {
-    "grammar": Task(
-        {"validation": 0.1}, {"n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01}
-    ),
-    "small": Task({"embedding_dim": 64, "hidden_dim": 64, "dropout": 0.1, "learning_rate": 0.01}, {"n_updates": 300}),
+TOKENWISE_OF: dict[str, Mapping[str, Any]] = {
+    "grammar": {"n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01},
+    "small": {"n_updates": 300},
 }
+"""The part ``agent`` of the token-wise games of a task, beside ``TOKENWISE``."""
 UNITS = (4, 8, 16, 32)  # of the generator's LSTM and of its embedding
-N_REAL: dict[str, int] = {"2,000": 2_000, "10,000": 10_000, "unlimited": 100_000}
-"""Real sequences for maximum likelihood and for the discriminators; "unlimited" are as many as none learns by heart."""
 DROPOUTS = (0.0, 0.1, 0.3)
 """Those of maximum likelihood, of which each cell takes the best on its validation set."""
 N_READ = 400_000  # sequences, by maximum likelihood in all its epochs, which are between 4 and 100
@@ -145,12 +133,14 @@ def config_of(cell: Cell, dropout: float) -> RunConfig:
 
 def learn_models(task: str, n_real: str, seed: int, out: Path) -> None:
     """Fit the language models of the generative discriminator, one file for all generators."""
-    config = config_of(Cell(task, UNITS[-1], n_real, seed), 0.0)
-    n_epochs = max(4, 40 * N_REAL["10,000"] // max(N_REAL[n_real], N_REAL["10,000"]))
-    fit(config, models_of(task, n_real, seed, out), {"n_epochs": n_epochs, **TASKS[task].models})
+    fit(
+        config_of(Cell(task, UNITS[-1], n_real, seed), 0.0),
+        models_file(task, n_real, seed, out),
+        models_of(task, n_real),
+    )
 
 
-def models_of(task: str, n_real: str, seed: int, out: Path) -> Path:
+def models_file(task: str, n_real: str, seed: int, out: Path) -> Path:
     """The file of the language models."""
     return (out / f"models-{task}-{n_real.replace(',', '')}-{seed}.safetensors").resolve()
 
@@ -166,9 +156,13 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
         The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the final share of the
         optimum of its discriminator.
     """
-    task = TASKS[cell.task]
-    own = {"config": config_of(cell, 0.0).to_dict(), "task": task._asdict()}
-    made_with = {**own, "dropouts": DROPOUTS, "games": GAMES}
+    made_with = {
+        "config": config_of(cell, 0.0).to_dict(),
+        "dropouts": DROPOUTS,
+        "models": models_of(cell.task, cell.n_real),
+        "games": GAMES,
+        "tokenwise": TOKENWISE_OF[cell.task],
+    }
     if (done := kept_result(file := out / f"{cell.name}.json", ("dropout", "rows"), made_with)) is not None:
         return done
     tried: dict[float, list[Record]] = {}
@@ -178,9 +172,9 @@ def measure(cell: Cell, out: Path) -> dict[str, Any]:
     best = min(DROPOUTS, key=lambda dropout: min(r.get("nll_validation", np.inf) for r in tried[dropout]))
     rows = {BASELINE: _row(tried[best], TEMPERATURE)}
     for name, changes in GAMES.items():
-        config = config_of(cell, best).changed(changes, {"agent": task.agent} if "task" in changes else {})
+        config = config_of(cell, best).changed(changes, {"agent": TOKENWISE_OF[cell.task]} if "task" in changes else {})
         if name.startswith("generative"):
-            learned = str(models_of(cell.task, cell.n_real, cell.seed, out))
+            learned = str(models_file(cell.task, cell.n_real, cell.seed, out))
             judged = dataclasses.replace(config.task, discriminator=learned, discriminator_kwargs={})
             config = dataclasses.replace(config, task=judged)
         folder = out / cell.name / name.replace(", ", "-").replace(" ", "-")

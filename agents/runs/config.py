@@ -29,7 +29,7 @@ from seqgan_env.checks import (
     check_names,
 )
 from seqgan_env.device import check_device
-from seqgan_env.discriminators import DISCRIMINATORS
+from seqgan_env.discriminators import DISCRIMINATORS, discriminator_kind
 from seqgan_env.files import atomic_write, parse_json, read_bytes, refusal
 from seqgan_env.metrics import check_groups
 from seqgan_env.rewards import reward_entry
@@ -230,7 +230,11 @@ class RunConfig:
     @property
     def env_kwargs(self) -> dict[str, Any]:
         """The arguments of the environment."""
-        return {**self.task.kwargs, "device": self.runtime.device, "discriminator_seed": self.seed}
+        kwargs = {**self.task.kwargs, "device": self.runtime.device, "discriminator_seed": self.seed}
+        file = self.task.discriminator
+        if file not in DISCRIMINATORS and Path(file).is_file() and discriminator_kind(file).follows_generator:
+            kwargs["discriminator_kwargs"] = _followed(self.generator)
+        return kwargs
 
     @property
     def label(self) -> str:
@@ -312,7 +316,11 @@ def _with_all_settings(task: TaskConfig, generator: GeneratorConfig) -> TaskConf
     if task.discriminator not in DISCRIMINATORS:
         return task
     kind = DISCRIMINATORS[task.discriminator].kind
-    followed = {"generator_core": generator.core, "generator_kwargs": generator.kwargs}
-    given = {**task.discriminator_kwargs, **(followed if kind.follows_generator else {})}
+    given = {**task.discriminator_kwargs, **(_followed(generator) if kind.follows_generator else {})}
     settings = build_config(kind.Config, given, f"discriminator {task.discriminator!r}")
     return dataclasses.replace(task, discriminator_kwargs=json.loads(json.dumps(dataclasses.asdict(settings))))
+
+
+def _followed(generator: GeneratorConfig) -> dict[str, Any]:
+    """The settings of a discriminator that follows this generator."""
+    return {"generator_core": generator.core, "generator_kwargs": generator.kwargs}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from agents.estimator import EstimatorConfig
 from seqgan_env.device import resolve_device
-from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, build_discriminator
+from seqgan_env.discriminators import Discriminator, build_discriminator, discriminator_kind
 from seqgan_env.rewards import reward_entry
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
@@ -257,7 +257,7 @@ def handle_for_planning(env: VecEnv, estimator: EstimatorConfig | None = None) -
     handle.check_observations()
     for config in handle.configs:
         constraints, shaping = config.constraints, {"shaping": config.shaping}
-        follows = config.discriminator in DISCRIMINATORS and DISCRIMINATORS[config.discriminator].kind.follows_generator
+        follows = discriminator_kind(config.discriminator).follows_generator
         sums = estimator.dense or estimator.exact_last_step
         for what, is_so, got in (
             ("the same constraints in every environment", constraints != handle.config.constraints, constraints),

@@ -39,6 +39,8 @@ class DiscriminatorEntry:
     """Advice on when to choose it."""
 
 
+_OF_GENERATOR = ("generator_core", "generator_kwargs")
+
 DISCRIMINATORS: Registry[DiscriminatorEntry] = Registry("discriminator")
 """The discriminators by name."""
 
@@ -77,15 +79,32 @@ def build_discriminator(
         name: a key of ``DISCRIMINATORS``, or the path of a file that ``save_discriminator`` wrote.
         spec: the task's sequences.
         seed: of the initial weights.
-        kwargs: fields of the class's ``Config``; none for a file.
+        kwargs: fields of the class's ``Config``; for a file, which has its own, only ``generator_core`` and
+            ``generator_kwargs``, where it is of a kind that follows the generator: what it learned of real sequences
+            serves any generator.
 
     Raises:
         ValueError: an unknown name, a bad argument, or a file of another task.
     """
     check_discriminator(name, spec, kwargs)
-    if name not in DISCRIMINATORS:
-        return load_discriminator(name)
-    return _construct(name, spec, kwargs or {}, seed)
+    if name in DISCRIMINATORS:
+        return _construct(name, spec, kwargs or {}, seed)
+    discriminator = load_discriminator(name)
+    return _beside(discriminator, kwargs) if kwargs else discriminator
+
+
+def discriminator_kind(name: str) -> type[Discriminator]:
+    """The class of a discriminator.
+
+    Args:
+        name: a key of ``DISCRIMINATORS``, or the path of a file that ``save_discriminator`` wrote.
+
+    Raises:
+        ValueError: there is neither, or the file is damaged.
+    """
+    if name in DISCRIMINATORS:
+        return DISCRIMINATORS[name].kind
+    return DISCRIMINATORS[_recipe_of(name).name].kind
 
 
 @check_arguments
@@ -98,14 +117,13 @@ def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]
     if name in DISCRIMINATORS:
         _config(name, spec, kwargs or {})
         return
-    if not Path(name).is_file():
-        raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
-    if kwargs:
-        raise ValueError(f"discriminator_kwargs come with the file {name}; got {dict(kwargs)}")
-    with refusal(name, "discriminator file"), safe_open(name, framework="pt") as file:
-        found = _read_recipe(name, file)[0].spec
-    if found != spec:
-        raise ValueError(f"{name} is a discriminator of {found}, the task has {spec}")
+    recipe = _recipe_of(name)
+    follows = DISCRIMINATORS.lookup(recipe.name).kind.follows_generator
+    if unknown := sorted(set(kwargs or {}) - set(_OF_GENERATOR if follows else ())):
+        raise ValueError(f"discriminator_kwargs come with the file {name}; got {', '.join(unknown)}")
+    if recipe.spec != spec:
+        raise ValueError(f"{name} is a discriminator of {recipe.spec}, the task has {spec}")
+    _config(recipe.name, spec, {**recipe.kwargs, **(kwargs or {})})
 
 
 @check_arguments
@@ -159,6 +177,14 @@ class _Recipe:
     """The sequences."""
 
 
+def _recipe_of(name: str) -> _Recipe:
+    """The recipe in the file of a discriminator."""
+    if not Path(name).is_file():
+        raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
+    with refusal(name, "discriminator file"), safe_open(name, framework="pt") as file:
+        return _read_recipe(name, file)[0]
+
+
 def _read_recipe(path: str | Path, file: Any) -> tuple[_Recipe, str, str]:
     """The recipe in an open file, its text, and the checksum."""
     metadata = file.metadata() or {}
@@ -174,6 +200,15 @@ def _config(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any]) -> Any:
     config = build_config(kind.Config, kwargs, f"discriminator {name!r}")
     kind.check(spec, config)
     return config
+
+
+def _beside(discriminator: Discriminator, of_generator: Mapping[str, Any]) -> Discriminator:
+    """The same discriminator for a generator of another form, whose weights it has not taken over yet."""
+    name = next(name for name, entry in DISCRIMINATORS.items() if entry.kind is type(discriminator))
+    other = _construct(name, discriminator.spec, {**asdict(discriminator.config), **of_generator})
+    learned = {name: w for name, w in discriminator.state_dict().items() if not name.startswith("generator.")}
+    other.load_weights({**other.state_dict(), **learned})
+    return other
 
 
 def _construct(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any], seed: int = 0) -> Discriminator:

@@ -31,7 +31,7 @@ from agents import AutoregressivePolicy, SeqGAN, SeqGANVecEnv, make_seqgan_vec_e
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.collection import Episodes
 from agents.runs.experiment import Experiment
-from seqgan_env.discriminators import OptimalDiscriminator
+from seqgan_env.discriminators import OptimalDiscriminator, build_discriminator, save_discriminator
 from seqgan_env.tokens import Tokens
 from tests.support import reference
 from tests.support.agents import (
@@ -561,6 +561,14 @@ class TestConstraints:
         env = gym.make("SeqGANGrammar-v0", **{**GRAMMAR, **task, "min_length": 2})
         with pytest.raises(ValueError, match=f"SeqGAN .*{message}.*, got {{'min_length': 2}}"):
             agent(env, **estimator)
+
+    def test_a_file_of_such_a_discriminator_is_refused_too(self, tmp_path: Path) -> None:
+        spec = gym.make("SeqGANGrammar-v0", **GRAMMAR).get_wrapper_attr("task").spec
+        models = {"embedding_dim": 2, "hidden_dim": 2, "n_members": 1}
+        save_discriminator(build_discriminator("generative", spec, kwargs=models), tmp_path / "models")
+        task = {**GRAMMAR, "discriminator": str(tmp_path / "models"), "discriminator_kwargs": {}}
+        with pytest.raises(ValueError, match="for a likelihood of its own in D"):
+            agent(gym.make("SeqGANGrammar-v0", **task, min_length=2))
 
     def test_a_run_which_measures_the_whole_softmax_is_refused(self, tmp_path: Path) -> None:
         config = dataclasses.replace(TINY_RUN, task=dataclasses.replace(TINY_RUN.task, allowed_tokens=[1, 2]))

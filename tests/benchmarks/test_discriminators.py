@@ -10,14 +10,15 @@ import pytest
 
 from agents.runs.presets import PRESETS
 from benchmarks import discriminators
-from benchmarks.discriminators import KINDS, N_REAL, TASKS, Cell
+from benchmarks.discriminators import KINDS, Cell
+from benchmarks.distillation import N_REAL, TASKS, models_of
 from benchmarks.harness import section
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.discriminators.generative import GenerativeConfig
 
 
 def models(task: str, n_real: str) -> GenerativeConfig:
-    return GenerativeConfig(**discriminators.models_of(Cell(task, n_real, "generative", 1)))
+    return GenerativeConfig(**models_of(task, n_real))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -12,9 +12,10 @@ import pytest
 from agents.runs.config import RunConfig
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import regimes
+from benchmarks.distillation import N_REAL, TASKS
 from benchmarks.harness import section
 from benchmarks.paper.rows import BASELINE
-from benchmarks.regimes import GAMES, N_REAL, TASKS, UNITS, Cell, Task
+from benchmarks.regimes import GAMES, UNITS, Cell
 from tests.support.runs import TINY, changed, without_pictures
 
 
@@ -33,14 +34,16 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
 
     def config_of(cell: Cell, dropout: float) -> RunConfig:
         base = changed(TINY, agent={"n_updates": 2}, pretraining={"n_epochs": 2}, evaluation={"every": 2, "n": 50})
-        generator = dataclasses.replace(base.generator, kwargs={**base.generator.kwargs, "dropout": dropout})
+        units = {"embedding_dim": cell.units, "hidden_dim": cell.units, "dropout": dropout}
+        generator = dataclasses.replace(base.generator, kwargs={**base.generator.kwargs, **units})
         return dataclasses.replace(base, generator=generator, seed=cell.seed)
 
     short = {"n_updates": 2, "n_episodes": 8}
-    small = Task({"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}, {"n_updates": 3})
+    small = {"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}
     monkeypatch.setattr(regimes, "config_of", config_of)
-    monkeypatch.setattr(regimes, "TASKS", {"grammar": small})
-    monkeypatch.setattr(regimes, "UNITS", (4,))
+    monkeypatch.setattr(regimes, "models_of", lambda task, n_real: small)
+    monkeypatch.setattr(regimes, "TOKENWISE_OF", {"grammar": {"n_updates": 3}})
+    monkeypatch.setattr(regimes, "UNITS", (4, 3))  # the language models, which are fitted once, serve both
     monkeypatch.setattr(regimes, "N_REAL", {"10,000": 10_000})
     monkeypatch.setattr(regimes, "DROPOUTS", (0.9, 0.0))
     for game in GAMES.values():
@@ -52,8 +55,9 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
             monkeypatch.setattr(regimes, "fit", None)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["cells"] == two["cells"]
-    (cell,) = one["cells"]
+    cell, other = one["cells"]
     assert (cell["task"], cell["units"], cell["seed"], cell["dropout"]) == ("grammar", 4, 1, 0.0)
+    assert (other["units"], list(other["rows"])) == (3, list(cell["rows"]))
     assert list(cell["rows"]) == [BASELINE, *GAMES]
     curves = {tuple(r["nll_test"] for r in row["records"]) for row in cell["rows"].values()}
     assert len(curves) == len(GAMES) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from seqgan_env.discriminators import (
     GenerativeDiscriminator,
     OptimalDiscriminator,
     build_discriminator,
+    check_discriminator,
+    discriminator_kind,
+    save_discriminator,
 )
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
@@ -212,6 +216,33 @@ class TestGenerator:
         with pytest.raises(ValueError, match=r"generator_kwargs are of another generator: core 'lstm' with .*4"):
             discriminator.follow(AutoregressiveModel(SPEC, **generator_kwargs))
         assert all(torch.equal(before[name], weight) for name, weight in discriminator.state_dict().items())
+
+    def test_of_another_form_is_served_by_the_same_language_models_from_a_file(self, tmp_path: Path) -> None:
+        first, path = peaked(SPEC).float(), tmp_path / "models.safetensors"
+        save_discriminator(first, path)
+        other = {"generator_core": "gru", "generator_kwargs": {"embedding_dim": 5, "hidden_dim": 6}}
+        found = build_discriminator(str(path), SPEC, kwargs=other)
+        assert isinstance(found, GenerativeDiscriminator)
+        generator = AutoregressiveModel(SPEC, "gru", **other["generator_kwargs"])
+        found.follow(generator)
+        rows = reference.all_sequences(SPEC)
+        log_prob_B = first.logits(rows) + first.generator.sequence_log_prob(rows)
+        np.testing.assert_allclose(
+            found.logits(rows) + generator.sequence_log_prob(rows), log_prob_B, rtol=1e-4, atol=1e-5
+        )
+        assert discriminator_kind(str(path)) is GenerativeDiscriminator
+
+    def test_is_all_that_a_file_leaves_to_choose(self, tmp_path: Path) -> None:
+        path, of_cnn = tmp_path / "models.safetensors", tmp_path / "cnn.safetensors"
+        save_discriminator(build(), path)
+        save_discriminator(build_discriminator("cnn", SPEC, kwargs={"filters": [[1, 2]]}), of_cnn)
+        for file, kwargs, message in (
+            (path, {"dropout": 0.5, **OF_GENERATOR}, "come with the file .*; got dropout"),
+            (of_cnn, OF_GENERATOR, "come with the file .*; got generator_kwargs"),
+            (path, {"generator_kwargs": {"units": 3}}, "core 'lstm' takes .*; got units"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                check_discriminator(str(file), SPEC, kwargs)
 
     def test_is_needed(self) -> None:
         trainer = DiscriminatorTrainer(build())
