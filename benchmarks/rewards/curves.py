@@ -71,6 +71,11 @@ def gain_at(curve: Curve, baseline: Curve, temperature: float) -> float | None:
     return None if value is None else value - (quality_at(baseline, diversity) or quality)
 
 
+def curves_of(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """The curve of each row, of the one phase that its ``records`` are of."""
+    return [curve_of(row["records"], row["records"][0]["phase"]) for row in rows]
+
+
 def gains_at(
     own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]], temperature: float
 ) -> list[float | None]:
@@ -81,8 +86,25 @@ def gains_at(
         baseline: those that they are compared with.
         temperature: one of the baseline's.
     """
-    curves = (
-        [curve_of(row["records"], row["records"][0]["phase"]) for row in pair]
-        for pair in zip(own, baseline, strict=True)
-    )
-    return [gain_at(curve, other, temperature) for curve, other in curves]
+    pairs = zip(curves_of(own), curves_of(baseline), strict=True)
+    return [gain_at(curve, other, temperature) for curve, other in pairs]
+
+
+def levels_below(curve: Curve, baseline: Curve) -> tuple[int, int]:
+    """At how many levels a curve lies below another one, and at how many they are compared.
+
+    A level is the ``nll_test`` of the baseline at one of its temperatures, from that of its least ``nll_test`` down. A
+    curve that doesn't come down to a level is not below there; one that ends before it, at the lowest temperature
+    measured, is not compared there.
+    """
+    best, end = min(baseline, key=lambda point: point[2])[0], min(curve)[2]
+    gains = [gain_at(curve, baseline, t) for t, _, diversity in baseline if t <= best and diversity <= end]
+    return sum(gain is not None and gain < 0 for gain in gains), len(gains)
+
+
+def below_cell(own: Sequence[Curve], baseline: Sequence[Curve]) -> str:
+    """The text of ``levels_below``: its levels in all seeds, and the seeds in which each of them is below."""
+    found = [levels_below(*pair) for pair in zip(own, baseline, strict=True)]
+    n_below, n_levels = (sum(numbers) for numbers in zip(*found, strict=True))
+    whole = sum(n == of > 0 for n, of in found)
+    return f"{n_below} of {n_levels} levels, {whole} of {len(found)} seeds"

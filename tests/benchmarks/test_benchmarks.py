@@ -251,6 +251,24 @@ def test_curves_are_compared_at_equal_quality() -> None:
     assert "| SeqGAN log D | not reached |" in games.differences(worse)
 
 
+def test_a_curve_lies_below_another_one_at_levels_that_both_have() -> None:
+    """From the least nll_test of the baseline on; not below where it does not come to, nor compared past its end."""
+    baseline = [(1.2, 5.0, 2.1), (1.0, 4.0, 2.0), (0.8, 3.0, 2.2), (0.6, 2.0, 2.4), (0.4, 1.0, 2.6)]
+
+    def moved(quality: float, diversity: float) -> curves.Curve:
+        return [(t, q + quality, d + diversity) for t, q, d in baseline]
+
+    assert curves.levels_below(moved(-0.1, 0.0), baseline) == (4, 4)
+    assert curves.levels_below(baseline, baseline) == (0, 4)
+    assert curves.levels_below(moved(0.1, 0.0)[::-1], baseline) == (0, 4)
+    assert curves.levels_below(moved(-2.0, 0.1), baseline) == (3, 4)  # it doesn't come down to 2.0
+    assert curves.levels_below(moved(0.0, -0.1), baseline) == (3, 3)  # it ends at 2.5
+    crossing = [(t, q + 4 * (t - 0.7), d) for t, q, d in baseline]
+    assert curves.levels_below(crossing, baseline) == (2, 4)
+    pairs = [moved(-0.1, 0.0), crossing, moved(0.0, -1.0)], [baseline] * 3
+    assert curves.below_cell(*pairs) == "6 of 8 levels, 1 of 3 seeds"
+
+
 def test_a_mean_over_seeds_is_that_of_a_column_which_each_seed_has() -> None:
     """A measure is left out of a record where it is not defined; and what is in no table is not in these."""
     whole = {"nll_test": 1.0, "discriminator_share_of_optimum": 0.5, "discriminator_calibration_error": 0.1}
