@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from agents.runs.config import Parts, RunConfig
 from agents.runs.presets import PRESETS
+from seqgan_env.checks import ShareAboveZero, check_arguments
 
 BOTH_DIVERGENCES: dict[str, Any] = {"reward": "both_divergences", "reward_kwargs": {"log_weight": 1.0}}
 """The part ``task`` of a game whose reward is ``p/G`` and its logarithm."""
@@ -47,10 +49,22 @@ token a value of its own, which takes no completions, and tolerates a step size 
 of its discriminator."""
 
 
+_COUNTS = {
+    "task": ("n_real", "n_held_out"),
+    "pretraining": ("n_epochs",),
+    "adversary": ("n_rounds",),
+    "agent": ("n_updates",),
+    "evaluation": ("n",),
+}
+"""The fields of each part that a shorter demo has less of."""
+
+
+@check_arguments
 def demo_runs(
     seed: int = 0,
     base: RunConfig = PRESETS["demo"],
     games: Mapping[str, Parts] = DEMO,
+    scale: ShareAboveZero = 1.0,
 ) -> dict[str, RunConfig]:
     """The runs of the demo by name.
 
@@ -58,5 +72,18 @@ def demo_runs(
         seed: everything random follows it.
         base: the settings that they share.
         games: the parts in which each differs from them.
+        scale: the share of the sequences, epochs, rounds and updates that is done.
+
+    Raises:
+        ValueError: an argument is out of its range.
     """
-    return {name: dataclasses.replace(base.changed(changes), seed=seed) for name, changes in games.items()}
+    runs = {name: dataclasses.replace(base.changed(changes), seed=seed) for name, changes in games.items()}
+    return {name: config.changed(_scaled(config, scale)) for name, config in runs.items()}
+
+
+def _scaled(config: RunConfig, scale: float) -> dict[str, dict[str, Any]]:
+    """The shares of a run's counts, each rounded up."""
+    return {
+        part: {name: math.ceil(scale * getattr(getattr(config, part), name)) for name in names}
+        for part, names in _COUNTS.items()
+    }
