@@ -16,7 +16,7 @@ import tyro
 from agents.cli.base import Command, console
 from agents.runs.config import RunConfig
 from agents.runs.demo import demo_runs
-from agents.runs.flags import flag_of
+from agents.runs.flags import flag_with
 from agents.runs.search_space import SPACE
 from seqgan_env.files import printable
 
@@ -81,7 +81,8 @@ class Tune(Command):
         from agents.runs.tune_report import draw, search_table, train_flags
 
         given = {word.partition("=")[0].replace("_", "-") for word in flags}
-        space = {name: values for name, values in SPACE.items() if flag_of(name) not in given}
+        held = {name for name in SPACE for value in (True, False) if flag_with(name, value)[0] in given}
+        space = {name: values for name, values in SPACE.items() if name not in held}
         source = Path(config.task.source)
         out = self.out or Path("runs") / f"tune-{source.stem}-{config.seed}"
         results = tune(config, out, self.trials, space=space, n_workers=self.workers)

@@ -41,11 +41,15 @@ Space = Mapping[str, Range | tuple[Any, ...]]
 
 SPACE: Space = {
     "pretraining.learning_rate": Range(1e-3, 0.1, log=True),
+    "pretraining.schedule": ("cosine", "constant", "plateau"),
     "pretraining.batch_size": Range(16, 512, log=True),
     "pretraining.warmup": Range(0.0, 0.2, step=0.02),
     "pretraining.weight_decay": Range(1e-5, 0.1, log=True),
     "pretraining.label_smoothing": Range(0.0, 0.1, step=0.01),
+    "pretraining.weight_averaging": (0.0, 0.9, 0.99, 0.999),
+    "generator.kwargs.n_layers": Range(1, 3),
     "generator.kwargs.dropout": Range(0.0, 0.5, step=0.05),
+    "generator.kwargs.variational": (False, True),
     "generator.kwargs.embedding_std": Range(0.01, 1.0, log=True),
 }
 """The settings that are searched by default."""

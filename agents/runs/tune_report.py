@@ -31,12 +31,12 @@ def train_flags(results: Record) -> list[str]:
     return [word for trial in best for name, value in trial["settings"].items() for word in flag_with(name, value)]
 
 
-def search_table(results: Record, n: int = 10) -> Table:
-    """The best trials for the terminal.
+def search_table(results: Record, n: int = 6) -> Table:
+    """The best trials for the terminal, one beside the other.
 
     Args:
         results: the contents of ``tune.json``.
-        n: rows, at most.
+        n: of them, at most.
     """
     trials, ranked = results["trials"], best_first(results)
     n_pruned = len(trials) - len(ranked)
@@ -47,13 +47,15 @@ def search_table(results: Record, n: int = 10) -> Table:
         box=SIMPLE_HEAD,
         padding=0,
     )
-    for head in ("trial", "NLL", "epoch", *map(_short, results["space"]), "s"):
-        table.add_column(head.replace("_", " "), justify="right")
-    for trial in ranked[:n]:
-        epoch = trial["values"].index(trial["nll_validation"]) + 1
-        settings = (_text(trial["settings"][name]) for name in results["space"])
-        nll, seconds = f"{trial['nll_validation']:.4f}", f"{trial['seconds']:.0f}"
-        table.add_row(str(trial["number"]), nll, str(epoch), *settings, seconds)
+    best = ranked[:n]
+    table.add_column("trial", no_wrap=True)
+    for trial in best:
+        table.add_column(str(trial["number"]), justify="right")
+    table.add_row("NLL", *(f"{trial['nll_validation']:.4f}" for trial in best))
+    table.add_row("epoch", *(str(trial["values"].index(trial["nll_validation"]) + 1) for trial in best))
+    for name in results["space"]:
+        table.add_row(_short(name).replace("_", " "), *(_text(trial["settings"][name]) for trial in best))
+    table.add_row("seconds", *(f"{trial['seconds']:.0f}" for trial in best))
     return table
 
 

@@ -85,7 +85,8 @@ class TestBadInput:
             *("--pretraining.weight-decay=0", "--pretraining.label_smoothing", "0"),
         ]
         fixed += ["--pretraining.learning-rate", "0.1", "--pretraining.batch-size", "8", "--generator.dropout", "0"]
-        fixed += ["--generator.embedding-std", "1"]
+        fixed += ["--generator.embedding-std", "1", "--generator.n-layers=2", "--generator.no-variational"]
+        fixed += ["--pretraining.schedule", "constant", "--pretraining.weight-averaging", "0.9"]
         assert cli.main(["tune", "--preset", "small", "--out", str(tmp_path / "out"), *fixed]) == 2
         assert "at least one setting that no flag fixes" in capsys.readouterr().err
 
@@ -111,9 +112,14 @@ def test_a_search_writes_what_it_found(whole: Path) -> None:
         assert trial["seconds"] > 0
         for name, value in trial["settings"].items():
             values = SPACE[name]
-            assert isinstance(values, Range)
+            if isinstance(values, tuple):
+                assert value in values
+                continue
             assert values.low <= value <= values.high
             assert value == float(f"{value:.3g}")
+    for name, values in SPACE.items():
+        if isinstance(values, tuple):  # as the network and the trainer take them, from the first value to the last
+            assert {trial["settings"][name] for trial in results["trials"]} == set(values)
     drawn = [tuple(trial["settings"].values()) for trial in results["trials"]]
     assert len(set(drawn)) == N
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from agents.runs.search_space import SPACE, Range, to_plain
 from agents.runs.tune_report import best_first, draw, search_table, train_flags
 
 LOG = {"low": 0.001, "high": 0.1, "log": True, "step": None}
@@ -46,10 +47,21 @@ def test_the_table_has_the_best_trials_and_their_settings() -> None:
     page = io.StringIO()
     Console(width=110, file=page).print(search_table(SEARCH, n=1))
     text = page.getvalue()
-    assert "the best of 4 trials" in text
-    assert "2 trials were ended early" in text
-    (row,) = (line.split() for line in text.splitlines() if "plateau" in line)
-    assert row == ["2", "2.0000", "1", "0.03", "plateau", "2"]
+    assert "the best of 4 trials" in " ".join(text.split())
+    assert "2 trials were ended early" in " ".join(text.split())
+    lines = [line.split("  ")[0].strip() + ": " + line.split()[-1] for line in text.splitlines() if line.strip()]
+    expected = ["trial: 2", "NLL: 2.0000", "epoch: 1", "learning rate: 0.03", "schedule: plateau", "seconds: 2"]
+    assert [line for line in lines if line in expected] == expected
+
+
+def test_the_table_of_all_that_is_searched_fits_a_terminal() -> None:
+    settings = {name: 1.23e-05 if isinstance(values, Range) else values[0] for name, values in SPACE.items()}
+    trial = {"number": 10, "state": "complete", "settings": settings, "nll_validation": 1.9, "values": [1.9]}
+    trials = [{**trial, "seconds": 1234.0}] * 20
+    page = io.StringIO()
+    Console(width=80, file=page).print(search_table({"space": to_plain(SPACE), "trials": trials}))
+    assert "\N{HORIZONTAL ELLIPSIS}" not in page.getvalue()
+    assert page.getvalue().count("1.9000") == 6
 
 
 @pytest.mark.parametrize("search", [SEARCH, results(("pruned", [])), results()], ids=["some", "diverged", "none"])
