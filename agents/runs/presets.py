@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from agents.runs.config import (
     AdversaryConfig,
     AgentConfig,
@@ -17,6 +19,16 @@ from seqgan_env.task import TaskConfig
 
 _SMALL_CNN = {"embedding_dim": 32, "filters": [[width, 64] for width in range(1, 6)], "l2": 0.01}
 
+_DEMO = RunConfig(
+    task=TaskConfig(source="grammar", n_held_out=10_000, discriminator_kwargs=_SMALL_CNN),
+    generator=GeneratorConfig(kwargs={"embedding_dim": 4, "hidden_dim": 4, "dropout": 0.0}),
+    pretraining=PretrainingConfig(learning_rate=0.04, n_epochs=60),
+    adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=128),
+    agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
+    evaluation=EvaluationConfig(every=50, n=5_000),
+    runtime=RuntimeConfig(n_threads=1),
+)
+
 PRESETS: dict[str, RunConfig] = {
     # The embedded task at a size that two processor cores finish while one watches.
     "grammar": RunConfig(
@@ -29,14 +41,13 @@ PRESETS: dict[str, RunConfig] = {
         runtime=RuntimeConfig(n_threads=1),
     ),
     # The same with a generator too small for it: what a temperature cannot buy, a discriminator can teach.
-    "demo": RunConfig(
-        task=TaskConfig(source="grammar", n_held_out=10_000, discriminator_kwargs=_SMALL_CNN),
-        generator=GeneratorConfig(kwargs={"embedding_dim": 4, "hidden_dim": 4, "dropout": 0.0}),
-        pretraining=PretrainingConfig(learning_rate=0.04, n_epochs=60),
-        adversary=AdversaryConfig(n_rounds=60, learning_rate=1e-3, n_generated=512, every_n_episodes=128),
-        agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
-        evaluation=EvaluationConfig(every=50, n=5_000),
-        runtime=RuntimeConfig(n_threads=1),
+    "demo": _DEMO,
+    # The demo after stronger maximum likelihood, with the settings of SeqGAN that a search has found.
+    "searched": dataclasses.replace(
+        _DEMO,
+        pretraining=PretrainingConfig(learning_rate=0.02, n_epochs=200),
+        agent=AgentConfig(n_updates=134, n_episodes=128, learning_rate=0.00305, n_completions=8),
+        evaluation=EvaluationConfig(every=20, n=5_000),
     ),
     # The synthetic task of the SeqGAN paper, V = 5000 and T = 20, with its sizes.
     "paper": RunConfig(

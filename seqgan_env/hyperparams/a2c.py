@@ -1,10 +1,5 @@
-"""Hyperparameters of A2C."""
+"""Hyperparameters of A2C, by the id of a task."""
 
-from seqgan_env.hyperparams.tasks import after_pretraining
+from seqgan_env.hyperparams import read
 
-hyperparams = {
-    "SeqGANGrammar-v0": after_pretraining(
-        "SeqGANGrammar-v0", batches=False, learning_rate=0.000419, ent_coef=0.001, gae_lambda=1.0
-    ),
-}
-"""By the id of a task."""
+hyperparams = read("a2c")

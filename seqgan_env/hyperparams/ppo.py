@@ -1,10 +1,5 @@
-"""Hyperparameters of PPO."""
+"""Hyperparameters of PPO, by the id of a task."""
 
-from seqgan_env.hyperparams.tasks import after_pretraining
+from seqgan_env.hyperparams import read
 
-hyperparams = {
-    "SeqGANGrammar-v0": after_pretraining(
-        "SeqGANGrammar-v0", learning_rate=0.000304, n_epochs=3, ent_coef=0.001, gae_lambda=0.95
-    ),
-}
-"""By the id of a task."""
+hyperparams = read("ppo")

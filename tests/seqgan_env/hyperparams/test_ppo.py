@@ -16,19 +16,24 @@ import stable_baselines3
 import agents
 from agents import DiscriminatorCallback, PretrainingCallback, make_seqgan_vec_env
 from agents.runs.config import RunConfig
+from agents.runs.presets import get_preset
 from agents.sweeps.spec import cells_of
 from benchmarks.algorithms import comparison
+from seqgan_env.hyperparams import read
 
 ALGORITHMS = ("ppo", "a2c", "trpo")
-GIVEN = [
-    (name, task)
-    for name in ALGORITHMS
-    for task in importlib.import_module(f"seqgan_env.hyperparams.{name}").hyperparams
-]
+GIVEN = [(name, task) for name in ALGORITHMS for task in read(name)]
 
 
 def hyperparameters(name: str, task: str) -> dict[str, Any]:
+    """As the zoo finds them, by the name of a module."""
     return dict(importlib.import_module(f"seqgan_env.hyperparams.{name}").hyperparams[task])
+
+
+def best(name: str, task: str) -> dict[str, Any]:
+    """The best settings of the committed search."""
+    found = json.loads(comparison.SEARCH.read_text(encoding="utf-8"))["tasks"][task]["tried"][name][0]["settings"]
+    return dict(found)
 
 
 def algorithm(name: str) -> Any:
@@ -43,8 +48,7 @@ def searched_run(task: str) -> RunConfig:
 
 @pytest.mark.parametrize(("name", "task"), GIVEN)
 def test_they_are_the_best_of_the_search(name: str, task: str) -> None:
-    found = json.loads(comparison.SEARCH.read_text(encoding="utf-8"))["tasks"][task]["tried"][name][0]["settings"]
-    found |= comparison.FIXED.get(name, {})
+    found = best(name, task) | comparison.FIXED.get(name, {})
     given = hyperparameters(name, task)
     assert {key: given[key] for key in found} == found
     known = set(inspect.signature(algorithm(name).__init__).parameters)
@@ -85,3 +89,16 @@ def test_the_generator_is_that_of_the_search(name: str, task: str) -> None:
     assert model.policy.generator.spec == env.get_attr("sequence_spec")[0]
     config = dataclasses.asdict(model.policy.generator.core.config)
     assert {key: config[key] for key in run.generator.kwargs} == dict(run.generator.kwargs)
+
+
+def test_the_preset_is_what_the_search_has_found_for_seqgan() -> None:
+    task, preset = "SeqGANGrammar-v0", get_preset("searched")
+    run = searched_run(task)
+    for part in ("task", "generator", "pretraining", "adversary"):
+        assert getattr(preset, part) == getattr(run, part), part
+    found = {"name": "seqgan", **best("seqgan", task)}
+    own, searched = (
+        cells_of({"task": [name], "algorithm": [algorithm], "budget": comparison.BUDGET})[0].settings
+        for name, algorithm in (("searched", "seqgan"), (comparison.TASKS[task], found))
+    )
+    assert own == searched
