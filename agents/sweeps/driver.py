@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import heapq
 import json
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +74,16 @@ def run_sweep(
 
 def _check_all(cells: Sequence[Cell]) -> None:
     """Build each combination once, whatever its seed, so that one that cannot work is found before work starts."""
-    seen = set()
-    for cell in cells:
-        key = dataclasses.replace(cell, config=dataclasses.replace(cell.config, seed=0)).key
-        if key not in seen:
-            seen.add(key)
-            try:
-                check(cell)
-            except (Exception, SystemExit) as error:  # of a library too, as an assertion
-                reason = str(portable(error)) or type(error).__name__
-                raise ValueError(one_line(f"{', '.join(filter(None, cell.axes.values()))}: {reason}")) from error
+    for cell in {repr(cell.with_seed(0)): cell for cell in cells}.values():
+        _check(cell)
+
+
+def _check(cell: Cell) -> None:
+    try:
+        check(cell)
+    except (Exception, SystemExit) as error:  # of a library too, as an assertion
+        reason = str(portable(error)) or type(error).__name__
+        raise ValueError(one_line(f"{', '.join(filter(None, cell.axes.values()))}: {reason}")) from error
 
 
 class _Schedule:
@@ -96,29 +98,36 @@ class _Schedule:
         trackers: SweepTrackers,
     ) -> None:
         self._folder, self._engine, self._table, self._trackers = folder, engine, table, trackers
-        self._nodes = {node.id: node for node in missing}
-        self._waiting = list(missing)
-        self._running: set[Any] = set()
-        self._n_attempts: dict[Any, int] = {}
+        self._missing = list(missing)
+        self._places = {node.id: place for place, node in enumerate(missing)}
+        self._order = TopologicalSorter({node.id: self._places.keys() & node.needs for node in missing})
+        self._order.prepare()
+        self._ready: list[int] = []  # places, as a heap
+        self._n_running = 0
+        self._n_attempts: Counter[Any] = Counter()
+        self._failures: dict[Any, tuple[str, str]] = {}
 
     def run(self) -> None:
-        """Do everything."""
-        while self._waiting or self._running:
-            left = {node.id for node in self._waiting} | self._running
-            ready = [node for node in self._waiting if not left.intersection(node.needs)]
-            for node in ready[: max(0, self._engine.n_slots - len(self._running))]:
-                self._begin(node)
-            for outcome in self._engine.wait(_POLL_S):
-                self._running.discard(outcome.key)
-                self._end(self._nodes[outcome.key], outcome)
+        """Do everything, of what can be done the first before the others."""
+        while self._order.is_active():
+            for node_id in self._order.get_ready():
+                heapq.heappush(self._ready, self._places[node_id])
+            while self._ready and self._n_running < self._engine.n_slots:
+                self._begin(self._missing[heapq.heappop(self._ready)])
+            for outcome in self._engine.wait(_POLL_S) if self._n_running else ():
+                self._n_running -= 1
+                self._end(self._missing[self._places[outcome.key]], outcome)
             self._table.refresh()
 
     def _begin(self, node: Node) -> None:
-        self._waiting.remove(node)
-        self._running.add(node.id)
-        self._n_attempts[node.id] = self._n_attempts.get(node.id, 0) + 1
-        self._engine.submit(node, *map(self._folder.read, node.needs))
-        self._table.begun(node)
+        if failed := [need for need in node.needs if need in self._failures]:
+            reason, trace = self._failures[failed[0]]
+            self._fail(node, f"its {failed[0][0]} failed: {reason}", trace)
+        else:
+            self._n_running += 1
+            self._n_attempts[node.id] += 1
+            self._engine.submit(node, *map(self._folder.read, node.needs))
+            self._table.begun(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:
         """Keep what has been done; of what could not be done, keep why, for all that needs it too."""
@@ -127,18 +136,19 @@ class _Schedule:
             self._folder.write(node, outcome.result)
             if isinstance(node.work, Cell):
                 self._trackers.tell(json.loads(outcome.result))
+            self._done(node)
         elif isinstance(error, DeadWorkerError) and self._n_attempts[node.id] < MAX_ATTEMPTS:
-            self._waiting.insert(0, node)
+            heapq.heappush(self._ready, self._places[node.id])
         else:
             self._fail(node, one_line(str(error) or type(error).__name__), "".join(traceback.format_exception(error)))
-        if node not in self._waiting:
-            self._table.ended(node, None if error is None else str(error))
 
     def _fail(self, node: Node, reason: str, trace: str) -> None:
         if isinstance(node.work, Cell):
             failure = {**node.work.header, "status": FAILED, "error": reason, "traceback": trace}
             self._folder.write(node, json.dumps(failure).encode())
-        for other in [other for other in self._waiting if node.id in other.needs]:
-            self._waiting.remove(other)
-            self._fail(other, f"its {node.kind} failed: {reason}", trace)
-            self._table.ended(other, reason)
+        self._failures[node.id] = reason, trace
+        self._done(node, reason)
+
+    def _done(self, node: Node, error: str | None = None) -> None:
+        self._order.done(node.id)
+        self._table.ended(node, error)

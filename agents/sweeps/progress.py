@@ -34,7 +34,7 @@ class Progress:
             row["left" if node.id in left else "done"] += 1
         self._n_slots = n_slots
         self._begun: dict[object, float] = {}
-        self._seconds: dict[str, list[float]] = {}
+        self._timed: dict[str, tuple[int, float]] = {}  # the pieces that are done and their seconds, by row
         self._console = Console(stderr=True, quiet=not shown)
         is_live = shown and self._console.is_terminal
         self._live = Live(console=self._console, auto_refresh=False, transient=False) if is_live else None
@@ -68,7 +68,8 @@ class Progress:
         row["left" if began is None else "running"] -= 1
         row["done" if error is None else "failed"] += 1
         if began is not None and error is None:
-            self._seconds.setdefault(_row(node), []).append(time.monotonic() - began)
+            n, seconds = self._timed.get(_row(node), (0, 0.0))
+            self._timed[_row(node)] = n + 1, seconds + time.monotonic() - began
         if self._live is None and isinstance(node.work, Cell):
             names = ", ".join(filter(None, [*node.work.axes.values(), f"seed {node.work.config.seed}"]))
             said = f"{names}: {'done' if error is None else f'failed: {error}'}; {self.summary}"
@@ -85,13 +86,13 @@ class Progress:
     @property
     def _time_left(self) -> str:
         """The time that is left, if each piece takes as long as the others of its row, or as all if there are none."""
-        every = [seconds for own in self._seconds.values() for seconds in own]
-        if not every:
+        if not self._timed:
             return ""
+        every = tuple(map(sum, zip(*self._timed.values(), strict=True)))
         total = 0.0
         for name, row in self._rows.items():
-            own = self._seconds.get(name, every)
-            total += (row["left"] + row["running"]) * sum(own) / len(own)
+            n, own = self._timed.get(name, every)
+            total += (row["left"] + row["running"]) * own / n
         minutes, seconds = divmod(round(total / self._n_slots), 60)
         return (
             f", about {f'{minutes // 60} h {minutes % 60} min' if minutes > 59 else f'{minutes} min {seconds} s'} left"

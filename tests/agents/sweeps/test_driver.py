@@ -15,7 +15,8 @@ from agents.sweeps import Contest, driver
 from agents.sweeps.cells import Cell
 from agents.sweeps.driver import MAX_ATTEMPTS, run_sweep
 from agents.sweeps.folder import SweepFolder, read_results
-from agents.sweeps.graph import Node
+from agents.sweeps.graph import Node, graph_of
+from agents.sweeps.spec import cells_of
 from tests.support.sweeps import HereEngine, pretend, spec_with
 
 WIDE = spec_with(algorithm=["seqgan", "ppo", "random"], reward=["log_d", "constant"], seeds=[0, 1])
@@ -87,6 +88,27 @@ def test_what_needs_a_piece_that_failed_fails_with_its_reason(tmp_path: Path) ->
     }
 
 
+def test_a_pretraining_that_failed_is_the_reason_of_all_that_follows(tmp_path: Path) -> None:
+    def raise_in_pretraining(node: Node, *inputs: bytes) -> bytes:
+        if node.kind == "pretraining" and node.work.seed == 0:  # type: ignore[union-attr]
+            raise ValueError("it diverged")
+        return pretend(node)
+
+    engine = HereEngine(raise_in_pretraining)
+    results = run(WIDE, tmp_path, engine)
+    assert Counter(engine.kinds) == {"pretraining": 2, "discriminator": 1, "run": 5}
+    assert {(result["seed"], result.get("error")) for result in results} == {
+        (0, "its pretraining failed: it diverged"),
+        (1, None),
+    }
+
+
+def test_what_stands_first_is_done_first(tmp_path: Path) -> None:
+    engine = HereEngine()
+    run(WIDE, tmp_path, engine)
+    assert engine.submitted == graph_of(cells_of(WIDE))
+
+
 @pytest.mark.parametrize("n_deaths", [1, MAX_ATTEMPTS])
 def test_a_run_whose_process_died_is_tried_again(tmp_path: Path, n_deaths: int) -> None:
     deaths = iter(range(n_deaths))
@@ -147,6 +169,18 @@ def test_what_python_computes_is_kept_as_it_is_in_a_file(tmp_path: Path) -> None
 def test_two_drivers_do_not_share_a_folder(tmp_path: Path) -> None:
     with SweepFolder(tmp_path).lock(), pytest.raises(ValueError, match="is in use by process"):
         run(spec_with(), tmp_path, HereEngine())
+
+
+def takes_its_settings(contest: Contest) -> Any:
+    contest.settings.pop("patience")  # type: ignore[attr-defined]
+    return contest.game.agent
+
+
+def test_an_algorithm_may_do_with_its_settings_what_it_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    algorithm = {"name": f"{__name__}:takes_its_settings", "patience": 3}
+    results = run(spec_with(algorithm=[algorithm], seeds=[0, 1]), tmp_path, HereEngine())
+    assert [result["settings"] for result in results] == [{"patience": 3}] * 2
 
 
 def leave(contest: Contest) -> Any:
