@@ -308,17 +308,16 @@ class RunConfig:
 def _with_all_settings(task: TaskConfig, generator: GeneratorConfig) -> TaskConfig:
     """The task with every setting of its parts written out, so that equal tasks are equal."""
     of_shaping = shaping_configs(task.shaping, task.shaping_kwargs)
-    task = dataclasses.replace(
-        task,
-        reward_kwargs=dataclasses.asdict(task.build_reward_config()),
-        shaping_kwargs={name: dataclasses.asdict(config) for name, config in of_shaping.items()},
-    )
-    if task.discriminator not in DISCRIMINATORS:
-        return task
-    kind = DISCRIMINATORS[task.discriminator].kind
-    given = {**task.discriminator_kwargs, **(_followed(generator) if kind.follows_generator else {})}
-    settings = build_config(kind.Config, given, f"discriminator {task.discriminator!r}")
-    return dataclasses.replace(task, discriminator_kwargs=json.loads(json.dumps(dataclasses.asdict(settings))))
+    complete: dict[str, Any] = {
+        "reward_kwargs": dataclasses.asdict(task.build_reward_config()),
+        "shaping_kwargs": {name: dataclasses.asdict(config) for name, config in of_shaping.items()},
+    }
+    if task.discriminator in DISCRIMINATORS:
+        kind = DISCRIMINATORS[task.discriminator].kind
+        given = {**task.discriminator_kwargs, **(_followed(generator) if kind.follows_generator else {})}
+        settings = build_config(kind.Config, given, f"discriminator {task.discriminator!r}")
+        complete["discriminator_kwargs"] = json.loads(json.dumps(dataclasses.asdict(settings)))
+    return dataclasses.replace(task, **complete)
 
 
 def _followed(generator: GeneratorConfig) -> dict[str, Any]:

@@ -6,11 +6,15 @@ value in every cell, so that the combinations which differ by it are one run.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ AXES = ("task", "algorithm", "settings", "reward", "shaping", "discriminator", "
 IRRELEVANT = "–"
 """The name of a reward, a shaping or a discriminator that an algorithm makes no use of."""
 _FORMAT = 1  # of the hashed settings: a change of what a run does gives it another number
+_YOUNG_NS = 1_000_000_000
 _SMALL_DISCRIMINATOR: dict[str, Any] = {
     "discriminator": "gru",
     "discriminator_kwargs": {"embedding_dim": 1, "hidden_dim": 1},
@@ -47,7 +52,7 @@ class Cell:
     axes: Mapping[str, str]
     """The name on each of ``AXES``."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The hash of everything that decides the result."""
         own = {"algorithm": self.algorithm, "settings": dict(self.settings), "budget": dataclasses.asdict(self.budget)}
@@ -64,6 +69,10 @@ class Cell:
             "budget": dataclasses.asdict(self.budget),
             "config": self.config.to_dict(),
         }
+
+    def with_seed(self, seed: int) -> Cell:
+        """The same run with another seed."""
+        return dataclasses.replace(self, config=with_seed(self.config, seed))
 
 
 def build_cell(
@@ -129,6 +138,13 @@ def _without_discriminator(run: RunConfig) -> RunConfig:
     return dataclasses.replace(run, task=task, adversary=AdversaryConfig(exact=run.is_exact))
 
 
+def with_seed(run: RunConfig, seed: int) -> RunConfig:
+    """The settings with another seed; nothing else depends on it, so nothing is checked and made complete again."""
+    run = copy.copy(run)
+    object.__setattr__(run, "seed", seed)
+    return run
+
+
 def without_game(run: RunConfig) -> RunConfig:
     """The settings that maximum likelihood depends on; the others are the same for all runs that share it."""
     return _without_discriminator(_without_reward(run, "constant"))
@@ -149,8 +165,20 @@ def identity(config: RunConfig) -> dict[str, Any]:
     for name in ("source", "held_out", "discriminator"):
         if (path := plain["task"][name]) is not None and Path(path).is_file():
             with refusal(path, name):
-                plain["task"][name] = hashlib.sha256(read_bytes(path)).hexdigest()
+                plain["task"][name] = _content(path)
     return plain
+
+
+def _content(path: str) -> str:
+    """The hash of a file, which is read again only if it may have changed: the clock of a young one is too coarse."""
+    status, now = os.stat(path), time.time_ns()
+    is_young = now - max(status.st_mtime_ns, status.st_ctime_ns) < _YOUNG_NS
+    return _content_of(path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, now if is_young else 0)
+
+
+@lru_cache(maxsize=64)
+def _content_of(path: str, *state: int) -> str:
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def hashed(values: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agents.runs.config import RunConfig
-from agents.sweeps.cells import Cell, hashed, identity, without_game, without_learner
+from agents.sweeps.cells import Cell, hashed, identity, with_seed, without_game, without_learner
 
 Kind = Literal["pretraining", "discriminator", "run"]
 
@@ -38,13 +38,22 @@ def graph_of(cells: Sequence[Cell]) -> list[Node]:
         cells: the runs.
     """
     nodes: dict[Any, Node] = {}
+    beginnings: dict[str, list[tuple[Kind, RunConfig]]] = {}  # by the settings without their seed
     for cell in cells:
-        run = without_game(cell.config)
-        pretraining = Node("pretraining", hashed(identity(run)), run)
-        needs = [pretraining]
-        if cell.config.is_adversarial:
-            run = without_learner(cell.config)
-            needs.append(Node("discriminator", hashed(identity(run)), run, (pretraining.id,)))
-        for node in (*needs, Node("run", cell.key, cell, tuple(need.id for need in needs))):
+        value, needs = repr(with_seed(cell.config, 0)), tuple[tuple[Kind, str], ...]()
+        if value not in beginnings:
+            beginnings[value] = _beginnings(cell.config)
+        for kind, config in beginnings[value]:
+            config = with_seed(config, cell.config.seed)
+            node = Node(kind, hashed(identity(config)), config, needs)
             nodes.setdefault(node.id, node)
+            needs = (*needs, node.id)
+        node = Node("run", cell.key, cell, needs)
+        nodes.setdefault(node.id, node)
     return list(nodes.values())
+
+
+def _beginnings(config: RunConfig) -> list[tuple[Kind, RunConfig]]:
+    """The pieces that a run begins with, each of which needs those before it."""
+    found: list[tuple[Kind, RunConfig]] = [("pretraining", without_game(config))]
+    return [*found, ("discriminator", without_learner(config))] if config.is_adversarial else found

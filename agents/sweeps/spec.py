@@ -105,12 +105,13 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
     axes = {name: list(_entries(name, spec.get(name, [None]))) for name in _AXES}
     variants = list(_combinations("grid", spec.get("grid", {})))
     cells: dict[str, Cell] = {}
-    for seed, variant in itertools.product(seeds, variants):
-        for entries in itertools.product(*axes.values()):
-            task, algorithm, reward, shaping, discriminator = entries
+    for variant, task in itertools.product(variants, axes.pop("task")):
+        of_task = None
+        for entries in itertools.product([task], *axes.values()):
+            _, algorithm, reward, shaping, discriminator = entries
             try:
-                run = _run_of(task, parts, variant, seed)
-                run = dataclasses.replace(run, task=_task_with(run.task, reward, shaping, discriminator))
+                of_task = of_task or _run_of(task, parts, variant)
+                run = dataclasses.replace(of_task, task=_task_with(of_task.task, reward, shaping, discriminator))
                 names = {
                     "task": task.label,
                     "reward": str(run.task.reward) if reward.name is None else reward.label,
@@ -124,7 +125,7 @@ def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
                 where = ", ".join(entry.label for entry in entries if entry.name is not None)
                 raise ValueError(one_line(f"{where}: {error}")) from error
             cells.setdefault(key, cell)
-    return list(cells.values())
+    return [cell.with_seed(seed) for seed in dict.fromkeys(seeds) for cell in cells.values()]
 
 
 def _entries(axis: str, values: Any) -> Iterator[Entry]:
@@ -166,7 +167,7 @@ def _some(name: str, values: Sequence[Any]) -> Sequence[Any]:
     return values
 
 
-def _run_of(task: Entry, parts: Mapping[str, Any], variant: Mapping[str, Any], seed: int) -> RunConfig:
+def _run_of(task: Entry, parts: Mapping[str, Any], variant: Mapping[str, Any]) -> RunConfig:
     """The settings of a task, before its reward, shaping and discriminator are chosen."""
     if task.name in PRESETS:
         run = PRESETS[task.name]
@@ -181,7 +182,7 @@ def _run_of(task: Entry, parts: Mapping[str, Any], variant: Mapping[str, Any], s
     if run.task.source is None and "source" not in fields:
         raise ValueError(f"the task needs a text: {{ name = {task.name!r}, source = 'my.txt' }}")
     runtime = dataclasses.replace(run.runtime, n_threads=1, device="cpu")
-    run = dataclasses.replace(run, seed=seed, runtime=runtime, task=_replaced(run.task, fields, "task"))
+    run = dataclasses.replace(run, runtime=runtime, task=_replaced(run.task, fields, "task"))
     for name, values in (*parts.items(), *own.items()):
         run = dataclasses.replace(run, **{name: _replaced(getattr(run, name), values, name)})
         _refuse_moot(f"{name}.{field}" for field in values if name != "runtime")

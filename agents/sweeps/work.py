@@ -19,7 +19,7 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.runs.game import Game
 from agents.runs.phases import DiscriminatorPretraining, MaximumLikelihood, NoJournal
-from agents.sweeps.algorithms import Contest, build_learner
+from agents.sweeps.algorithms import Contest, Learner, build_learner
 from agents.sweeps.budget import Watch
 from agents.sweeps.cells import Cell
 from agents.sweeps.environment import describe, peak_memory_mb, reset_peak_memory
@@ -81,7 +81,7 @@ def play(cell: Cell, pretraining: bytes, discriminator: bytes | None = None) -> 
         game.adversary.load_state_dict(trained["adversary"])
         game.set_version(trained["version"])
     set_random_seed(config.seed)  # whatever the process did before
-    learner = build_learner(cell.algorithm, Contest(game, cell.settings, cell.budget))
+    learner = _learner(cell, game)
     evaluator = Evaluator(
         game.task,
         learner.sequences,
@@ -116,7 +116,12 @@ def check(cell: Cell) -> None:
     """
     task = dataclasses.replace(cell.config.task, n_real=min(64, cell.config.task.n_real), n_held_out=2)
     game = Game(dataclasses.replace(cell.config, task=task))
-    build_learner(cell.algorithm, Contest(game, cell.settings, cell.budget))
+    _learner(cell, game)
+
+
+def _learner(cell: Cell, game: Game) -> Learner:
+    """The learner of a run, which may do with its settings what it likes: all seeds share those of the cell."""
+    return build_learner(cell.algorithm, Contest(game, dict(cell.settings), cell.budget))
 
 
 def _packed(state: dict[str, Any]) -> bytes:

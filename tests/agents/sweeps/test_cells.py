@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agents.sweeps import cells
 from agents.sweeps.cells import Cell
 from agents.sweeps.spec import cells_of
 from tests.support.sweeps import spec_with
@@ -67,6 +69,26 @@ def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     assert a == b
     paths[1].write_text("a b\nb b\n")
     assert cell(task=[{"name": "SeqGANText-v0", "source": str(paths[1])}]).key != a
+
+
+def test_a_file_is_read_again_only_if_it_may_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, n_read = tmp_path / "a.txt", iter(range(100))
+    monkeypatch.setattr(cells, "read_bytes", lambda path: (next(n_read), Path(path).read_bytes())[1])
+
+    def key() -> str:
+        return cells.hashed(cells.identity(cell(task=[{"name": "SeqGANText-v0", "source": str(path)}]).config))
+
+    path.write_text("a b\nb a\n")
+    first = key()
+    path.write_text("a b\nb b\n")  # at what may be the same time by the file's clock
+    assert key() != first
+    monkeypatch.setattr(cells, "_YOUNG_NS", -(10**15))
+    old, before = key(), next(n_read)
+    assert key() == old
+    assert next(n_read) == before + 1
+    path.write_text("a b\nb c\n")
+    os.utime(path, (1, 1))
+    assert key() not in (first, old)
 
 
 def test_so_is_a_held_out_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agents.runs.config import RunConfig
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import cells_of
 from tests.support.sweeps import spec_with
@@ -40,6 +41,24 @@ def test_each_piece_comes_after_those_that_it_needs() -> None:
         assert set(node.needs) <= seen
         assert node.id not in seen
         seen.add(node.id)
+
+
+def test_the_cost_of_a_seed_is_that_of_its_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    check, made = RunConfig.__post_init__, list[RunConfig]()
+    monkeypatch.setattr(RunConfig, "__post_init__", lambda config: (made.append(config), check(config))[1])
+
+    def n_made(*seeds: int) -> int:
+        made.clear()
+        graph_of(cells_of(spec_with(seeds=seeds, algorithm=["ppo", "random"], reward=["constant", "log_d"])))
+        return len(made)
+
+    assert n_made(0, 1, 2, 3) == n_made(7) > 0
+
+
+def test_a_seed_among_others_is_the_same_as_alone() -> None:
+    spec: dict[str, Any] = {"algorithm": ["seqgan", "random"], "reward": ["constant", "log_d"]}
+    alone = [node for seed in (3, 0) for node in graph_of(cells_of(spec_with(seeds=[seed], **spec)))]
+    assert graph_of(cells_of(spec_with(seeds=[3, 0, 3], **spec))) == alone
 
 
 def test_a_wider_sweep_has_the_keys_of_the_narrower_one() -> None:
