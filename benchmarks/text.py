@@ -28,7 +28,7 @@ from benchmarks.harness import (
 )
 from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import BASELINE, Scenario
-from benchmarks.rewards.curves import diversity_at
+from benchmarks.rewards.curves import diversity_at, record_at
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import atomic_write, refusal
 from seqgan_env.sources.text_file import read_lines
@@ -172,7 +172,7 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     ]
     for name, corpus in document["corpora"].items():
         seeds, rows = corpus["seeds"], corpus["rows"]
-        at_one = {row: [_at(each, 1.0) for each in cells] for row, cells in rows.items()}
+        at_one = {row: [record_at(each) for each in cells] for row, cells in rows.items()}
         lm_real = mean_cell([r["lm_real"] for r in at_one[BASELINE]])
         cells = {
             row: {metric: mean_cell([r[metric] for r in found]) for metric in AT_ONE} for row, found in at_one.items()
@@ -193,11 +193,6 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     return "\n".join(parts)
 
 
-def _at(cell: Mapping[str, Any], temperature: float) -> Mapping[str, float]:
-    found: Mapping[str, float] = next(r for r in cell["records"] if r["temperature"] == temperature)
-    return found
-
-
 def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Each of ``DIVERSITIES`` less that of maximum likelihood of the same seed, at the BLEU-4 of its temperatures.
 
@@ -210,7 +205,7 @@ def differences(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
             for row, cell in cells.items():
                 gains: list[float | None] = []
                 for own, theirs in zip(rows[row], rows[BASELINE], strict=True):
-                    baseline = _at(theirs, level)
+                    baseline = record_at(theirs, level)
                     curve = [(r["temperature"], -r[QUALITY], r[metric]) for r in own["records"]]
                     found = diversity_at(curve, -baseline[QUALITY])
                     gains.append(None if found is None else found - baseline[metric])

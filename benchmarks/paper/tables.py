@@ -13,7 +13,7 @@ from benchmarks.harness import DOCS, mean_cell, svg_figure, write_section
 from benchmarks.paper.experiment import FILE
 from benchmarks.paper.grid import measured_on
 from benchmarks.paper.rows import BASELINE, ROWS
-from benchmarks.rewards.curves import Curve, diversity_at
+from benchmarks.rewards.curves import Curve, diversity_at, record_at
 from seqgan_env.checks import check_type
 from seqgan_env.files import parse_json, read_bytes, refusal
 
@@ -72,7 +72,7 @@ def tables(
     for size, found in document["sizes"].items():
         rows: Mapping[str, Row] = {name: found["rows"][name] for name in ROWS if name in found["rows"]}
         seeds = found["seeds"]
-        of_one = found["rows"][BASELINE][0]["records"][0] if BASELINE in rows else {}
+        of_one = record_at(rows[BASELINE][0]) if BASELINE in rows else {}
         errors = [f"{of_one[f'{name}_se']:.4f}" for name in ("nll_oracle", "nll_test") if f"{name}_se" in of_one]
         parts.append(
             f"### The paper's experiment, {size}\n\nOracle `{found['oracle']}`, seeds {seeds[0]} to {seeds[-1]}, "
@@ -97,7 +97,7 @@ def tables(
 
 def _at_one(row: Row) -> dict[str, str]:
     """The cells of a row at temperature 1."""
-    at_one = [next(r for r in each["records"] if r["temperature"] == 1.0) for each in row]
+    at_one = [record_at(each) for each in row]
     cells = {
         label: mean_cell([r[name] for r in at_one], digits=0 if name == "tokens_used" else 3)
         for name, label in AT_ONE.items()

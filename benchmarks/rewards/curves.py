@@ -20,6 +20,12 @@ def curve_of(records: Sequence[Record], phase: str) -> Curve:
     return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in records if r["phase"] == phase]
 
 
+def record_at(row: Mapping[str, Any], temperature: float = 1.0) -> Record:
+    """The one of a row's ``records`` that was measured at a temperature."""
+    found: Record = next(r for r in row["records"] if r["temperature"] == temperature)
+    return found
+
+
 def quality_at(curve: Curve, diversity: float) -> float | None:
     """``nll_oracle`` where the curve has this ``nll_test``, by linear interpolation on its branch of low temperatures.
 

@@ -27,7 +27,7 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.paper.rows import BASELINE
-from benchmarks.rewards.curves import KEPT, gains_at
+from benchmarks.rewards.curves import KEPT, gains_at, record_at
 from seqgan_env.checks import PositiveInt
 
 PAGE = DOCS / "results.md"
@@ -212,7 +212,7 @@ def _rounded(record: Record, names: Sequence[str]) -> Record:
 
 def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
-    at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
+    at_one = [record_at(row) for row in own]
     gains = [gain for gain in gains_at(own, baseline, LEVEL) if gain is not None]
     return {
         "KL forward": _cell([r["kl_forward"] for r in at_one]),

@@ -165,9 +165,9 @@ MACHINE = {"processor": "p", "gpu": None, "versions": {}, "commit": "c"}
 
 def result(shift: float) -> dict[str, Any]:
     """The measurements of a row whose curve lies ``shift`` above another one."""
-    others = dict.fromkeys([*tables.AT_ONE, "nll_oracle_se", "nll_test_se", "kl_sum"], 0.5)
     records = [
-        {**others, "temperature": t, "nll_oracle": 7.5 + 2 * t, "nll_test": 8.5 - t + shift, "kl_sum": t + shift}
+        {**dict.fromkeys(tables.AT_ONE, t / 2), "nll_oracle_se": t / 4, "nll_test_se": t / 8, "temperature": t}
+        | {"nll_oracle": 7.5 + 2 * t, "nll_test": 8.5 - t + shift, "kl_sum": t + shift}
         for t in TEMPERATURES
     ]
     return {"seconds": 90.0, "share": None if shift else 0.25, "records": records, "measured on": MACHINE}
@@ -197,8 +197,9 @@ def test_curves_are_compared_where_the_quality_is_equal(tmp_path: Path) -> None:
     # 8.736 is reached at temperature 0.618, where nll test is 7.882
     assert of_baseline[1].split(" | ")[1:4] == ["7.882 ± 0.000", "not reached", "0.400 ± 0.000"]
     assert of_distilled[1].split(" | ")[1].startswith("7.682 ± ")
+    assert of_baseline[0].split(" | ")[1:4] == ["9.500 ± 0.000", "7.500 ± 0.000", "0.500 ± 0.000"]
     assert of_baseline[0].split(" | ")[-2:] == ["0.250 ± 0.000", "1.5 |"]
-    assert "standard errors of one: nll oracle and nll test 0.5000 and 0.5000" in text
+    assert "standard errors of one: nll oracle and nll test 0.2500 and 0.1250" in text
     assert "a curve" in (tmp_path / "paper-fast.svg").read_text()
 
 
