@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.runs.phases import TEMPERATURES
 from agents.runs.report import markdown_table
 from benchmarks.harness import DOCS, mean_cell, svg_figure, write_section
 from benchmarks.paper.experiment import FILE
@@ -127,35 +128,35 @@ def curve_of(result: Mapping[str, Any]) -> Curve:
 
 
 def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    """Draw the mean curve of every row over the published ones, and write the picture.
+    """Draw the mean curve of every row over the published ones, near that of maximum likelihood and whole.
 
     Args:
         rows: by name.
         file: an SVG file.
         published: curves by name, each of inverse temperature, ``nll_oracle`` and ``nll_test``.
     """
-    with svg_figure(file, (10, 6)) as figure:
-        axes = figure.subplots()
-        for index, (name, row) in enumerate(rows.items()):
-            curves = np.mean([[(x, y) for t, x, y in curve_of(each) if t <= 1] for each in row], axis=0)
-            color = "black" if name == BASELINE else f"C{index % 10}"
-            axes.plot(*curves.T, "o-" if index < 10 else "s--", ms=2, lw=1, color=color, label=name)
-        baseline = [curve_of(each) for each in rows[BASELINE]] if BASELINE in rows else []
-        if baseline:  # what lies far above it would press all others together
-            low = min(y for curve in baseline for _, _, y in curve)
-            axes.set_ylim(low - 0.2, low + 1.2)
-            axes.set_xlim(5.7, 10.2)
-        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-        for index, (name, points) in enumerate(published.items()):
-            _, x, y = np.array(points).T
-            if ((x > left) & (x < right) & (y > bottom) & (y < top)).any():
+    with svg_figure(file, (14, 6.5)) as figure:
+        near, whole = panels = figure.subplots(1, 2)
+        for axes in panels:
+            for index, (name, row) in enumerate(rows.items()):
+                points = np.mean([[point[1:] for point in curve_of(each)] for each in row], axis=0)
+                color = "black" if name == BASELINE else f"C{index % 10}"
+                axes.plot(*points.T, "o-" if index < 10 else "s--", ms=2, lw=1, color=color, label=name)
+            for index, (name, curve) in enumerate(published.items()):
+                _, x, y = np.array(curve).T
                 style = (0, (1 + 2 * (index % 3), 2, *(1, 2) * (index // 3)))
                 label = f"published: {name.replace('_', ' ')}"
                 axes.plot(x, y, ls=style, lw=1, color="0.6", zorder=1, label=label)
-        axes.set(
-            title="down and left is better; temperatures from 1 down; gray: published",
-            xlabel="nll oracle (nats per token)",
-            ylabel="nll test (nats per token)",
-        )
-        axes.grid(alpha=0.3)
-        figure.legend(loc="outside right upper", fontsize=6)
+            axes.set(xlabel="nll oracle (nats per token)", ylabel="nll test (nats per token)")
+            axes.grid(alpha=0.3, which="both")
+        if BASELINE in rows:
+            low = min(y for each in rows[BASELINE] for _, _, y in curve_of(each))
+            near.set(xlim=(5.7, 10.2), ylim=(low - 0.2, low + 1.2))
+        near.set_title(f"near {BASELINE}: down and left is better")
+        whole.set_title("all of it")
+        whole.set_yscale("log")
+        whole.yaxis.set_major_formatter("{x:g}")
+        whole.yaxis.set_minor_formatter("{x:g}")
+        handles = whole.get_legend_handles_labels()
+        title = f"temperatures {max(TEMPERATURES):g} to {min(TEMPERATURES):g}"
+        figure.legend(*handles, title=title, loc="outside right upper", fontsize=6)

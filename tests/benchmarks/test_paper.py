@@ -6,14 +6,17 @@ import dataclasses
 import json
 import pickle
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from agents.runs.phases import TEMPERATURES
-from benchmarks.harness import keep_result, section
+from benchmarks.harness import keep_result, section, svg_figure
 from benchmarks.paper import experiment, rows, tables
 from benchmarks.paper.grid import Cell, Grid
 from benchmarks.paper.rivals import RIVALS
@@ -201,6 +204,32 @@ def test_curves_are_compared_where_the_quality_is_equal(tmp_path: Path) -> None:
     assert of_baseline[0].split(" | ")[-2:] == ["0.250 ± 0.000", "1.5 |"]
     assert "standard errors of one: nll oracle and nll test 0.2500 and 0.1250" in text
     assert "a curve" in (tmp_path / "paper-fast.svg").read_text()
+
+
+def test_a_picture_shows_the_whole_of_every_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its second panel: every temperature of every row, and published ones, however far they lie from the others."""
+    figures = []
+
+    @contextmanager
+    def kept(*arguments: Any) -> Iterator[Figure]:
+        with svg_figure(*arguments) as figure:
+            figures.append(figure)
+            yield figure
+
+    monkeypatch.setattr(tables, "svg_figure", kept)
+    rows = {BASELINE: [result(0.0)], "random": [result(10.0), result(12.0)]}
+    published = {"far": [(1.0, 4.0, 60.0), (2.0, 3.0, 70.0)]}
+    tables.draw(rows, tmp_path / "picture.svg", published)
+    near, whole = figures[0].axes
+    lines = {str(line.get_label()): line.get_xydata() for line in whole.lines}
+    of_random = [(7.5 + 2 * t, 8.5 - t + 11.0) for t in TEMPERATURES]
+    np.testing.assert_allclose(lines["random"], of_random)
+    np.testing.assert_allclose(lines["published: far"], [(4.0, 60.0), (3.0, 70.0)])
+    assert list(lines) == [*rows, "published: far"]
+    for points in lines.values():
+        for (low, high), values in zip((whole.get_xlim(), whole.get_ylim()), points.T, strict=True):
+            assert ((low < values) & (values < high)).all()
+    assert near.get_ylim()[1] < 18.0
 
 
 @pytest.mark.skipif(not experiment.FILE.exists(), reason="no results are committed")
