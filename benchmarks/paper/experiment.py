@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agents.runs.folder import check_same
 from benchmarks.harness import RESULTS, begin_results, check_some, write_results
-from benchmarks.paper.grid import Cell, Grid
+from benchmarks.paper.grid import Cell, Grid, check_oracle
 from benchmarks.paper.rows import ROWS, SIZES
 from seqgan_env.checks import PositiveInt, check_choice
 from seqgan_env.files import refusal
@@ -44,8 +44,7 @@ def run(
     """
     check_choice("size", size, SIZES)
     check_some("rows", rows, ROWS)
-    if oracle != "oracle" and not oracle.endswith(".pkl"):
-        raise ValueError(f"oracle must be 'oracle' or an oracle's parameter file (.pkl), got {oracle!r}")
+    check_oracle(oracle)
     numbers = list(range(1, 1 + seeds))
     measured = {"seeds": numbers, "oracle": Path(oracle).name, "n": n, "config": SIZES[size].base.to_dict()}
     before = begin_results(results)

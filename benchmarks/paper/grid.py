@@ -23,10 +23,31 @@ from benchmarks.harness import keep_result, kept_result
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, Scenario, config_of
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.sources import build_source
 from seqgan_env.task import Task
 
 N_SAMPLES = 10
 """Sentences that the result of a cell shows, the first that are drawn, where tokens have text."""
+
+
+def check_oracle(oracle: str) -> None:
+    """Refuse what is neither the name of the project's own oracle nor a file of one.
+
+    Raises:
+        ValueError: it is not, or the file is not there or not readable.
+    """
+    if oracle != "oracle" and not oracle.endswith(".pkl"):
+        raise ValueError(f"oracle must be 'oracle' or an oracle's parameter file (.pkl), got {oracle!r}")
+    build_source(oracle)
+
+
+def known_source(config: RunConfig) -> str:
+    """The name of a run's source that stays when its file is moved: the hash of its content.
+
+    Raises:
+        ValueError: there is no such source.
+    """
+    return getattr(config.task.build_source(), "sha256", None) or config.task.source
 
 
 class Cell(NamedTuple):
@@ -116,8 +137,8 @@ class Grid:
 
     @cached_property
     def _known(self) -> str:
-        """The name of the source that stays when its file is moved: the hash of its content."""
-        return getattr(self.config(Cell(next(iter(ROWS)), 0)).task.build_source(), "sha256", None) or self.source
+        """See ``known_source``."""
+        return known_source(self.config(Cell(next(iter(ROWS)), 0)))
 
     def config(self, cell: Cell) -> RunConfig:
         """The settings of a cell's run."""

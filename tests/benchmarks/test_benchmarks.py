@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import agent, discriminators, regimes, reranking, stable_baselines, sweeps, text, variance
+from benchmarks import agent, discriminators, reranking, stable_baselines, sweeps, text, variance
 from benchmarks.algorithms import comparison as algorithms
 from benchmarks.harness import (
     command_line,
@@ -25,6 +25,7 @@ from benchmarks.harness import (
 )
 from benchmarks.paper import experiment as paper
 from benchmarks.paper import tables as paper_tables
+from benchmarks.regimes import cells as regimes
 from benchmarks.rewards import curves, games
 from benchmarks.rewards.menu import MENU
 from benchmarks.speed import __main__ as speed

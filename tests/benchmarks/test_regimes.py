@@ -2,102 +2,162 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from agents.runs.config import RunConfig
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
-from benchmarks import regimes
-from benchmarks.distillation import N_REAL, TASKS
+from benchmarks.distillation import N_REAL
 from benchmarks.harness import section
 from benchmarks.paper.rows import BASELINE
-from benchmarks.regimes import GAMES, UNITS, Cell
+from benchmarks.regimes import cells, tables
+from benchmarks.regimes.cells import GAMES, TASKS, Cell, Region
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.discriminators import build_discriminator
+from seqgan_env.discriminators.generative import GenerativeConfig
+from seqgan_env.sources.oracle import parameter_shapes
 from tests.support.runs import TINY, changed, without_pictures
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_cells_differ_in_the_generator_and_in_the_number_of_sentences(task: str) -> None:
-    configs = {(u, n): regimes.config_of(Cell(task, u, n, 3), 0.1) for u in UNITS for n in N_REAL}
-    for (units, n_real), config in configs.items():
-        assert config.task.n_real == N_REAL[n_real]
-        assert (config.generator.kwargs["hidden_dim"], config.generator.kwargs["dropout"]) == (units, 0.1)
-        assert 4 <= config.pretraining.n_epochs <= 100
-    assert len({str(config) for config in configs.values()}) == len(configs)
+def test_every_cell_can_be_built(task: str) -> None:
+    """The generator, the discriminators and the settings of each game are complete, and cells differ as they say."""
+    region, seen = TASKS[task], set()
+    for units in region.units:
+        for n_real in region.n_real:
+            cell = Cell(task, units, n_real, 3)
+            config = cells.config_of(cell, 0.1)
+            spec = config.task.build_source().spec
+            assert (config.seed, config.task.n_real) == (3, N_REAL[n_real])
+            assert 4 <= config.pretraining.n_epochs <= 100
+            AutoregressiveModel(spec, config.generator.core, **config.generator.kwargs)
+            kwargs = config.generator.kwargs
+            assert (kwargs["embedding_dim"], kwargs["hidden_dim"], kwargs["dropout"]) == (units, units, 0.1)
+            GenerativeConfig(**region.models(n_real))
+            games = {game: cells.game_of(cell, game, 0.1, Path("models")) for game in GAMES}
+            for game, own in games.items():
+                assert own.of_pretraining == config.of_pretraining
+                assert own.is_adversarial != own.adversary.exact
+                assert own.task.discriminator == ("models" if game.startswith("generative") else "cnn")
+                assert own.agent.dense == own.agent.inner_sums == (own.task.reward == "log_ratio")
+                if own.agent.dense:
+                    assert own.agent.n_updates == region.agent["n_updates"]
+            cnn = games["cnn, log D"].task
+            build_discriminator(cnn.discriminator, spec, seed=0, kwargs=cnn.discriminator_kwargs)
+            seen.add(str(config))
+    assert len(seen) == len(region.units) * len(region.n_real)
+
+
+def test_the_tasks_span_vocabularies_and_have_the_published_oracle(tmp_path: Path) -> None:
+    (file := tmp_path / "oracle.pkl").write_bytes(
+        pickle.dumps([np.ones(shape, np.float32) for shape in parameter_shapes(12, 2, 3)], protocol=4)
+    )
+    configs = {task: cells.config_of(Cell(task, 8, "10,000", 1), 0.0, str(file)) for task in TASKS}
+    sizes = {task: config.task.build_source().spec.vocab_size for task, config in configs.items()}
+    assert (sizes["small"], sizes["small-1000"], sizes["published"]) == (100, 1000, 12)
+    assert [task for task, config in configs.items() if config.task.source == str(file)] == ["published"]
+
+
+@pytest.mark.parametrize(
+    ("oracle", "says"),
+    [("nowhere.pkl", "there is no file 'nowhere.pkl'"), ("grammar", "got 'grammar'")],
+)
+def test_what_is_no_oracle_is_refused(oracle: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=says):
+        cells.run(tmp_path / "runs", 1, tmp_path / "results.json", 1, oracle=oracle)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The games go on from the dropout with the least validation likelihood."""
-
-    def config_of(cell: Cell, dropout: float) -> RunConfig:
-        base = changed(TINY, agent={"n_updates": 2}, pretraining={"n_epochs": 2}, evaluation={"every": 2, "n": 50})
-        units = {"embedding_dim": cell.units, "hidden_dim": cell.units, "dropout": dropout}
-        generator = dataclasses.replace(base.generator, kwargs={**base.generator.kwargs, **units})
-        return dataclasses.replace(base, generator=generator, seed=cell.seed)
-
-    short = {"n_updates": 2, "n_episodes": 8}
+    """The games go on from the dropout with the least validation likelihood, and each has its own share."""
     small = {"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}
-    monkeypatch.setattr(regimes, "config_of", config_of)
-    monkeypatch.setattr(regimes, "models_of", lambda task, n_real: small)
-    monkeypatch.setattr(regimes, "TOKENWISE_OF", {"grammar": {"n_updates": 3}})
-    monkeypatch.setattr(regimes, "UNITS", (4, 3))  # the language models, which are fitted once, serve both
-    monkeypatch.setattr(regimes, "N_REAL", {"10,000": 10_000})
-    monkeypatch.setattr(regimes, "DROPOUTS", (0.9, 0.0))
+    region = Region(
+        changed(TINY, pretraining={"n_epochs": 2}),
+        {"n_updates": 3},
+        lambda n_real: small,
+        units=(4, 3),  # the language models, which are fitted once, serve both
+        n_real=("few",),
+        n_read=400,
+    )
+    monkeypatch.setitem(TASKS, "grammar", region)
+    monkeypatch.setattr(cells, "N_REAL", {"few": 200})
+    monkeypatch.setattr(cells, "EvaluationConfig", lambda every, n: TINY.evaluation)
+    monkeypatch.setattr(cells, "DROPOUTS", (0.9, 0.0))
     for game in GAMES.values():
-        monkeypatch.setitem(game, "agent", {**game["agent"], **short})
+        monkeypatch.setitem(game, "agent", {**game["agent"], "n_updates": 2, "n_episodes": 8})
     with without_pictures():
         for name in ("one", "two"):
-            regimes.run(tmp_path / "runs", 1, tmp_path / f"{name}.json", 1, ("grammar",))
-            monkeypatch.setattr(regimes, "Experiment", None)
-            monkeypatch.setattr(regimes, "fit", None)
+            cells.run(tmp_path / "runs", 1, tmp_path / f"{name}.json", 1, ("grammar",))
+            monkeypatch.setattr(cells, "Experiment", None)
+            monkeypatch.setattr(cells, "fit", None)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["cells"] == two["cells"]
     cell, other = one["cells"]
     assert (cell["task"], cell["units"], cell["seed"], cell["dropout"]) == ("grammar", 4, 1, 0.0)
+    assert cell["source"] == "oracle"
     assert (other["units"], list(other["rows"])) == (3, list(cell["rows"]))
     assert list(cell["rows"]) == [BASELINE, *GAMES]
     curves = {tuple(r["nll_test"] for r in row["records"]) for row in cell["rows"].values()}
     assert len(curves) == len(GAMES) + 1
-    assert cell["rows"]["cnn, log D"]["share"] is not None
-    folders = {
-        "cnn-log-D": 2,
-        "generative-log-ratio": 3,
-        "exact-log-ratio": 3,
-    }  # the task's own length, of token-wise ones
-    for name, n_updates in folders.items():
-        config = json.loads((tmp_path / "runs/grammar-4-10000-1" / name / "config.json").read_text())
-        assert config["agent"]["n_updates"] == n_updates
+    folders = {"cnn-log-D": 2, "generative-log-ratio": 3, "exact-log-ratio": 3}  # the task's own, of token-wise ones
+    for (name, n_updates), game in zip(folders.items(), GAMES, strict=True):
+        folder = tmp_path / "runs/grammar-4-few-1" / name
+        assert json.loads((folder / "config.json").read_text())["agent"]["n_updates"] == n_updates
+        last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        (at_one,) = (r for r in last if r["phase"] == FINAL_TEMPERATURE and r["temperature"] == 1.0)
+        share = at_one.get("discriminator_share_of_optimum")
+        assert (share is None) == game.startswith("exact")
+        assert cell["rows"][game]["share"] == share
 
 
-def row(phase: str, shift: float) -> dict[str, Any]:
+def row(phase: str, shift: float, share: float | None = None) -> dict[str, Any]:
     """The measurements of a generator whose curve lies ``shift`` above another one."""
     records = [
         {"phase": phase, "temperature": t, "nll_oracle": 3 + t + shift, "nll_test": 3 - t, "kl_sum": 2.0 + shift + t}
         for t in TEMPERATURES
     ]
-    return {"share": 0.25, "records": records}
+    return {"share": share, "records": records}
 
 
 def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
-    cells = [
-        {**Cell(task, units, n_real, seed)._asdict(), "dropout": 0.0}
-        | {"rows": {BASELINE: row(TEMPERATURE, units)} | {g: row(FINAL_TEMPERATURE, units - 0.5) for g in GAMES}}
-        for task in TASKS
-        for units in UNITS
-        for n_real in N_REAL
+    """And every column is that of its own game."""
+    gains = dict(zip(GAMES, (-0.5, 0.25, -1.5), strict=True))
+    shares = dict(zip(GAMES, (-0.1, 0.3, None), strict=True))
+    found = [
+        {**Cell(task, units, n_real, seed)._asdict(), "dropout": 0.0, "source": "a file"}
+        | {
+            "rows": {BASELINE: row(TEMPERATURE, units)}
+            | {game: row(FINAL_TEMPERATURE, units + gains[game], shares[game]) for game in GAMES}
+        }
+        for task, region in TASKS.items()
+        for units in region.units
+        for n_real in region.n_real
         for seed in (1, 2)
     ]
-    document = {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "cells": cells}
-    text = regimes.tables(document, tmp_path)
-    line = next(line for line in text.splitlines() if line.startswith("| 8 units, 2,000 |"))
-    assert line.split(" | ")[1:5] == ["10.400 ± 0.000", "-0.500 ± 0.000", "-0.500 ± 0.000", "0.25"]
+    document = {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "cells": found}
+    text = tables.tables(document, tmp_path)
+    assert text.count("Source `a file`.") == len(TASKS)
+    head = next(line for line in text.splitlines() if line.startswith("| cell |")).split(" | ")
+    line = next(line for line in text.splitlines() if line.startswith("| 8 units, 2,000 |")).split(" | ")
+    cell = dict(zip(*([each.removesuffix(" |") for each in own] for own in (head, line)), strict=True))
+    assert cell["KL sum, best T"] == "10.400 ± 0.000"
+    n = 2 * len(TEMPERATURES)
+    for game, gain in gains.items():
+        for column in ("KL sum", "nll oracle"):
+            assert cell[f"{game}: {column}"] == f"{gain:+.3f} ± 0.000"
+        below = f"{n} of {n} levels, 2 of 2 seeds" if gain < 0 else f"0 of {n} levels, 0 of 2 seeds"
+        assert cell[f"{game}: below"] == below
+        assert cell.get(f"{game}: share") == (None if shares[game] is None else f"{shares[game]:.3f} ± 0.000")
     picture = (tmp_path / "regimes.svg").read_text()
-    assert picture.count("-5%") == len(TASKS) * len(GAMES) * len(N_REAL)  # 0.5 of 10.4 with 8 units
+    n_of_8 = sum(len(region.n_real) for region in TASKS.values() if 8 in region.units)
+    for percent in ("-5%", "+2%", "-14%"):  # of 10.4 with 8 units
+        assert picture.count(f"<!-- {percent} -->") == n_of_8
 
 
-@pytest.mark.skipif(not regimes.FILE.exists(), reason="no results are committed")
+@pytest.mark.skipif(not cells.FILE.exists(), reason="no results are committed")
 def test_the_table_is_made_from_the_committed_results() -> None:
-    assert regimes.tables(json.loads(regimes.FILE.read_text())) == section(regimes.PAGE, "regimes")
+    assert tables.tables(json.loads(cells.FILE.read_text())) == section(tables.PAGE, "regimes")

@@ -1,0 +1,113 @@
+"""The table and the picture of the map, made from its JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.runs.report import markdown_table
+from benchmarks.harness import DOCS, interval, mean_cell, measured_with, svg_figure, write_section
+from benchmarks.paper.rows import BASELINE
+from benchmarks.regimes.cells import FILE, GAMES, TASKS
+from benchmarks.rewards.curves import below_cell, curves_of, gains_at
+
+PAGE = DOCS / "results.md"
+LEVEL = 0.7
+"""The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
+
+
+def report(results: Path = FILE, page: Path = PAGE) -> None:
+    """Write the table and the picture into the docs.
+
+    Args:
+        results: the JSON file.
+        page: the Markdown file.
+    """
+    write_section(page, "regimes", results, lambda document: tables(document, page.parent))
+
+
+def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
+    """The table of the docs, in Markdown.
+
+    Args:
+        document: the results.
+        pictures: the folder where the picture is drawn; None draws none.
+    """
+    seeds, cells = document["seeds"], document["cells"]
+    parts = [
+        f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t). Measured with "
+        f"{measured_with(document['environment'])}.\n"
+    ]
+    for task, own in _shown(cells).items():
+        rows = {f"{u} units, {n}": _cells(_select(own, u, n)) for n in TASKS[task].n_real for u in TASKS[task].units}
+        table = markdown_table(rows, list(next(iter(rows.values()))), first="cell")
+        parts.append(f"### Regimes, {task}\n\nSource `{own[0]['source']}`.\n\n{table}")
+    if pictures is not None:
+        draw(cells, pictures / "regimes.svg")
+    parts.append("![What each game gains, by generator, data and task.](regimes.svg)\n")
+    return "\n".join(parts)
+
+
+def _shown(cells: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The tasks that have been done, each with its cells."""
+    found = {task: [cell for cell in cells if cell["task"] == task] for task in TASKS}
+    return {task: own for task, own in found.items() if own}
+
+
+def _select(cells: Sequence[Mapping[str, Any]], units: int, n_real: str) -> list[Mapping[str, Any]]:
+    return [c for c in cells if (c["units"], c["n_real"]) == (units, n_real)]
+
+
+def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The text of a row."""
+    baseline = [c["rows"][BASELINE] for c in own]
+    found = {"KL sum, best T": mean_cell([_best(row) for row in baseline])}
+    for name in GAMES:
+        rows = [c["rows"][name] for c in own]
+        found[f"{name}: KL sum"] = mean_cell(gained(own, name), "+")
+        found[f"{name}: nll oracle"] = mean_cell(gains_at(rows, baseline, LEVEL), "+")
+        found[f"{name}: below"] = below_cell(curves_of(rows), curves_of(baseline))
+        shares = [row["share"] for row in rows if row["share"] is not None]
+        if shares:
+            found[f"{name}: share"] = mean_cell(shares)
+    return found
+
+
+def gained(own: Sequence[Mapping[str, Any]], game: str) -> list[float]:
+    """The least sum of both divergences over temperatures less that of maximum likelihood, of each seed of a cell."""
+    return [_best(c["rows"][game]) - _best(c["rows"][BASELINE]) for c in own]
+
+
+def _best(row: Mapping[str, Any]) -> float:
+    return float(min(r["kl_sum"] for r in row["records"]))
+
+
+def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Draw a map for each task and game, in shares of what maximum likelihood leaves, and write the picture.
+
+    Args:
+        cells: the results.
+        file: an SVG file.
+    """
+    shown = _shown(cells)
+    with svg_figure(file, (3.6 * len(GAMES), 2.8 * len(shown))) as figure:
+        panels = figure.subplots(len(shown), len(GAMES), squeeze=False)
+        for axes_G, (task, of_task) in zip(panels, shown.items(), strict=True):
+            region = TASKS[task]
+            for axes, game in zip(axes_G, GAMES, strict=True):
+                share_NU = np.zeros((len(region.n_real), len(region.units)))
+                for i, n_real in enumerate(region.n_real):
+                    for j, units in enumerate(region.units):
+                        own = _select(of_task, units, n_real)
+                        mean, half = interval(gained(own, game))
+                        share_NU[i, j] = mean / np.mean([_best(c["rows"][BASELINE]) for c in own])
+                        sure = "" if abs(mean) > half else "?"
+                        axes.text(j, i, f"{share_NU[i, j]:+.0%}{sure}", ha="center", va="center")
+                axes.imshow(share_NU, cmap="RdBu_r", vmin=-0.6, vmax=0.6, aspect="auto")
+                axes.set(title=f"{task}: {game}", xlabel="units of the generator", ylabel="real sequences")
+                axes.set_xticks(range(len(region.units)), list(map(str, region.units)))
+                axes.set_yticks(range(len(region.n_real)), list(region.n_real))
+        figure.suptitle("the sum of both divergences at the best temperature, against that of maximum likelihood")
