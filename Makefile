@@ -77,7 +77,7 @@ test-consumers: ## drive the environment through other libraries of RL (builds a
 test-trackers: ## tell a run to wandb, mlflow and trackio, offline (builds an environment of its own)
 	$(MAKE) --no-print-directory install VENV=build/trackers EXTRAS=test
 	build/trackers/bin/python -m pip install --quiet -e '.[trackers]'
-	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py
+	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py tests/agents/sweeps/test_tracking.py
 
 package: install ## build the wheel and the sdist into dist/, check them, and try the wheel in an environment of its own
 	rm -rf dist build/package

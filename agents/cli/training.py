@@ -118,7 +118,7 @@ class Sweep(Command):
     address: str | None = None
     """The cluster of the engine ray, HOST:PORT or auto; by default one is started on this machine."""
     track: tuple[str, ...] = ()
-    """The trackers that are told each run when it ends: tensorboard, wandb, mlflow, trackio."""
+    """The trackers that are told each run while it plays: tensorboard, wandb, mlflow, trackio."""
 
     def run(self) -> int:
         """Do what is missing, write the report, print its tables; 1 where runs have failed, else 0."""

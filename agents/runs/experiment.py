@@ -131,7 +131,7 @@ class Experiment:
 
     def _run(self, pretraining_only: bool) -> None:
         state = self._state_dict() if self.records else None
-        self._trackers.begin(self.folder.path.name, self.config.to_dict(), self.records)
+        self._trackers.begin(self.folder.path.name, self.config.to_dict(), dict(enumerate(self.records, 1)))
         try:
             self.folder.begin(self.config, self.game.task.source.vocabulary, self.records, state)
             self._trackers.keep()

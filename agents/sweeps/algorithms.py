@@ -22,6 +22,7 @@ from seqgan_env.registry import Registry
 
 Shares = Literal["generator", "features", "nothing"]
 Plays = Literal["any", "discriminator", "none"]
+_NEVER = 10**9  # iterations, or episodes, until a model tells its logger to write: the watch does
 SHARES: tuple[Shares, ...] = ("generator", "features", "nothing")
 PLAYS: tuple[Plays, ...] = ("any", "discriminator", "none")
 
@@ -77,7 +78,8 @@ class ModelLearner:
         callbacks = [callback, WatchCallback(watch)] if is_adversarial else [WatchCallback(watch)]
         # SeqGAN counts environments that idle too, so the watch alone ends it
         n_steps = 1e12 if isinstance(self._model, SeqGAN) else self._contest.n_steps
-        self._model.learn(n_steps, callback=callbacks)  # type: ignore[arg-type]
+        self._model.set_logger(watch.logger)
+        self._model.learn(n_steps, callback=callbacks, log_interval=_NEVER)  # type: ignore[arg-type]
         if is_adversarial:
             callback.retrain_if_due()
 

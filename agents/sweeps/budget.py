@@ -8,16 +8,20 @@ end of an episode, as a Monte Carlo completion, or again under a newer discrimin
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
 
 from agents.collection import last_rows
 from agents.runs.evaluation import Evaluator
 from agents.runs.folder import Record
 from agents.runs.game import Game
+from agents.runs.trackers import values_of
 from agents.seqgan import SeqGAN
+from agents.sweeps.tracking import named
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_fields, check_type
 
 
@@ -60,10 +64,13 @@ class Watch:
         budget: the limits.
         game: of the run.
         evaluator: measures the learner's sequences.
+        outputs: of the logger.
     """
 
-    def __init__(self, budget: Budget, game: Game, evaluator: Evaluator) -> None:
+    def __init__(self, budget: Budget, game: Game, evaluator: Evaluator, outputs: Sequence[KVWriter] = ()) -> None:
         self.budget = budget
+        self.logger = Logger(folder=None, output_formats=list(outputs))
+        """Tells trackers what a learner records, at the next call of ``goes_on``; the step is that of the budget."""
         self.steps = 0
         """Tokens so far."""
         self.records: list[Record] = []
@@ -118,6 +125,7 @@ class Watch:
             )
         if not self._is_over and self.progress * self.budget.evaluations >= self._due:
             self._measure()
+        self._tell()
         self._is_over = self._is_over or self.progress >= 1
         return not self._is_over
 
@@ -125,6 +133,7 @@ class Watch:
         """Measure the end, unless that has been done."""
         if not self._is_over:
             self._measure()
+        self._tell()
         self._is_over = True
 
     def _measure(self) -> None:
@@ -134,8 +143,15 @@ class Watch:
         if self._game.config.is_adversarial:
             record["discriminator_version"] = self._game.callback.version
         self.records.append(record)
+        for name, value in values_of(named(record)).items():
+            self.logger.record(name, value)
         self._seconds_measuring += time.monotonic() - began
         self._due = int(self.progress * self.budget.evaluations) + 1  # a long collection may have passed several
+
+    def _tell(self) -> None:
+        began = time.monotonic()
+        self.logger.dump(self.steps)
+        self._seconds_measuring += time.monotonic() - began
 
 
 class WatchCallback(BaseCallback):

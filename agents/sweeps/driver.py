@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import json
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 from agents.runs.workers import DeadWorkerError, Outcome, portable
 from agents.sweeps.cells import Cell
 from agents.sweeps.engines import Engine, LocalEngine
-from agents.sweeps.folder import FAILED, Result, SweepFolder
+from agents.sweeps.folder import DONE, FAILED, Result, SweepFolder
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.progress import Progress
 from agents.sweeps.spec import cells_of
@@ -42,7 +43,8 @@ def run_sweep(
         spec: the tables of its file; it may be wider than that of an earlier call.
         out: the folder of the sweep; it is made if it is not there.
         engine: does the work; None is one process of this machine.
-        track: keys of ``agents.runs.trackers.TRACKERS``, which are told each run when it ends, and those that are done.
+        track: keys of ``agents.runs.trackers.TRACKERS``, which are told each run while it plays, and those that are
+            done.
         progress: show a table on the terminal.
 
     Returns:
@@ -64,7 +66,8 @@ def run_sweep(
             missing = [node for node in nodes if not folder.is_done(node)]
             try:
                 for result in folder.runs():
-                    trackers.tell(result)
+                    if result["status"] == DONE:
+                        trackers.tell(result)
                 with Progress(nodes, missing, using.n_slots, shown=progress) as table:
                     _Schedule(folder, missing, using, table, trackers).run()
             finally:
@@ -126,7 +129,9 @@ class _Schedule:
         else:
             self._n_running += 1
             self._n_attempts[node.id] += 1
-            self._engine.submit(node, *map(self._folder.read, node.needs))
+            tracking = self._trackers.of(node.key) if isinstance(node.work, Cell) else None
+            submitted = dataclasses.replace(node, tracking=tracking)
+            self._engine.submit(submitted, *map(self._folder.read, node.needs))
             self._table.begun(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from agents.runs.config import RunConfig
 from agents.sweeps.cells import Cell, hashed, identity, with_seed, without_game, without_learner
+from agents.sweeps.tracking import Tracking
 
 Kind = Literal["pretraining", "discriminator", "run"]
 
@@ -24,6 +25,8 @@ class Node:
     """The settings of it."""
     needs: tuple[tuple[Kind, str], ...] = ()
     """The kind and the key of each piece that it begins with, in the order in which the work takes them."""
+    tracking: Tracking | None = None
+    """The trackers that a run is told to while it plays; they decide no result."""
 
     @property
     def id(self) -> tuple[Kind, str]:

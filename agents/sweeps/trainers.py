@@ -70,7 +70,7 @@ class TrainerLearner:
                 left = numpy_rng(self._seed, "sweep", "real", n_passes).permutation(len(self._real))
                 n_passes += 1
             part, left = left[: self._n], left[self._n :]
-            self._trainer.epoch(self._real[part])
+            watch.logger.record("train/loss", self._trainer.epoch(self._real[part]))
             n_tokens = int(self._spec.lengths(self._real[part]).sum())
             watch.spend(n_tokens * self._per_token, len(part) * self._per_sequence)
 

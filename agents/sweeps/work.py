@@ -6,12 +6,15 @@ is a line of JSON.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from stable_baselines3.common.logger import KVWriter
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
@@ -37,7 +40,10 @@ def do(node: Node, *inputs: bytes) -> bytes:
         Its output.
     """
     if isinstance(node.work, Cell):
-        return json.dumps({**node.work.header, "status": "done", **play(node.work, *inputs)}).encode()
+        header = node.work.header
+        with contextlib.ExitStack() as stack:
+            outputs = [stack.enter_context(node.tracking.told(header))] if node.tracking is not None else []
+            return json.dumps({**header, "status": "done", **play(node.work, *inputs, outputs=outputs)}).encode()
     work = pretrain if node.kind == "pretraining" else train_discriminator
     return work(node.work, *inputs)
 
@@ -59,13 +65,16 @@ def train_discriminator(config: RunConfig, pretraining: bytes) -> bytes:
     return _packed({"adversary": game.adversary.state_dict(), "version": game.callback.version})
 
 
-def play(cell: Cell, pretraining: bytes, discriminator: bytes | None = None) -> dict[str, Any]:
+def play(
+    cell: Cell, pretraining: bytes, discriminator: bytes | None = None, *, outputs: Sequence[KVWriter] = ()
+) -> dict[str, Any]:
     """A run.
 
     Args:
         cell: its settings.
         pretraining: the output of ``pretrain``.
         discriminator: the output of ``train_discriminator``; None where the game has none that is trained.
+        outputs: of the run's logger.
 
     Returns:
         ``start``, the measurement of the pretrained generator; ``records``, those of the run; ``steps``, ``scored``,
@@ -93,7 +102,7 @@ def play(cell: Cell, pretraining: bytes, discriminator: bytes | None = None) -> 
     if config.is_exact:
         assert evaluator.optimal is not None
         game.task.scoring.set_discriminator(evaluator.optimal)  # against this learner, not the one it came from
-    watch = Watch(cell.budget, game, evaluator)
+    watch = Watch(cell.budget, game, evaluator, outputs)
     learner.learn(watch)
     watch.finish()
     return {

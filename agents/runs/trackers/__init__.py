@@ -1,6 +1,6 @@
 """Trackers: the evaluations of a run, told to TensorBoard, Weights & Biases, MLflow, trackio or one of the user's own.
 
-A step is the number of an evaluation in ``metrics.jsonl``, from 1.
+A step is the number of an evaluation in ``metrics.jsonl``, from 1; in a sweep it is the tokens chosen so far.
 """
 
 from agents.runs.trackers import services as services  # registers those that the project brings

@@ -37,20 +37,22 @@ class Trackers(KVWriter):
     Args:
         path: the file.
         names: keys of ``TRACKERS``; None takes those of the file, or ``DEFAULT``.
+        run_id: of a run that has no file yet; None makes one up.
 
     Raises:
         ValueError: the file is damaged, a name is unknown or comes twice, or its package is not installed. Construction
             writes nothing.
     """
 
-    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+    def __init__(self, path: Path, names: Sequence[str] | None = None, run_id: str | None = None) -> None:
         self._path = path
-        self._id, self._known = secrets.token_hex(8), tuple[str, ...]()
+        self.run_id = run_id or secrets.token_hex(8)
+        self._known: tuple[str, ...] = ()
         if path.exists():
             with refusal(path, "list of trackers"):
                 stored = check_type("it", parse_json(read_bytes(path)), dict[str, Any])
                 check_names("it", stored, ("id", "names"))
-                self._id = check_type("id", stored["id"], str)
+                self.run_id = check_type("id", stored["id"], str)
                 self._known = tuple(check_type("names", stored["names"], list[str]))
         self.names = tuple(names if names is not None else self._known or DEFAULT)
         for name in self.names:
@@ -67,19 +69,21 @@ class Trackers(KVWriter):
         """Whether no tracker is new to the run."""
         return set(self.names) <= set(self._known)
 
-    def begin(self, name: str, settings: dict[str, Any], records: Sequence[Record], group: str | None = None) -> None:
+    def begin(
+        self, name: str, settings: dict[str, Any], records: Mapping[int, Record], group: str | None = None
+    ) -> None:
         """Begin, or go on, after the evaluations that there are.
 
         Args:
             name: of the run, for people.
             settings: nested.
-            records: every evaluation so far.
+            records: every evaluation so far, by its step.
             group: the sweep that the run belongs to.
 
         Raises:
             ValueError: a tracker can't begin.
         """
-        run = TrackedRun(self._id, name, group, settings, self._path.parent, len(records))
+        run = TrackedRun(self.run_id, name, group, settings, self._path.parent, max(records, default=0))
         try:
             for tracker in self.names:
                 begun = TRACKERS[tracker].begin(copy.deepcopy(run))  # what one does to it is not the next one's
@@ -89,8 +93,9 @@ class Trackers(KVWriter):
         except (Exception, SystemExit) as error:  # of any kind: it is the tracker's own
             failed = self.names[len(self._open)]
             self.close(finished=False)
+            self._failed.update(self.names)
             raise ValueError(f"the tracker {failed} can't begin: {one_line(str(error))}") from error
-        for step, record in enumerate(records, 1):
+        for step, record in records.items():
             self._tell(values_of(record), step, [tracker for tracker in self.names if tracker not in self._known])
 
     def keep(self) -> None:
@@ -98,7 +103,7 @@ class Trackers(KVWriter):
         names = [name for name in self.names if name not in self._failed]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self._path) as file:
-            file.write(json.dumps({"id": self._id, "names": names}).encode())
+            file.write(json.dumps({"id": self.run_id, "names": names}).encode())
 
     def write(self, key_values: Mapping[str, Any], key_excluded: Mapping[str, Any], step: int = 0) -> None:
         """Tell every tracker the numbers among ``key_values``."""
@@ -106,7 +111,7 @@ class Trackers(KVWriter):
 
     def _tell(self, values: Mapping[str, Any], step: int, names: Collection[str]) -> None:
         numbers = {name: float(value) for name, value in values.items() if isinstance(value, Real)}
-        for name in [name for name in self._open if name in names]:
+        for name in [name for name in self._open if name in names and numbers]:
             with self._or_without(name):
                 self._open[name].write(dict(numbers), step)
 
