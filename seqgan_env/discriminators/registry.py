@@ -93,6 +93,7 @@ def build_discriminator(
     return _beside(discriminator, kwargs) if kwargs else discriminator
 
 
+@check_arguments
 def discriminator_kind(name: str) -> type[Discriminator]:
     """The class of a discriminator.
 
