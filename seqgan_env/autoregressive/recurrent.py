@@ -52,6 +52,31 @@ def read_layers(
     return output_BTH
 
 
+Cell = Callable[[Tensor, CoreState, list[Tensor]], CoreState]
+"""Maps an input, the state of a layer and its weights to the state after that input, its output first."""
+
+
+def step_layers(cell: Cell, first: nn.Module, upper: nn.ModuleList, input_BE: Tensor, state: CoreState) -> CoreState:
+    """``read_layers`` of one more input, without dropout.
+
+    Args:
+        cell: a step of a layer.
+        first: the first layer.
+        upper: those of ``upper_layers``.
+        input_BE: the input.
+        state: that of the last layer, then those of the layers before it.
+
+    Returns:
+        The state after it.
+    """
+    n_parts = len(state) // (1 + len(upper))
+    x_BE, stepped, end = input_BE, CoreState(), len(state)
+    for layer in (first, *upper):
+        part = cell(x_BE, state[end - n_parts : end], layer.all_weights[0])
+        x_BE, stepped, end = part[0], part + stepped, end - n_parts
+    return stepped
+
+
 class _RecurrentCore(Core):
     """An embedding and a recurrent network of one layer or several.
 
@@ -88,11 +113,7 @@ class _RecurrentCore(Core):
 
     def step_embedded(self, embedded_BE: Tensor, state: CoreState) -> CoreState:
         """See the base class."""
-        x_BE, stepped, end = embedded_BE, CoreState(), len(state)
-        for layer in (self.rnn, *self.upper):
-            part = self._cell(x_BE, state[end - self._n_parts : end], layer.all_weights[0])
-            x_BE, stepped, end = part[0], part + stepped, end - self._n_parts
-        return stepped
+        return step_layers(self._cell, self.rnn, self.upper, embedded_BE, state)
 
     def _cell(self, x_BE: Tensor, state: CoreState, weights: list[Tensor]) -> CoreState:
         """The state of a layer after one more input."""

@@ -119,13 +119,8 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: the logit is no sum over tokens, or its terms are known for the tokens of a sequence alone.
         """
-        what = "has terms for the tokens of a sequence alone" if self.is_sum() else "is no sum over tokens"
-        raise ValueError(f"the logit of a {type(self).__name__} {what}")
-
-    @classmethod
-    def is_sum(cls) -> bool:
-        """Whether the logit is a sum over tokens, so that ``token_logits`` gives its terms."""
-        return cls.token_logits is not Discriminator.token_logits
+        self.token_logits(tokens_BT)  # which says so where it is no sum
+        raise ValueError(f"the logit of a {type(self).__name__} has terms for the tokens of a sequence alone")
 
     def loss(
         self,

@@ -1,6 +1,6 @@
 """A discriminator that is trained on every beginning of a sequence, in one pass.
 
-Dimensions: those of ``tokens``; S time as far as any sequence goes, E embedding.
+Dimensions: those of ``tokens``; S time as far as any sequence goes, E embedding, M sequences x V.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
+from seqgan_env.autoregressive.recurrent import read_layers, step_layers, upper_layers
 from seqgan_env.checks import ShareBelowOne
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
@@ -88,6 +88,29 @@ class CausalDiscriminator(Discriminator):
         logit_real_BT = self.beginning_logits(tokens_BT, rng)
         return logit_real_BT.diff(dim=1, prepend=torch.zeros_like(logit_real_BT[:, :1]))
 
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        """The difference that every token would make; see ``Discriminator.all_token_logits``.
+
+        Each takes a step of the network from the state before it.
+        """
+        vocab_size, n = self.spec.vocab_size, len(tokens_BT)
+        embedded_ME = self.embedding.weight[:vocab_size].repeat(n, 1)
+        first_B = torch.arange(n, device=tokens_BT.device) * vocab_size
+        state = (embedded_ME.new_zeros(n, self.config.hidden_dim),) * (2 * self.config.n_layers)
+        answer_B1, terms = embedded_ME.new_zeros(n, 1), []
+        for token_B in tokens_BT.clamp(max=vocab_size - 1).unbind(1):
+            before = tuple(part_BH.repeat_interleave(vocab_size, dim=0) for part_BH in state)
+            after = step_layers(
+                lambda x, part, w: torch.lstm_cell(x, part, *w), self.rnn, self.upper, embedded_ME, before
+            )
+            answer_BV = self.output(self.norm(after[0])).view(n, vocab_size)
+            terms.append(answer_BV - answer_B1)
+            state, answer_B1 = (
+                tuple(part_MH[first_B + token_B] for part_MH in after),
+                answer_BV.gather(1, token_B[:, None]),
+            )
+        return torch.stack(terms, dim=1).masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
+
     def loss(
         self,
         real_BT: Tensor,
@@ -120,5 +143,6 @@ register_discriminator(
     source="eq. 13.32 for each beginning; this project",
     formula="logit(Y) = w · h_L + b, h_t = LSTM(y_1, ..., y_t), L the length of Y",
     when="Where a value of each prefix is needed and must mean something by itself: for shaping, for pictures and for "
-    "dense values, whose terms are the differences of successive answers. One pass gives all of them.",
+    "dense values, whose terms are the differences of successive answers. One pass gives all of them; those of every "
+    "token in each place, for inner sums, take V steps of the network in each.",
 )

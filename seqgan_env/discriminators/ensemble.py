@@ -76,6 +76,11 @@ class EnsembleDiscriminator(Discriminator):
     don't pay for such sequences. The first member begins as a discriminator of its kind by itself would with the same
     seed, and an ensemble of one is trained on the batch itself: it is its member.
 
+    Where the members' logits are sums over tokens, so is that of the ensemble, whatever the combination: the term of a
+    token is the difference that it makes to the combination of the sums so far, as ``prefix_logits`` gives them. With
+    several members the terms need not be log-ratios of distributions, so the reward log_ratio has unbiased dense values
+    by them, and the ratio ``p / G`` of beginnings, as in ``both_divergences``, has not.
+
     Args:
         spec: the task's sequences.
         config: the settings; None is three CNNs whose logits are averaged.
@@ -96,6 +101,19 @@ class EnsembleDiscriminator(Discriminator):
     def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The members' logits, combined; see ``Discriminator.forward``."""
         return self._combined([member(tokens_BT, rng) for member in self._members])
+
+    def token_logits(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The difference that each token makes to the combined sums; see ``Discriminator.token_logits``."""
+        sum_BT = self._combined([member.token_logits(tokens_BT, rng).cumsum(dim=1) for member in self._members])
+        return sum_BT.diff(dim=1, prepend=torch.zeros_like(sum_BT[:, :1]))
+
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        """The difference that every token would make; see ``Discriminator.all_token_logits``."""
+        terms = [member.token_logits(tokens_BT) for member in self._members]
+        before = [(term_BT.cumsum(dim=1) - term_BT)[:, :, None] for term_BT in terms]
+        all_terms = [member.all_token_logits(tokens_BT) for member in self._members]
+        sums = [before_BT1 + all_BTV for before_BT1, all_BTV in zip(before, all_terms, strict=True)]
+        return self._combined(sums) - self._combined(before)
 
     def loss(
         self,

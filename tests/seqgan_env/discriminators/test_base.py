@@ -87,7 +87,18 @@ def test_an_answer_that_is_no_logits_is_refused_whoever_asks(answer: Any, got: s
         DiscriminatorTrainer(discriminator).fit(tokens_BT, tokens_BT)
 
 
-@pytest.mark.parametrize(("name", "kwargs"), [("log_ratio", {"n_layers": 2}), ("generative", {}), ("log_ratio", {})])
+@pytest.mark.theory
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [
+        ("log_ratio", {"n_layers": 2}),
+        ("log_ratio", {}),
+        ("generative", {}),
+        ("causal", {"n_layers": 3, "layer_norm": True}),
+        ("causal", {}),
+        *(("ensemble", {"kind": "causal", "combine": combine}) for combine in ("mean", "minimum", "pessimistic")),
+    ],
+)
 def test_the_terms_of_every_token_are_those_that_it_would_have(name: str, kwargs: dict[str, Any]) -> None:
     """One token after the other in each place; at padding there are none."""
     discriminator = build_discriminator(name, SPEC, kwargs=kwargs).double().eval()
@@ -105,14 +116,22 @@ def test_the_terms_of_every_token_are_those_that_it_would_have(name: str, kwargs
         assert (found_BTV[~open_B, t] == 0).all()
 
 
+class Constant(Discriminator):
+    """The same for each token."""
+
+    def token_logits(self, tokens_BT: torch.Tensor, rng: torch.Generator | None = None) -> torch.Tensor:
+        return self.spec.is_token(tokens_BT).float()
+
+
 def test_that_a_logit_has_no_such_terms_is_said() -> None:
     tokens_BT = torch.from_numpy(sequences(1))
     with pytest.raises(ValueError, match="the logit of a CNNDiscriminator is no sum over tokens"):
         small().all_token_logits(tokens_BT)
-    with pytest.raises(
-        ValueError, match="the logit of a CausalDiscriminator has terms for the tokens of a sequence alone"
-    ):
-        build_discriminator("causal", SPEC).all_token_logits(tokens_BT)
+    with pytest.raises(ValueError, match="the logit of a Constant has terms for the tokens of a sequence alone"):
+        Constant(SPEC).all_token_logits(tokens_BT)
+    for ask in ("token_logits", "all_token_logits"):
+        with pytest.raises(ValueError, match="the logit of a CNNDiscriminator is no sum over tokens"):
+            getattr(build_discriminator("ensemble", SPEC), ask)(tokens_BT)
 
 
 def test_a_subclass_must_say_how_it_scores() -> None:

@@ -79,6 +79,23 @@ class TestCombination:
                 member.embedding.weight.zero_()
             assert torch.equal(score(tokens_BT), before)
 
+    @pytest.mark.theory
+    @pytest.mark.parametrize("combine", COMBINE)
+    @pytest.mark.parametrize("n_members", [1, 3])
+    def test_a_term_is_the_difference_between_the_logits_of_two_beginnings(self, combine: str, n_members: int) -> None:
+        discriminator, tokens_BT = ensemble("log_ratio", combine=combine, n_members=n_members), sequences(20)
+        for m, member in enumerate(members(discriminator)):
+            torch.nn.init.normal_(member.output.weight, generator=torch.Generator().manual_seed(m))
+        term_BT = discriminator.token_logits(torch.from_numpy(tokens_BT)).detach()
+        before_B = np.zeros(20)
+        for t in range(SPEC.max_length):
+            prefix_BT = np.where(np.arange(SPEC.max_length) <= t, tokens_BT, SPEC.pad_id)
+            logit_B = discriminator.prefix_logits(prefix_BT)
+            np.testing.assert_allclose(term_BT[:, t], logit_B - before_B, rtol=0, atol=1e-5)
+            before_B = logit_B
+        assert (term_BT[~torch.from_numpy(SPEC.is_token(tokens_BT))] == 0).all()
+        assert np.abs(before_B).min() > 1e-2
+
     def test_prefixes_are_the_members_business(self) -> None:
         """A table's logit of a prefix is a mean over completions, and so is that of an ensemble of tables."""
         kwargs = {"kind": "tabular", "kwargs": {"scale": 1.0}, "combine": "minimum"}
