@@ -47,7 +47,9 @@ class EstimatorConfig:
     """Factor of the reward for each step that lies between a token and the end of its sequence."""
 
     dense: bool = False
-    """Take the value of each token from the terms of a reward that is a sum over tokens; needs ``n_completions`` 0."""
+    """Take the value of each token from the terms of a logit that is a sum over tokens: for the reward log_ratio the
+    sum of its own and those after it, for another function of the logit the difference between its values at the whole
+    and before the token. Needs ``n_completions`` 0."""
     inner_sums: bool = False
     """Take the part of ``dense`` values that is known with the token exactly, summed over every token in each place;
     needs a discriminator that gives the terms of all V of them, and B x T x V of these an update."""

@@ -19,6 +19,7 @@ from seqgan_env.rewards import (
     RewardEntry,
     RewardFunction,
 )
+from seqgan_env.rewards.of_logit import OfLogit
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
 
@@ -157,7 +158,7 @@ class Scoring:
             tokens_BT: complete sequences.
 
         Raises:
-            ValueError: the reward is not of that kind, or is clipped, or the discriminator's logit is no sum.
+            ValueError: the reward is not of that kind, or the discriminator's logit is no sum.
         """
         reward, discriminator = self._dense()
         self.n_scored += len(tokens_BT)
@@ -185,10 +186,12 @@ class Scoring:
     def _dense(self) -> tuple[DenseReward, Discriminator]:
         """The reward, if it gives each token a value of its own, and its discriminator."""
         discriminator = self._needed()
-        reward = self._payment.under(discriminator)
-        if discriminator is None or not isinstance(reward, DenseReward) or self._payment.clip is not None:
-            what = "a clipped reward" if self._payment.clip is not None else f"the reward {self.entry.label!r}"
-            raise ValueError(f"{what} does not give each token a value of its own")
+        reward, clip = self._payment.under(discriminator, self._device), self._payment.clip
+        if clip is not None and isinstance(reward, OfLogit):
+            reward, clip = reward.clipped(*clip), None
+        if discriminator is None or not isinstance(reward, DenseReward) or clip is not None:
+            where = "" if clip is None else " under reward_clip: only a function of the logit alone does"
+            raise ValueError(f"the reward {self.entry.label!r} does not give each token a value of its own{where}")
         return reward, discriminator
 
     def step_reward(self, tokens_BT: Tokens) -> Floats:

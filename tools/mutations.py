@@ -752,8 +752,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "layers: each takes the state of another one",
         _RECURRENT,
-        "state[end - self._n_parts : end], layer",
-        "state[len(state) - end :][: self._n_parts], layer",
+        "state[end - n_parts : end], layer",
+        "state[len(state) - end :][: n_parts], layer",
         ("seqgan_env/autoregressive/cores",),
     ),
     Mutation(
@@ -1044,6 +1044,34 @@ MUTATIONS: tuple[Mutation, ...] = (
         "return logit_real_BT.flip(1).cumsum(dim=1).flip(1)",
         "return logit_real_BT.flip(1).cumsum(dim=1).flip(1) - logit_real_BT",
         ("seqgan_env/rewards/divergences",),
+    ),
+    Mutation(
+        "dense values: the baseline of a function of the logit knows the token",
+        "seqgan_env/rewards/of_logit.py",
+        "self.function(sum_BT[:, -1:]) - self.function(sum_BT - logit_real_BT)",
+        "self.function(sum_BT[:, -1:]) - self.function(sum_BT)",
+        ("seqgan_env/rewards/f_divergence",),
+    ),
+    Mutation(
+        "dense values: a clipped reward has those of the whole one",
+        "seqgan_env/scoring.py",
+        "reward, clip = reward.clipped(*clip), None",
+        "clip = None",
+        ("agents/inner_sums",),
+    ),
+    Mutation(
+        "causal discriminator: the terms of every token hold what was before",
+        "seqgan_env/discriminators/causal.py",
+        "terms.append(answer_BV - answer_B1)",
+        "terms.append(answer_BV)",
+        ("seqgan_env/discriminators/base",),
+    ),
+    Mutation(
+        "ensemble: the terms of every token are combined without what was before",
+        "seqgan_env/discriminators/ensemble.py",
+        "[before_BT1 + all_BTV for",
+        "[all_BTV for",
+        ("seqgan_env/discriminators/base",),
     ),
     Mutation(
         "discriminator: the optimum's ratio is upside down",

@@ -265,9 +265,10 @@ def handle_for_planning(env: VecEnv, estimator: EstimatorConfig | None = None) -
             ("a task without constraints for a likelihood of its own in D", follows and constraints, constraints),
             ("a task without shaping for a discount", estimator.discount < 1 and config.is_shaped, shaping),
             (
-                "the reward log_ratio or exact_log_ratio for forward_kl",
-                estimator.forward_kl > 0 and config.reward not in ("log_ratio", "exact_log_ratio"),
-                config.reward,
+                "the reward log_ratio or exact_log_ratio, not clipped, for forward_kl",
+                estimator.forward_kl > 0
+                and (config.reward not in ("log_ratio", "exact_log_ratio") or config.reward_clip is not None),
+                {"reward": config.reward, "reward_clip": config.reward_clip},
             ),
             ("a task without shaping for dense values", estimator.dense and config.is_shaped, shaping),
         ):

@@ -39,7 +39,10 @@ class Reward(Protocol):
 
 @runtime_checkable
 class DenseReward(Protocol):
-    """A reward that gives each token a value of its own where the logit is a sum over tokens."""
+    """A reward that gives each token a value of its own where the logit is a sum over tokens.
+
+    Every function of the logit alone is one (``OfLogit``).
+    """
 
     def action_values(self, logit_real_BT: Tensor) -> Tensor:
         """Unbiased estimates of ``Q(Y_{1:t-1}, y_t)`` (eq. 13.40), up to what does not depend on ``y_t``.

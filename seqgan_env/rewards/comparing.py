@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seqgan_env.checks import PositiveFloat, PositiveInt, check_fields
 from seqgan_env.rewards.base import ComparingReward, Reward, RewardContext, register_reward
+from seqgan_env.rewards.of_logit import OfLogit
 from seqgan_env.tokens import Tokens
 
 
@@ -59,7 +60,7 @@ class Relativistic:
     def beside(self, logit_compared_R: Tensor) -> Reward:
         """See ``ComparingReward``."""
         mean = logit_compared_R.mean()
-        return lambda logit_real_B, tokens_BT: F.logsigmoid(logit_real_B - mean)
+        return OfLogit(lambda logit_real_B: F.logsigmoid(logit_real_B - mean))
 
 
 class Rank:
@@ -79,7 +80,7 @@ class Rank:
     def beside(self, logit_compared_R: Tensor) -> Reward:
         """See ``ComparingReward``."""
         gamma, others = self._gamma, (self._gamma * logit_compared_R).logsumexp(dim=0)
-        return lambda logit_real_B, tokens_BT: F.logsigmoid(gamma * logit_real_B - others)
+        return OfLogit(lambda logit_real_B: F.logsigmoid(gamma * logit_real_B - others))
 
 
 def _compared(context: RewardContext) -> Tokens:

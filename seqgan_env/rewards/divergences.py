@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seqgan_env.checks import NonNegativeFloat, PositiveFloat, check_fields
 from seqgan_env.rewards.base import Reward, RewardContext, register_reward
-from seqgan_env.rewards.of_logit import to_go
+from seqgan_env.rewards.of_logit import OfLogit, to_go
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,18 @@ class BothDivergencesConfig:
         check_fields(self)
 
 
-@dataclass(frozen=True)
-class BothDivergences:
-    """``min(exp(x), ratio_limit) + log_weight * clip(x, -log_clip, log_clip)`` of the logit x."""
+class BothDivergences(OfLogit):
+    """``min(exp(x), ratio_limit) + log_weight * clip(x, -log_clip, log_clip)`` of the logit x.
 
-    config: BothDivergencesConfig
+    Args:
+        config: the settings.
+    """
 
-    def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
-        """See ``Reward``."""
+    def __init__(self, config: BothDivergencesConfig) -> None:
+        super().__init__(self._paid)
+        self.config = config
+
+    def _paid(self, logit_real_B: Tensor) -> Tensor:
         c = self.config
         ratio_B = logit_real_B.clamp(max=math.log(c.ratio_limit)).exp()
         return ratio_B + c.log_weight * logit_real_B.clamp(-c.log_clip, c.log_clip)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqgan_env.checks import PositiveFloat, check_choice, check_fields
 from seqgan_env.rewards.base import Reward, RewardContext, register_reward
+from seqgan_env.rewards.of_logit import OfLogit
 
 DIVERGENCES: dict[str, Callable[[Tensor], Tensor]] = {
     "forward_kl": torch.exp,  # f(t) = -log t
@@ -47,16 +48,28 @@ class FDivergenceConfig:
         check_choice("divergence", self.divergence, DIVERGENCES)
 
 
-@dataclass(frozen=True)
-class FDivergence:
-    """The reward that descends an f-divergence between G and the data."""
+class FDivergence(OfLogit):
+    """The reward that descends an f-divergence between G and the data.
 
-    config: FDivergenceConfig
+    Args:
+        config: the settings.
+    """
 
-    def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
-        """See ``Reward``."""
-        limit = self.config.limit
-        return DIVERGENCES[self.config.divergence](logit_real_B).clamp(-limit, limit)
+    def __init__(self, config: FDivergenceConfig) -> None:
+        reward, limit = DIVERGENCES[config.divergence], config.limit
+        super().__init__(lambda logit_real_B: reward(logit_real_B).clamp(-limit, limit))
+        self.config = config
+
+    def action_values(self, logit_real_BT: Tensor) -> Tensor:
+        """As of any function of the logit, but for the ratio of ``forward_kl``; see ``DenseReward``.
+
+        The mean of ``p(Y) / G(Y)`` over the completions of ``Y_{1:t}`` by G is ``p(Y_{1:t}) / G(Y_{1:t})`` exactly, so
+        what chance adds after the token is left out, as ``BothDivergences`` does.
+        """
+        if self.config.divergence != "forward_kl":
+            return super().action_values(logit_real_BT)
+        sum_BT = logit_real_BT.cumsum(dim=1)
+        return self.function(sum_BT) - self.function(sum_BT - logit_real_BT)
 
 
 def _build(context: RewardContext) -> Reward:

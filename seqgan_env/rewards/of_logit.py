@@ -7,7 +7,6 @@ it stays finite where ``D`` itself would round to 0 or 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -55,12 +54,19 @@ def centered(logit_real_B: Tensor) -> Tensor:
     return torch.tanh(0.5 * logit_real_B)
 
 
-@dataclass(frozen=True)
 class OfLogit:
-    """A function of the logit as a reward."""
+    """A function of the logit as a reward.
 
-    function: Callable[[Tensor], Tensor]
-    """Maps ``logit_real_B`` to ``reward_B``."""
+    Where the logit is a sum over tokens, each of them has a value of its own (``DenseReward``): the reward of the
+    sequence less that of the tokens before it, as if there were no others. These do not depend on the token, so what is
+    subtracted is a baseline, and the values are unbiased whatever the function and the terms.
+
+    Args:
+        function: maps logits to rewards, each by itself.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self.function = function
 
     def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
         """See ``Reward``."""
@@ -69,6 +75,19 @@ class OfLogit:
     def build(self, context: RewardContext) -> Reward:
         """The reward itself: it is the same for every task."""
         return self
+
+    def clipped(self, low: float, high: float) -> OfLogit:
+        """The same, cut off at two limits."""
+        return OfLogit(lambda logit_real_B: self.function(logit_real_B).clamp(low, high))
+
+    def action_values(self, logit_real_BT: Tensor) -> Tensor:
+        """The reward of the whole less that of what lies before the token; see ``DenseReward``."""
+        sum_BT = logit_real_BT.cumsum(dim=1)
+        return self.function(sum_BT[:, -1:]) - self.function(sum_BT - logit_real_BT)
+
+    def known_values(self, before_BT1: Tensor, logit_real_BTV: Tensor) -> Tensor:
+        """The reward up to the token less that of what lies before it; see ``DenseReward``."""
+        return self.function(before_BT1 + logit_real_BTV) - self.function(before_BT1)
 
 
 class LogRatio(OfLogit):

@@ -187,9 +187,9 @@ class TestDense:
         with pytest.raises(ValueError, match="inner_sums needs dense values, got dense False"):
             agent(inner_sums=True)
         model = agent(**self.ARGUMENTS)
-        with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
+        with pytest.raises(ValueError, match="the logit of a CNNDiscriminator is no sum over tokens"):
             model.learn(1)
-        with pytest.raises(ValueError, match="the reward 'log D' does not give each token a value of its own"):
+        with pytest.raises(ValueError, match="the logit of a CNNDiscriminator is no sum over tokens"):
             Game(changed(TINY, agent={"n_completions": 0, "dense": True, "baseline": "step"}))
 
 

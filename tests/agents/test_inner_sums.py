@@ -15,9 +15,12 @@ from agents.estimator import EstimatorConfig
 from agents.gradient import estimate_gradient
 from agents.inner_sums import inner_sums
 from agents.runs.game import Game
-from seqgan_env.discriminators import OptimalDiscriminator
-from seqgan_env.rewards import REWARDS, RewardContext
+from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.discriminators import Discriminator, EnsembleConfig, EnsembleDiscriminator, OptimalDiscriminator
+from seqgan_env.discriminators.ensemble import COMBINATIONS
+from seqgan_env.rewards import RewardContext
 from seqgan_env.rewards.divergences import BothDivergencesConfig
+from seqgan_env.rewards.f_divergence import DIVERGENCES, FDivergenceConfig
 from seqgan_env.scoring import Scoring
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
@@ -28,14 +31,36 @@ SPECS = pytest.mark.parametrize("spec", [SequenceSpec(3, 2, 0), SequenceSpec(2, 
 WIDE = BothDivergencesConfig(log_weight=0.7, log_clip=1e3, ratio_limit=1e9)
 NARROW = BothDivergencesConfig(log_weight=0.7, log_clip=0.2, ratio_limit=1.2)
 BOTH = {"baseline": "step"}, {"baseline": "step", "inner_sums": True}
+Case = tuple[str, Any, tuple[float | None, float | None] | None]
+"""A reward, its settings and its clip."""
+LOG_RATIOS: dict[str, Case] = {name: (name, None, None) for name in ("log_ratio", "exact_log_ratio")}
+CASES: dict[str, Case] = {
+    **LOG_RATIOS,
+    "both_divergences": ("both_divergences", WIDE, None),
+    "log_d": ("log_d", None, None),
+    "clipped log_ratio": ("log_ratio", None, (-0.3, 0.1)),
+    "clipped both": ("both_divergences", WIDE, (None, 1.2)),
+    **{name: ("f_divergence", FDivergenceConfig(name), None) for name in DIVERGENCES},
+}
 
 
 class Exact:
     """A generator, and the rewards of the exact log-ratio of another one and it."""
 
-    def __init__(self, spec: SequenceSpec, reward: str, config: Any = None) -> None:
-        self.spec, self.generator, source = spec, lstm(spec, 1), lstm(spec, 2)
+    def __init__(
+        self, spec: SequenceSpec, reward: str, config: Any = None, clip: Any = None, combine: str | None = None
+    ) -> None:
+        self.spec, self.generator = spec, lstm(spec, 1)
+        discriminator: Discriminator = self.optimal(lstm(spec, 2))
+        if combine is not None:
+            members = torch.nn.ModuleList(self.optimal(lstm(spec, seed)) for seed in (2, 3, 4))
+            discriminator = EnsembleDiscriminator(spec, EnsembleConfig("log_ratio", 3, combine=combine))
+            discriminator.members = members
+        rows = reference.all_sequences(spec)
+        context = RewardContext(spec, None, lambda: rows, config)
+        self.scoring = Scoring(reward, context, clip, lambda: discriminator, torch.device("cpu"))
 
+    def optimal(self, source: AutoregressiveModel) -> OptimalDiscriminator:
         def terms(tokens: Any) -> Any:
             tokens_BT = torch.from_numpy(tokens)
             return (source.log_prob(tokens_BT) - self.generator.log_prob(tokens_BT)).detach().numpy()
@@ -45,10 +70,7 @@ class Exact:
             return (source.all_log_prob(tokens_BT) - self.generator.all_log_prob(tokens_BT)).detach().numpy()
 
         likelihoods = source.sequence_log_prob, self.generator.sequence_log_prob
-        optimal = OptimalDiscriminator(spec, *likelihoods, terms, all_terms)
-        rows = reference.all_sequences(spec)
-        context = RewardContext(spec, None, lambda: rows, config if REWARDS[reward].config is type(config) else None)
-        self.scoring = Scoring(reward, context, None, lambda: optimal, torch.device("cpu"))
+        return OptimalDiscriminator(self.spec, *likelihoods, terms, all_terms)
 
     def loss(self, tokens_BT: Tensor, chosen_BT: Tensor | None = None, **config: Any) -> Tensor:
         mask_BT = self.spec.is_token(tokens_BT)
@@ -75,30 +97,31 @@ class Exact:
 
 @pytest.mark.theory
 @SPECS
-@pytest.mark.parametrize("reward", ["log_ratio", "exact_log_ratio", "both_divergences"])
 class TestMean:
-    def test_is_the_gradient(self, reward: str, spec: SequenceSpec) -> None:
-        """Eq. 13.44: the mean over every sequence that may be drawn."""
-        exact = Exact(spec, reward, WIDE)
+    @pytest.mark.parametrize("inner_sums", [False, True])
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    def test_is_the_gradient(self, case: Case, spec: SequenceSpec, inner_sums: bool) -> None:
+        """Eq. 13.44: the mean over every sequence that may be drawn, of the reward as it is paid."""
+        exact = Exact(spec, *case)
         gradient = exact.gradient()
         assert gradient.abs().max() > 1e-2
-        mean, _ = exact.moments(1, baseline="none", inner_sums=True)
+        mean, _ = exact.moments(1, baseline="none", inner_sums=inner_sums)
         torch.testing.assert_close(mean, -gradient, rtol=1e-8, atol=1e-10)
 
-    def test_holds_the_entropy_and_the_divergence_too(self, reward: str, spec: SequenceSpec) -> None:
+    @pytest.mark.parametrize("case", [CASES["log_ratio"], CASES["both_divergences"]], ids=str)
+    def test_holds_the_entropy_and_the_divergence_too(self, case: Case, spec: SequenceSpec) -> None:
         """The entropy and the divergence are sums over tokens themselves."""
-        exact, rows_KT = Exact(spec, reward, WIDE), torch.from_numpy(reference.all_sequences(spec))
+        exact, rows_KT = Exact(spec, *case), torch.from_numpy(reference.all_sequences(spec))
         log_g_K, log_pre_K = (m.log_prob(rows_KT).sum(dim=1) for m in (exact.generator, lstm(spec, 3)))
         more = -(log_g_K.exp() * (0.5 * log_g_K - 0.2 * log_pre_K)).sum()
         gradient = exact.gradient() + reference.gradient_of(more, list(exact.generator.parameters()))
         mean, _ = exact.moments(1, baseline="none", inner_sums=True, entropy_bonus=0.3, kl_penalty=0.2)
         torch.testing.assert_close(mean, -gradient, rtol=1e-8, atol=1e-10)
 
-    def test_holds_the_forward_divergence_of_each_token(self, reward: str, spec: SequenceSpec) -> None:
+    @pytest.mark.parametrize("case", LOG_RATIOS.values(), ids=LOG_RATIOS)
+    def test_holds_the_forward_divergence_of_each_token(self, case: Case, spec: SequenceSpec) -> None:
         """Of KL(p(. | prefix) || G(. | prefix)) on prefixes that come as often as G makes them, in closed form."""
-        if reward == "both_divergences":
-            pytest.skip("its known values are no log-ratios")
-        exact, source = Exact(spec, reward, WIDE), reference.next_token_of(lstm(spec, 2))
+        exact, source = Exact(spec, *case), reference.next_token_of(lstm(spec, 2))
         own, parameters = reference.next_token_of(exact.generator), list(exact.generator.parameters())
         divergence = sum(
             reference.probability(own, prefix).detach()
@@ -110,8 +133,9 @@ class TestMean:
         mean, _ = exact.moments(1, baseline="none", inner_sums=True, forward_kl=0.5)
         torch.testing.assert_close(mean, 0.5 * more - exact.gradient(), rtol=1e-8, atol=1e-10)
 
-    def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self, reward: str, spec: SequenceSpec) -> None:
-        exact = Exact(spec, reward, WIDE)
+    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    def test_of_a_given_prefix_is_the_gradient_of_what_follows_it(self, case: Case, spec: SequenceSpec) -> None:
+        exact = Exact(spec, *case)
         policy = reference.next_token_of(exact.generator)
         mean, chosen_BT = torch.zeros(()), torch.arange(spec.max_length)[None] >= 1
         for row in reference.sequences(spec, (1,)):
@@ -121,6 +145,60 @@ class TestMean:
             p = reference.probability(policy, row, given=1).item()
             mean = mean + p * reference.gradient_of(loss, list(exact.generator.parameters()))
         torch.testing.assert_close(mean, -exact.gradient((1,)), rtol=1e-8, atol=1e-10)
+
+
+class TestBias:
+    """Of what is not the gradient, its share of it."""
+
+    SPEC = SequenceSpec(3, 2, 0)
+
+    def share(self, found: Tensor, exact: Tensor) -> float:
+        return float((found - exact).norm() / exact.norm())
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("combine", COMBINATIONS)
+    def test_an_ensemble_has_one_where_a_ratio_is_taken_for_that_of_distributions(self, combine: str) -> None:
+        """The reward that a function of the whole logit pays has none, whatever the combination of the members."""
+        for case in (
+            CASES["log_ratio"],
+            CASES["jensen_shannon"],
+            ("f_divergence", FDivergenceConfig("forward_kl"), (None, 1e9)),
+        ):
+            exact = Exact(self.SPEC, *case, combine=combine)
+            for exactly in (False, True):
+                mean, _ = exact.moments(1, baseline="none", inner_sums=exactly)
+                assert self.share(-mean, exact.gradient()) < 1e-8
+        exact = Exact(self.SPEC, *CASES["both_divergences"], combine=combine)
+        mean, _ = exact.moments(1, baseline="none")
+        assert 0.05 < self.share(-mean, exact.gradient()) < 0.1
+
+    @pytest.mark.theory
+    def test_a_clip_has_one_that_falls_to_nothing_as_it_widens(self) -> None:
+        """Against the reverse divergence, which the whole log-ratio descends; here this is nowhere above 3.2."""
+        exact = Exact(self.SPEC, "log_ratio").gradient()
+        shares = [
+            self.share(Exact(self.SPEC, "log_ratio", None, (-c, c)).gradient(), exact) for c in (0.1, 0.4, 1.6, 3.2)
+        ]
+        assert shares == sorted(shares, reverse=True)
+        assert shares[0] > 0.9
+        assert shares[-1] < 1e-9
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("reward", ["both_divergences", "f_divergence"])
+    def test_a_limit_of_the_ratio_has_less_where_tokens_have_values(self, reward: str) -> None:
+        """Against the forward divergence: of a beginning the ratio is nearer to 1 than of the whole."""
+        exact, shares = Exact(self.SPEC, "f_divergence", FDivergenceConfig("forward_kl")).gradient(), []
+        for limit in (1.2, 2.0, 4.0, 30.0):
+            config = (
+                FDivergenceConfig("forward_kl", limit) if "f_" in reward else BothDivergencesConfig(0.0, 1.0, limit)
+            )
+            cut = Exact(self.SPEC, reward, config)
+            mean, _ = cut.moments(1, baseline="none")
+            shares.append(self.share(-mean, exact))
+            assert shares[-1] <= self.share(cut.gradient(), exact) + 1e-9
+        assert shares == sorted(shares, reverse=True)
+        assert shares[0] > 0.8
+        assert shares[-1] < 1e-9
 
 
 @pytest.mark.theory
@@ -134,10 +212,10 @@ def test_the_mean_of_dense_values_stays_and_their_variance_falls(reward: str, co
 
 
 @pytest.mark.theory
-@pytest.mark.parametrize("reward", ["log_ratio", "both_divergences"])
-def test_with_one_step_they_are_the_whole_gradient(reward: str) -> None:
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_with_one_step_they_are_the_whole_gradient(case: Case) -> None:
     """Eq. 13.44 at T = 1 (IRGAN's case): nothing is left to chance."""
-    exact = Exact(SequenceSpec(5, 1), reward, WIDE)
+    exact = Exact(SequenceSpec(5, 1), *case)
     for token in range(5):
         loss = exact.loss(torch.tensor([[token]]), baseline="none", inner_sums=True)
         found = reference.gradient_of(loss, list(exact.generator.parameters()))

@@ -201,6 +201,19 @@ def test_the_reward_is_cut_off_at_the_clip(clip: Any, low: float, high: float) -
     np.testing.assert_array_equal(clipped.scoring.score(sequences_BT), np.clip(reward_B, low, high))
 
 
+class PerToken:
+    """A reward of one's own whose tokens have values, by more than the logit."""
+
+    def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
+        return logit_real_B + tokens_BT[:, 0]
+
+    def action_values(self, logit_real_BT: Tensor) -> Tensor:
+        return logit_real_BT
+
+    def known_values(self, before_BT1: Tensor, logit_real_BTV: Tensor) -> Tensor:
+        return logit_real_BTV
+
+
 class TestActionValues:
     """The values that the terms of a logit give to tokens."""
 
@@ -223,13 +236,37 @@ class TestActionValues:
         own_BT = np.take_along_axis(known_BTV, tokens_BT[:, :, None], axis=2)[:, :, 0]
         np.testing.assert_allclose(own_BT, term_BT, rtol=1e-6, atol=1e-6)
 
+    @pytest.mark.parametrize("reward", ["log_ratio", "log_d", "both_divergences", "relativistic"])
+    def test_of_a_clipped_reward_are_those_of_what_is_paid(self, reward: str) -> None:
+        """The clipped reward of the whole less that of the beginning: no more of it is a matter of the token."""
+        clip = {
+            "log_ratio": [-0.3, None],
+            "log_d": [None, -0.7],
+            "both_divergences": [0.8, 1.2],
+            "relativistic": [-0.7, -0.6],
+        }
+        env: Any = gym.make("SeqGANTiny-v0", reward=reward, reward_clip=clip[reward], **self.GENERATIVE).unwrapped
+        scoring = env.task.scoring
+        tokens_BT = env.task.source.sample(6, np.random.default_rng(0))
+        q_BT, known_BTV = env.action_values(tokens_BT), env.known_values(tokens_BT)
+        paid_B = scoring.score(tokens_BT)
+        for t in range(tokens_BT.shape[1]):
+            beginning_BT = tokens_BT.copy()
+            beginning_BT[:, t:] = scoring.spec.pad_id
+            before_B = scoring.prefix_reward(beginning_BT)
+            np.testing.assert_allclose(q_BT[:, t], paid_B - before_B, rtol=0, atol=1e-5)
+            beginning_BT[:, t] = tokens_BT[:, t]
+            known_B = known_BTV[np.arange(6), t, tokens_BT[:, t]]
+            np.testing.assert_allclose(known_B, scoring.prefix_reward(beginning_BT) - before_B, rtol=0, atol=1e-5)
+        assert np.ptp(q_BT[:, -1]) > 1e-3
+
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"reward": "log_d", **GENERATIVE}, "the reward 'log D' does not give each token a value of its own"),
+            ({"reward": "bleu", **GENERATIVE}, "the reward 'BLEU' does not give each token a value of its own$"),
             (
-                {"reward": "log_ratio", "reward_clip": [-1, 1], **GENERATIVE},
-                "a clipped reward does not give each token",
+                {"reward": PerToken(), "reward_clip": [-1, 1], **GENERATIVE},
+                "the reward 'PerToken' does not give each token a value of its own under reward_clip: only a function",
             ),
             ({"reward": "log_ratio"}, "the logit of a TabularDiscriminator is no sum over tokens"),
         ],
