@@ -58,6 +58,19 @@ class TestPrecisionAndRecall:
         assert expected[0] != expected[1]
         assert precision_and_recall(generated, real, k) == pytest.approx(expected)
 
+    @pytest.mark.parametrize("k", [1, 3])
+    def test_they_are_by_the_neighbours_of_scikit_learn(self, k: int) -> None:
+        neighbors = pytest.importorskip("sklearn.neighbors")
+        generated, real = normal(700, 0), normal(600, 1, shift=0.5)
+
+        def share(first: Features, second: Features) -> float:
+            radius = neighbors.NearestNeighbors(n_neighbors=k).fit(second).kneighbors()[0][:, -1]  # of others alone
+            index = neighbors.BallTree(second)
+            near = (index.query_radius(x[None], radius.max(), return_distance=True) for x in first)
+            return float(np.mean([(distance[0] <= radius[found[0]]).any() for found, distance in near]))
+
+        assert precision_and_recall(generated, real, k) == (share(generated, real), share(real, generated))
+
     def test_a_set_covers_itself_and_none_far_away(self) -> None:
         vectors = np.repeat(normal(6, 0), 2, axis=0)  # the nearest neighbour of each is an equal vector
         assert precision_and_recall(vectors, vectors, 1) == (1, 1)
