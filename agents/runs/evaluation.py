@@ -31,10 +31,10 @@ from seqgan_env.tokens import Tokens
 from seqgan_env.weights import check_buildable, load_weights
 
 
-def split_held_out(task: Task, n: int) -> tuple[Tokens, Tokens]:
-    """The held-out sequences as one half to choose by (validation, at most n) and another to report (test)."""
+def split_held_out(task: Task) -> tuple[Tokens, Tokens]:
+    """The held-out sequences as one half to choose by (validation) and another to report (test)."""
     half = len(task.held_out_sequences) // 2
-    return task.held_out_sequences[: max(1, half)][:n], task.held_out_sequences[half:]
+    return task.held_out_sequences[: max(1, half)], task.held_out_sequences[half:]
 
 
 @runtime_checkable
@@ -101,7 +101,7 @@ class Evaluator:
         self.seed = seed
         self.train = task.real_sequences
         self.groups = groups
-        self.validation, self.test = split_held_out(task, n)
+        self.validation, self.test = split_held_out(task)
         self.optimal = (
             optimal_discriminator(task.source, generator)
             if isinstance(task.source, KnownSource) and isinstance(generator, Likely)
@@ -112,10 +112,10 @@ class Evaluator:
         self._discriminators: Mapping[str, Discriminator] = {k: d for k, d in found.items() if d is not None}
 
     def validation_nll(self) -> float:
-        """The negative log-likelihood of the validation set, nats per token."""
+        """The negative log-likelihood of the validation set, at most n of it, nats per token."""
         assert isinstance(self.generator, Likely)
-        log_prob_B = self.generator.sequence_log_prob(self.validation)
-        return float(-log_prob_B.sum() / self.source.spec.lengths(self.validation).sum())
+        validation = self.validation[: self.n]
+        return float(-self.generator.sequence_log_prob(validation).sum() / self.source.spec.lengths(validation).sum())
 
     def measure(self, key: str = "evaluate", temperature: float = 1.0, n: int | None = None) -> Record:
         """All metrics that apply, of those on request the groups that are asked for.
@@ -145,6 +145,7 @@ class Evaluator:
                 discriminators=self._discriminators if temperature == 1.0 else {},
                 source_test_B=None if self._source_test_B is None else self._source_test_B[: len(test)],
                 train_BT=self.train,
+                validation_BT=self.validation,
                 seed=self.seed,
                 tempered=(lambda t: (drawn(t), log_prob_at(t))) if is_likely and temperature == 1.0 else None,
             ),

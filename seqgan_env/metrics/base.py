@@ -66,6 +66,8 @@ class EvaluationBatch:
     """The source's log-probability of ``test_BT``; pass it to avoid recomputing."""
     train_BT: Tokens | None = None
     """Real sequences that the generator may have learned from, where they are known."""
+    validation_BT: Tokens | None = None
+    """Real sequences that neither the generator has learned from nor ``test_BT`` holds, where there are some."""
     seed: int = 0
     """Whatever a metric draws, or fits, follows it."""
     tempered: Callable[[float], tuple[Tokens, LogProb]] | None = None

@@ -6,6 +6,7 @@ Dimensions: those of ``tokens``.
 from __future__ import annotations
 
 import copy
+import functools
 
 import numpy as np
 import torch
@@ -20,15 +21,25 @@ N_EPOCHS = 10
 """Passes over the sequences that fit a model, in which the step size falls to 0 by a cosine."""
 NEIGHBOURS = 3
 """The k of precision and recall."""
+FEATURE_SEED = 0
+"""Of the features, whatever the run's is."""
 _CORE = {"embedding_dim": 32, "hidden_dim": 64, "dropout": 0.3}
 _LIKELIHOOD = LikelihoodConfig(learning_rate=0.02)
-_PROTOCOL = "protocol 1: an LSTM of 64 units, 10 epochs"
-_SAME_FEATURES = "comparable for one task, seed and number of sequences only, never with figures on other features"
+PROTOCOL = 1
+"""The number of the definition of both scores, which rises with each change of it."""
+FEATURE_PROTOCOL = 2
+"""The number of the definition of the features; 1 were states of the model of training sequences."""
+_MODEL = f"an LSTM of {_CORE['hidden_dim']} units, {N_EPOCHS} epochs"
+_PROTOCOL = f"protocol {PROTOCOL}: {_MODEL}"
+_FEATURES = (
+    f"feature protocol {FEATURE_PROTOCOL}: comparable for one corpus and number of sequences, never with figures on "
+    "other features"
+)
 _ROWS = 512  # sequences that are read at once
 
 
 class LanguageModelScores:
-    """Scores by two language models of the same size, one of real and one of generated sequences; takes minutes.
+    """Scores by two small language models, of real and of generated sequences, and features of a third; takes minutes.
 
     One LSTM is fitted by maximum likelihood to n training sequences, the other one to n generated sequences, n being
     the smaller number of the two. ``lm_forward`` is the negative log-likelihood of the generated sequences under the
@@ -37,13 +48,17 @@ class LanguageModelScores:
     sequences under the first: what a perfect generator would have of both. All are totals over the tokens, nats per
     token, at least 0.
 
-    ``frechet`` and ``precision``, ``recall`` compare as many generated as held-out sequences by a fixed network's
-    features: the mean over a sequence's tokens of the state of the first model after each of them. That network has
-    seen neither. ``frechet`` is at least 0, in squared units of the state; the shares are in [0, 1], with 3 neighbours:
-    precision falls with quality, recall with diversity. They have nothing in common with figures on other features.
+    ``frechet`` and ``precision``, ``recall`` compare as many generated as held-out sequences by features: the mean over
+    a sequence's tokens of the state, after each of them, of a third such model. It learns the validation half of the
+    held-out real sequences, from which no generator learns and with which nothing is compared, and always with the same
+    seed. So the features of a corpus, under one split, are the same for all runs and their seeds, and copies of the
+    training set are nothing special to them. ``frechet`` is at least 0, in squared units of the state; the shares are
+    in [0, 1], with 3 neighbours: precision falls with quality, recall with diversity. They have nothing in common with
+    figures on other features.
 
-    End-of-sequence is a token of these models, so that they score the ends too. Left out where the training set is not
-    known, precision and recall also where there are too few sequences for 3 neighbours.
+    The numbers that this depends on stand in every record too. End-of-sequence is a token of these models, so that they
+    score the ends too. Left out are the scores where the training set is not known, distance and shares where the
+    validation half is not, and the shares also where there are too few sequences for 3 neighbours.
 
     Source: arXiv 1804.07972 and arXiv 1806.04936 for both scores; arXiv 1706.08500 for Fréchet's distance; arXiv
     1904.06991 for precision and recall.
@@ -76,43 +91,74 @@ class LanguageModelScores:
             "Fréchet",
             "squared units of the state",
             "lower",
-            "Fréchet distance of generated and held-out sequences by mean states of that language model of training "
-            f"sequences, {_SAME_FEATURES}",
+            "Fréchet distance of generated and held-out sequences by mean states of a language model of the validation "
+            f"half of held-out ones ({_FEATURES})",
             panel="Fréchet distance",
         ),
         "precision": Column(
             "precision",
             "share",
             "higher",
-            f"generated sequences among held-out ones by the same states ({NEIGHBOURS} neighbours), {_SAME_FEATURES}",
+            f"generated sequences among held-out ones by the same states ({NEIGHBOURS} neighbours; {_FEATURES})",
             panel="precision and recall",
         ),
         "recall": Column(
             "recall",
             "share",
             "higher",
-            f"held-out sequences among generated ones by the same states ({NEIGHBOURS} neighbours), {_SAME_FEATURES}",
+            f"held-out sequences among generated ones by the same states ({NEIGHBOURS} neighbours; {_FEATURES})",
             panel="precision and recall",
         ),
+    } | {
+        name: Column(label, unit, "neither", text, in_tables=False)
+        for name, label, unit, text in (
+            ("lm_sequences", "LM sequences", "sequences", "sequences that each of both language models has learned"),
+            ("lm_protocol", "LM protocol", "number", f"the definition of both scores; {_PROTOCOL}"),
+            (
+                "feature_fit",
+                "feature fit",
+                "sequences",
+                "held-out sequences that the model of the features has learned",
+            ),
+            (
+                "feature_sequences",
+                "feature sequences",
+                "sequences",
+                "sequences of each kind whose features are compared",
+            ),
+            (
+                "feature_neighbours",
+                "feature neighbours",
+                "sequences",
+                "the k of precision and recall by nearest neighbours",
+            ),
+            ("feature_protocol", "feature protocol", "number", f"the definition of the features, {_MODEL}"),
+        )
     }
 
     def __call__(self, batch: EvaluationBatch) -> dict[str, float]:
-        """Fit both models and score."""
-        if batch.train_BT is None:
-            return {}
+        """Fit the models and score."""
+        found: dict[str, float] = {}
         spec, generated_BT, test_BT = batch.source.spec, batch.generated_BT, batch.test_BT
-        n = min(len(batch.train_BT), len(generated_BT))
-        of_real, of_generated = (_fitted(spec, rows_BT[:n], batch.seed) for rows_BT in (batch.train_BT, generated_BT))
-        found = {
-            "lm_forward": _nll(of_real, generated_BT),
-            "lm_reverse": _nll(of_generated, test_BT),
-            "lm_real": _nll(of_real, test_BT),
-        }
-        n = min(len(test_BT), len(generated_BT))
-        generated, real = (mean_states(of_real, rows_BT[:n]) for rows_BT in (generated_BT, test_BT))
-        found["frechet"] = frechet_distance(generated, real)
-        if n > NEIGHBOURS:
-            found["precision"], found["recall"] = precision_and_recall(generated, real, NEIGHBOURS)
+        if batch.train_BT is not None:
+            n = min(len(batch.train_BT), len(generated_BT))
+            of_real = _fitted_to_real(spec, batch.train_BT[:n].tobytes(), batch.seed)
+            found |= {
+                "lm_forward": _nll(of_real, generated_BT),
+                "lm_reverse": _nll(_fitted(spec, generated_BT[:n], batch.seed), test_BT),
+                "lm_real": _nll(of_real, test_BT),
+                "lm_sequences": n,
+                "lm_protocol": PROTOCOL,
+            }
+        if batch.validation_BT is not None:
+            n = min(len(test_BT), len(generated_BT))
+            model = _fitted_to_real(spec, batch.validation_BT.tobytes(), FEATURE_SEED)
+            generated, real = (mean_states(model, rows_BT[:n]) for rows_BT in (generated_BT, test_BT))
+            found |= {"feature_fit": len(batch.validation_BT), "feature_sequences": n}
+            found |= {"frechet": frechet_distance(generated, real), "feature_protocol": FEATURE_PROTOCOL}
+            if n > NEIGHBOURS:
+                found["precision"], found["recall"] = precision_and_recall(generated, real, NEIGHBOURS)
+                found["feature_neighbours"] = NEIGHBOURS
         return found
 
 
@@ -145,6 +191,12 @@ def _fitted(spec: SequenceSpec, tokens_BT: Tokens, seed: int) -> AutoregressiveM
     for _ in range(N_EPOCHS):
         trainer.epoch(tokens_BT)
     return model
+
+
+@functools.lru_cache(maxsize=2)  # the evaluations of a run share those of its training and of its validation sequences
+def _fitted_to_real(spec: SequenceSpec, content: bytes, seed: int) -> AutoregressiveModel:
+    """``_fitted``, once for the same sequences, which are given by their bytes."""
+    return _fitted(spec, np.frombuffer(content, dtype=np.int64).reshape(-1, spec.max_length).copy(), seed)
 
 
 def _nll(model: AutoregressiveModel, tokens_BT: Tokens) -> float:

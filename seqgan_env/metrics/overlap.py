@@ -9,8 +9,12 @@ LENGTHS = (2, 3, 4, 5)
 """The n of BLEU-n."""
 SMOOTHING = 0.1
 """Counted where no n-gram of a length is found: method 1 of Chen and Cherry (2014), with NLTK's constant."""
-PROTOCOL = f"protocol 1: mean of NLTK's sentence_bleu, smoothing method 1 with epsilon {SMOOTHING}, no end-of-sequence"
-"""The definition, whose number rises with each change of it; figures of two protocols are not comparable."""
+PROTOCOL = 1
+"""The number of the definition, which rises with each change of it; figures of two protocols are not comparable."""
+_PROTOCOL = (
+    f"protocol {PROTOCOL}: mean of NLTK's sentence_bleu, smoothing method 1 with epsilon {SMOOTHING}, "
+    "no end-of-sequence"
+)
 
 
 class Overlap:
@@ -21,9 +25,9 @@ class Overlap:
     none is held, 0.1 is counted, and where the sentence has none, one. c is its length and r that of the reference
     nearest to it. BLEU is 0 for a sentence without a token of the references, as for an empty one. The references are
     all held-out sequences of the evaluation; those of Self-BLEU are all other generated sentences, never the sentence
-    itself. Both depend on the number of references, so that is measured too: compare figures with the same numbers
-    only. Quality is BLEU; Self-BLEU is low where generated sentences are diverse, and real ones have one above 0 as
-    well.
+    itself. Both depend on the number of references, on the constant 0.1 and on the rest of this definition, so these
+    stand in every record too: compare figures with the same numbers only. Quality is BLEU; Self-BLEU is low where
+    generated sentences are diverse, and real ones have one above 0 as well.
 
     Source: Papineni et al. (2002); Texygen, arXiv 1802.01886, for Self-BLEU; Chen and Cherry (2014) for smoothing.
     """
@@ -34,7 +38,7 @@ class Overlap:
                 f"BLEU-{n}",
                 "BLEU",
                 "higher",
-                f"{n}-grams and shorter ones of generated sequences in all held-out ones ({PROTOCOL})",
+                f"{n}-grams and shorter ones of generated sequences in all held-out ones ({_PROTOCOL})",
                 panel="BLEU against held-out sequences",
             )
             for n in LENGTHS
@@ -44,7 +48,7 @@ class Overlap:
                 f"Self-BLEU-{n}",
                 "BLEU",
                 "lower",
-                f"{n}-grams and shorter ones of generated sequences in all other generated ones ({PROTOCOL})",
+                f"{n}-grams and shorter ones of generated sequences in all other generated ones ({_PROTOCOL})",
                 panel="Self-BLEU",
             )
             for n in LENGTHS
@@ -64,6 +68,16 @@ class Overlap:
                 "generated sequences that Self-BLEU compares each one with; it rises with their number",
                 in_tables=False,
             ),
+            "bleu_smoothing": Column(
+                "BLEU smoothing", "n-grams", "neither", "counted where no n-gram of a length is found", in_tables=False
+            ),
+            "bleu_protocol": Column(
+                "BLEU protocol",
+                "number",
+                "neither",
+                f"the definition of BLEU and Self-BLEU; {_PROTOCOL}",
+                in_tables=False,
+            ),
         }
     )
 
@@ -73,6 +87,7 @@ class Overlap:
         test_BT, generated_BT = map(batch.without_end, (batch.test_BT, batch.generated_BT))
         bleu_G = Bleu(spec, test_BT, longest, SMOOTHING).of(generated_BT).mean(axis=0)
         found = {f"bleu_{n}": float(bleu_G[n - 1]) for n in LENGTHS} | {"bleu_references": len(test_BT)}
+        found |= {"bleu_smoothing": SMOOTHING, "bleu_protocol": PROTOCOL}
         if len(generated_BT) > 1:
             self_bleu_G = Bleu(spec, generated_BT, longest, SMOOTHING).of_references().mean(axis=0)
             found |= {f"self_bleu_{n}": float(self_bleu_G[n - 1]) for n in LENGTHS}

@@ -65,7 +65,7 @@ def text_batch(
     generated: Sequence[Sequence[int]],
     test: Sequence[Sequence[int]],
     train: Sequence[Sequence[int]] | None = None,
-    seed: int = 0,
+    validation: Sequence[Sequence[int]] | None = None,
 ) -> EvaluationBatch:
     """An evaluation of sentences over the tokens 1 to 8, at most 6 of them; the end, 0, is added."""
     spec = SequenceSpec(9, 7, eos_id=0)
@@ -79,5 +79,5 @@ def text_batch(
         generated_BT=rows(generated),
         log_prob=lambda tokens_BT: np.zeros(len(tokens_BT)),
         train_BT=None if train is None else rows(train),
-        seed=seed,
+        validation_BT=None if validation is None else rows(validation),
     )

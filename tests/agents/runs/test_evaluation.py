@@ -10,6 +10,7 @@ import pytest
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from seqgan_env.metrics import METRICS
+from seqgan_env.task import Task
 from tests.support.runs import SHORT, changed, stored, without_pictures
 
 
@@ -48,13 +49,17 @@ def test_metrics_of_a_group_are_measured_on_request_and_the_others_stay_as_they_
     assert more["self_bleu_references"] == 49
 
 
-def test_novelty_is_measured_against_all_real_sequences_of_the_run(
+def test_what_is_compared_with_is_all_real_sequences_of_the_run_and_each_half_of_those_held_out(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = []
     monkeypatch.setattr("agents.runs.evaluation.measure", lambda batch, groups: batches.append(batch) or {})
     evaluate_run(finished, n=10)
-    assert (len(batches[0].train_BT), batches[0].seed) == (SHORT.task.n_real, SHORT.seed)
+    (batch,), held_out_BT = batches, Task(SHORT.task).held_out_sequences
+    assert (len(batch.train_BT), batch.seed) == (SHORT.task.n_real, SHORT.seed)
+    half = len(held_out_BT) // 2
+    assert np.array_equal(batch.validation_BT, held_out_BT[:half])  # all of it, as the features are not to depend on n
+    assert np.array_equal(batch.test_BT, held_out_BT[half:][:10])
 
 
 def test_a_run_measures_the_groups_of_its_settings_in_every_record_and_so_does_its_evaluation(tmp_path: Path) -> None:

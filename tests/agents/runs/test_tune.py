@@ -187,7 +187,7 @@ def test_several_workers_do_every_trial_once(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_pictures")
 def test_the_test_half_is_not_looked_at(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = evaluation.split_held_out
-    monkeypatch.setattr(evaluation, "split_held_out", lambda task, n: (split(task, n)[0], _Untouchable()))
+    monkeypatch.setattr(evaluation, "split_held_out", lambda task: (split(task)[0], _Untouchable()))
     results = tune(CONFIG, tmp_path / "run", 1, progress=False)
     assert without_time(results) == without_time(stored(whole))[:1]
     with pytest.raises(AssertionError, match="the test half"):

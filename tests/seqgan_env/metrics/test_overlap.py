@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqgan_env.metrics import measure
-from seqgan_env.metrics.overlap import LENGTHS, SMOOTHING, Overlap
+from seqgan_env.metrics.overlap import LENGTHS, PROTOCOL, SMOOTHING, Overlap
 from tests.support.text import bleu, self_bleu, text_batch
 
 TEST = [(1, 2, 3, 4, 5), (2, 3, 4), (6, 1, 2, 3), ()]
@@ -19,8 +19,13 @@ def test_both_are_means_over_sentences_against_all_others() -> None:
         of_test = [bleu(sentence, TEST, n, SMOOTHING) if sentence else 0.0 for sentence in GENERATED]
         assert found[f"bleu_{n}"] == pytest.approx(np.mean(of_test), rel=1e-12)
         assert found[f"self_bleu_{n}"] == pytest.approx(np.mean(self_bleu(GENERATED, n, SMOOTHING)), rel=1e-12)
-    assert (found["bleu_references"], found["self_bleu_references"]) == (4, 4)
-    assert len(found) == 10
+    assert len(found) == 12
+
+
+def test_each_result_says_how_it_is_computed() -> None:
+    found = Overlap()(text_batch(GENERATED, TEST))
+    assert (found["bleu_references"], found["self_bleu_references"]) == (len(TEST), len(GENERATED) - 1)
+    assert (found["bleu_smoothing"], found["bleu_protocol"]) == (0.1, 1)
 
 
 def test_copies_of_the_held_out_sentences_have_bleu_1_and_no_more_self_bleu_than_these() -> None:
@@ -43,7 +48,7 @@ def test_only_empty_sentences_have_none_in_common() -> None:
 
 def test_the_columns_say_how_it_is_computed() -> None:
     for name in (f"{kind}_{n}" for kind in ("bleu", "self_bleu") for n in LENGTHS):
-        for said in ("protocol 1", "smoothing method 1 with epsilon 0.1", "no end-of-sequence"):
+        for said in (f"protocol {PROTOCOL}", "smoothing method 1 with epsilon 0.1", "no end-of-sequence"):
             assert said in Overlap.columns[name].help
 
 
