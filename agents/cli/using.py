@@ -14,6 +14,7 @@ import tyro
 
 from agents.cli.base import Command, RunArgument, as_flags
 from agents.runs.presets import PRESETS
+from seqgan_env.checks import check_type
 from seqgan_env.files import printable
 
 
@@ -65,14 +66,17 @@ class Sample(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Measure the generator and the discriminator of a run on fresh samples and held-out sequences; print JSON."""
+    """Measure the generator and the discriminator of a run on fresh samples and held-out sequences; print JSON.
+
+    Several temperatures give a list, a row for each: a curve of quality against diversity.
+    """
 
     run_folder: RunArgument
     """The folder of a run."""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
     """Sequences of each kind; by default as many as the run's own evaluations."""
-    temperature: float = 1.0
-    """Of the generator."""
+    temperature: tuple[float, ...] = (1.0,)
+    """Of the generator, one or several."""
     best_of: int = 1
     """Measure the best of so many sequences, as `seqgan sample --best-of` draws them."""
     resample: int = 1
@@ -90,19 +94,28 @@ class Evaluate(Command):
     def run(self) -> None:
         """Evaluate and print."""
         from agents.runs.evaluation import evaluate_run
+        from seqgan_env.autoregressive.sampling import Temperature
 
-        record = evaluate_run(
-            self.run_folder,
-            self.n,
-            self.temperature,
-            best_of=self.best_of,
-            resample=self.resample,
-            metrics=self.metrics,
-            source=self.source,
-            held_out=self.held_out,
-            device=self.device,
-        )
-        print(json.dumps(record, indent=2))
+        if not self.temperature:
+            raise ValueError("temperature must be at least one number, got none")
+        for temperature in self.temperature:  # all before one is measured
+            check_type("temperature", temperature, Temperature)
+        rows = [
+            {"temperature": temperature}
+            | evaluate_run(
+                self.run_folder,
+                self.n,
+                temperature,
+                best_of=self.best_of,
+                resample=self.resample,
+                metrics=self.metrics,
+                source=self.source,
+                held_out=self.held_out,
+                device=self.device,
+            )
+            for temperature in self.temperature
+        ]
+        print(json.dumps(rows if len(rows) > 1 else rows[0], indent=2))
 
 
 @dataclass(frozen=True, kw_only=True)

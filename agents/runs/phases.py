@@ -15,6 +15,7 @@ from tqdm import tqdm
 from agents.runs.folder import Record
 from agents.runs.game import Game
 from seqgan_env.metrics import columns_of_role
+from seqgan_env.metrics.base import trade_offs
 from seqgan_env.metrics.temperatures import TEMPERATURES as TEMPERATURES
 
 RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL, FINAL_TEMPERATURE = (
@@ -121,7 +122,7 @@ class MaximumLikelihood:
             self._best_weights = {}
             if not any((r["phase"], r["step"]) == (LIKELIHOOD, self._best_epoch) for r in journal.records):
                 journal.measure(LIKELIHOOD, self._best_epoch, nll_validation=self._best_nll)
-        _measure_temperatures(game, journal, TEMPERATURE, trainer.n_epochs)
+        _measure_temperatures(journal, TEMPERATURE, trainer.n_epochs)
 
     def _is_stale(self, epoch: int, patience: int | None) -> bool:
         return patience is not None and self._best_epoch >= 0 and epoch - self._best_epoch > patience
@@ -205,7 +206,7 @@ class AdversarialGame:
                 game.callback.retrain_if_due()
             measuring.measure_if_due()
         if config.agent.n_updates:
-            _measure_temperatures(game, journal, FINAL_TEMPERATURE, agent.n_updates)
+            _measure_temperatures(journal, FINAL_TEMPERATURE, agent.n_updates)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the agent counts its updates."""
@@ -243,9 +244,10 @@ class _Measuring(BaseCallback):
         self._bar.set_postfix(headline(record))
 
 
-def _measure_temperatures(game: Game, journal: Journal, phase: str, step: int) -> None:
-    """Measure the generator at every temperature: a curve of quality against diversity."""
-    if game.evaluator.optimal is not None:
+def _measure_temperatures(journal: Journal, phase: str, step: int) -> None:
+    """Measure the generator at every temperature where that gives a curve of quality against diversity."""
+    measured = {name for record in journal.records[-1:] for name in record}
+    if any(measured.issuperset(pair) for pair in trade_offs()):
         for temperature in TEMPERATURES:
             journal.measure(phase, step, temperature)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE
 from seqgan_env.checks import NonNegativeInt, check_choice, check_type, shown
-from seqgan_env.metrics import columns
+from seqgan_env.metrics import METRICS, columns
 from seqgan_env.metrics.base import RESERVED
 
 MEASURED = (RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL, FINAL_TEMPERATURE)
@@ -16,11 +16,14 @@ MEASURED = (RANDOM, LIKELIHOOD, TEMPERATURE, DISCRIMINATOR, ADVERSARIAL, FINAL_T
 def check_records(records: Any) -> None:
     """Refuse what is not the evaluations of a run, each with the same measurements of the generator.
 
+    Those on request may differ: at another temperature than 1, or of an odd sample, some are not defined.
+
     Raises:
         ValueError: it is not.
     """
     known = {*columns(), *RESERVED}
-    of_generator = {name for name, column in columns().items() if column.subject == "generator"}
+    always = [entry.metric.columns for entry in METRICS.values() if entry.group is None]
+    of_generator = {name for own in always for name, column in own.items() if column.subject == "generator"}
     if not isinstance(records, list):
         raise ValueError(f"the records must be a list, got {shown(records)}")
     for number, record in enumerate(records):

@@ -26,6 +26,7 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LIKELIHOOD, RANDOM, TEMPERATURE
 from seqgan_env.files import atomic_write, printable
 from seqgan_env.metrics import Column, columns, columns_of_role
+from seqgan_env.metrics.base import trade_offs
 
 Records = Mapping[str, Sequence[Record]]
 """The evaluations of several runs, by the name that tables give each."""
@@ -51,7 +52,7 @@ def summary(records: Records) -> dict[str, Record]:
     first = next(iter(records.values()))
     rows = {"random": _last(first, RANDOM), "max. likelihood": _last(first, TEMPERATURE, temperature=1.0)}
     start = next((r for r in first if r["phase"] == ADVERSARIAL and r["step"] == 0), None)
-    if rows["max. likelihood"] is None:  # of text, whose epoch that is kept the game begins with
+    if rows["max. likelihood"] is None:  # without temperatures; the game begins with the epoch that is kept
         likelihood = [r for r in first if r["phase"] == LIKELIHOOD]
         rows["max. likelihood"] = start or min(likelihood, key=lambda r: r["nll_validation"], default=None)
     rows |= _best_temperature("max. likelihood", first, TEMPERATURE)
@@ -67,11 +68,11 @@ def summary(records: Records) -> dict[str, Record]:
 
 
 def _best_temperature(name: str, records: Sequence[Record], phase: str) -> dict[str, Record | None]:
-    """The row of the temperature with the best overall column, if several were measured."""
-    tempered = [r for r in records if r["phase"] == phase]
+    """The row of the temperature with the best overall column, if that was measured at several."""
+    (overall,) = columns_of_role("overall")
+    tempered = [r for r in records if r["phase"] == phase and overall in r]
     if not tempered:
         return {}
-    (overall,) = columns_of_role("overall")
     best = min(tempered, key=lambda r: r[overall])
     return {f"{name}, T = {best['temperature']:g}": best}
 
@@ -184,8 +185,9 @@ def _plots(records: Records) -> Iterator[tuple[str, str]]:
             fields = {name: c for name, c in columns().items() if (c.subject, c.panel) == (subject, panel)}
             if picture := _panel(own, phase, fields, f"{title}: {panel}", x_label):
                 yield f"{title}: {panel}", picture
-    if picture := _trade_off(records):
-        yield "Quality against diversity", picture
+    for pair in trade_offs():
+        if picture := _trade_off(records, *pair):
+            yield f"Quality against diversity: {', '.join(columns()[name].label for name in pair)}", picture
 
 
 def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: str, x_label: str) -> str | None:
@@ -208,17 +210,21 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
     return _finished(figure, axes, title, x_label, next(iter(fields.values())).unit)
 
 
-def _trade_off(records: Records) -> str | None:
+def _trade_off(records: Records, quality: str, diversity: str) -> str | None:
     """Quality against diversity: a curve over temperatures for maximum likelihood and for the end of each game."""
     from matplotlib.figure import Figure
 
-    (quality,), (diversity,) = columns_of_role("quality"), columns_of_role("diversity")
+    across, up = columns()[quality], columns()[diversity]
     curves = {"maximum likelihood": (next(iter(records.values())), TEMPERATURE)}
     curves |= {f"SeqGAN, {name}": (own, FINAL_TEMPERATURE) for name, own in records.items()}
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     for index, (label, (own, phase)) in enumerate(curves.items()):
-        points = [(r[quality], r[diversity], r["temperature"]) for r in own if r["phase"] == phase and quality in r]
+        points = [
+            (r[quality], r[diversity], r["temperature"])
+            for r in own
+            if r["phase"] == phase and {quality, diversity} <= r.keys()
+        ]
         if not points:
             continue
         color = "0.4" if phase == TEMPERATURE else f"C{index - 1}"
@@ -227,8 +233,9 @@ def _trade_off(records: Records) -> str | None:
         axes.plot(*[(value,) for value in points[temperatures.index(1.0)][:2]], "s", color=color, markersize=8)
     if not axes.lines:
         return None
-    x_label, y_label = (f"{columns()[field].label} ({columns()[field].unit})" for field in (quality, diversity))
-    title = "Quality against diversity by temperature: down and left is better (a square is temperature 1)"
+    x_label, y_label = (f"{column.label} ({column.unit})" for column in (across, up))
+    better = f"{'up' if up.better == 'higher' else 'down'} and {'right' if across.better == 'higher' else 'left'}"
+    title = f"Quality against diversity by temperature: {better} is better (a square is temperature 1)"
     return _finished(figure, axes, title, x_label, y_label)
 
 

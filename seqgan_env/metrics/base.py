@@ -41,7 +41,8 @@ class Column:
     panel: str = ""
     """The plot that shows it, together with all others of that panel; empty is none."""
     role: Literal["", "quality", "diversity", "overall"] = ""
-    """Its part in a comparison: the axes of quality against diversity, and the number that sums both up."""
+    """Its part in a comparison: the axes of its metric's plot of quality against diversity, or the one number that sums
+    a generator or a discriminator up."""
     in_tables: bool = True
     """Whether tables have it; if not, it is in the records, in TensorBoard and in the plot of its panel alone."""
     narrow: str = ""
@@ -126,14 +127,18 @@ def register_metric(name: str, metric: Metric, *, group: str | None = None) -> N
 
     Raises:
         ValueError: the name is taken, it or the group is no identifier, a column is another metric's or reserved, it
-            lacks label, unit or help, it has a role that another one has, or a name for a table that it is not in.
+            lacks label, unit or help, it sums up what another one does, it has a name for a table that it is not in,
+            or the metric has a quality without a diversity, or the contrary.
     """
     if group is not None and not (isinstance(group, str) and group.isidentifier()):
         raise ValueError(f"the group of metric {name!r} must be an identifier or None, got {group!r}")
     if isinstance(metric, type) or not callable(metric) or not isinstance(getattr(metric, "columns", None), Mapping):
         raise ValueError(f"a metric must be an object with columns that can be called, got {metric!r}")
     taken = columns()
-    roles = {(column.role, column.subject) for column in taken.values() if column.role}
+    summed_up = {column.subject for column in taken.values() if column.role == "overall"}
+    axes = sorted(column.role for column in metric.columns.values() if column.role in ("quality", "diversity"))
+    if axes not in ([], ["diversity", "quality"]):
+        raise ValueError(f"metric {name!r} must have one quality and one diversity, or neither, got {', '.join(axes)}")
     for field_name, column in metric.columns.items():
         if field_name in taken:
             raise ValueError(f"metric {name!r} has the column {field_name!r} of another metric")
@@ -142,7 +147,7 @@ def register_metric(name: str, metric: Metric, *, group: str | None = None) -> N
         check_choice("better", column.better, ("lower", "higher", "neither"))
         check_choice("subject", column.subject, ("generator", "discriminator"))
         check_choice("role", column.role, ("", "quality", "diversity", "overall"))
-        if (column.role, column.subject) in roles:
+        if column.role == "overall" and column.subject in summed_up:
             raise ValueError(f"column {field_name!r} has the role {column.role!r}, which is taken")
         if not (column.label.strip() and column.unit.strip() and column.help.strip()):
             raise ValueError(f"column {field_name!r} of metric {name!r} must declare label, unit and help")
@@ -159,6 +164,12 @@ def columns() -> dict[str, Column]:
 def columns_of_role(role: str, subject: str = "generator") -> list[str]:
     """The fields of the columns with a role, in the order of the metrics."""
     return [name for name, column in columns().items() if (column.role, column.subject) == (role, subject)]
+
+
+def trade_offs() -> list[tuple[str, str]]:
+    """The fields of quality and of diversity of each metric that has both, in the order of the metrics."""
+    roles = [{column.role: name for name, column in entry.metric.columns.items()} for entry in METRICS.values()]
+    return [(of["quality"], of["diversity"]) for of in roles if "quality" in of]
 
 
 def metric_groups() -> list[str]:

@@ -71,6 +71,7 @@ class LanguageModelScores:
             "lower",
             f"generated sequences under a language model of training sequences ({_PROTOCOL})",
             panel="scores by language models",
+            role="quality",
         ),
         "lm_reverse": Column(
             "LM reverse",
@@ -78,6 +79,7 @@ class LanguageModelScores:
             "lower",
             f"held-out sequences under a language model of generated sequences ({_PROTOCOL})",
             panel="scores by language models",
+            role="diversity",
         ),
         "lm_real": Column(
             "LM real",

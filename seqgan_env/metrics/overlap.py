@@ -7,6 +7,8 @@ from seqgan_env.metrics.base import Column, EvaluationBatch, register_metric
 
 LENGTHS = (2, 3, 4, 5)
 """The n of BLEU-n."""
+COMPARED = 4
+"""The n of the plot of quality against diversity."""
 SMOOTHING = 0.1
 """Counted where no n-gram of a length is found: method 1 of Chen and Cherry (2014), with NLTK's constant."""
 PROTOCOL = 1
@@ -40,6 +42,7 @@ class Overlap:
                 "higher",
                 f"{n}-grams and shorter ones of generated sequences in all held-out ones ({_PROTOCOL})",
                 panel="BLEU against held-out sequences",
+                role="quality" if n == COMPARED else "",
             )
             for n in LENGTHS
         }
@@ -50,6 +53,7 @@ class Overlap:
                 "lower",
                 f"{n}-grams and shorter ones of generated sequences in all other generated ones ({_PROTOCOL})",
                 panel="Self-BLEU",
+                role="diversity" if n == COMPARED else "",
             )
             for n in LENGTHS
         }

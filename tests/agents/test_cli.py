@@ -178,6 +178,17 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert {"bleu_4", "copied", "js_2"} <= set(more) - set(usual)
 
 
+def test_several_temperatures_are_evaluated_in_a_row_each(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def rows(*temperatures: str) -> Any:
+        assert main(["evaluate", str(run), "--metrics", "text", "--temperature", *temperatures]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    alone = [rows(temperature) for temperature in ("0.5", "1.0")]
+    assert rows("0.5", "1.0") == alone
+    assert [row["temperature"] for row in alone] == [0.5, 1.0]
+    assert alone[0]["bleu_4"] != alone[1]["bleu_4"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -192,6 +203,8 @@ def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["sample", "nowhere"], "no run in nowhere"),
         (["evaluate", "nowhere"], "no run in nowhere"),
         (["evaluate", "RUN", "--temperature", "-1"], "temperature"),
+        (["evaluate", "nowhere", "--temperature", "1", "0"], "temperature must be a finite number of at least 1e-30"),
+        (["evaluate", "RUN", "--temperature"], "temperature must be at least one number, got none"),
         (["evaluate", "RUN", "--metrics", "text", "bleu"], "metrics must be one of temperatures, text, language_model"),
     ],
 )

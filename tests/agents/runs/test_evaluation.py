@@ -9,9 +9,10 @@ import pytest
 
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
+from agents.runs.phases import TEMPERATURES
 from seqgan_env.metrics import METRICS
 from seqgan_env.task import Task
-from tests.support.runs import SHORT, changed, stored, without_pictures
+from tests.support.runs import SHORT, changed, stored, without_pictures, without_time
 
 
 def test_evaluate_run_measures_afresh_and_writes_nothing(finished: Path) -> None:
@@ -72,3 +73,22 @@ def test_a_run_measures_the_groups_of_its_settings_in_every_record_and_so_does_i
     assert "nltk" in page.lower()
     assert fields_of("text") <= evaluate_run(tmp_path / "run").keys()
     assert not fields_of("text") & evaluate_run(tmp_path / "run", metrics=[]).keys()
+
+
+@pytest.mark.parametrize("metrics", [(), ("text",)])
+def test_a_run_on_text_is_measured_at_every_temperature_where_its_metrics_make_a_curve(
+    tmp_path: Path, metrics: tuple[str, ...]
+) -> None:
+    (file := tmp_path / "text.txt").write_text("".join(f"{a} eats {b}\n" for a in "abcdef" for b in "uvwxyz"))
+    task = {"source": str(file), "vocab_size": None, "max_length": None}
+    config = changed(SHORT, task=task, agent={"n_updates": 1}, evaluation={"metrics": metrics})
+    with without_pictures():
+        records = Experiment(config, tmp_path / "run", progress=False).run()
+        more = changed(config, agent={"n_updates": 2})
+        resumed = Experiment(more, tmp_path / "run", resume=True, progress=False).run()
+        whole = Experiment(more, tmp_path / "whole", progress=False).run()
+    assert without_time(resumed) == without_time(whole)
+    for phase in ("temperature", "final_temperature"):
+        curve = [r for r in records if r["phase"] == phase]
+        assert [r["temperature"] for r in curve] == (list(TEMPERATURES) if metrics else [])
+        assert len({(r["bleu_4"], r["self_bleu_4"]) for r in curve}) == len(curve)

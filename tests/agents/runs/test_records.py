@@ -16,6 +16,11 @@ def test_records_are_accepted() -> None:
     check_records([RECORD, {**RECORD, "phase": "adversarial", "step": 3, "nll_test": float("inf"), "loss": 1}])
 
 
+def test_what_is_measured_on_request_may_be_missing_where_it_is_not_defined() -> None:
+    """As the best temperature at one of them, or the 3-grams of a generator that writes two tokens."""
+    check_records([{**RECORD, "kl_sum_best": 1.0}, {**RECORD, "phase": "temperature", "temperature": 0.5, "js_2": 0.3}])
+
+
 @pytest.mark.parametrize(
     ("records", "says"),
     [

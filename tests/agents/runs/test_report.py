@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -190,7 +191,33 @@ def test_each_generator_has_a_row_at_the_temperature_that_suits_it_best(tmp_path
     assert rows["max. likelihood"] == {**likelihood[1], **rows["max. likelihood"]}
     assert rows["SeqGAN log D, T = 1"] == game[0]
     page = page_of(records["log D"], tmp_path)
-    assert plots(page)[-1] == "Quality against diversity"
+    assert plots(page)[-1] == "Quality against diversity: nll oracle, nll test"
+
+
+def test_text_has_curves_over_temperature_of_its_own_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {}
+
+    def finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str:
+        if "temperature" in title:
+            drawn[x_label] = (title, y_label, [list(line.get_xydata().tolist()) for line in axes.lines])
+        return ""
+
+    monkeypatch.setattr("agents.runs.report._finished", finished)
+    more = [
+        {"phase": phase, "step": 2, "temperature": t, "bleu_4": 1 - t / 2, "self_bleu_4": 0.9 - t / 2 + shift, **MORE}
+        for phase, shift in (("temperature", 0.0), ("final_temperature", 0.25))
+        for t in (1.0, 0.5)
+    ]
+    scores = {"lm_forward": 2.0, "lm_reverse": 4.0}
+    assert not [name for name in summary({"log D": [*of_text(), *more]}) if "T =" in name]  # no number sums it up
+    page_of([*of_text(), *({**r, **scores} for r in more)], tmp_path)
+    title, y_label, lines = drawn["BLEU-4 (BLEU)"]
+    assert "down and right is better" in title
+    assert y_label == "Self-BLEU-4 (BLEU)"
+    curves = [[[0.5, 0.4], [0.75, 0.65]], [[0.5, 0.4]], [[0.5, 0.65], [0.75, 0.9]], [[0.5, 0.65]]]
+    np.testing.assert_allclose(np.concatenate(lines), np.concatenate(curves))
+    assert "down and left is better" in drawn["LM forward (nats per token)"][0]
+    assert len(drawn) == 2
 
 
 MORE = {"entropy": 2.0, "distinct": 0.5}

@@ -21,9 +21,11 @@ from seqgan_env.metrics import (
     metric_groups,
     register_metric,
 )
+from seqgan_env.metrics.base import trade_offs
 from tests.support.sources import tiny_oracle
 
 LENGTH = Column("mean length", "tokens", "neither", "mean length of generated sequences")
+QUALITY = replace(LENGTH, role="quality")
 SHIPPED = [
     "nll_oracle",
     "nll_test",
@@ -114,8 +116,9 @@ def test_each_column_says_what_it_is() -> None:
 
 
 def test_columns_are_found_by_their_role() -> None:
-    assert columns_of_role("quality") == ["nll_oracle"]
-    assert columns_of_role("diversity") == ["nll_test"]
+    assert columns_of_role("quality") == ["nll_oracle", "bleu_4", "lm_forward"]
+    assert columns_of_role("diversity") == ["nll_test", "self_bleu_4", "lm_reverse"]
+    assert trade_offs() == [("nll_oracle", "nll_test"), ("bleu_4", "self_bleu_4"), ("lm_forward", "lm_reverse")]
     assert columns_of_role("overall") == ["kl_sum"]
     assert columns_of_role("overall", "discriminator") == ["discriminator_log_loss"]
 
@@ -219,6 +222,9 @@ class Giving:
         (Giving({}, subject="nobody"), "subject must be one of generator, discriminator; got 'nobody'"),
         (Giving({}, role="best"), "role must be one of"),
         (Giving({}, role="overall"), "has the role 'overall', which is taken"),
+        (Giving({}, role="quality"), "metric 'own' must have one quality and one diversity, or neither, got quality"),
+        (Giving({}, role="diversity"), "must have one quality and one diversity, or neither, got diversity"),
+        (Length(a=QUALITY, b=QUALITY), "must have one quality and one diversity, or neither, got quality, quality"),
         (Giving({}, in_tables=False, narrow="own"), "column 'own' is in no table, so narrow must be empty, got 'own'"),
         (Giving, "must be an object with columns"),
         (lambda batch: {}, "must be an object with columns"),
