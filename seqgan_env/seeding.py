@@ -11,6 +11,9 @@ import hashlib
 
 import numpy as np
 import torch
+from torch import Tensor
+
+_MIX = 0x9E3779B97F4A7C15 - 2**64  # 2^64 over the golden ratio, as a signed number
 
 
 def derived_seed(seed: int, *key: str | int) -> int:
@@ -28,3 +31,12 @@ def numpy_rng(seed: int, *key: str | int) -> np.random.Generator:
 def torch_rng(seed: int, *key: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """The torch generator of one use, on ``device``."""
     return torch.Generator(device=device).manual_seed(derived_seed(seed, *key))
+
+
+def hash_rows(tokens_BT: Tensor, seed: int = 0) -> Tensor:
+    """A number from 0 to 2^52 - 1 for each sequence, the same wherever that stands: ``hash_B``, int64."""
+    hash_B = torch.full_like(tokens_BT[:, 0], seed)
+    for token_B in tokens_BT.unbind(dim=1):
+        hash_B = (hash_B ^ token_B) * _MIX  # which wraps around
+        hash_B = hash_B ^ (hash_B >> 29)
+    return hash_B & (2**52 - 1)

@@ -26,7 +26,7 @@ from seqgan_env.checks import (
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
 from seqgan_env.discriminators.registry import DISCRIMINATORS, register_discriminator
-from seqgan_env.seeding import derived_seed
+from seqgan_env.seeding import derived_seed, hash_rows
 from seqgan_env.tokens import SequenceSpec, Tokens
 
 COMBINATIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
@@ -57,10 +57,16 @@ class EnsembleConfig:
     ``k`` standard deviations."""
     k: NonNegativeFloat = 1.0
     """Number of standard deviations of ``"pessimistic"``."""
+    folds: bool = False
+    """Leave another one of M parts of the real sequences out of the training of each member, in place of bootstraps.
+    Those are of batches, so that every member comes to see every sequence: where these are few, all learn them by
+    heart, and agree."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_choice("combine", self.combine, COMBINATIONS)
+        if self.folds and self.n_members == 1:
+            raise ValueError("folds need at least 2 members, got n_members 1")
         object.__setattr__(self, "kwargs", json.loads(json.dumps(dict(self.kwargs))))  # equal to what a file holds
         self.member()
 
@@ -73,8 +79,9 @@ class EnsembleDiscriminator(Discriminator):
     """M discriminators of one kind with initial weights of their own, each trained on a bootstrap of each batch.
 
     Where the members disagree they have seen too little to know; the combinations ``"minimum"`` and ``"pessimistic"``
-    don't pay for such sequences. The first member begins as a discriminator of its kind by itself would with the same
-    seed, and an ensemble of one is trained on the batch itself: it is its member.
+    don't pay for such sequences. With ``folds`` each is trained on the batch without its own part of the real
+    sequences, and on all generated ones. The first member begins as a discriminator of its kind by itself would with
+    the same seed, and an ensemble of one is trained on the batch itself: it is its member.
 
     Where the members' logits are sums over tokens, so is that of the ensemble, whatever the combination: the term of a
     token is the difference that it makes to the combination of the sums so far, as ``prefix_logits`` gives them. With
@@ -122,14 +129,17 @@ class EnsembleDiscriminator(Discriminator):
         rng: torch.Generator | None = None,
         objective: Objective = discriminator_loss,
     ) -> Tensor:
-        """The mean of the members' losses, each on rows of its own, drawn with replacement; see ``Discriminator.loss``.
+        """The mean of the members' losses, each on rows of its own; see ``Discriminator.loss``.
+
+        They are drawn with replacement, or, with ``folds``, all but the member's part of the real ones; a member for
+        which no real one is left takes no part.
 
         The combination plays no part in it: no member learns to make up for another one.
         """
         more = () if objective is discriminator_loss else (objective,)  # which a member need not take
         losses = [
-            member.loss(self._bootstrap(real_BT, rng), self._bootstrap(generated_BT, rng), rng, *more)
-            for member in self._members
+            member.loss(self._bootstrap(own_BT, rng), self._bootstrap(generated_BT, rng), rng, *more)
+            for member, own_BT in self._with_real(real_BT)
         ]
         return torch.stack(losses).mean()
 
@@ -140,12 +150,13 @@ class EnsembleDiscriminator(Discriminator):
 
     def gradient_penalty(self, real_BT: Tensor, generated_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """The mean of the members' penalties, each of its own slope; see ``Discriminator.gradient_penalty``."""
-        return torch.stack([each.gradient_penalty(real_BT, generated_BT, rng) for each in self._members]).mean()
+        penalties = [member.gradient_penalty(own_BT, generated_BT, rng) for member, own_BT in self._with_real(real_BT)]
+        return torch.stack(penalties).mean()
 
     def fit_real(self, real: Tokens, seed: int, on_part: Callable[[], None] = lambda: None) -> None:
         """Let each member learn what takes real sequences alone; see ``Discriminator.fit_real``."""
-        for k, member in enumerate(self._members):
-            member.fit_real(real, derived_seed(seed, "member", k), on_part)
+        for k, (member, own_BT) in enumerate(self._with_real(torch.from_numpy(real))):
+            member.fit_real(own_BT.numpy(), derived_seed(seed, "member", k), on_part)
 
     def follow(self, generator: AutoregressiveModel | None) -> None:
         """Let each member follow the generator; see ``Discriminator.follow``."""
@@ -178,10 +189,21 @@ class EnsembleDiscriminator(Discriminator):
     def _combined(self, parts: list[Tensor]) -> Tensor:
         return COMBINATIONS[self.config.combine](torch.stack(parts), self.config.k)
 
+    def _with_real(self, real_BT: Tensor) -> list[tuple[Discriminator, Tensor]]:
+        """The members, each with the real sequences that it may learn from, if there are any.
+
+        The part that a sequence belongs to is a function of it alone, so that all its copies are left out together.
+        """
+        if not self.config.folds:
+            return [(member, real_BT) for member in self._members]
+        part_B = hash_rows(real_BT) % len(self.members)
+        pairs = [(member, real_BT[part_B != m]) for m, member in enumerate(self._members)]
+        return [pair for pair in pairs if len(pair[1])]
+
     def _bootstrap(self, tokens_BT: Tensor, rng: torch.Generator | None) -> Tensor:
-        """As many rows, drawn with replacement; for a single member the rows themselves."""
+        """As many rows, drawn with replacement; for a single member, and with ``folds``, the rows themselves."""
         n = len(tokens_BT)
-        if len(self.members) == 1:
+        if len(self.members) == 1 or self.config.folds:
             return tokens_BT
         return tokens_BT[torch.randint(n, (n,), generator=rng, device=tokens_BT.device)]
 
@@ -189,8 +211,9 @@ class EnsembleDiscriminator(Discriminator):
 register_discriminator(
     "ensemble",
     EnsembleDiscriminator,
-    summary="Several discriminators of one kind, each on bootstraps of its own; their logits are combined.",
-    source="Lakshminarayanan et al., arXiv 1612.01474; Osband et al., arXiv 1602.04621",
+    summary="Several discriminators of one kind, each on bootstraps or folds of its own; their logits are combined.",
+    source="Lakshminarayanan et al., arXiv 1612.01474; Osband et al., arXiv 1602.04621; as rewards, Coste et al., "
+    "arXiv 2310.02743, whose cautious mean subtracts the variance",
     formula="logit(Y) = mean, minimum, or mean - k std over m of logit_m(Y)",
     when="A generator that finds sequences which a single discriminator overrates by accident. It costs as many times "
     "a member as there are members.",

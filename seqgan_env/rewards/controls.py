@@ -12,8 +12,7 @@ from torch import Tensor
 from seqgan_env.checks import NonNegativeInt, PositiveFloat, check_fields
 from seqgan_env.rewards.base import Reward, RewardContext, register_reward
 from seqgan_env.rewards.of_logit import OfLogit
-
-_MIX = 0x9E3779B97F4A7C15 - 2**64  # 2^64 over the golden ratio, as a signed number
+from seqgan_env.seeding import hash_rows
 
 
 def constant(logit_real_B: Tensor) -> Tensor:
@@ -44,11 +43,7 @@ class Random:
 
     def __call__(self, logit_real_B: Tensor, tokens_BT: Tensor) -> Tensor:
         """See ``Reward``; the number is a hash of the tokens."""
-        hash_B = torch.full_like(tokens_BT[:, 0], self.config.seed)
-        for token_B in tokens_BT.unbind(dim=1):
-            hash_B = (hash_B ^ token_B) * _MIX  # which wraps around
-            hash_B = hash_B ^ (hash_B >> 29)
-        return (hash_B & (2**52 - 1)).to(logit_real_B.dtype) / 2**52
+        return hash_rows(tokens_BT, self.config.seed).to(logit_real_B.dtype) / 2**52
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from seqgan_env.discriminators import (
     save_discriminator,
 )
 from seqgan_env.tokens import SequenceSpec
+from tests.support import reference
 from tests.support.discriminators import SMALL, SPEC, sequences
 
 COMBINE = ("mean", "minimum", "pessimistic")
@@ -165,6 +166,50 @@ class TestTraining:
         assert len(set(losses)) == 3
 
 
+class TestFolds:
+    def test_a_member_learns_nothing_of_its_own_part_and_the_others_do(self) -> None:
+        """Tables, in which a real sequence that was never seen keeps the logit 0 that it began with."""
+        spec = SequenceSpec(4, 4)
+        tokens_BT = reference.all_sequences(spec)
+        real, generated = tokens_BT[:200], tokens_BT[200:]
+        kwargs = {"kind": "tabular", "folds": True, "n_members": 4}
+        discriminator = build_discriminator("ensemble", spec, kwargs=kwargs)
+        assert isinstance(discriminator, EnsembleDiscriminator)
+        DiscriminatorTrainer(discriminator, 0.1).fit(real, generated, n_epochs=30, batch_size=8)
+        logit_MB = np.stack([member.logits(real) for member in members(discriminator)])
+        assert ((logit_MB == 0).sum(axis=0) == 1).all()
+        assert ((logit_MB > 0).sum(axis=0) == 3).all()
+        # of a binomial distribution of 200 and 1/4 all but a millionth lies within five standard deviations, 30.6
+        assert (abs((logit_MB == 0).sum(axis=1) - 50) < 31).all()
+        assert all((member.logits(generated) < 0).all() for member in members(discriminator))
+
+    @pytest.mark.parametrize("method", ["loss", "gradient_penalty", "fit_real"])
+    def test_a_part_is_the_same_wherever_a_sequence_stands(self, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        discriminator, real = ensemble(n_members=3, folds=True), sequences(60)
+        seen: dict[int, set[tuple[int, ...]]] = {}
+        for m, member in enumerate(members(discriminator)):
+
+            def record(real_BT: Any, *_: Any, m: int = m) -> Tensor:
+                seen.setdefault(m, set()).update(map(tuple, real_BT.tolist()))
+                return torch.zeros(())
+
+            monkeypatch.setattr(member, method, record)
+        for rows in (real, real[::-1].copy(), np.repeat(real[:7], 5, axis=0), real[:1]):
+            if method == "fit_real":
+                discriminator.fit_real(rows, 0)
+            else:
+                getattr(discriminator, method)(torch.from_numpy(rows), torch.from_numpy(sequences(60, seed=1)))
+        for row in map(tuple, real.tolist()):
+            assert sum(row in own for own in seen.values()) == 2
+
+    def test_who_has_no_real_sequence_takes_no_part(self) -> None:
+        discriminator = ensemble("gru", n_members=3, folds=True).eval()
+        real_1T, generated_BT = torch.from_numpy(sequences(1)), torch.from_numpy(sequences(5, seed=1))
+        losses = [member.loss(real_1T, generated_BT).item() for member in members(discriminator)]
+        expected = [sum(losses[:m] + losses[m + 1 :]) / 2 for m in range(3)]
+        assert any(discriminator.loss(real_1T, generated_BT).item() == pytest.approx(mean) for mean in expected)
+
+
 class TestSettings:
     @pytest.mark.parametrize("function", [build_discriminator, check_discriminator])
     @pytest.mark.parametrize(
@@ -172,6 +217,7 @@ class TestSettings:
         [
             ({"kind": "rnn"}, "discriminator must be one of causal, cnn, .*; got 'rnn'"),
             ({"n_members": 0}, "n_members must be a whole number of at least 1, got 0"),
+            ({"n_members": 1, "folds": True}, "folds need at least 2 members, got n_members 1"),
             ({"combine": "median"}, "combine must be one of mean, minimum, pessimistic; got 'median'"),
             ({"k": -1.0}, "k must be a finite number of at least 0, got -1.0"),
             ({"k": float("nan")}, "k must be a finite number of at least 0, got nan"),
