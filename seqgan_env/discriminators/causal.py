@@ -142,6 +142,9 @@ register_discriminator(
     summary="An LSTM that answers after each token, trained on every beginning of a sequence.",
     source="eq. 13.32 for each beginning; this project",
     formula="logit(Y) = w · h_L + b, h_t = LSTM(y_1, ..., y_t), L the length of Y",
+    cost="T 4 H (E + H), and in further layers T 8 H^2: 0.5 million with the defaults and T = 20, one step after the "
+    "other. All prefixes of a sequence, which training takes too, cost no more than the whole. Measured: 1.0 s a "
+    "round.",
     when="Where a value of each prefix is needed and must mean something by itself: for shaping, for pictures and for "
     "dense values, whose terms are the differences of successive answers. One pass gives all of them; those of every "
     "token in each place, for inner sums, take V steps of the network in each.",

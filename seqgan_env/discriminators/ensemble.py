@@ -215,6 +215,7 @@ register_discriminator(
     source="Lakshminarayanan et al., arXiv 1612.01474; Osband et al., arXiv 1602.04621; as rewards, Coste et al., "
     "arXiv 2310.02743, whose cautious mean subtracts the variance",
     formula="logit(Y) = mean, minimum, or mean - k std over m of logit_m(Y)",
-    when="A generator that finds sequences which a single discriminator overrates by accident. It costs as many times "
-    "a member as there are members.",
+    cost="As many times a member, in scores and in rounds, as there are members. Measured with three of the CNN's: 3.8 "
+    "s a round.",
+    when="A generator that finds sequences which a single discriminator overrates by accident.",
 )

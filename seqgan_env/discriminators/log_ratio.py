@@ -119,6 +119,9 @@ register_discriminator(
     summary="A sum of learned log-ratios, one for each token given its prefix.",
     source="eq. 13.31 applied to the optimum of eq. 13.32; this project",
     formula="logit(Y) = sum over t of (W h_t + c)[y_t], h_t = LSTM(start, y_1, ..., y_{t-1})",
+    cost="T 4 H (E + H), and in further layers T 8 H^2: 0.5 million with the defaults and T = 20, one step after the "
+    "other. The vocabulary plays no part, except where the terms of every token are asked for, T V H more. "
+    "Measured: 1.0 s a round.",
     when="Where a value of each prefix is needed, for shaping and for pictures: the logit of a prefix is the sum of "
     "its terms, and the terms of all prefixes take one pass.",
 )

@@ -11,6 +11,14 @@ from seqgan_env.discriminators.losses import LOSSES
 from seqgan_env.discriminators.registry import DISCRIMINATORS
 from seqgan_env.setting_docs import settings_list, wrapped
 
+_COST = wrapped(
+    "**Costs** are multiplications of the score of a sequence of T tokens, E and H being the sizes of embedding "
+    "and state. An update takes about three times that for each of its sequences. Measured seconds are those of a "
+    "round on one core, 4,096 sequences of each kind to learn from and 4,096 to measure on, with a strong "
+    "generator of the grammar and the sizes of `benchmarks/discriminators.py` (10,000 real sequences; "
+    "`benchmarks/results/discriminators.json`)."
+)
+
 
 def page() -> str:
     """The content of ``docs/discriminators.md``: a line of a table and a section for each registered kind."""
@@ -24,7 +32,7 @@ def page() -> str:
     )
     head = "| name | what | class |\n|---|---|---|\n"
     table = head + "\n".join(map(_row, DISCRIMINATORS))
-    return "\n\n".join([intro, table, _losses(), *map(_section, DISCRIMINATORS)]) + "\n"
+    return "\n\n".join([intro, table, _COST, _losses(), *map(_section, DISCRIMINATORS)]) + "\n"
 
 
 def _losses() -> str:
@@ -54,6 +62,8 @@ def _section(name: str) -> str:
     parts = [f"## {name}", wrapped(entry.summary)]
     if entry.formula:
         parts.append(f"```text\n{entry.formula}\n```")
+    if entry.cost:
+        parts.append(wrapped(f"**Cost.** {entry.cost}"))
     if entry.when:
         parts.append(wrapped(f"**When.** {entry.when}"))
     parts.append(settings_list(entry.kind.Config))

@@ -92,6 +92,8 @@ register_discriminator(
     summary="A bidirectional GRU, the mean and the maximum of its states over the tokens.",
     source="Cho et al., arXiv 1406.1078; Schuster and Paliwal (1997)",
     formula="logit(Y) = w · [mean over t of h_t; max over t of h_t] + b, h = [forward GRU(Y); backward GRU(Y)]",
+    cost="T 6 H (E + H), and in further layers T 12 H^2: 0.7 million with the defaults and T = 20. The steps come one "
+    "after the other, so long sequences take long. Measured: 2.1 s a round.",
     when="Sequences in which tokens far from each other belong together, with few parameters: each state has read all "
-    "tokens on one side of it. The steps come one after the other, so long sequences take long.",
+    "tokens on one side of it.",
 )

@@ -35,6 +35,8 @@ class DiscriminatorEntry:
     """The paper, or where it comes from."""
     formula: str = ""
     """Its logit as a function of the sequence Y, in a line of plain text."""
+    cost: str = ""
+    """The cost of a score and of a round in terms of its size."""
     when: str = ""
     """Advice on when to choose it."""
 
@@ -47,7 +49,7 @@ DISCRIMINATORS: Registry[DiscriminatorEntry] = Registry("discriminator")
 
 @check_arguments
 def register_discriminator(
-    name: str, kind: Any, *, summary: str, source: str, formula: str = "", when: str = ""
+    name: str, kind: Any, *, summary: str, source: str, formula: str = "", cost: str = "", when: str = ""
 ) -> None:
     """Make a discriminator available by name: to ``gymnasium.make(..., discriminator=name)`` and to the command line.
 
@@ -57,6 +59,7 @@ def register_discriminator(
         summary: a sentence on what it is.
         source: the paper, or where it comes from.
         formula: its logit as a function of the sequence Y, in a line of plain text; may be left out.
+        cost: that of a score and of a round in terms of its size; may be left out.
         when: advice on when to choose it; may be left out.
 
     Raises:
@@ -66,7 +69,7 @@ def register_discriminator(
         raise ValueError(f"a discriminator must be a subclass of Discriminator, got {kind!r}")
     if not summary.strip() or not source.strip():
         raise ValueError(f"discriminator {name!r} must declare summary and source")
-    DISCRIMINATORS.register(name, DiscriminatorEntry(kind, summary, source, formula, when))
+    DISCRIMINATORS.register(name, DiscriminatorEntry(kind, summary, source, formula, cost, when))
 
 
 @check_arguments

@@ -96,6 +96,8 @@ register_discriminator(
     summary="A free logit for each sequence, for a task small enough to enumerate.",
     source="this project",
     formula="logit(Y) = table[Y]",
+    cost="A look-up a score; but the table has a number for every sequence, V^T without an end-of-sequence token, and "
+    "each update goes over all of it. Not measured.",
     when="A task that can be enumerated, to see what the game does with a discriminator that can be the optimum "
     "itself. It learns nothing about a sequence from any other one.",
 )

