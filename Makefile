@@ -29,7 +29,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv install demo test test-fast test-lowest test-consumers test-trackers package mutations reliability fuzz speed \
-	imports check docs lint types format constraints clean distclean
+	imports check docs linkcheck lint types format constraints clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,13 +79,16 @@ test-trackers: ## tell a run to wandb, mlflow and trackio, offline (builds an en
 	build/trackers/bin/python -m pip install --quiet -e '.[trackers]'
 	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py tests/agents/sweeps/test_tracking.py
 
-package: install ## build the wheel and the sdist into dist/, check them, and try the wheel in an environment of its own
-	rm -rf dist build/package
+package: install ## build the wheel and the sdist into dist/, check them, and try each in an environment of its own
+	rm -rf dist
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[package]'
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
-	$(MAKE) --no-print-directory install VENV=build/package TARGET="$$(echo dist/*.whl)"
-	SEQGAN_INSTALLED=$(CURDIR)/build/package $(PYTEST) tests/project/test_package.py tests/project/test_readme.py
+	for made in dist/*.tar.gz dist/*.whl; do \
+		rm -rf build/package; \
+		$(MAKE) --no-print-directory install VENV=build/package TARGET="$$made" || exit; \
+		SEQGAN_INSTALLED=$(CURDIR)/build/package $(PYTEST) tests/project/test_package.py tests/project/test_readme.py || exit; \
+	done
 
 mutations: install ## break the mathematics in many ways and see a test fail each time (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
@@ -109,9 +112,13 @@ check: install ## every gate: style, types, import direction, the site, tests, d
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory speed
 
-docs: install ## build the documentation site into build/site; a warning is an error
+docs: install ## build the documentation site into build/site, and see that it fits a phone; a warning is an error
 	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees docs build/site
+	SEQGAN_SITE=build/site $(PYTEST) -q tests/project/test_phone.py
 	@echo 'The site: build/site/index.html'
+
+linkcheck: install ## follow every link of the documentation to other sites
+	$(BIN)/sphinx-build -q -b linkcheck -d build/doctrees docs build/links
 
 lint: install ## style and formatting, without changing anything
 	$(BIN)/ruff check

@@ -271,7 +271,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>SeqGAN</title><style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 76em; margin: 2em auto; padding: 0 1em; color: #222 }}
-h1, h2, h3 {{ overflow-wrap: anywhere }} table {{ border-collapse: collapse; display: block; overflow-x: auto }}
+h1, h2, h3, li {{ overflow-wrap: anywhere }} pre {{ overflow-x: auto }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto }}
 td, th {{ padding: .2em .7em; border-bottom: 1px solid #ddd; text-align: right }}
 td:first-child, th:first-child {{ text-align: left; white-space: pre }} .legend {{ color: #555; max-width: 60em }}
 img {{ max-width: 36em; width: 49%; min-width: min(24em, 100%) }} li {{ margin: .1em 0 }}

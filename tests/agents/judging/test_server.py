@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import socket
 import struct
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -22,6 +20,7 @@ import pytest
 
 from agents.cli import main
 from agents.judging import Ballot, Pair, draw_pairs, serve
+from tests.support.browser import Browser, browser, too_wide
 
 PAIRS = [Pair("<b>one</b>", "eins", True), Pair("two", "zwei", False), Pair("three", "drei", True)]
 JSON = {"Content-Type": "application/json"}
@@ -206,57 +205,32 @@ def test_a_ballot_that_is_full_needs_no_page(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.fixture
-def cleanup() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def click(page: Page, tmp_path: Path, cleanup: ExitStack) -> Iterator[Callable[..., None]]:
+def click(page: Page, tmp_path: Path) -> Iterator[Callable[..., None]]:
     """Headless Chromium: clicks on an element of the page, or presses a key, and waits until a text is shown."""
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("there is no chromedriver")
-    process = cleanup.enter_context(subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True))
-    cleanup.callback(process.terminate)
-    assert process.stdout is not None
-    port = next(line.split()[-1].rstrip(".") for line in process.stdout if "successfully on port" in line)
 
-    def command(path: str, body: dict[str, Any]) -> Any:
-        request = urllib.request.Request(f"http://127.0.0.1:{port}/session{path}", json.dumps(body).encode(), JSON)
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)["value"]
-
-    def run(script: str) -> str:
-        return str(command(f"/{session}/execute/sync", {"script": script, "args": []}))
-
-    def press(key: str, times: int) -> None:
+    def press(window: Browser, key: str, times: int) -> None:
         """Hold a key down until it has repeated itself so many times."""
         event = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
         for n in range(times):
             down = {"type": "keyDown", "autoRepeat": n > 0} | ({"text": "\r"} if key == "Enter" else {})
-            command(f"/{session}/goog/cdp/execute", {"cmd": "Input.dispatchKeyEvent", "params": event | down})
-        command(f"/{session}/goog/cdp/execute", {"cmd": "Input.dispatchKeyEvent", "params": event | {"type": "keyUp"}})
+            window.devtools("Input.dispatchKeyEvent", **event, **down)
+        window.devtools("Input.dispatchKeyEvent", **event, type="keyUp")
 
     def clicked(name: str | None, shown: str, n: int = 1, key: str | None = None) -> None:
         if key is not None:
-            press(key, n)
+            press(window, key, n)
         elif name is not None:  # the n-th click of a multiple one
             event = f"dispatchEvent(new MouseEvent('click', {{detail: {n}}}))"
             name, act = (name[6:], "focus()") if name.startswith("focus:") else (name, event)
-            run(f"document.getElementById('{name}').{act}")
+            window.run(f"document.getElementById('{name}').{act}")
         deadline = time.monotonic() + 20
-        while shown not in (text := run("return document.body.innerText")):
+        while shown not in (text := window.run("return document.body.innerText")):
             assert time.monotonic() < deadline, text
             time.sleep(0.05)
 
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": flags}}}}
-    session = command("", wanted)["sessionId"]
-    command(f"/{session}/url", {"url": page.url})
-    yield clicked
-    end = urllib.request.Request(f"http://127.0.0.1:{port}/session/{session}", method="DELETE")
-    urllib.request.urlopen(end, timeout=30).close()
+    with browser(tmp_path) as window:
+        window.open(page.url)
+        yield clicked
 
 
 @pytest.mark.slow
@@ -286,3 +260,10 @@ def test_a_person_answers_by_mouse_and_keyboard(page: Page, click: Callable[...,
     click("left", page.ballot.sides[0])
     assert page.ballot.answers == ["b", "tie", "a"]
     click(None, page.ballot.verdict)
+
+
+def test_the_page_fits_a_phone(tmp_path: Path) -> None:
+    page = Page(Ballot(tmp_path / "ballot.json", ("A", "B"), [Pair("word " * 50, "x" * 500, True)]))
+    assert too_wide(tmp_path, page.url) == {}
+    page.ask("POST", "/end", {})
+    page.thread.join(10)

@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 
 from agents.runs.experiment import Experiment
-from agents.runs.report import legend, rich_table, shown_columns, summary, write_report
+from agents.runs.report import legend, rich_table, shown_columns, summary, write_comparison, write_report
 from seqgan_env.metrics import METRICS, Column, EvaluationBatch, register_metric
+from tests.support.browser import too_wide
 from tests.support.runs import TINY, changed
 
 
@@ -84,6 +85,13 @@ def page_of(records: list[dict[str, Any]], folder: Path) -> str:
 
 def plots(page: str) -> list[str]:
     return re.findall(r'<img alt="([^"]*)"', page)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_page_of_several_runs_fits_a_phone(tmp_path: Path) -> None:
+    config = changed(TINY, task={"held_out": "/a/long/path/to/a/file/of/sequences/that/nothing/has/learned/from.txt"})
+    write_comparison(tmp_path / "report.html", config, {"word " * 20: of_text()}, {"x" * 100: ["y" * 100]})
+    assert too_wide(tmp_path, (tmp_path / "report.html").as_uri()) == {}
 
 
 @pytest.mark.usefixtures("_with_lengths")

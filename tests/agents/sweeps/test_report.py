@@ -15,6 +15,7 @@ from agents.sweeps.pictures import curve, pictures
 from agents.sweeps.report import chosen_metrics, comma_separated, markdown, shown_interval, write_report
 from agents.sweeps.spec import cells_of
 from agents.sweeps.statistics import Interval
+from tests.support.browser import too_wide
 from tests.support.sweeps import result_of, spec_with
 
 SCORES = {"seqgan": 1.0, "ppo": 1.5, "random": 2.5}
@@ -123,6 +124,7 @@ def test_the_page_needs_no_other_file_and_the_json_alone(tmp_path: Path) -> None
     assert "&lt;b&gt;no luck" in html
     assert "seed 7: <b>no luck</b>" in tables.read_text()
     assert numbers.read_text().startswith("task,algorithm,")
+    assert too_wide(tmp_path, page.as_uri()) == {}
 
 
 def test_a_metric_is_chosen_by_name() -> None:
