@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,6 +57,14 @@ PICTURES = {"SeqGANGrammar-v0": "episode.gif"} | {
     env_id: f"environments/{env_id}.png" for env_id in TASKS if env_id != "SeqGANGrammar-v0"
 }
 """A picture of each task, drawn at the build if it is none of the repository's."""
+NOTEBOOKS = {
+    "quickstart": "curve[-1] > 0.1 * random_tokens + 0.9 * best",
+    "text": "held_out[-1] < 0.5 * held_out[0]",
+    "reward": "reward is varied and n_different > 3.5",
+    "algorithm": "all(curve[-1] > curve[0] + 0.3 for curve in curves.values())",
+}
+"""Each notebook, and what must be true of its names at its end."""
+LONGEST_NOTEBOOK_S = 60.0
 
 project = "seqgan-env"
 copyright = "the seqgan-env authors"
@@ -79,6 +88,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_math_renderer = "mathml"  # drawn by the browser: neither a script nor the network is needed
+
+linkcheck_retries = 2
+linkcheck_anchors = False  # what a script adds to a page isn't there
 
 
 def generated_pages() -> dict[str, str]:
@@ -129,15 +141,20 @@ def draw_task(env_id: str, path: Path) -> None:
         Image.fromarray(env.render()).save(path)  # type: ignore[arg-type]  # an array in this mode
 
 
-def run_notebook(text: str, name: str, figures: Path) -> str:
+def run_notebook(text: str, name: str, figures: Path, outcome: str = "True") -> str:
     """A notebook in MyST's Markdown with its cells run, and what they print and draw below each of them.
 
     Args:
         text: the notebook, whose cells are blocks of code named ``{code-cell} python``.
         name: of the notebook, for the names of the figures.
         figures: the folder that they are written to.
+        outcome: what must be true at the end, as Python.
+
+    Raises:
+        RuntimeError: it is not true, or the notebook takes longer than a minute.
     """
     names: dict[str, Any] = {}
+    begin = time.perf_counter()
 
     def run(cell: re.Match[str]) -> str:
         printed = io.StringIO()
@@ -151,7 +168,12 @@ def run_notebook(text: str, name: str, figures: Path) -> str:
         pyplot.close("all")
         return "\n\n".join(shown)
 
-    return re.sub(r"```\{code-cell\} python\n(.*?)```", run, text, flags=re.DOTALL)
+    page = re.sub(r"```\{code-cell\} python\n(.*?)```", run, text, flags=re.DOTALL)
+    if (duration_s := time.perf_counter() - begin) > LONGEST_NOTEBOOK_S:
+        raise RuntimeError(f"a notebook must run within {LONGEST_NOTEBOOK_S:g} s; {name} took {duration_s:.1f} s")
+    if not eval(outcome, names):
+        raise RuntimeError(f"notebook {name} must end with {outcome}")
+    return page
 
 
 def setup(app: Sphinx) -> None:
@@ -183,7 +205,8 @@ def _on_source(app: Sphinx, docname: str, source: list[str]) -> None:
     """Show titles where a code host shows the names of files, and lead to the site's copies of the root's documents."""
     text = tasks_overview(source[0]) if docname == "tasks" else source[0]
     if docname.startswith("notebooks/"):
-        text = run_notebook(text, docname.removeprefix("notebooks/"), DOCS / "figures")
+        name = docname.removeprefix("notebooks/")
+        text = run_notebook(text, name, DOCS / "figures", NOTEBOOKS[name])
     text = re.sub(r"\]\(\.\./([A-Z_]+)\.md", lambda link: f"](project/{link[1].lower()}.md", text)
     source[0] = re.sub(r"\[[\w/]+\.md\]\(", "[](", text)
 

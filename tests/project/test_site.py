@@ -87,6 +87,26 @@ def test_a_notebook_shows_what_its_cells_print_and_draw(tmp_path: Path) -> None:
     assert f"```text\n3\n```\n\n![What the cell draws.](../figures/{figure.name})" in shown
 
 
+@pytest.mark.parametrize(
+    ("outcome", "limit_s", "says"),
+    [
+        ("x > 2", 60.0, "notebook it must end with x > 2"),
+        ("x == 2", 0.0, "a notebook must run within 0 s; it took 0.0 s"),
+    ],
+)
+def test_a_notebook_that_fails_or_takes_long_ends_the_build(
+    outcome: str, limit_s: float, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conf, "LONGEST_NOTEBOOK_S", limit_s)
+    with pytest.raises(RuntimeError, match=says):
+        conf.run_notebook("```{code-cell} python\nx = 2\n```", "it", tmp_path, outcome)
+
+
+def test_there_are_four_notebooks() -> None:
+    assert sorted(path.stem for path in (ROOT / "docs/notebooks").glob("*.md")) == sorted(conf.NOTEBOOKS)
+    assert len(conf.NOTEBOOKS) == 4
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/notebooks").glob("*.md")), ids=lambda path: path.stem)
 def test_a_notebook_has_cells_that_are_programs(path: Path) -> None:
     cells = re.findall(r"```\{code-cell\} python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
