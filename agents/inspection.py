@@ -12,10 +12,11 @@ import numpy as np
 
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.files import printable
+from seqgan_env.sources.corpus import vocabulary_of
 from seqgan_env.sources.finite import lines_of, same_lines
 from seqgan_env.sources.id_file import IDS, end_added, ids_of
 from seqgan_env.sources.text_file import TokenizedFile, has_json_lines, read_tokens
-from seqgan_env.tokenizing import LEVELS
+from seqgan_env.tokenizing import BPE, LEVELS
 from seqgan_env.vocabulary import EOS
 
 MIN_COUNTS = (1, 2, 3, 5, 10)
@@ -41,6 +42,7 @@ def inspect_text(
     normalization: str = "NFC",
     max_length: PositiveInt | None = None,
     min_count: PositiveInt = 1,
+    vocab_size: PositiveInt | None = None,
     held_out: str | None = None,
 ) -> dict[str, Any]:
     """Describe a file of text as a source reads it, in plain values; the arguments are those of ``SourceConfig``.
@@ -53,41 +55,45 @@ def inspect_text(
         normalization: the normal form of Unicode.
         max_length: T to warn about; None is that of the longest line.
         min_count: the least count to warn about, and below which a held-out word is unknown.
+        vocab_size: V at level ``"bpe"``, with whose merges the lines are cut.
         held_out: the file of held-out text, None where there is none.
 
     Returns:
         ``lines`` and ``distinct_lines``; ``tokens`` and ``distinct_tokens``; ``lengths`` of lines in tokens, without
         end-of-sequence; ``end``, 1 where that is added to each line, else 0; ``coverage``, a row for each of
-        ``MIN_COUNTS``; ``most_frequent`` tokens and their counts; ``preview``, the tokens of the first lines;
-        ``suggested`` settings, with which the file can be trained on; ``warnings``, a sentence each; and ``held_out``,
-        of the other file its ``lines``, those ``in_both``, and ``unknown``, the share of its tokens: None without one.
+        ``MIN_COUNTS``, at level ``"bpe"`` of characters; ``most_frequent`` tokens and their counts; ``preview``, the
+        tokens of the first lines; ``suggested`` settings, with which the file can be trained on; ``warnings``, a
+        sentence each; and ``held_out``, of the other file its ``lines``, those ``in_both``, and ``unknown``, the share
+        of its tokens, at level ``"bpe"`` of its characters: None without one.
 
     Raises:
         ValueError: a wrong argument, or a file that cannot be read or is empty.
     """
     check_choice("level", level, (*LEVELS, IDS))
+    if vocab_size is not None and level != BPE:
+        raise ValueError(f"vocab_size needs level='bpe', got level {level!r}")
     cut = "token" if level == IDS else level, normalization, delimiter, text_field
     text = read_tokens(file, *cut)
     other = None if held_out is None else read_tokens(held_out, *cut)
+    counted, other_counted = text, other  # whose tokens have a least count
+    of_pieces = {}
+    if level == BPE:
+        of_pieces = {"min_count": min_count} | ({} if vocab_size is None else {"vocab_size": vocab_size})
+        pieces = vocabulary_of(text, level, min_count, normalization, delimiter, vocab_size).pieces
+        counted, text = text.cut(list), text.cut(pieces)
+        if other is not None:
+            other_counted, other = other.cut(list), other.cut(pieces)
     count_W, length_L = text.counts, text.length_L
-    rarest_L = np.minimum.reduceat(count_W[text.word_F], np.cumsum(length_L) - length_L)
-    coverage = [
-        {
-            "min_count": least,
-            "tokens_kept": int((count_W >= least).sum()),
-            "share_of_tokens": float(count_W[count_W >= least].sum() / count_W.sum()),
-            "share_of_lines": float((rarest_L >= least).mean()),
-        }
-        for least in MIN_COUNTS
-    ]
+    coverage = [_kept(counted, least) for least in MIN_COUNTS]
     most_W = np.argsort(-count_W, kind="stable")[: _N_SHOWN["most_frequent"]]
     lengths = {name: int(np.quantile(length_L, q, method="higher")) for name, q in QUANTILES.items()}
     end = end_added(length_L, max_length) if level == IDS else 1
     n_distinct = int(same_lines(text.word_F, length_L).max()) + 1
-    warnings, longest = list(_warnings(text, level, n_distinct, max_length, end, min_count)), lengths["max"]
+    unknown = 0.0 if level == IDS else 1 - _kept(counted, min_count)["share_of_tokens"]
+    warnings, longest = list(_warnings(text, level, n_distinct, max_length, end, min_count, unknown)), lengths["max"]
     compared = None
-    if other is not None:
-        compared, longest = _compared(text, other, min_count), max(longest, int(other.length_L.max()))
+    if other is not None and other_counted is not None:
+        compared, longest = _compared(counted, other_counted, min_count), max(longest, int(other.length_L.max()))
         warnings += _warnings_of_held_out(text, other, level, compared, max_length or lengths["max"] + end, end)
     end_of_both = end_added(length_L, longest) if level == IDS else 1
     return {
@@ -103,9 +109,21 @@ def inspect_text(
         "most_frequent": [[text.words[word], int(count_W[word])] for word in most_W],
         "preview": _preview(text),
         "end": end,
-        "suggested": _suggested(level, {**lengths, "max": longest}, end_of_both, coverage),
+        "suggested": _suggested(level, {**lengths, "max": longest}, end_of_both, coverage) | of_pieces,
         "warnings": warnings,
         "held_out": compared,
+    }
+
+
+def _kept(text: TokenizedFile, min_count: int) -> dict[str, Any]:
+    """The tokens that occur often enough, and the shares of all tokens and lines that they make up."""
+    count_W, length_L = text.counts, text.length_L
+    rarest_L = np.minimum.reduceat(count_W[text.word_F], np.cumsum(length_L) - length_L)
+    return {
+        "min_count": min_count,
+        "tokens_kept": int((count_W >= min_count).sum()),
+        "share_of_tokens": float(count_W[count_W >= min_count].sum() / count_W.sum()),
+        "share_of_lines": float((rarest_L >= min_count).mean()),
     }
 
 
@@ -164,7 +182,7 @@ def _suggested(level: str, lengths: dict[str, int], end: int, coverage: list[dic
     if level in ("word", "token"):
         fewest = min(row["tokens_kept"] for row in coverage if row["share_of_tokens"] >= COVERED)
         suggested["min_count"] = next(row["min_count"] for row in coverage if row["tokens_kept"] == fewest)
-    elif level != IDS:
+    elif level == "char":
         suggested["min_count"] = 1
     return suggested
 
@@ -175,10 +193,16 @@ def _preview(text: TokenizedFile) -> list[list[str]]:
 
 
 def _warnings(
-    text: TokenizedFile, level: str, n_distinct: int, max_length: int | None, end: int, min_count: int
+    text: TokenizedFile,
+    level: str,
+    n_distinct: int,
+    max_length: int | None,
+    end: int,
+    min_count: int,
+    unknown: float,
 ) -> Iterator[str]:
     """Each thing that training would refuse, or that would spoil it, in a sentence."""
-    n_lines, count_W = len(text.length_L), text.counts
+    n_lines = len(text.length_L)
     if n_distinct < 2:
         what = "there is one line" if n_lines == 1 else f"all {n_lines} lines are equal"
         yield f"{what}; training needs at least 2 distinct lines, one of them to hold out"
@@ -191,7 +215,6 @@ def _warnings(
         ids = set(ids_of(text).tolist())
         if len(ids) <= max(ids) / 2:
             yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V"
-    unknown = 0.0 if level == IDS else float(count_W[count_W < min_count].sum() / count_W.sum())
     if unknown == 1:
         yield f"every token occurs less than min_count = {min_count} times, and nothing is left"
     elif unknown > 1 - COVERED:

@@ -17,6 +17,7 @@ from seqgan_env.mdp import EpisodeState
 from seqgan_env.registration import TASKS
 from seqgan_env.rewards import REWARDS
 from seqgan_env.task import Task
+from seqgan_env.tokenizing import SPACED
 
 HELP = "type a token, its beginning or its number; ? lists tokens, < takes the last one back"
 """Said before the first token."""
@@ -109,10 +110,11 @@ def tokens_of(task: Task, line: str) -> list[int]:
         ValueError: a part of it is no token, the beginning of none, or that of several.
     """
     vocabulary = task.source.vocabulary
-    if _has(task, line) or (vocabulary is not None and vocabulary.level == "char" and _is_id(line)):
+    is_spaced = vocabulary is not None and vocabulary.level in SPACED
+    if _has(task, line) or (is_spaced and _is_id(line)):
         return [_token_of(task, line)]
-    if vocabulary is not None and vocabulary.level == "char":
-        return [_token_of(task, character) for character in line]
+    if vocabulary is not None and is_spaced:
+        return list(vocabulary.encode(line, allow_unknown=False))
     words = line.split(None if vocabulary is None else vocabulary.delimiter)
     return [_token_of(task, word) for word in words if word]
 

@@ -87,7 +87,9 @@ TASKS: dict[str, RegisteredTask] = {
         title="a text file of your own",
         about='`gymnasium.make("SeqGANText-v0", source="my.txt")` reads a UTF-8 file with one sequence a line, by '
         'words, with `level="char"` by characters or, where the text is cut into tokens already, with `level="token"` '
-        'at white space alone, or at the `delimiter` of the file. `level="ids"` reads token ids. The name says the '
+        'at white space alone, or at the `delimiter` of the file. `level="bpe"` cuts words into pieces, at most '
+        "`vocab_size` different ones, by a byte-pair encoding that is learnt from the text (`pip install "
+        "'seqgan-env[bpe]'`). `level=\"ids\"` reads token ids. The name says the "
         "form of the file: plain text, lines of JSON (`my.jsonl`, whose `text_field` holds the text), and either of "
         "them compressed (`my.txt.gz`, `.bz2`, `.xz`). V counts the distinct words, `<eos>` and `<unk>`; T is the "
         "length of the longest line, `<eos>` included. At most a fifth of the lines are held out. The filters of the "

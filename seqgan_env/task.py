@@ -25,6 +25,7 @@ from seqgan_env.scoring import MAX_EXACT_SCORES, Scoring
 from seqgan_env.shaping import Potential, Shaping, ShapingContext, build_shaping, shaping_configs
 from seqgan_env.sources import KnownSource, LSTMOracle, Source, SourceConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.vocabulary import Vocabulary
 
 OBSERVATIONS = ("tokens", "dict")
 """The forms of an observation."""
@@ -133,14 +134,15 @@ class Task:
 
     Args:
         config: the description.
+        vocabulary: see ``SourceConfig.build_source``.
 
     Raises:
         ValueError: the source, the discriminator, the reward or the shaping cannot be what is described.
     """
 
-    def __init__(self, config: TaskConfig) -> None:
+    def __init__(self, config: TaskConfig, vocabulary: Vocabulary | None = None) -> None:
         self.config = config
-        self.source: Source = config.build_source()
+        self.source: Source = config.build_source(vocabulary)
         if isinstance(self.source, LSTMOracle):
             self.source.to(config.device)
         self.spec: SequenceSpec = self.source.spec

@@ -1,9 +1,10 @@
-"""Cutting text into tokens, by words, by characters, or at white space alone.
+"""Cutting text into tokens, by words, by characters, at white space alone, or into the words of byte-pair encoding.
 
 At ``"word"`` a token is a word, with its inner apostrophes and hyphens, an emoji with all its parts, or one other mark;
 what is not visible is no token. At ``"char"`` it is one character. At ``"token"`` it is whatever stands between white
-space, or between delimiters of the user's own, as in a text that was cut into tokens before. The unknown token reads
-back as itself.
+space, or between delimiters of the user's own, as in a text that was cut into tokens before. At ``"bpe"`` the merges
+of a vocabulary cut a token into pieces, which is here a run of letters or of marks with the white space before it.
+The unknown token reads back as itself.
 
 Two spellings of one character are one at each level (Unicode normal form C), and a byte order mark, which also stands
 where files were joined, is left out.
@@ -21,8 +22,12 @@ from seqgan_env.checks import check_choice
 UNK = "<unk>"
 """The unknown token at word and token level."""
 UNK_CHAR = "\ufffd"
-"""The unknown token at character level."""
-LEVELS = ("word", "char", "token")
+"""The unknown token at character level, and of byte-pair encoding."""
+BPE = "bpe"
+"""The level of byte-pair encoding."""
+LEVELS = ("word", "char", "token", BPE)
+SPACED = ("char", BPE)
+"""The levels whose tokens hold the white space of a text, so that they are written side by side."""
 NORMALIZATIONS = ("none", "NFC", "NFKC")
 """The normal forms of Unicode: NFC makes one spelling of equal characters, NFKC also of those that differ in form only,
 such as a ligature and its letters."""
@@ -43,6 +48,10 @@ _SKIN = "\U0001f3fb-\U0001f3ff"
 _REGIONS = "\U0001f1e6-\U0001f1ff"
 _EMOJI = "\u2190-\u21ff\u2600-\u2767\u2794-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 """Symbols that others may be joined to; no brackets are among them, which are written without a space."""
+_MARKS = "!-/:-@\\[-`{-~\xa1-\xbf\u2010-\u2027\u2030-\u205e\u3001-\u303f\uff01-\uff0f"
+"""Punctuation, which no piece holds together with letters."""
+# At most 32 characters, since the time that the merges of a word take grows with the square of its length.
+_PIECES = re.compile(f"\\s?(?:[^\\s{_MARKS}]{{1,31}}|[{_MARKS}]{{1,31}})|\\s")
 
 
 @functools.cache
@@ -107,7 +116,8 @@ def tokenize(text: str, level: str, normalization: str = "NFC", delimiter: str |
 
     Args:
         text: one line; line ends after it are ignored.
-        level: ``"word"`` and ``"token"`` drop the white space between tokens; ``"char"`` keeps every character.
+        level: ``"word"`` and ``"token"`` drop the white space between tokens; ``"char"`` and ``"bpe"`` keep every
+            character.
         normalization: ``"none"``, ``"NFC"`` or ``"NFKC"``: the normal form that the text is brought to.
         delimiter: what stands between two tokens at level ``"token"``, which are then all that is between, white space
             too; nothing between two of them is no token. None is white space.
@@ -119,8 +129,9 @@ def tokenize(text: str, level: str, normalization: str = "NFC", delimiter: str |
         pieces = text.rstrip("\r\n").split(delimiter)
         return [token for piece in pieces if (token := clean(piece, level, normalization))]
     text = clean(text, level, normalization)
-    if level == "char":
-        return list(text.rstrip("\r\n"))
+    if level in SPACED:
+        text = text.rstrip("\r\n")
+        return list(text) if level == "char" else _PIECES.findall(text)
     if level == "token":
         return text.split()
     if text.isascii():
@@ -131,7 +142,7 @@ def tokenize(text: str, level: str, normalization: str = "NFC", delimiter: str |
 
 def unknown_token(level: str) -> str:
     """The spelling of the unknown token."""
-    return UNK_CHAR if level == "char" else UNK
+    return UNK_CHAR if level in SPACED else UNK
 
 
 def opens(token: str) -> bool:

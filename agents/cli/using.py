@@ -128,7 +128,7 @@ class Inspect(Command):
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The file, or - for standard input."""
     level: str = "word"
-    """word, char, token or ids."""
+    """word, char, token, bpe or ids."""
     delimiter: str | None = None
     """The text between two tokens; by default white space."""
     text_field: str | None = None
@@ -139,6 +139,8 @@ class Inspect(Command):
     """Warn of lines that are longer, with their end."""
     min_count: int = PRESETS["text"].task.min_count or 1
     """Warn of the tokens that are rarer; by default as in training."""
+    vocab_size: int | None = None
+    """The most tokens of byte-pair encoding; by default 1000."""
     held_out: str | None = None
     """The file of held-out text, to compare."""
     json: bool = False
@@ -148,9 +150,10 @@ class Inspect(Command):
         """Read and print."""
         from agents.inspection import inspect_text, inspection_text
 
-        settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count", "held_out")
+        settings = ("level", "delimiter", "text_field", "normalization", "max_length", "min_count", "vocab_size")
         file = sys.stdin.buffer if self.file == "-" else self.file
-        found = inspect_text(file, **{name: getattr(self, name) for name in settings})
+        given = {name: getattr(self, name) for name in settings}
+        found = inspect_text(file, **given, held_out=self.held_out)
         if not self.json:
             found["warnings"] = [as_flags(warning) for warning in found["warnings"]]
         print(json.dumps(found, indent=2) if self.json else inspection_text(found))

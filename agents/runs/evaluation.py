@@ -27,7 +27,9 @@ from seqgan_env.metrics.base import LogProb
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources import NAMED_SOURCES, FactoredSource, KnownSource
 from seqgan_env.task import Task, TaskConfig
+from seqgan_env.tokenizing import BPE
 from seqgan_env.tokens import Tokens
+from seqgan_env.vocabulary import Vocabulary
 from seqgan_env.weights import check_buildable, load_weights
 
 
@@ -195,7 +197,8 @@ def evaluate_run(
     # reward, shaping and constraints play no part, and might be functions that the settings of a stranger name
     unnamed: dict[str, Any] = {"reward": "log_d", "reward_kwargs": {}, "reward_clip": None, "allowed_next": None}
     arguments = config.env_kwargs | unnamed | {"device": device, "shaping": "none", "shaping_kwargs": {}}
-    task = Task(TaskConfig(**arguments | places(source, held_out)))
+    learnt = Vocabulary.load(folder.vocabulary) if config.task.level == BPE else None  # so that no library is needed
+    task = Task(TaskConfig(**arguments | places(source, held_out)), learnt)
     check_corpus(task, state)
     with refusal(folder.checkpoint, "checkpoint of this run"):
         check_choice("spec", state.get("spec"), [dataclasses.asdict(task.spec)])  # as the text is read now

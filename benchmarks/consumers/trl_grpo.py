@@ -19,9 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from datasets import Dataset  # type: ignore[import-not-found]
-from tokenizers import Tokenizer  # type: ignore[import-not-found]
-from tokenizers.models import WordLevel  # type: ignore[import-not-found]
-from tokenizers.pre_tokenizers import WhitespaceSplit  # type: ignore[import-not-found]
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast  # type: ignore[import-not-found]
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]
 

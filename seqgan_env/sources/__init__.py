@@ -15,7 +15,7 @@ from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.grammar import Grammar
 from seqgan_env.sources.id_file import IDS, IdFile
 from seqgan_env.sources.oracle import LSTMOracle
-from seqgan_env.tokenizing import LEVELS
+from seqgan_env.tokenizing import BPE, LEVELS
 from seqgan_env.vocabulary import Vocabulary
 
 __all__ = [
@@ -48,17 +48,19 @@ class SourceConfig:
         source: ``"oracle"`` (the synthetic LSTM), ``"grammar"`` (embedded English sentences), the path of an oracle's
             parameters (``.pkl``), or that of a text file with one sequence a line: plain text, objects of JSON
             (``.jsonl``), or either of them compressed (``.gz``, ``.bz2``, ``.xz``).
-        vocab_size: V of the oracle, or of a file of ids; None is the oracle's default, 5000, or what the ids need.
+        vocab_size: V of the oracle, of a file of ids, or at most of a text file at level ``"bpe"``; None is the
+            oracle's default, 5000, what the ids need, or 1,000 of byte-pair encoding.
         max_length: T; None is the source's default (20 for the oracle, the longest line for a text file).
         source_seed: the oracle's parameters, and which real sequences are drawn.
-        level: ``"word"``, ``"char"``, ``"token"`` (split at white space alone, joined by single spaces) or ``"ids"``
-            (whole numbers; where lines differ in length the last id of V is the end), for a text file; None is
-            ``"word"``.
+        level: ``"word"``, ``"char"``, ``"token"`` (split at white space alone, joined by single spaces), ``"bpe"``
+            (pieces of words by byte-pair encoding, learnt from the text; needs the extra ``bpe``) or ``"ids"`` (whole
+            numbers; where lines differ in length the last id of V is the end), for a text file; None is ``"word"``.
         delimiter: what stands between two tokens of a text file at level ``"token"`` or ``"ids"``; None is white space.
         text_field: the field of each line of JSON that holds its text; None is ``"text"``.
         normalization: the normal form of Unicode that a text file is brought to: ``"none"``, ``"NFC"`` (one spelling of
             equal characters) or ``"NFKC"`` (of similar ones too); None is ``"NFC"``.
-        min_count: a text file's words rarer than this become the unknown token; None is 1.
+        min_count: a text file's words rarer than this, or at the levels ``"char"`` and ``"bpe"`` its characters, become
+            the unknown token; None is 1.
         long_lines: ``"error"`` or ``"drop"``, for a text file's lines longer than T; None is ``"error"``.
         held_out: the path of a second file, of the same form, whose lines are held out; None holds out at most a fifth
             of the one file.
@@ -91,23 +93,28 @@ class SourceConfig:
         """The fields of this class alone, of one that has more."""
         return SourceConfig(**{each.name: getattr(self, each.name) for each in fields(SourceConfig)})
 
-    def build_source(self) -> Source:
+    def build_source(self, vocabulary: Vocabulary | None = None) -> Source:
         """The source of real sequences.
+
+        Args:
+            vocabulary: the one that byte-pair encoding has learnt of this very text; None learns it.
 
         Raises:
             ValueError: the source does not exist, or cannot be what is asked.
         """
+        learns = vocabulary is None
         return build_source(
             self.source,
-            vocab_size=self.vocab_size,
+            vocab_size=self.vocab_size if learns else None,
             max_length=self.max_length,
             seed=self.source_seed,
             level=self.level,
             delimiter=self.delimiter,
             text_field=self.text_field,
             normalization=self.normalization,
-            min_count=self.min_count,
+            min_count=self.min_count if learns else None,
             long_lines=self.long_lines,
+            vocabulary=vocabulary,
             held_out=self.held_out,
         )
 
@@ -132,11 +139,11 @@ def build_source(
 
     Args:
         source: ``"oracle"``, ``"grammar"``, the path of an oracle's parameter file (``.pkl``), or that of a text file.
-        vocab_size: V; for ``"oracle"`` or a file of ids.
+        vocab_size: V; for ``"oracle"``, a file of ids or, at most, a text file at level ``"bpe"``.
         max_length: T; for ``"oracle"``, a parameter file or a text file.
         seed: decides the parameters of ``"oracle"``; the other sources are given, and the same for every seed.
-        level: ``"word"``, ``"char"``, ``"token"`` or ``"ids"``; for a text file. None is the level of the vocabulary if
-            one is given.
+        level: ``"word"``, ``"char"``, ``"token"``, ``"bpe"`` or ``"ids"``; for a text file. None is the level of the
+            vocabulary if one is given.
         delimiter: what stands between two tokens; for a text file at level ``"token"`` or ``"ids"``. None is that of
             the vocabulary if one is given.
         text_field: the field that holds a text; for a file of lines of JSON.
@@ -183,7 +190,7 @@ def build_source(
         _check_options(options, "an oracle's parameter file", ("max_length",))
         return LSTMOracle.from_file(source, **options)
     check_choice("level", level, (None, *LEVELS, IDS))
-    own = _OF_IDS if level == IDS else _OF_TEXT
+    own = _OF_IDS if level == IDS else _OF_TEXT if level != BPE else (*_OF_TEXT, "vocab_size")
     _check_options(options, "a file of ids" if level == IDS else "a text file", (*own, *_OF_A_FILE))
     for name in ("held_out", *(["level"] if level == IDS else [])):
         options.pop(name, None)
@@ -202,7 +209,8 @@ def _of_files(
         options |= {"vocab_size": train.spec.vocab_size, "ends": train.spec.eos_id is not None}
     else:
         options["vocabulary"] = train.vocabulary
-        options.pop("min_count", None)
+        for name in ("min_count", "vocab_size"):
+            options.pop(name, None)
     return FilePair(train, read(held_out, **options))
 
 

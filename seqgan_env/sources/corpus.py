@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.text_file import LONG_LINES, TokenizedFile, read_tokens
+from seqgan_env.tokenizing import BPE
 from seqgan_env.vocabulary import EOS, Vocabulary
 
 
@@ -24,14 +26,16 @@ class Corpus(FiniteSource):
 
     Args:
         path: the file.
-        level: ``"word"``, ``"char"`` or ``"token"``; see `seqgan_env.tokenizing`.
+        level: ``"word"``, ``"char"``, ``"token"`` or ``"bpe"``; see `seqgan_env.tokenizing`.
         max_length: T, end-of-sequence included; None is that of the longest line.
-        min_count: how often a word (or character) must occur to be in the vocabulary; rarer ones become ``<unk>``.
+        min_count: how often a word must occur to be in the vocabulary, at the levels ``"char"`` and ``"bpe"`` a
+            character; rarer ones become ``<unk>``.
         long_lines: what to do with a line that does not fit into T: ``"error"`` or ``"drop"``.
         vocabulary: use this one, of the same level, normal form and delimiter, instead of making one of the file's own.
         normalization: the normal form of Unicode that the text is brought to: ``"none"``, ``"NFC"`` or ``"NFKC"``.
         delimiter: what stands between two tokens at level ``"token"``; None is white space.
         text_field: the field of each line of JSON that holds the text; None is ``"text"``.
+        vocab_size: V at level ``"bpe"`` at most; None is 1,000.
 
     Raises:
         ValueError: a wrong argument, or a file that is missing, not text, empty, or leaves no sequence to learn from;
@@ -50,6 +54,7 @@ class Corpus(FiniteSource):
         normalization: str = "NFC",
         delimiter: str | None = None,
         text_field: str | None = None,
+        vocab_size: PositiveInt | None = None,
     ) -> None:
         check_choice("long_lines", long_lines, LONG_LINES)
         if vocabulary is not None:
@@ -58,16 +63,17 @@ class Corpus(FiniteSource):
                     raise ValueError(f"{name} must be {used!r}, as in the vocabulary that is given, not {value!r}")
             if min_count != 1:
                 raise ValueError(f"min_count must be left at 1 where a vocabulary is given, not {min_count}")
+            if vocab_size is not None:
+                raise ValueError(f"vocab_size must be left out where a vocabulary is given, not {vocab_size}")
         file = read_tokens(path, level, normalization, delimiter, text_field)
         if EOS in file.words:
             raise file.error(f"the corpus must not hold the token {EOS!r}, the end that is added to each line")
-        file = file.fitting(max_length, long_lines)
+        reason = "it holds none of the file's tokens"
         if vocabulary is None:
-            counts = {word: n for word, n in zip(file.words, file.counts.tolist(), strict=True) if n}
-            vocabulary = Vocabulary.from_counts(counts, level, min_count, normalization, delimiter)
             reason = f"every token occurs less than min_count = {min_count} times"
-        else:
-            reason = "it holds none of the file's tokens"
+            whole = file if level == BPE else file.fitting(max_length, long_lines)  # merges decide what fits
+            vocabulary = vocabulary_of(whole, level, min_count, normalization, delimiter, vocab_size)
+        file = (file.cut(vocabulary.pieces) if level == BPE else file).fitting(max_length, long_lines)
         token_F = _encoded(file, vocabulary, reason)
         spec = vocabulary.spec(max_length or int(file.length_L.max()) + 1)
         super().__init__(file.name, file.sha256, spec, token_F, file.length_L, vocabulary)
@@ -77,6 +83,19 @@ class Corpus(FiniteSource):
         """A key of each line: equal ones have the same, and those of different unknown words different ones."""
         for number, key in enumerate(super().lines()):
             yield key + "".join(f"\0{word}" for word in self._unknown.get(number, ())).encode()  # no text has a NUL
+
+
+def vocabulary_of(file: TokenizedFile, *settings: Any) -> Vocabulary:
+    """The vocabulary of a file that is cut into words; the settings are those of `Vocabulary.from_counts`.
+
+    Raises:
+        ValueError: see there; the message begins with the file's path.
+    """
+    counts = {word: n for word, n in zip(file.words, file.counts.tolist(), strict=True) if n}
+    try:
+        return Vocabulary.from_counts(counts, *settings)
+    except ValueError as error:
+        raise file.error(str(error)) from error
 
 
 def _unknown_words(file: TokenizedFile, is_unknown_F: npt.NDArray[np.bool_]) -> dict[int, list[str]]:

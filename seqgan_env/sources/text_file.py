@@ -3,7 +3,8 @@
 The suffix, in either case, says the form: ``.jsonl`` for lines of JSON, with ``.gz``, ``.bz2`` or ``.xz`` after it, or
 after any other name, for a compressed file.
 
-Suffixes: L lines of the file that have a token; F the flat array of all tokens, one line after the other.
+Suffixes: L lines of the file that have a token; F the flat array of all tokens, one line after the other; W distinct
+tokens; P pieces of these.
 """
 
 from __future__ import annotations
@@ -74,6 +75,24 @@ class TokenizedFile:
     def error(self, message: str) -> ValueError:
         """An error that begins with the file's path."""
         return ValueError(f"{self.name}: {message}")
+
+    def cut(self, pieces: Callable[[str], list[str]]) -> TokenizedFile:
+        """The same lines with each token in pieces.
+
+        Args:
+            pieces: gives those of a token, at least one.
+        """
+        numbers = _Numbers()
+        of_word = [[numbers[piece] for piece in pieces(word)] for word in self.words]
+        n_W = np.array([len(part) for part in of_word], np.int64)
+        n_F = n_W[self.word_F]
+        end_F = np.cumsum(n_F)
+        # where the pieces of each token begin among those of all words, less where they will stand
+        shift_F = (np.cumsum(n_W) - n_W)[self.word_F] - (end_F - n_F)
+        number_P = np.array([number for part in of_word for number in part], np.int32)
+        word_F = number_P[np.repeat(shift_F, n_F) + np.arange(n_F.sum())]
+        length_L = np.diff(end_F[np.cumsum(self.length_L) - 1], prepend=0)
+        return TokenizedFile(self.name, self.sha256, list(numbers), word_F, length_L, self.line_L)
 
     def line_of(self, at: int) -> int:
         """The number, in the file, of the line that holds a token.

@@ -78,6 +78,28 @@ def test_compares_held_out_ids(text: str, held_out: str, suggested: int, warning
             build_source(str(train), level="ids", held_out=str(test), **found["suggested"])
 
 
+@pytest.mark.parametrize("settings", [{}, {"vocab_size": 12}, {"vocab_size": 11, "min_count": 3}])
+def test_pieces_are_those_that_a_source_has(settings: dict[str, int], tmp_path: Path) -> None:
+    """Lengths are of pieces; what is unknown, or rare, is a character."""
+    pytest.importorskip("tokenizers")
+    train, test = tmp_path / "train.txt", tmp_path / "test.txt"
+    train.write_text("see the seas\nthe  sees\n" * 9 + "the b\n")
+    test.write_text("see the bzz\nthe b\n")
+    found = inspect_text(str(train), level="bpe", held_out=str(test), **settings)
+    assert found["suggested"].items() >= {"min_count": 1, **settings}.items()
+    source = build_source(str(train), level="bpe", held_out=str(test), **found["suggested"])
+    assert source.vocabulary is not None
+    of_both = [source.vocabulary.encode(line) for path in (train, test) for line in path.read_text().splitlines()]
+    assert found["lengths"]["max"] == max(map(len, of_both[:-2]))
+    if "long_lines" not in found["suggested"]:
+        assert found["suggested"]["max_length"] == max(map(len, of_both)) + 1
+    assert found["preview"][0] == [source.vocabulary.tokens[i] for i in of_both[0]]
+    assert found["distinct_tokens"] == len({i for line in of_both[:-2] for i in line})
+    assert [row["tokens_kept"] for row in found["coverage"]] == [7, 6, 6, 6, 5]
+    unknown = 2 if found["suggested"]["min_count"] == 1 else 4
+    assert (found["held_out"]["in_both"], found["held_out"]["unknown"]) == (1, pytest.approx(unknown / 16))
+
+
 def test_suggests_settings() -> None:
     assert inspected(TEXT)["suggested"] == {"max_length": 5, "min_count": 1}
     assert inspected(COMMON)["suggested"] == {"max_length": 4, "min_count": 1}
@@ -188,7 +210,8 @@ class TestCommand:
             (["none.txt"], "none.txt: the corpus must be a text file that can be read: No such file"),
             (["empty.txt"], "empty.txt: the corpus must hold at least one line that is not blank, it is empty"),
             (["."], ".: the corpus must be a text file that can be read: Is a directory"),
-            (["empty.txt", "--level", "byte"], "level must be one of word, char, token, ids; got 'byte'"),
+            (["empty.txt", "--level", "byte"], "level must be one of word, char, token, bpe, ids; got 'byte'"),
+            (["a.txt", "--vocab-size", "9"], "vocab_size needs --level bpe, got level 'word'"),
             (["empty.txt", "--min-count", "0"], "min_count must be a whole number of at least 1, got 0"),
             (["empty.txt", "--delimiter", "|"], "a delimiter needs --level token, got level 'word'"),
             ([], "seqgan inspect needs FILE, The file, or - for standard input"),

@@ -94,6 +94,18 @@ class TestTokensOf:
         with pytest.raises(ValueError, match=r"^15 tokens begin with 's': sad, sailor, sailors, see, "):
             tokens_of(task, "s")
 
+    def test_byte_pairs(self, tmp_path: Path) -> None:
+        pytest.importorskip("tokenizers")
+        (tmp_path / "a.txt").write_text("a cat sat\na hat sat\n" * 5)
+        task = Task(TaskConfig(source=str(tmp_path / "a.txt"), level="bpe"))
+        vocabulary = task.source.vocabulary
+        assert vocabulary is not None
+        assert tokens_of(task, "a cat sat") == vocabulary.encode("a cat sat")
+        assert tokens_of(task, " sat") == [vocabulary.tokens.index(" sat")]
+        assert tokens_of(task, "0") == [0]
+        with pytest.raises(ValueError, match="only characters of the vocabulary; it does not have 'x'"):
+            tokens_of(task, "a xat")
+
     @pytest.mark.parametrize(
         ("settings", "text", "line", "words"),
         [

@@ -38,6 +38,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
             "progress",
             "parallel",
             "tokenizing",
+            "merges",
             "setting_docs",
         ),
         ("tokens", "vocabulary"),

@@ -140,7 +140,7 @@ class VocabularyFile(Config):
     name = "vocabulary.json"
 
     def make(self, whole: Path, folder: Path) -> Path:
-        Vocabulary(["<eos>", "<unk>", "a", "b"]).save(folder / self.name)
+        Vocabulary(["<eos>", "<unk>", "a", "b", "ab"], "bpe", merges=[("a", "b")]).save(folder / self.name)
         return folder / self.name
 
     def read(self, path: Path) -> Any:

@@ -103,7 +103,7 @@ def sample(name: str, hint: Any) -> Any:
         "lines": ["a b"], "observation_space": spaces.Box(0, 5, (6,), np.int64), "text": "a", "real_BT": REAL,
         "n_updates": 0, "total_timesteps": 1, "rng": np.random.default_rng(0), "sequences": REAL, "weights": {},
         "kind": Discriminator, "summary": "a", "algorithm": PPO, "generator": GENERATOR, "state": None,
-        "loss": "logistic", "reward": "log_d", "device": "cpu",
+        "word": "a", "loss": "logistic", "reward": "log_d", "device": "cpu",
     }  # fmt: skip
     if hint is SequenceSpec:
         return SPEC

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqgan_env.tokenizing import LEVELS, NORMALIZATIONS, UNK, UNK_CHAR, clean, tokenize
+from seqgan_env.tokenizing import BPE, LEVELS, NORMALIZATIONS, UNK, UNK_CHAR, clean, tokenize
 from seqgan_env.vocabulary import EOS, Vocabulary
 
 LINES = ["a dog chases a cat.", "the dog's well-fed cat sleeps.", "a cat sleeps"]
@@ -30,7 +32,12 @@ awkward_text = st.lists(
 ).map("".join)
 any_text = awkward_text | st.text()
 INVISIBLE = "\ufeff\u200b\u200c\u200d\xad\u200e\u2060\u2066\x07\x9f\ufe0f\U000e0101\U000e0067"
-every_level = pytest.mark.parametrize("level", LEVELS)
+TOLD = tuple(level for level in LEVELS if level != BPE)
+"""The levels whose tokens a text itself tells."""
+BUILT = LEVELS if importlib.util.find_spec("tokenizers") else TOLD
+every_level = pytest.mark.parametrize("level", BUILT)
+MERGES = [("d", "o"), ("a", "t"), (" ", "do"), (" do", "g")]
+PIECES = Vocabulary([EOS, UNK, *" .adgot", *map("".join, MERGES)], BPE, merges=MERGES)
 
 
 class TestTokenize:
@@ -129,7 +136,7 @@ class TestTokenize:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("byte",), "level must be one of word, char, token; got 'byte'"),
+            (("byte",), "level must be one of word, char, token, bpe; got 'byte'"),
             (("word", "NFD"), "normalization must be one of none, NFC, NFKC; got 'NFD'"),
         ],
     )
@@ -207,7 +214,7 @@ class TestIds:
             ([EOS, UNK, UNK_CHAR], "char", "must be one character"),
             ([EOS, "\ud800"], "char", "must be valid Unicode"),
             ([EOS, 3], "word", "must be a string, got 3"),
-            ([EOS, "a"], "line", "level must be one of word, char, token; got 'line'"),
+            ([EOS, "a"], "line", "level must be one of word, char, token, bpe; got 'line'"),
         ],
     )
     def test_are_refused_to_tokens_that_could_not_be_read_back(self, tokens: Any, level: str, message: str) -> None:
@@ -251,7 +258,7 @@ class TestDecode:
         with pytest.raises(ValueError, match=rf"ids must be in \[0, 4\], got {i}"):
             Vocabulary.of(["a", "dog", "."]).decode([1, i])
 
-    @given(text=any_text, known=any_text, level=st.sampled_from(LEVELS), form=st.sampled_from(NORMALIZATIONS))
+    @given(text=any_text, known=any_text, level=st.sampled_from(BUILT), form=st.sampled_from(NORMALIZATIONS))
     @example(text="a<unk>b '-' a'-b", known="a", level="word", form="NFC")
     @example(text="\ufffd\n\n", known="\n", level="char", form="NFC")
     @example(text="( \u0301x ( \U0001f3fd \u2768 \u20e3", known="( \u0301x \u20e3", level="word", form="NFC")
@@ -261,7 +268,7 @@ class TestDecode:
         assert vocabulary.encode(vocabulary.decode(ids)) == ids
         assert vocabulary.encode(vocabulary.decode([*ids, 0, len(vocabulary)])) == ids
 
-    @given(text=any_text, level=st.sampled_from(LEVELS))
+    @given(text=any_text, level=st.sampled_from(TOLD))
     def test_is_undone_by_encode_without_an_unknown_token(self, text: str, level: str) -> None:
         text = text.replace(EOS, "")
         words = dict.fromkeys(token for token in tokenize(text, level) if token not in (UNK, UNK_CHAR))
@@ -279,6 +286,7 @@ class TestJson:
             Vocabulary.of(["a"]),
             Vocabulary.build(LINES, "token", normalization="none"),
             Vocabulary.of([]),
+            PIECES,
         ],
     )
     def test_round_trip(self, vocabulary: Vocabulary, tmp_path: Path) -> None:
@@ -299,8 +307,10 @@ class TestJson:
             Vocabulary.of("ba", "char"),
             Vocabulary.of("ab"),
             Vocabulary.of("a"),
+            Vocabulary.of("ab", BPE),
+            *(Vocabulary(PIECES.tokens, BPE, merges=merges) for merges in (MERGES, MERGES[::-1])),
         ]
-        assert len({vocabulary.hash for vocabulary in one_of_each}) == len(set(one_of_each)) == 6
+        assert len({vocabulary.hash for vocabulary in one_of_each}) == len(set(one_of_each)) == 9
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -323,6 +333,11 @@ class TestJson:
             ({"tokens": [EOS, "b"]}, "hash of the vocabulary must be"),
             ({"level": "char"}, "hash of the vocabulary must be"),
             ({"hash": 0}, "hash of the vocabulary must be"),
+            ({"level": BPE}, "a vocabulary has unknown or missing fields, .*: merges$"),
+            ({"merges": []}, "a vocabulary has unknown or missing fields, .*: merges$"),
+            ({"level": BPE, "merges": []}, "hash of the vocabulary must be"),
+            ({"level": BPE, "merges": [["a"]]}, r"merges\[0\] must be \(a string, a string\), got"),
+            ({"level": BPE, "merges": [["a", "a"]]}, "merges must join two tokens to a third at level 'bpe', got 'a'"),
             ({"more": 1}, "a vocabulary has unknown or missing fields, as of another version: more"),
         ],
     )
@@ -371,6 +386,58 @@ class TestJson:
             Vocabulary.of(["new"]).save(path)
         assert Vocabulary.load(path) == Vocabulary.of(["old"])
         assert [p.name for p in tmp_path.iterdir()] == ["vocabulary.json"]
+
+
+class TestBytePairs:
+    @pytest.mark.parametrize(
+        ("text", "pieces"),
+        [
+            ("a dog at dogs", ["a", " dog", " ", "at", " dog", UNK]),
+            ("dog.  do", ["do", "g", ".", " ", " do"]),
+            ("a\tdog", ["a", UNK, "do", "g"]),
+            ("<eos> \ufffd", [*(UNK if c not in "o" else c for c in "<eos>"), " ", UNK]),
+            ("", []),
+        ],
+    )
+    def test_merges_cut_words_into_pieces(self, text: str, pieces: list[str]) -> None:
+        ids = PIECES.encode(text)
+        assert [PIECES.tokens[i] for i in ids] == pieces
+        assert PIECES.decode(ids) == "".join(c if c in PIECES else UNK_CHAR for c in text)
+
+    @given(text=any_text)
+    def test_a_text_that_is_known_is_given_back_as_it_is(self, text: str) -> None:
+        """In its normal form, with all its spaces; the unknown token is given back too."""
+        text = clean(text, BPE).rstrip("\r\n")
+        characters = {*text, *"dog "} - {UNK_CHAR}
+        known = Vocabulary([EOS, UNK, *characters, *map("".join, MERGES[::2])], BPE, merges=MERGES[::2])
+        assert known.decode(known.encode(text)) == text
+
+    @given(text=any_text)
+    def test_no_piece_is_longer_than_the_limit_or_holds_letters_and_marks(self, text: str) -> None:
+        words = tokenize(text * 20, BPE)
+        assert "".join(words) == clean(text * 20, BPE).rstrip("\r\n")
+        assert all(len(word) <= 32 and not (re.search(r"[a-z]", word) and "." in word) for word in words)
+
+    @pytest.mark.parametrize(
+        ("tokens", "level", "merges", "message"),
+        [
+            ([EOS, "a", "ab"], BPE, [], "must be one character or a merge of two tokens, .*got 'ab'"),
+            ([EOS, "a", "b"], BPE, [("a", "b")], "merges must join two tokens to a third at level 'bpe', got 'a' and"),
+            ([EOS, "a", "ab"], BPE, [("a", "b")], "merges must join two tokens to a third at level 'bpe', got 'a' and"),
+            ([EOS, "a", "b", "ab"], "token", [("a", "b")], "merges must join two tokens to a third at level 'bpe'"),
+            ([EOS, UNK, "a", "<unk>a"], BPE, [(UNK, "a")], "merges must join two tokens"),
+            ([EOS, "e\u0301"], BPE, [], "must be one character"),
+        ],
+    )
+    def test_merges_of_no_tokens_are_refused(
+        self, tokens: list[str], level: str, merges: list[tuple[str, str]], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            Vocabulary(tokens, level, merges=merges)
+
+    def test_only_pieces_have_a_size(self) -> None:
+        with pytest.raises(ValueError, match="vocab_size needs level='bpe', got level 'word'"):
+            Vocabulary.build(["a"], vocab_size=9)
 
 
 class TestDelimiter:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from agents.runs.sample import load_generator
 from tests.support.runs import TINY, changed
@@ -45,6 +47,28 @@ def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> N
         generator.texts(1, prefix="a zebra")
     with pytest.raises(ValueError, match="shorter than T"):
         generator.texts(1, prefix="a big big big big big")
+
+
+def test_byte_pairs_are_learnt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's folder has the merges, so that nothing after the training needs the library."""
+    pytest.importorskip("tokenizers")
+    corpus = tmp_path / "cats.txt"
+    lines = [f"a {a} cat  {v}." for a in ("big", "small", "old") for v in ("sleeps", "runs", "eats")]
+    corpus.write_text("\n".join(lines))
+    task = {"source": str(corpus), "vocab_size": 30, "max_length": None, "level": "bpe", "min_count": 2}
+    experiment = Experiment(changed(TINY, task=task), tmp_path / "run", progress=False)
+    record = experiment.run()[-1]
+    vocabulary = experiment.game.task.source.vocabulary
+    assert vocabulary is not None
+    assert len(vocabulary) == 30
+    assert sorted(map(vocabulary.decode, np.concatenate(experiment.game.task._split))) == sorted(lines)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    texts = load_generator(tmp_path / "run").texts(20, prefix="a big cat ")
+    assert all(text.startswith("a big cat ") for text in texts)
+    moved = corpus.rename(tmp_path / "moved.txt")
+    assert evaluate_run(tmp_path / "run", source=str(moved))["nll_test"] == pytest.approx(record["nll_test"])
+    with pytest.raises(ValueError, match=r"not installed: pip install 'seqgan-env\[bpe\]'$"):
+        Experiment(changed(TINY, task=task | {"source": str(moved)}), tmp_path / "other")
 
 
 def test_only_a_discriminator_that_was_trained_is_a_judge(tmp_path: Path) -> None:

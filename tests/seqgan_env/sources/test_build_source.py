@@ -83,7 +83,7 @@ class TestBuildSource:
         for name, value in (("min_count", 2), ("normalization", "NFC"), ("vocabulary", Vocabulary.of("a"))):
             with pytest.raises(ValueError, match=f"a file of ids as a source takes .*; it has no use for {name}$"):
                 build_source(str(path), level="ids", **{name: value})
-        with pytest.raises(ValueError, match=r"^level must be one of None, word, char, token, ids; got 'byte'$"):
+        with pytest.raises(ValueError, match=r"^level must be one of None, word, char, token, bpe, ids; got 'byte'$"):
             build_source(str(path), level="byte")
 
     def test_refuses_what_is_no_name(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import importlib.util
 import lzma
 import os
 import pickle
@@ -52,7 +53,7 @@ class TestCorpus:
     @settings(max_examples=50)
     @given(
         lines=st.lists(st.text("ab ,.<>\u00e9\u2028\x85'"), min_size=2),
-        level=st.sampled_from(["word", "char", "token"]),
+        level=st.sampled_from(["word", "char", "token", *(["bpe"] if importlib.util.find_spec("tokenizers") else [])]),
     )
     def test_gives_back_every_line(
         self, lines: list[str], level: str, tmp_path_factory: pytest.TempPathFactory
@@ -135,7 +136,7 @@ class TestCorpus:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"level": "line"}, "^level must be one of word, char, token; got 'line'"),
+            ({"level": "line"}, "^level must be one of word, char, token, bpe; got 'line'"),
             ({"min_count": 0}, "^min_count must be a whole number of at least 1, got 0"),
             ({"max_length": 0}, "^max_length must be a whole number of at least 1 or None, got 0"),
             ({"max_length": "8"}, "^max_length must be a whole number of at least 1 or None, got '8'"),
@@ -158,6 +159,12 @@ class TestCorpus:
                 "^normalization must be 'NFC', as in the vocabulary",
             ),
             ({"vocabulary": Vocabulary.build(["a"]), "min_count": 2}, "^min_count must be left at 1"),
+            (
+                {"vocabulary": Vocabulary.of("a", "bpe"), "level": "bpe", "vocab_size": 9},
+                "^vocab_size must be left out",
+            ),
+            ({"vocab_size": 9}, "corpus.txt: vocab_size needs level='bpe', got level 'word'"),
+            ({"level": "bpe", "vocab_size": 9}, "corpus.txt: vocab_size must be at least 16, one for each character"),
             (
                 {"max_length": 6},
                 r"corpus.txt: 2 of 5 lines are longer than max_length = 6 \(end-of-sequence included\), the first is "

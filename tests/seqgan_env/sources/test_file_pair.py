@@ -12,6 +12,7 @@ import pytest
 from seqgan_env.sources import IdFile, Source, SourceConfig, build_source
 from seqgan_env.sources.file_pair import FilePair
 from seqgan_env.task import Task, TaskConfig
+from seqgan_env.vocabulary import Vocabulary
 
 TRAIN = "a b c\nb a\nc a b\nb b\nc c c\n" * 3
 HELD_OUT = "c b\nb a\nb c\n"
@@ -37,6 +38,22 @@ def test_each_set_comes_from_its_file(files: tuple[str, str]) -> None:
     train, test = texts(source)
     assert sorted(test) == sorted(HELD_OUT.splitlines())
     assert sorted(train) == sorted(line for line in TRAIN.splitlines() if line != "b a")  # which is held out
+
+
+def test_byte_pair_encoding_is_that_of_the_file_to_train_on(tmp_path: Path) -> None:
+    pytest.importorskip("tokenizers")
+    train, test = "the low dog\nlower, lowest; the  cat\n" * 20 + "once\n", "the lowest z\n  the cat\n"
+    for name, text in (("train.txt", train), ("test.txt", test)):
+        (tmp_path / name).write_text(text)
+    settings = {"level": "bpe", "vocab_size": 32, "min_count": 2}
+    source = build_source(str(tmp_path / "train.txt"), held_out=str(tmp_path / "test.txt"), max_length=21, **settings)
+    assert source.vocabulary == build_source(str(tmp_path / "train.txt"), **settings).vocabulary
+    assert len(source.vocabulary or ()) == source.spec.vocab_size == 32
+    assert source.spec.max_length == 21
+    sets = texts(source)
+    assert sorted(sets[1]) == sorted(test.replace("z", "\ufffd").splitlines())
+    assert set(sets[0]) == set(train.replace("n", "\ufffd").splitlines())
+    assert max(map(len, (source.vocabulary or Vocabulary.of([])).tokens[2:])) >= 4
 
 
 def test_a_set_follows_the_seed_and_not_the_size_of_the_other(files: tuple[str, str]) -> None:

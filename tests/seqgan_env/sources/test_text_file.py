@@ -34,6 +34,16 @@ class TestReadTokens:
         assert file.counts.tolist() == [3, 2, 1]
         assert [file.line_of(at) for at in range(6)] == [1, 1, 3, 3, 3, 5]
 
+    def test_cuts_each_token_into_pieces(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.txt"
+        path.write_text("abc d\n\ne abc abc\nd\n")
+        whole = read_tokens(path, "word")
+        file = whole.cut(list)
+        assert lines(file) == [list("abcd"), list("eabcabc"), ["d"]]
+        assert (file.name, file.sha256, file.words) == (whole.name, whole.sha256, list("abcde"))
+        assert [file.line_of(at) for at in range(12)] == [1] * 4 + [3] * 7 + [4]
+        assert lines(whole.cut(lambda word: [word])) == lines(whole)
+
     @pytest.mark.parametrize("suffix", COMPRESS)
     @pytest.mark.parametrize("stem", ["a.txt", "a", "a.jsonl", "A.JSONL"])
     @pytest.mark.parametrize("spelt", [str, str.upper])
