@@ -143,7 +143,7 @@ class Study:
                 yield group, rows[baseline], found
 
     def draw_intervals(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
-        """Draw what every game gained over maximum likelihood with the same seed, and write the picture.
+        """Draw what every game gained over maximum likelihood with the same seed, a panel a group; write the picture.
 
         It is the sum of both divergences, each at its best temperature.
 
@@ -152,25 +152,20 @@ class Study:
             file: an SVG file.
         """
         groups = list(self._shown(rows))
-        with svg_figure(file, (8, 0.22 * sum(len(own) + 1 for *_, own in groups) + 1)) as figure:
-            axes = figure.subplots()
-            names: list[str] = []
-            for index, (group, baseline, own) in enumerate(groups):
-                for name, row in own.items():
+        sizes = [len(own) + 1 for *_, own in groups]
+        with svg_figure(file, (8, 0.25 * sum(sizes) + 0.3 * len(groups) + 0.7)) as figure:
+            panels = figure.subplots(len(groups), squeeze=False, sharex=True, height_ratios=sizes).flat
+            for axes, (group, baseline, own) in zip(panels, groups, strict=True):
+                for place, row in enumerate(own.values()):
                     mean, low, high = interquartile_mean(_gained(row, baseline))
-                    axes.plot([low, high], [len(names)] * 2, color=f"C{index}", lw=2)
-                    label = group if name == next(iter(own)) else ""
-                    axes.plot(mean, len(names), "o", color=f"C{index}", ms=4, label=label)
-                    names.append(name)
-            axes.set_yticks(range(len(names)), names)
-            axes.invert_yaxis()
-            axes.axvline(0, color="0.4", lw=0.8)
-            axes.set(
-                title=f"left of 0 is better than {BASELINE}, each at its best temperature",
-                xlabel="KL sum less that of maximum likelihood (nats per token)",
-            )
-            axes.grid(alpha=0.3)
-            figure.legend(loc="outside lower center", ncols=2)
+                    axes.plot([low, high], [place] * 2, color="C0", lw=2)
+                    axes.plot(mean, place, "o", color="C0", ms=4)
+                axes.set(title=group, ylim=(len(own) - 0.5, -0.5))
+                axes.set_yticks(range(len(own)), list(own))
+                axes.axvline(0, color="0.4", lw=0.8)
+                axes.grid(alpha=0.3)
+            figure.suptitle(f"left of 0 is better than {BASELINE}, each at its best temperature")
+            figure.supxlabel("KL sum less that of maximum likelihood (nats per token)")
 
     def draw_learning(self, rows: Mapping[str, Sequence[Mapping[str, Any]]], file: Path) -> None:
         """Draw how the sum of both divergences changes while a game is played, a panel a group; write the picture.

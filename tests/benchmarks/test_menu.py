@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from agents.runs.folder import flat_settings
 from benchmarks.harness import section
 from benchmarks.rewards.ablations import ABLATIONS
-from benchmarks.rewards.menu import MENU
+from benchmarks.rewards.menu import BASE, MENU
 from benchmarks.rewards.study import PAGE, Study
 from seqgan_env.discriminators import DISCRIMINATORS, LOSSES
 from seqgan_env.rewards import REWARDS
@@ -31,15 +34,25 @@ def test_every_reward_shaping_kind_of_discriminator_and_loss_is_played() -> None
 
 
 def test_an_ablation_changes_one_thing() -> None:
+    """Each game of a group has another one there, or several in between, that differs from it in a single setting."""
     runs, crossed = ABLATIONS.games(7).values()
     assert len({config.of_pretraining[2].real_share for config in crossed.values()}) == 1
     for games in (runs, crossed):
         values = list(games.values())
         assert all(config.of_pretraining == values[0].of_pretraining for config in values)
-    plain = runs["1-live"]
     for group, own in ABLATIONS.groups.items():
-        assert {} in own.values() or plain in runs.values()
-        assert len({json.dumps(game) for game in own.values()}) == len(own), group
+        base = BASE.changed(ABLATIONS.bases.get(group, {}))
+        games = [flat_settings(base.changed(parts).to_dict()) for parts in own.values()]
+        # an ensemble of one is the base's own discriminator in another form
+        assert flat_settings(base.to_dict()) in games or group == "Members of an ensemble"
+        linked = games[:1]
+        while new := [g for g in games if g not in linked and any(_n_changes(g, other) == 1 for other in linked)]:
+            linked += new
+        assert len(linked) == len(games) == len({json.dumps(game) for game in own.values()}), group
+
+
+def _n_changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
 
 
 @pytest.mark.parametrize("study", [MENU, ABLATIONS], ids=lambda study: study.name)

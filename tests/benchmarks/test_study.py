@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ def test_a_game_is_compared_with_maximum_likelihood_of_its_own_seed_and_group(tm
         assert cells[4:6] == [gain, gain]
     half = next(line for line in text.splitlines() if line.startswith("| half |")).split(" | ")
     assert half[4:6] == ["-5.000 [-5.500, -4.500]"] * 2
-    for group in STUDY.groups:
+    picture = (tmp_path / "trial-intervals.svg").read_text()
+    for group, games in STUDY.groups.items():  # a panel each, with its own games
         assert f"### {group}\n" in text
-        assert group in (tmp_path / "trial-intervals.svg").read_text()
+        panel = picture.split(f"<!-- {group} -->")[0].rsplit('<g id="axes_', 1)[1]
+        assert re.findall("<!-- (?:log_d|constant: 1|again|half) -->", panel) == [f"<!-- {name} -->" for name in games]
     assert (tmp_path / "trial-learning.svg").read_text().count("constant: 1") == 1
 
 
