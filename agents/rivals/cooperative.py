@@ -6,12 +6,14 @@ Dimensions: B sequences, T time, H hidden, M tokens, V vocabulary.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from agents.rivals.distillation import mixture_log_prob
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.autoregressive.likelihood import expected_value
 from seqgan_env.autoregressive.maximum_likelihood import maximum_likelihood_factors
@@ -29,9 +31,9 @@ class CooperativeConfig(LikelihoodConfig):
     """
 
     mediator_learning_rate: StepSize = 0.01
-    """Step size of the mediator's Adam."""
+    """Step size of the Adam of each mediator."""
     mediator_steps: PositiveInt = 1
-    """Steps of the mediator before each of the generator, the first on the real sequences of the batch, all on fresh
+    """Steps of each mediator before each of the generator, the first on the real sequences of the batch, all on fresh
     ones of the generator."""
 
     def __post_init__(self) -> None:
@@ -47,15 +49,17 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
     ``KL(G || M)`` and ``KL(p || M)`` make up the Jensen-Shannon divergence, whose gradient this is; the prefixes are
     taken as they come, without a gradient of their distribution (eq. 13 of the paper).
 
+    With several mediators, which is not of the paper, M is their mean, token by token, and each learns by itself.
+
     Args:
         generator: the model to train.
         config: the settings; None is the defaults.
         seed: as of ``MaximumLikelihoodTrainer``.
-        mediator: M, a model of the same sequences; None is a copy of the generator.
+        mediator: M, a model of the same sequences or several; None is a copy of the generator.
         total_epochs: how many epochs the schedule is for.
 
     Raises:
-        ValueError: the mediator is of other sequences.
+        ValueError: there is no mediator, or one is of other sequences.
     """
 
     config: CooperativeConfig
@@ -66,30 +70,34 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
         config: CooperativeConfig | None = None,
         seed: int = 0,
         *,
-        mediator: AutoregressiveModel | None = None,
+        mediator: AutoregressiveModel | Sequence[AutoregressiveModel] | None = None,
         total_epochs: int = 1,
     ) -> None:
         mediator = copy.deepcopy(generator) if mediator is None else mediator
-        if mediator.spec != generator.spec:
-            raise ValueError(f"the mediator must be of {generator.spec}, got {mediator.spec}")
+        mediators = (mediator,) if isinstance(mediator, AutoregressiveModel) else tuple(mediator)
+        if not mediators:
+            raise ValueError("mediator must be a model or several, got none")
+        for each in mediators:
+            if each.spec != generator.spec:
+                raise ValueError(f"the mediator must be of {generator.spec}, got {each.spec}")
         super().__init__(generator, config or CooperativeConfig(), seed, total_epochs=total_epochs)
-        self.mediator = mediator
-        self._mediator_optimizer = torch.optim.Adam(
-            mediator.parameters(), lr=self.config.mediator_learning_rate, fused=True
-        )
+        self.mediators = mediators
+        self._mediator_optimizers = [
+            torch.optim.Adam(each.parameters(), lr=self.config.mediator_learning_rate, fused=True) for each in mediators
+        ]
 
     def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:
-        """The mediator's steps, then the divergence of the generator from it, nats per token of the generator."""
+        """The mediators' steps, then the divergence of the generator from it, nats per token of the generator."""
         for _ in range(self.config.mediator_steps):
             self._teach(torch.cat([tokens_BT, self.generator.sample(len(tokens_BT), rng)]), rng)
         return self.divergence(self.generator.sample(len(tokens_BT), rng), rng)
 
     def _teach(self, tokens_BT: Tensor, rng: torch.Generator) -> None:
-        """A step of the mediator's maximum likelihood."""
-        mediator = self.mediator
-        factor_BT = maximum_likelihood_factors(mediator.spec.is_token(tokens_BT))
-        loss = -mediator.weighted_log_prob(tokens_BT, factor_BT, rng=rng)[0]
-        gradient_step(self._mediator_optimizer, loss, self.config.max_grad_norm, "mediator")
+        """A step of each mediator's maximum likelihood."""
+        factor_BT = maximum_likelihood_factors(self.generator.spec.is_token(tokens_BT))
+        for mediator, optimizer in zip(self.mediators, self._mediator_optimizers, strict=True):
+            loss = -mediator.weighted_log_prob(tokens_BT, factor_BT, rng=rng)[0]
+            gradient_step(optimizer, loss, self.config.max_grad_norm, "mediator")
 
     def divergence(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """``KL(G(. | prefix) || M(. | prefix))``, the mean over the prefixes of sequences, nats, with gradient.
@@ -101,24 +109,27 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
         is_token_BT, output = self.generator.spec.is_token(tokens_BT), self.generator.output
         hidden_MH = self.generator.hidden(tokens_BT, rng)[is_token_BT]
         with torch.no_grad():
-            log_ratio_MV = output(hidden_MH).log_softmax(dim=1) - self.mediator.all_log_prob(tokens_BT)[is_token_BT]
+            log_ratio_MV = output(hidden_MH).log_softmax(dim=1) - mixture_log_prob(self.mediators, tokens_BT)
         return expected_value(hidden_MH, output.weight, output.bias, log_ratio_MV) / len(hidden_MH)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the training, the mediator's included."""
+        """The state of the training, the mediators' included."""
         return {
             **super().state_dict(),
-            "mediator": dict(self.mediator.state_dict()),
-            "mediator_optimizer": self._mediator_optimizer.state_dict(),
+            "mediators": [dict(each.state_dict()) for each in self.mediators],
+            "mediator_optimizers": [each.state_dict() for each in self._mediator_optimizers],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``.
 
         Raises:
-            ValueError: see ``MaximumLikelihoodTrainer.load_state_dict``; or the mediator's weights don't fit.
+            ValueError: see ``MaximumLikelihoodTrainer.load_state_dict``; or the mediators' weights don't fit.
         """
-        check_weights(self.mediator.state_dict(), state["mediator"])
+        for mediator, weights in zip(self.mediators, state["mediators"], strict=True):
+            check_weights(mediator.state_dict(), weights)
         super().load_state_dict(state)
-        self.mediator.load_state_dict(state["mediator"])
-        load_optimizer(self._mediator_optimizer, state["mediator_optimizer"])
+        for mediator, weights in zip(self.mediators, state["mediators"], strict=True):
+            mediator.load_state_dict(weights)
+        for optimizer, statistics in zip(self._mediator_optimizers, state["mediator_optimizers"], strict=True):
+            load_optimizer(optimizer, statistics)

@@ -17,6 +17,14 @@ from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, Max
 from seqgan_env.checks import Share
 
 
+@torch.no_grad()
+def mixture_log_prob(models: Sequence[AutoregressiveModel], tokens_BT: Tensor) -> Tensor:
+    """The log of the models' mean probability of every token at every prefix of sequences, nats, shape ``(M, V)``."""
+    is_token_BT = models[0].spec.is_token(tokens_BT)
+    of_each = [model.all_log_prob(tokens_BT)[is_token_BT] for model in models]
+    return torch.stack(of_each).logsumexp(dim=0) - math.log(len(of_each))
+
+
 @dataclass(frozen=True)
 class DistillationConfig(LikelihoodConfig):
     """The settings of distillation.
@@ -86,8 +94,6 @@ class DistillationTrainer(MaximumLikelihoodTrainer):
             rng: where the generator's dropout takes its noise from; None drops nothing.
         """
         is_token_BT = self.generator.spec.is_token(tokens_BT)
-        with torch.no_grad():
-            of_each = [teacher.all_log_prob(tokens_BT)[is_token_BT] for teacher in self.teachers]
-            p_MV = (torch.stack(of_each).logsumexp(dim=0) - math.log(len(of_each))).exp()
+        p_MV = mixture_log_prob(self.teachers, tokens_BT).exp()
         log_g_MV: Tensor = self.generator.output(self.generator.hidden(tokens_BT, rng)[is_token_BT]).log_softmax(dim=1)
         return -(p_MV * log_g_MV).sum() / len(p_MV)

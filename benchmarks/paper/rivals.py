@@ -36,6 +36,8 @@ class Rival(NamedTuple):
     """The class of its settings, which have the values of the run's maximum likelihood."""
     changes: Mapping[str, Any]
     """The settings that have other values."""
+    needs_models: bool = False
+    """Whether it begins with the language models of its seed."""
 
     def settings(self, config: RunConfig) -> LikelihoodConfig:
         """Its settings in a run."""
@@ -65,6 +67,12 @@ def _alone(trainer: type[MaximumLikelihoodTrainer]) -> Build:
     return build
 
 
+def _cooperative(generator: AutoregressiveModel, settings: Any, config: RunConfig, models: Path, n: int) -> Any:
+    """With several mediators, which begin as the language models."""
+    mediators = [model.requires_grad_(True) for model in _language_models(models, generator)]
+    return CooperativeTrainer(generator, settings, config.seed, mediator=mediators, total_epochs=n)
+
+
 def _relaxed(generator: AutoregressiveModel, settings: Any, config: RunConfig, models: Path, n: int) -> Any:
     task = config.task
     network = build_discriminator(
@@ -75,18 +83,28 @@ def _relaxed(generator: AutoregressiveModel, settings: Any, config: RunConfig, m
 
 
 def _distillation(generator: AutoregressiveModel, settings: Any, config: RunConfig, models: Path, n: int) -> Any:
-    discriminator = load_discriminator(models)
-    assert isinstance(discriminator, GenerativeDiscriminator)
-    teachers = [member.to(generator.device) for member in discriminator.language_models]
+    teachers = _language_models(models, generator)
     return DistillationTrainer(generator, teachers, settings, config.seed, total_epochs=n)
 
 
+def _language_models(file: Path, generator: AutoregressiveModel) -> list[AutoregressiveModel]:
+    """Those of a generative discriminator's file, where the generator is."""
+    discriminator = load_discriminator(file)
+    assert isinstance(discriminator, GenerativeDiscriminator)
+    return [member.to(generator.device) for member in discriminator.language_models]
+
+
 _SLOW = {"learning_rate": 1e-3}
+_COOPERATIVE = {**_SLOW, "mediator_learning_rate": 1e-3}
 RIVALS: dict[str, Rival] = {
     "scheduled sampling": Rival(_alone(ScheduledSamplingTrainer), ScheduledSamplingConfig, {"final_real_share": 0.5}),
-    "cooperative": Rival(_alone(CooperativeTrainer), CooperativeConfig, {**_SLOW, "mediator_learning_rate": 1e-3}),
+    "cooperative": Rival(_alone(CooperativeTrainer), CooperativeConfig, _COOPERATIVE),
+    "cooperative, several mediators": Rival(_cooperative, CooperativeConfig, _COOPERATIVE, needs_models=True),
     "self-adversarial": Rival(_alone(SelfAdversarialTrainer), SelfAdversarialConfig, _SLOW),
     "relaxed": Rival(_relaxed, RelaxedConfig, {"learning_rate": 1e-4}),
-    "distillation": Rival(_distillation, DistillationConfig, {"learning_rate": 0.01, "dropout": False}),
+    "distillation": Rival(
+        _distillation, DistillationConfig, {"learning_rate": 0.01, "dropout": False}, needs_models=True
+    ),
 }
-"""The step sizes, and the dropout of distillation, are the best of those that were tried on seed 100."""
+"""The step sizes, and the dropout of distillation, are the best of those that were tried on seed 100; several mediators
+have those of one."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, Parts, RunConfig, RuntimeConfig
 from agents.runs.presets import PRESETS
+from benchmarks.paper.rivals import RIVALS
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class Row:
 
     @property
     def needs_models(self) -> bool:
-        """Whether the language models of its seed teach it, with a game or without."""
-        return self.rival == "distillation" or self.game.get("task", {}).get("discriminator") == "generative"
+        """Whether it has the language models of its seed, with a game or without."""
+        if self.rival:
+            return RIVALS[self.rival].needs_models
+        return bool(self.game.get("task", {}).get("discriminator") == "generative")
 
 
 _PAPER = PRESETS["paper"]
@@ -81,6 +84,7 @@ SIZES: dict[str, Scenario] = {
         n_epochs={
             "scheduled sampling": 25,
             "cooperative": 10,
+            "cooperative, several mediators": 10,
             "self-adversarial": 10,
             "relaxed": 5,
             "distillation": 40,
@@ -98,6 +102,7 @@ SIZES: dict[str, Scenario] = {
         n_epochs={
             "scheduled sampling": 25,
             "cooperative": 40,
+            "cooperative, several mediators": 40,
             "self-adversarial": 20,
             "relaxed": 20,
             "distillation": 40,
@@ -153,6 +158,9 @@ ROWS: dict[str, Row] = {
         game={"task": {"reward": "centered", "shaping": ["prefix"]}, "agent": {**_WHOLE, "baseline": "step"}},
     ),
     "cooperative training": Row("arXiv 1804.03782", rival="cooperative"),
+    "cooperative training, several mediators": Row(
+        "the same, its mediators beginning as the language models", rival="cooperative, several mediators"
+    ),
     "self-adversarial": Row("arXiv 1908.09127", rival="self-adversarial"),
     "Gumbel straight-through": Row("arXiv 1611.01144", rival="relaxed"),
     "SeqGAN log D": Row("eq. 13.37, a baseline for each prefix", game={"task": {"reward": "log_d"}}),
