@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.rivals import RelaxedTrainer
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.runs.experiment import Experiment
+from agents.runs.folder import check_same
 from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
 from agents.sweeps.environment import describe
@@ -22,9 +26,13 @@ from benchmarks.distillation import fit
 from benchmarks.harness import keep_result, kept_result
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, Scenario, config_of
+from benchmarks.rewards.curves import record_at
 from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.discriminators import Discriminator
+from seqgan_env.files import refusal
 from seqgan_env.sources import build_source
 from seqgan_env.task import Task
+from seqgan_env.weights import load_weights
 
 N_SAMPLES = 10
 """Sentences that the result of a cell shows, the first that are drawn, where tokens have text."""
@@ -93,7 +101,7 @@ class Grid:
         Returns:
             Of each cell the ``seconds`` of a game's updates, with its discriminator's between them, or of a rival; its
             ``records`` by temperature, the ``share`` of the optimum that its discriminator had in the end, if it has
-            one, what it was measured on, and, where tokens have text, ``samples``.
+            one that is a network, what it was measured on, and, where tokens have text, ``samples``.
 
         Raises:
             ValueError: there is no such source, or what is done was done with other settings; nothing more has been
@@ -147,6 +155,10 @@ class Grid:
     def _file(self, cell: Cell) -> Path:
         return self.out / f"{cell.name}.json"
 
+    def _checkpoint(self, cell: Cell) -> Path:
+        """The file of a rival's training until it is measured."""
+        return self.out / f"{cell.name}.zip"
+
     def begin(self, name: str, seed: int) -> None:
         """Do the maximum likelihood that rows start from, or what is left of it.
 
@@ -175,15 +187,18 @@ class Grid:
         row = ROWS[cell.row]
         start = self.start(row.start, cell.seed)
         task, generator, seconds, share = start.game.task, start.game.agent.generator, 0.0, None
+        trained = None
         if row.rival:
-            seconds = self._train_rival(cell, start)
+            seconds, trained = self._train_rival(cell, start)
         elif row.game:
             task, generator, seconds, share = self._play_game(cell, start.folder.path)
-        evaluator = Evaluator(task, generator, self.n, cell.seed)
+        evaluator = Evaluator(task, generator, self.n, cell.seed, trained)
         records = []
         for t in TEMPERATURES:
             evaluator.groups = self.groups + (self.groups_at_one if t == 1 else ())
             records.append({"temperature": t, **evaluator.measure("paper", t)})
+        if trained is not None:
+            share = record_at({"records": records}).get("discriminator_share_of_optimum")
         environment = describe()
         measured_on = {name: environment[name] for name in ("processor", "gpu", "versions", "commit")}
         result: dict[str, Any] = {"seconds": seconds, "share": share, "records": records, "measured on": measured_on}
@@ -191,6 +206,7 @@ class Grid:
             drawn = generator.draw(N_SAMPLES, seed=cell.seed)
             result["samples"] = [vocabulary.decode(row_T[row_T != task.spec.pad_id]) for row_T in drawn]
         keep_result(self._file(cell), result, self.settings(cell))
+        self._checkpoint(cell).unlink(missing_ok=True)
 
     def _play_game(self, cell: Cell, start: Path) -> tuple[Task, AutoregressiveModel, float, float | None]:
         """Play a row's game, or what is left of it; the task, the generator, the seconds, the share of the optimum."""
@@ -205,16 +221,26 @@ class Grid:
         seconds = game[-1]["wall_time_s"] - game[0]["wall_time_s"]
         return run.game.task, run.game.agent.generator, seconds, game[-1].get("discriminator_share_of_optimum")
 
-    def _train_rival(self, cell: Cell, start: Experiment) -> float:
-        """Train the generator of a start in another way; the seconds that it took."""
-        rival = ROWS[cell.row].rival
-        n_epochs = self.scenario.n_epochs[rival]
-        models = self.models(cell.seed)
-        trainer = RIVALS[rival].trainer(start.game.agent.generator, self.config(cell), models, n_epochs)
-        started = time.perf_counter()
-        for _ in tqdm(range(n_epochs), desc=cell.row):
+    def _train_rival(self, cell: Cell, start: Experiment) -> tuple[float, Discriminator | None]:
+        """Train the generator of a start in another way, or what is left of it; the seconds, the discriminator."""
+        rival, generator, file = ROWS[cell.row].rival, start.game.agent.generator, self._checkpoint(cell)
+        n_epochs, seconds = self.scenario.n_epochs[rival], 0.0
+        settings = json.loads(json.dumps(self.settings(cell)))
+        trainer = RIVALS[rival].trainer(generator, self.config(cell), self.models(cell.seed), n_epochs)
+        if file.exists():
+            with refusal(file, "checkpoint of a rival, and without the file its training begins again"):
+                state = load_checkpoint(file)
+                check_same(state["settings"], settings, "what was begun")
+                load_weights(generator, state["generator"])
+                trainer.load_state_dict(state["trainer"])
+                seconds = float(state["seconds"])
+        for _ in tqdm(range(trainer.n_epochs, n_epochs), desc=cell.row, initial=trainer.n_epochs, total=n_epochs):
+            started = time.perf_counter()
             trainer.epoch(start.game.task.real_sequences)
-        return time.perf_counter() - started
+            seconds += time.perf_counter() - started
+            own = {"generator": generator.state_dict(), "trainer": trainer.state_dict()}
+            save_checkpoint(file, {"settings": settings, "seconds": seconds, **own})
+        return seconds, trainer.discriminator.discriminator if isinstance(trainer, RelaxedTrainer) else None
 
 
 def measured_on(rows: Iterable[Sequence[Mapping[str, Any]]]) -> str:

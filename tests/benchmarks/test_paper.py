@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickle
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
+from agents.rivals import (
+    CooperativeTrainer,
+    DistillationTrainer,
+    RelaxedTrainer,
+    ScheduledSamplingTrainer,
+    SelfAdversarialTrainer,
+)
+from agents.runs.folder import flat_settings
 from agents.runs.phases import TEMPERATURES
 from benchmarks.harness import keep_result, section, svg_figure
 from benchmarks.paper import experiment, rows, tables
 from benchmarks.paper.grid import Cell, Grid
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import BASELINE, ROWS, SIZES, config_of
+from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
+from seqgan_env.discriminators import GenerativeDiscriminator, load_discriminator
 from seqgan_env.sources.oracle import parameter_shapes
 from tests.support.runs import TINY, changed, without_pictures
 
@@ -45,12 +57,126 @@ def test_a_row_goes_on_from_its_start(row: str, size: str) -> None:
     assert not ROWS[row].rival or SIZES[size].n_epochs[ROWS[row].rival] > 0
 
 
-def test_the_published_game_is_that_of_the_paper() -> None:
-    config = config_of("SeqGAN, as published", SIZES["paper"], 0)
-    assert (config.task.reward, config.agent.baseline, config.agent.n_completions) == ("d", "none", 16)
-    assert (config.pretraining.n_epochs, config.pretraining.keep_last) == (120, True)
-    assert (config.adversary.n_rounds * config.adversary.n_epochs, config.agent.n_updates) == (150, 200)
-    control = config_of("constant, as published", SIZES["paper"], 0)
+GAMES = {
+    "SeqGAN, as published": ("d", "cnn", 16, "none", {}),
+    "constant, as published": ("constant", "cnn", 16, "none", {}),
+    "PG-BLEU": ("bleu", "cnn", 16, "prefix", {}),
+    "RankGAN": ("rank", "cnn", 16, "prefix", {}),
+    "MaliGAN": ("log_ratio", "cnn", 0, "batch", {"agent.batch_statistic": "softmax", "agent.n_episodes": 512}),
+    "ScratchGAN's rewards": ("centered", "cnn", 0, "step", {"task.shaping": ["prefix"], "agent.n_episodes": 512}),
+    "SeqGAN log D": ("log_d", "cnn", 16, "prefix", {}),
+    "SeqGAN log-ratio, generative": ("log_ratio", "generative", 0, "step", {"agent.inner_sums": True}),
+    "the same, exact": ("log_ratio", "cnn", 0, "step", {"agent.inner_sums": True, "adversary.exact": True}),
+    "random reward": ("random", "cnn", 16, "prefix", {}),
+}
+"""Of every game the reward, the discriminator, the completions of a prefix, the baseline, and what else defines it."""
+STARTS = {
+    "random": ["random", "scheduled sampling"],
+    "published": ["max. likelihood, as published", "SeqGAN, as published", "constant, as published"],
+}
+"""The rows that don't go on from the strongest maximum likelihood."""
+_SLOW, _COOPERATIVE = {"learning_rate": 1e-3}, {"learning_rate": 1e-3, "mediator_learning_rate": 1e-3}
+TRAINERS: dict[str, tuple[type[MaximumLikelihoodTrainer], dict[str, Any]]] = {
+    "scheduled sampling": (ScheduledSamplingTrainer, {"final_real_share": 0.5}),
+    "cooperative training": (CooperativeTrainer, _COOPERATIVE),
+    "cooperative training, several mediators": (CooperativeTrainer, _COOPERATIVE),
+    "self-adversarial": (SelfAdversarialTrainer, _SLOW),
+    "Gumbel straight-through": (RelaxedTrainer, {"learning_rate": 1e-4}),
+    "distilled": (DistillationTrainer, {"learning_rate": 0.01, "dropout": False, "own_share": 0.5}),
+}
+"""Of every row without a game its trainer, but for maximum likelihood, and what defines it."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_row_is_trained_as_its_name_says(size: str) -> None:
+    assert {name for name, row in ROWS.items() if row.game} == set(GAMES)
+    assert {name for name, row in ROWS.items() if row.rival} == set(TRAINERS)
+    for name, (reward, discriminator, n_completions, baseline, more) in GAMES.items():
+        config = flat_settings(config_of(name, SIZES[size], 0).to_dict())
+        expected = {
+            "task.reward": reward,
+            "task.discriminator": discriminator,
+            "task.shaping": "none",
+            "agent.n_completions": n_completions,
+            "agent.baseline": baseline,
+            "agent.batch_statistic": "none",
+            "agent.inner_sums": False,
+            "agent.n_episodes": 256 if ROWS[name].tokenwise else 64,
+            "adversary.exact": False,
+            "adversary.skip_real": 0.0,
+            **more,
+        }
+        assert {field: config[field] for field in expected} == expected, name
+        assert config["agent.dense"] == ROWS[name].tokenwise == ("agent.inner_sums" in more), name
+    for name, row in ROWS.items():
+        assert row.start == next((start for start, rows in STARTS.items() if name in rows), "strongest"), name
+    assert config_of("random", SIZES[size], 0).pretraining.n_epochs == 0
+    needing = {"SeqGAN log-ratio, generative", "cooperative training, several mediators", "distilled"}
+    assert {name for name, row in ROWS.items() if row.needs_models} == needing
+
+
+def test_a_rival_has_its_own_trainer(tmp_path: Path) -> None:
+    """And several mediators begin as the language models, which still learn."""
+    grid = Grid(TINY_SIZE, "oracle", tmp_path, 50)
+    (tmp_path / "1").mkdir()
+    grid.learn_models(1)
+    models = load_discriminator(grid.models(1))
+    assert isinstance(models, GenerativeDiscriminator)
+    for name, (kind, expected) in TRAINERS.items():
+        config = grid.config(Cell(name, 1))
+        generator = AutoregressiveModel(models.spec, config.generator.core, **config.generator.kwargs)
+        trainer = RIVALS[ROWS[name].rival].trainer(generator, config, grid.models(1), 1)
+        assert type(trainer) is kind
+        assert {field: getattr(trainer.config, field) for field in expected} == expected
+        if isinstance(trainer, CooperativeTrainer):
+            several = models.language_models if "several" in name else [generator]
+            for mediator, model in zip(trainer.mediators, several, strict=True):
+                assert torch.equal(mediator.output.weight, model.output.weight)
+                assert mediator.output.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("paper", {"pretraining.n_epochs": 120, "agent.n_updates": 200, "adversary.n_rounds": 50}),
+        ("fast", {"pretraining.n_epochs": 40, "agent.n_updates": 60, "adversary.n_rounds": 30}),
+    ],
+)
+def test_the_published_game_is_that_of_the_paper(size: str, expected: dict[str, Any]) -> None:
+    """Its schedule in size ``paper``: 120 epochs, 50 rounds of 3 epochs, and five rounds (64 / 13) an update."""
+    of_size = {
+        "paper": {"adversary.n_epochs": 3, "adversary.n_generated": 10_000, "adversary.every_n_episodes": 13},
+        "fast": {"adversary.n_epochs": 1, "adversary.n_generated": 2_048, "adversary.every_n_episodes": 64},
+    }
+    expected = (
+        expected
+        | of_size[size]
+        | {
+            "task.reward": "d",
+            "task.n_real": 10_000,
+            "generator.core": "lstm",
+            "generator.kwargs.embedding_dim": 32,
+            "generator.kwargs.hidden_dim": 32,
+            "generator.kwargs.dropout": 0.0,
+            "pretraining.learning_rate": 0.01,
+            "pretraining.schedule": "constant",
+            "pretraining.keep_last": True,
+            "pretraining.batch_size": 64,
+            "adversary.learning_rate": 1e-4 if size == "paper" else 1e-3,
+            "adversary.loss": "logistic",
+            "agent.n_episodes": 64,
+            "agent.n_completions": 16,
+            "agent.learning_rate": 0.01,
+            "agent.final_learning_rate": None,
+            "agent.baseline": "none",
+            "agent.normalize_advantage": False,
+            "agent.rollout_lag": 0.8,
+        }
+    )
+    config = config_of("SeqGAN, as published", SIZES[size], 0)
+    flat = flat_settings(config.to_dict())
+    assert {name: flat[name] for name in expected} == expected
+    control = config_of("constant, as published", SIZES[size], 0)
     assert dataclasses.replace(control.task, reward="d") == config.task
     assert dataclasses.replace(control, task=config.task) == config
 
@@ -69,8 +195,46 @@ def test_every_row_is_trained_and_measured_once(tmp_path: Path, monkeypatch: pyt
     curves = {name: [r["nll_test"] for r in row[0]["records"]] for name, row in two["rows"].items()}
     assert all(len(curve) == len(TEMPERATURES) for curve in curves.values())
     assert len({tuple(curve) for curve in curves.values()}) == len(every)  # none is another one
-    assert two["rows"]["SeqGAN log-ratio, generative"][0]["share"] is not None
+    for name in every:  # where a network discriminates
+        has_share = name in ("SeqGAN log-ratio, generative", "Gumbel straight-through")
+        assert (two["rows"][name][0]["share"] is not None) == has_share
     assert two["rows"][BASELINE][0]["seconds"] == 0 < two["rows"]["distilled"][0]["seconds"]
+
+
+@pytest.mark.parametrize("row", TRAINERS)
+def test_a_rival_goes_on_where_it_stopped(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes the epochs that are left, once, and ends as one that was not interrupted."""
+    monkeypatch.setattr("benchmarks.paper.grid.TEMPERATURES", (1.0,))
+    scenario, cell = dataclasses.replace(TINY_SIZE, n_epochs=dict.fromkeys(RIVALS, 3)), Cell(row, 1)
+    whole, stopped = (Grid(scenario, "oracle", tmp_path / name, 50) for name in ("whole", "stopped"))
+    with without_pictures():
+        whole.begin(ROWS[row].start, 1)
+        if ROWS[row].needs_models:
+            whole.learn_models(1)
+    shutil.copytree(whole.out, stopped.out)
+    whole.play(cell)
+    epoch, made = MaximumLikelihoodTrainer.epoch, []
+
+    def interrupted(trainer: MaximumLikelihoodTrainer, real: Any) -> float:
+        if made == [0]:
+            made.append(-1)
+            raise KeyboardInterrupt
+        made.append(trainer.n_epochs)
+        return epoch(trainer, real)
+
+    monkeypatch.setattr(MaximumLikelihoodTrainer, "epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.play(cell)
+    longer = dataclasses.replace(stopped, scenario=dataclasses.replace(scenario, n_epochs=dict.fromkeys(RIVALS, 4)))
+    with pytest.raises(ValueError, match=r"without the file its training begins again.*n_epochs 4 instead of 3"):
+        longer.play(cell)
+    stopped.play(cell)
+    assert made == [0, -1, 1, 2]
+    one, two = (grid.kept(cell) for grid in (whole, stopped))
+    assert one is not None
+    assert two is not None
+    assert {**one, "seconds": 0} == {**two, "seconds": 0}
+    assert not list(stopped.out.rglob(f"{cell.name}.zip"))
 
 
 @pytest.fixture
