@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from agents.rivals import RelaxedConfig, RelaxedTrainer
 from seqgan_env.discriminators import DiscriminatorTrainer, build_discriminator
@@ -12,14 +15,17 @@ from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import every_kind, lstm, make_generator, show
 from tests.support.significance import assert_frequencies, counts_of
+from tests.support.training import goes_on
 
 SPECS = [SequenceSpec(3, 2), SequenceSpec(3, 3, 0)]
 CNN = {"embedding_dim": 4, "filters": [[1, 8], [2, 8]]}
 
 
-def trainer_of(spec: SequenceSpec, kind: str = "lstm", config: RelaxedConfig | None = None) -> RelaxedTrainer:
-    generator = make_generator(kind, spec, 1).float()
-    discriminator = build_discriminator("cnn", spec, seed=0, kwargs=CNN)
+def trainer_of(
+    spec: SequenceSpec, kind: str = "lstm", config: RelaxedConfig | None = None, seed: int = 1
+) -> RelaxedTrainer:
+    generator = make_generator(kind, spec, seed).float()
+    discriminator = build_discriminator("cnn", spec, seed=seed, kwargs=CNN)
     return RelaxedTrainer(generator, DiscriminatorTrainer(discriminator, 0.01), config, total_epochs=5)
 
 
@@ -54,13 +60,42 @@ def test_the_gradient_is_that_of_the_relaxed_sample() -> None:
     assert torch.equal(sampled.tokens_BT[:, 0], relaxed_BV.argmax(dim=1))
 
 
+@pytest.mark.theory
 def test_later_tokens_have_a_gradient_by_those_before() -> None:
-    """The generator reads on from the relaxed sample: its first token moves the later ones."""
-    trainer = trainer_of(SPECS[0])
-    sampled = trainer.sample(20, torch.Generator().manual_seed(0))
-    weight = trainer.generator.core.embedding.weight
-    (gradient,) = torch.autograd.grad(sampled.one_hot_BTV[:, 1, 0].sum(), weight)
-    assert gradient[:-1].abs().max() > 1e-4
+    """The generator reads on from the relaxed sample: by the chain rule, with the Jacobian of its second step."""
+    trainer, temperature = trainer_of(SequenceSpec(4, 2), config=RelaxedConfig(temperature=0.7)), 0.7
+    generator, value_V, n = trainer.generator, torch.tensor([1.0, -2.0, 0.5, 3.0]), 6
+    sampled = trainer.sample(n, torch.Generator().manual_seed(3))
+    (found_V,) = torch.autograd.grad((sampled.one_hot_BTV[:, 1] * value_V).sum(), generator.output.bias)
+
+    def second_logits(read_V: torch.Tensor) -> torch.Tensor:
+        embedded_BE = read_V[None] @ generator.core.embedding.weight[:-1]
+        return generator.output(generator.core.step_embedded(embedded_BE, generator.start(1))[0])[0]
+
+    def slope(logits_V: torch.Tensor, noise_V: torch.Tensor) -> torch.Tensor:
+        p_V = ((logits_V + noise_V) / temperature).softmax(dim=0)
+        return (torch.diag(p_V) - torch.outer(p_V, p_V)) / temperature
+
+    rng = torch.Generator().manual_seed(3)
+    noise_TBV = [-torch.empty(n, 4).exponential_(generator=rng).log() for _ in range(2)]
+    expected_V, direct_V = torch.zeros(4), torch.zeros(4)
+    for b in range(n):
+        read_V = F.one_hot(sampled.tokens_BT[b, 0], 4).float()
+        first, second = generator.output(generator.start(1)[0])[0], second_logits(read_V)
+        jacobian_VV = torch.autograd.functional.jacobian(second_logits, read_V)
+        of_logits_V = slope(second, noise_TBV[1][b]) @ value_V
+        direct_V += of_logits_V.detach()
+        expected_V += (of_logits_V + slope(first, noise_TBV[0][b]) @ jacobian_VV.T @ of_logits_V).detach()
+    torch.testing.assert_close(found_V, expected_V, rtol=1e-3, atol=1e-4)
+    assert (expected_V - direct_V).abs().max() > 0.01  # by way of the first token
+
+
+def test_it_goes_on_from_a_file_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    real = lstm(SPECS[1], 7).sample(300, torch.Generator().manual_seed(0)).numpy()
+    whole, fresh = trainer_of(SPECS[1]), trainer_of(SPECS[1], seed=5)
+    goes_on(whole, fresh, real, tmp_path / "state")
+    of_whole, of_fresh = (each.discriminator.discriminator.state_dict() for each in (whole, fresh))
+    assert all(torch.equal(weight, of_fresh[name]) for name, weight in of_whole.items())
 
 
 def test_the_embedding_of_a_sample_is_that_of_its_tokens() -> None:

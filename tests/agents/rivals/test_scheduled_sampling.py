@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -32,22 +34,28 @@ def test_where_all_that_is_read_is_real_it_is_maximum_likelihood(spec: SequenceS
 
 
 @pytest.mark.theory
+@pytest.mark.parametrize("epoch", [1, 2])
 @pytest.mark.parametrize("spec", [SequenceSpec(3, 2), SequenceSpec(3, 2, 0)], ids=show)
-def test_the_last_epoch_reads_what_the_model_draws(spec: SequenceSpec) -> None:
-    """The mean loss is that over the model's own first tokens, by enumeration, and not that over the real ones."""
+def test_an_epoch_reads_what_the_model_draws_by_its_share(spec: SequenceSpec, epoch: int) -> None:
+    """The mean loss is that over real and own first tokens, by enumeration, and not that of another share."""
     generator = lstm(spec, 1)
     trainer = ScheduledSamplingTrainer(generator, total_epochs=3)
-    trainer.n_epochs = 2
+    trainer.n_epochs, real_share = epoch, 1 - epoch / 2
     row = next(row for row in reference.sequences(spec) if len(row) == 2)
     next_token = reference.next_token_of(generator)
     first = -torch.log(next_token(())[row[0]])
     of_own = sum(p * -torch.log(next_token((a,))[row[1]]) for a, p in enumerate(next_token(())))
+    of_real = -torch.log(next_token(row[:1])[row[1]])
+
+    def expected(share: float) -> npt.NDArray[np.float64]:
+        mean: torch.Tensor = (first + share * of_real + (1 - share) * of_own) / 2
+        return mean.detach().numpy().reshape(1)
+
     many_BT = torch.from_numpy(reference.padded(spec, [row])).repeat(20, 1)
     rng = torch.Generator().manual_seed(0)
-    losses = [[float(trainer.loss(many_BT, rng).detach())] for _ in range(200)]
-    assert_mean(torch.tensor(losses).double().numpy(), ((first + of_own) / 2).detach().numpy().reshape(1))
-    of_real = (first - torch.log(next_token(row[:1])[row[1]])) / 2
-    assert_not_mean(torch.tensor(losses).double().numpy(), of_real.detach().numpy().reshape(1))
+    losses_N1 = np.array([[float(trainer.loss(many_BT, rng).detach())] for _ in range(200)])
+    for share in (0.0, 0.5, 1.0):
+        (assert_mean if share == real_share else assert_not_mean)(losses_N1, expected(share))
 
 
 def test_the_share_of_real_tokens_falls_to_its_last_value() -> None:
