@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from agents.history import NegativeHistory
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -20,9 +22,12 @@ from seqgan_env.checks import (
 )
 from seqgan_env.discriminators import Discriminator, DiscriminatorTrainer
 from seqgan_env.discriminators.losses import check_gradient_penalty, check_stopping, get_objective
+from seqgan_env.discriminators.optimal import Logits
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import Tokens
 
+LogProbReal = Callable[[Tokens], npt.NDArray[np.float64] | None]
+"""Maps complete sequences ``(B, T)`` to their log-probabilities as real ones ``(B,)``, nats, if it knows them."""
 Push = Callable[[Discriminator], None]
 """Gives the discriminator's current weights to the environments that pay with them."""
 
@@ -126,6 +131,8 @@ class Adversary:
         seed: of the negatives.
         push: called after each round.
         history: of earlier negatives, which it adds to; needed where the settings ask for a share of these.
+        log_prob_real: the likelihood of the real ones, if it is known. With it, and a generator that draws the
+            negatives, the discriminator is measured beside the best possible one too.
 
     Raises:
         ValueError: ``skip_real`` leaves no real sequences.
@@ -141,6 +148,7 @@ class Adversary:
         seed: int = 0,
         push: Push = lambda discriminator: None,
         history: NegativeHistory | None = None,
+        log_prob_real: LogProbReal | None = None,
     ) -> None:
         self.trainer = trainer
         self.config = RoundConfig() if config is None else config
@@ -153,6 +161,7 @@ class Adversary:
         self.seed = seed
         self.push = push
         self.history = history
+        self._log_prob_real = log_prob_real
 
     def prepare(self, on_part: Callable[[], None] = lambda: None) -> None:
         """Let the discriminator learn what takes real sequences alone, if that has not been done.
@@ -170,15 +179,14 @@ class Adversary:
 
         Returns:
             ``loss``, of the training or, with ``patience``, of the best pass on held-out sequences; and, with held-out
-            sequences, ``discriminator_scores`` on those.
+            sequences, ``discriminator_scores`` on those, with ``beside_optimum`` where both likelihoods are known.
 
         Raises:
             ValueError: there are no negatives, or too few to hold some out, or the discriminator needs a generator
                 whose likelihood is known.
         """
         self.prepare()
-        generator = getattr(negatives, "generator", None)
-        self.trainer.discriminator.follow(generator if isinstance(generator, AutoregressiveModel) else None)
+        self.trainer.discriminator.follow(_generator_of(negatives))
         generated, fresh = self._drawn(negatives, self.config.n_generated)
         if not len(generated):
             raise ValueError("a training needs negatives, and no episode has finished yet")
@@ -187,22 +195,25 @@ class Adversary:
             self.history.add(new)
         n_held_out = len(fresh)
         sets, held_out = (self.real, generated), (self.held_out[:n_held_out], fresh)
+        optimal = self._optimal(*held_out, negatives)
         n_epochs, batch_size = self.config.n_epochs, self.config.batch_size
         if self.config.patience is None:
             scores = {"loss": self.trainer.fit(*sets, n_epochs=n_epochs, batch_size=batch_size)}
             if n_held_out:
-                scores |= self.trainer.evaluate(*held_out)
+                scores |= self.trainer.evaluate(*held_out, optimal)
         else:
             history = self.trainer.fit_until_stale(
                 *sets, *held_out, max_epochs=n_epochs, patience=self.config.patience, batch_size=batch_size
             )
             best = min(history, key=lambda each: each["log_loss"])
             scores = {"loss": best["log_loss"], **best}
+            if optimal is not None:  # the network is that of the best pass again
+                scores |= self.trainer.evaluate(*held_out, optimal)
         self.push(self.trainer.discriminator)
         return scores
 
     def measure(self, negatives: Sampler | Tokens) -> dict[str, float]:
-        """``discriminator_scores`` on held-out sequences, as ``round`` measures, of the discriminator as it is.
+        """The measurement of ``round`` on held-out sequences, of the discriminator as it is.
 
         Args:
             negatives: as for ``round``.
@@ -211,7 +222,22 @@ class Adversary:
             Nothing where there is nothing to measure on.
         """
         _, fresh = self._drawn(negatives, 0)
-        return self.trainer.evaluate(self.held_out[: len(fresh)], fresh) if len(fresh) else {}
+        held_out = self.held_out[: len(fresh)]
+        return self.trainer.evaluate(held_out, fresh, self._optimal(held_out, fresh, negatives)) if len(fresh) else {}
+
+    def _optimal(self, held_out: Tokens, fresh: Tokens, negatives: Sampler | Tokens) -> Logits | None:
+        """The logits of the best possible discriminator of these, if both likelihoods are known."""
+        generator, real_B = _generator_of(negatives), self._log_prob_held_out
+        if self._log_prob_real is None or generator is None or real_B is None or not len(fresh):
+            return None
+        fresh_B = self._log_prob_real(fresh)
+        assert fresh_B is not None
+        return real_B - generator.sequence_log_prob(held_out), fresh_B - generator.sequence_log_prob(fresh)
+
+    @cached_property
+    def _log_prob_held_out(self) -> npt.NDArray[np.float64] | None:
+        """The log-probabilities of the held-out sequences that stand beside as many of a generator, which stay."""
+        return None if self._log_prob_real is None else self._log_prob_real(self.held_out[: self.config.n_held_out])
 
     def _drawn(self, negatives: Sampler | Tokens, n: int) -> tuple[Tokens, Tokens]:
         """Negatives to learn from, ``n`` of them where they are drawn, and newer ones to measure on."""
@@ -232,3 +258,9 @@ class Adversary:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore ``state_dict``."""
         self.trainer.load_state_dict(state)
+
+
+def _generator_of(negatives: Sampler | Tokens) -> AutoregressiveModel | None:
+    """The model that draws the negatives, if its likelihood is known."""
+    generator = getattr(negatives, "generator", None)
+    return generator if isinstance(generator, AutoregressiveModel) else None

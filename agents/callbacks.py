@@ -84,7 +84,7 @@ class DiscriminatorCallback(BaseCallback):
         self.version = 0
         """The version that the environments carry."""
         self.last_scores: dict[str, float] = {}
-        """The measurement after the last training: ``loss``, and ``discriminator_scores`` on held-out sequences."""
+        """The measurement after the last training, as ``Adversary.round`` gives it."""
         self._n_episodes = 0
         self._n_steps_before = 0  # steps at the last round, made or skipped
         self._sampler: Sampler | None = None
@@ -133,6 +133,8 @@ class DiscriminatorCallback(BaseCallback):
             seed=self.seed,
             push=lambda discriminator: self.push(),
             history=self._history,
+            # where constraints cut the generator's softmax off, its likelihood is not that of what is drawn
+            log_prob_real=None if handle.config.constraints else handle.log_prob_real,
         )
         buffer = getattr(self.model, "replay_buffer", None)
         if isinstance(buffer, Relabelling):

@@ -42,8 +42,8 @@ from benchmarks.harness import (
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.checks import PositiveInt
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
+from seqgan_env.discriminators.optimal import correlation, share_of_optimum
 from seqgan_env.files import atomic_write
-from seqgan_env.metrics.discrimination import correlation, share_of_optimum
 from seqgan_env.seeding import derived_seed
 from seqgan_env.task import Task
 

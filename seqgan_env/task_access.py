@@ -13,6 +13,7 @@ import torch
 from seqgan_env.checks import NonNegativeInt, check_arguments
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.shaping import total_payments
+from seqgan_env.sources import KnownSource
 from seqgan_env.task import Task, TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
@@ -47,6 +48,21 @@ class TaskAccess:
     def held_out_sequences(self) -> Tokens:
         """Real sequences that nothing is trained on, shape ``(n_held_out, T)``."""
         return self.task.held_out_sequences
+
+    def log_prob_real(self, sequences: Any) -> npt.NDArray[np.float64] | None:
+        """The log-probability of complete sequences under the distribution of the real ones, nats, shape ``(B,)``.
+
+        Args:
+            sequences: token ids, shape ``(B, t)`` with ``t <= T``.
+
+        Returns:
+            None where it is not known, as that of a text.
+
+        Raises:
+            ValueError: see ``SequenceSpec.validate``.
+        """
+        tokens_BT = self.task.spec.validate(sequences, complete=True, name="sequences")
+        return self.task.source.log_prob(tokens_BT) if isinstance(self.task.source, KnownSource) else None
 
     @property
     def discriminator_version(self) -> int:

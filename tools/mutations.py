@@ -1082,7 +1082,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "discriminator: its share of the optimum is a quotient of log-losses",
-        "seqgan_env/metrics/discrimination.py",
+        "seqgan_env/discriminators/optimal.py",
         "return _reduction(logits)[0] / best if",
         "return (math.log(2) - best) / (math.log(2) - _reduction(logits)[0]) if",
         ("seqgan_env/metrics/discrimination",),

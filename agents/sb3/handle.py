@@ -82,6 +82,11 @@ class TaskHandle:
         tokens_BT: Tokens = self._get("held_out_sequences")
         return tokens_BT
 
+    def log_prob_real(self, tokens_BT: Tokens) -> np.ndarray | None:
+        """The log-probabilities of sequences under the distribution of the real ones, where they are known."""
+        log_prob_B: np.ndarray | None = self._call("log_prob_real", tokens_BT)
+        return log_prob_B
+
     def score(self, tokens_BT: Tokens) -> np.ndarray:
         """The terminal rewards of complete sequences, float64, shape ``(B,)``."""
         reward_B: np.ndarray = self._call("score", tokens_BT)

@@ -31,6 +31,7 @@ from seqgan_env.discriminators.losses import (
     discriminator_scores,
     get_objective,
 )
+from seqgan_env.discriminators.optimal import Logits, beside_optimum
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
 from seqgan_env.weights import load_optimizer
@@ -236,9 +237,17 @@ class DiscriminatorTrainer:
         self._unfinished = None
         return list(history)
 
-    def evaluate(self, real: Tokens, generated: Tokens) -> dict[str, float]:
-        """``discriminator_scores`` of the current network on held-out sequences."""
-        return discriminator_scores(self.discriminator.logits(real), self.discriminator.logits(generated))
+    def evaluate(self, real: Tokens, generated: Tokens, optimal: Logits | None = None) -> dict[str, float]:
+        """``discriminator_scores`` of the current network on held-out sequences.
+
+        Args:
+            real: real sequences.
+            generated: generated ones.
+            optimal: the logits of the best possible discriminator for both, where they are known: with them
+                ``beside_optimum`` too.
+        """
+        logits = self.discriminator.logits(real), self.discriminator.logits(generated)
+        return discriminator_scores(*logits) | ({} if optimal is None else beside_optimum(logits, optimal))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that ``load_state_dict`` needs to go on as if nothing had happened."""

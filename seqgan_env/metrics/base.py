@@ -14,14 +14,13 @@ from torch import Tensor
 
 from seqgan_env.checks import check_choice
 from seqgan_env.discriminators import Discriminator
+from seqgan_env.discriminators.optimal import Logits
 from seqgan_env.registry import Registry
 from seqgan_env.sources import Source
 from seqgan_env.tokens import Tokens
 
 LogProb = Callable[[Tokens], npt.NDArray[np.float64]]
 """Maps complete sequences ``(B, T)`` to their log-probabilities ``(B,)``, nats."""
-Logits = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
-"""A discriminator's logits of real and of generated sequences, shapes ``(B,)``."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from seqgan_env.discriminators import discriminator_scores
-from seqgan_env.discriminators.losses import N_BINS, equal_weights, log_losses
-from seqgan_env.metrics.base import Column, EvaluationBatch, Logits, register_metric
-
-LOG_RATIO_BOUND = 10.0
-"""The logits that are correlated are cut off at plus and minus this, nats: there D is certain to five in 100,000."""
+from seqgan_env.discriminators.losses import N_BINS
+from seqgan_env.discriminators.optimal import beside_optimum
+from seqgan_env.metrics.base import Column, EvaluationBatch, register_metric
 
 
 class Discrimination:
@@ -94,58 +89,8 @@ class AgainstOptimum:
         """Compare the logits."""
         if not {"trained", "optimal"} <= batch.discriminators.keys():
             return {}
-        both = batch.logits["trained"], batch.logits["optimal"]
-        found = {
-            "discriminator_share_of_optimum": share_of_optimum(*both),
-            "discriminator_correlation": correlation(*both),
-        }
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def share_of_optimum(logits: Logits, optimal: Logits) -> float | None:
-    """``(log 2 - log-loss of D) / (log 2 - log-loss of D*)``: 1 for D*, 0 for guessing, below 0 for less than that.
-
-    The denominator estimates the Jensen-Shannon divergence of the real and the generated sequences, in nats, and the
-    numerator is that less the mean divergence KL(D* || D) of the two answers.
-
-    Args:
-        logits: those of D.
-        optimal: those of D* for the same sequences.
-
-    Returns:
-        The share; None where the denominator is not above twice its standard error, since then these sequences don't
-        show that there is anything to learn, and the quotient would be noise.
-    """
-    best, error = _reduction(optimal)
-    return _reduction(logits)[0] / best if best > 2 * error else None
-
-
-def correlation(logits: Logits, optimal: Logits) -> float | None:
-    """Pearson's correlation of two discriminators' logits, with both kinds of sequence weighted equally.
-
-    Not that of ranks: the policy gradient with a baseline is linear in the reward, so that a logit which is an affine
-    function of the exact log-ratio points the same way, while the right order alone doesn't. Both are cut off at
-    ``LOG_RATIO_BOUND``, as a sequence that one of the distributions all but excludes has a log-ratio of any size, and a
-    few of them would decide the number.
-
-    Args:
-        logits: those of D.
-        optimal: those of D* for the same sequences, the exact log-ratio ``log p(Y) - log G(Y)``.
-
-    Returns:
-        The correlation; None where one of them is constant up to rounding (a standard deviation of 1e-6 nats).
-    """
-    x_M, y_M = (np.concatenate(each).clip(-LOG_RATIO_BOUND, LOG_RATIO_BOUND) for each in (logits, optimal))
-    covariance = np.cov(x_M, y_M, ddof=0, aweights=equal_weights(*map(len, logits)))
-    deviations = np.sqrt(covariance.diagonal())
-    return float(covariance[0, 1] / deviations.prod()) if deviations.min() > 1e-6 else None
-
-
-def _reduction(logits: Logits) -> tuple[float, float]:
-    """``log 2`` less the log-loss, nats per sequence, and its standard error."""
-    losses = log_losses(*logits)
-    mean = 0.5 * sum(loss_B.mean() for loss_B in losses)
-    return math.log(2) - mean, 0.5 * math.sqrt(sum(loss_B.var() / len(loss_B) for loss_B in losses))
+        found = beside_optimum(batch.logits["trained"], batch.logits["optimal"])
+        return {f"discriminator_{name}": value for name, value in found.items()}
 
 
 register_metric("discriminator", Discrimination("trained", "discriminator", "D", "the trained discriminator"))

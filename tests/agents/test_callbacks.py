@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,19 @@ from agents import (
     make_seqgan_vec_env,
 )
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.runs.evaluation import optimal_discriminator
+from agents.sb3.handle import TaskHandle
 from agents.schedules import AccuracyBand, EveryEpisodes, EverySteps, Never, Schedule
 from seqgan_env.discriminators import DiscriminatorTrainer
+from seqgan_env.discriminators.optimal import beside_optimum
 from tests.support.builders import ORACLE, POLICY
 from tests.support.trainers import Spy
 
 SETTINGS: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
 PROBE = np.random.default_rng(0).integers(20, size=(5, 6))
+SCORES = {"loss", "accuracy", "log_loss", "calibration_error"}
+BESIDE_OPTIMUM = {"share_of_optimum", "correlation"}
+"""Each where it is defined: some of the few sequences here show no difference."""
 Env = gym.Env[Any, Any] | VecEnv
 
 
@@ -147,7 +154,7 @@ def test_every_environment_gets_the_same_new_version_between_rollouts(
         for parameter, array in weights.items():
             np.testing.assert_array_equal(array, trained[parameter].numpy())
     assert any((before[parameter] != trained[parameter].numpy()).any() for parameter in before)
-    assert set(callback.last_scores) == {"loss", "accuracy", "log_loss", "calibration_error"}
+    assert SCORES <= set(callback.last_scores) <= (SCORES | BESIDE_OPTIMUM if name == "SeqGAN" else SCORES)
     assert 0 <= callback.last_scores["accuracy"] <= 1
 
 
@@ -172,6 +179,46 @@ class TestWhen:
         assert record["discriminator/version"] == callback.version == 2
         for name in ("loss", "accuracy", "log_loss", "calibration_error"):
             assert record[f"discriminator/{name}"] == callback.last_scores[name]
+
+    @pytest.mark.parametrize("patience", [None, 2])
+    @pytest.mark.parametrize("kind", ["SeqGAN", "PPO", "PPO in other processes"])
+    def test_records_how_near_the_optimum_it_is(
+        self, kind: str, patience: int | None, request: pytest.FixtureRequest
+    ) -> None:
+        """Beside log p and log G as the task and the policy have them, on the sequences that it is measured on."""
+        env = environment("subprocesses" if kind == "PPO in other processes" else "native", request)
+        assert isinstance(env, VecEnv)
+        model: BaseAlgorithm = seqgan(env)
+        if kind != "SeqGAN":
+            more: dict[str, Any] = {"n_steps": 6, "batch_size": 6, "policy_kwargs": POLICY, "device": "cpu"}
+            model = PPO(GeneratorActorCritic, env, **more)
+        spy = Spy(TaskHandle(env).copy_discriminator(), 0.01)
+        callback = DiscriminatorCallback(
+            8, trainer=spy, n_generated=64, n_held_out=100, n_epochs=3, batch_size=8, patience=patience
+        )
+        model.set_logger(configure(None, []))
+        callback.init_callback(model)
+        callback.retrain()
+        source = make_seqgan_vec_env("SeqGAN-v0", 1, **ORACLE).get_attr("task")[0].source
+        optimum = optimal_discriminator(source, model.policy.generator)
+        logits, optimal = (tuple(d.logits(rows) for rows in spy.evaluated[-1]) for d in (spy.discriminator, optimum))
+        expected = beside_optimum(logits, optimal)  # type: ignore[arg-type]
+        assert expected.keys() == BESIDE_OPTIMUM
+        for name, value in expected.items():
+            assert callback.last_scores[name] == pytest.approx(value, rel=1e-5)
+            assert model.logger.name_to_value[f"discriminator/{name}"] == callback.last_scores[name]
+
+    @pytest.mark.parametrize("why", ["no generator", "no likelihood", "constraints"])
+    def test_says_nothing_of_an_optimum_that_is_not_known(self, why: str, tmp_path: Path) -> None:
+        (tmp_path / "corpus.txt").write_text("\n".join(" ".join(row) for row in itertools.product("abcd", repeat=3)))
+        arguments: dict[str, Any] = {**ORACLE, **({"allowed_tokens": [5, 6]} if why == "constraints" else {})}
+        if why == "no likelihood":
+            arguments = {**arguments, "source": str(tmp_path / "corpus.txt"), "n_real": 40, "n_held_out": 20}
+            del arguments["vocab_size"], arguments["max_length"]
+        env = make_seqgan_vec_env("SeqGANText-v0" if why == "no likelihood" else "SeqGAN-v0", 4, **arguments)
+        callback = DiscriminatorCallback(8, **SETTINGS)
+        (ppo if why == "no generator" else seqgan)(env).learn(100, callback)
+        assert set(callback.last_scores) == SCORES
 
     def test_prints_a_line_where_it_is_asked_to(self, capsys: pytest.CaptureFixture[str]) -> None:
         for verbose, n_lines in ((0, 0), (1, 2)):

@@ -21,6 +21,6 @@ class Spy(DiscriminatorTrainer):
         self.fitted.append((real.copy(), generated.copy()))
         return super().fit(real, generated, **settings)
 
-    def evaluate(self, real: Any, generated: Any) -> dict[str, float]:
+    def evaluate(self, real: Any, generated: Any, *more: Any) -> dict[str, float]:
         self.evaluated.append((real.copy(), generated.copy()))
-        return super().evaluate(real, generated)
+        return super().evaluate(real, generated, *more)

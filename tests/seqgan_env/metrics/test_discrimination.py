@@ -10,9 +10,9 @@ import pytest
 
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator, build_discriminator
 from seqgan_env.discriminators.losses import calibration_error
+from seqgan_env.discriminators.optimal import correlation, share_of_optimum
 from seqgan_env.enumeration import all_sequences, sequence_index
 from seqgan_env.metrics import EvaluationBatch, measure
-from seqgan_env.metrics.discrimination import correlation, share_of_optimum
 from seqgan_env.tokens import SequenceSpec
 from tests.support.discriminators import optimal
 from tests.support.reference_env import log_loss
