@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import runpy
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,11 @@ import numpy as np
 from agents.runs.workers import portable
 from seqgan_env.checks import check_type, shown
 from seqgan_env.files import read_bytes, refusal
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 EXAMPLE = """\
 # Every combination of these, with every seed. `seqgan sweep SPEC` runs it and shows the results.
@@ -89,7 +94,7 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     if path.suffix != ".py":
         with refusal(path, "sweep"):
             text = read_bytes(path).decode("utf-8-sig")
-            spec: dict[str, Any] = _toml_reader().loads(text)
+            spec: dict[str, Any] = tomllib.loads(text)
             return spec
     with refusal(path, "sweep"):
         try:
@@ -121,15 +126,3 @@ def plain(spec: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"a sweep must be lists and tables of names and numbers: {error}") from error
     return tables
-
-
-def _toml_reader() -> Any:
-    """The library's reader of TOML.
-
-    Raises:
-        ValueError: there is none before Python 3.11.
-    """
-    try:
-        return importlib.import_module("tomllib")
-    except ImportError as error:
-        raise ValueError("a TOML file needs Python 3.11 or newer; a Python file with SPEC can say the same") from error

@@ -398,7 +398,6 @@ class TestOutput:
 def test_a_sweep_from_its_example_to_its_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("agents.sweeps.driver.check", lambda cell: None)
     monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda *given: HereEngine())

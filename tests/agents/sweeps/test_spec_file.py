@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.support.sweeps import SPEC
 
 
 def test_the_example_is_a_sweep(tmp_path: Path) -> None:
-    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     path = tmp_path / "sweep.toml"
     path.write_text(EXAMPLE)
     cells = cells_of(read_spec(path))
@@ -26,15 +24,6 @@ def test_the_example_is_a_sweep(tmp_path: Path) -> None:
     assert all(cell.config.generator == PRESETS["small"].generator for cell in cells)
     assert {cell.settings["learning_rate"] for cell in cells if cell.algorithm == "ppo"} == {3e-4, 1e-3}
     assert [cell.config.seed for cell in cells] == sorted(cell.config.seed for cell in cells)
-
-
-def test_without_a_reader_of_toml_a_python_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tomllib", None)
-    (tmp_path / "sweep.toml").write_text(EXAMPLE)
-    with pytest.raises(
-        ValueError, match=r"sweep\.toml is not a readable sweep: a TOML file needs Python 3.11 or newer"
-    ):
-        read_spec(tmp_path / "sweep.toml")
 
 
 def test_a_python_file_says_the_same(tmp_path: Path) -> None:
@@ -66,7 +55,6 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path: Path, name: str, content: st
 
 
 def test_a_mark_of_the_byte_order_is_no_error(tmp_path: Path) -> None:
-    pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     path = tmp_path / "sweep.toml"
     path.write_text(EXAMPLE, encoding="utf-8-sig")
     assert read_spec(path)["seeds"] == [0, 1, 2]
