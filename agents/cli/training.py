@@ -126,12 +126,13 @@ class Sweep(Command):
         from agents.sweeps.engines import build_engine
         from agents.sweeps.folder import FAILED
         from agents.sweeps.spec import resources_of
-        from agents.sweeps.spec_file import read_spec, write_example
+        from agents.sweeps.spec_file import find_modules_beside, read_spec, write_example
 
         if self.example:
             write_example(self.spec)
             print(printable(f"wrote {self.spec}; seqgan sweep {self.spec} runs it"))
             return 0
+        find_modules_beside(self.spec)
         spec = read_spec(self.spec)
         out = self.out or Path("runs") / f"sweep-{self.spec.stem}"
         engine = build_engine(self.engine, self.workers, self.address, resources_of(spec))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import sys
 import time
 from typing import Any
 
@@ -83,7 +84,7 @@ class RayEngine:
             if need not in self._stored:
                 self._stored[need] = self._ray.put(content)
             references.append(self._stored[need])
-        self._ids[self._work.remote(imported(), node, *references)] = node.id
+        self._ids[self._work.remote(tuple(sys.path), imported(), node, *references)] = node.id
         while len(self._stored) > _N_STORED:
             del self._stored[next(iter(self._stored))]
 
@@ -121,9 +122,10 @@ class RayEngine:
         )
 
 
-def _do_elsewhere(modules: tuple[str, ...], node: Node, *inputs: bytes) -> bytes:
-    """Do a piece of work in a process that knows the modules of the user's own."""
+def _do_elsewhere(folders: tuple[str, ...], modules: tuple[str, ...], node: Node, *inputs: bytes) -> bytes:
+    """Do a piece of work in a process that finds modules where the driver does, and knows those of the user's own."""
     try:
+        sys.path += [folder for folder in folders if folder not in sys.path]
         import_for_workers(modules)
         return do(node, *inputs)
     except (Exception, SystemExit) as error:

@@ -81,6 +81,19 @@ def write_example(path: Path) -> None:
         raise ValueError(f"the example needs a name that is free; {path} is there already") from None
 
 
+def find_modules_beside(path: Path) -> None:
+    """Let functions of ``"module:function"`` be in modules beside a file or in the working folder.
+
+    They are found here and by processes that start later; what is installed is found first.
+
+    Args:
+        path: of the user's own file, since it then names code that is run.
+    """
+    for folder in (path.parent, Path.cwd()):
+        if (place := str(folder.resolve())) not in sys.path:
+            sys.path.append(place)
+
+
 def read_spec(path: str | Path) -> dict[str, Any]:
     """The tables of a file.
 

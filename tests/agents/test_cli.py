@@ -23,7 +23,7 @@ from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
 from seqgan_env.setting_docs import setting_meanings
 from tests.support.runs import TINY, changed, flags_of, stored, without_pictures, without_time
-from tests.support.sweeps import HereEngine
+from tests.support.sweeps import HereEngine, spec_with
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -412,6 +412,27 @@ def test_a_sweep_from_its_example_to_its_report(
     assert Path("runs/sweep-sweep/report.html").is_file()
     assert main(["sweep", "report", "runs/sweep-sweep/results.jsonl", "--metric", "nll_oracle"]) == 0
     assert "results.html" in capsys.readouterr().out
+
+
+def test_a_sweep_finds_modules_beside_its_file_and_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A module of the user's hides none that is installed; a report is also made of what a stranger sends."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda *given: HereEngine())
+    before = list(sys.path)
+    Path("mine").mkdir()
+    Path("mine/numpy.py").write_text("raise SystemExit('this is not numpy')")
+    Path("mine/beside_the_sweep.py").write_text("def play(contest): return contest.game.agent")
+    Path("in_the_folder.py").write_text("def reward(logit_B, tokens_BT): return logit_B")
+    spec = spec_with(algorithm=["beside_the_sweep:play"], reward=["in_the_folder:reward"])
+    Path("mine/sweep.py").write_text(f"import beside_the_sweep, numpy\nSPEC = {spec!r}")
+    assert main(["sweep", "mine/sweep.py"]) == 0, capsys.readouterr().err
+    assert sys.path == [*before, str(tmp_path / "mine"), str(tmp_path)]
+    sys.path[:] = before
+    assert main(["sweep", "report", "runs/sweep-sweep"]) == 0
+    assert sys.path == before
 
 
 @pytest.mark.parametrize("n_failed", [0, 1])

@@ -207,9 +207,25 @@ def test_runs_share_what_they_begin_with(pretended: Pretended) -> None:
         for node in runs:
             engine.submit(node, node.needs[0][1].encode())
     assert pretended.put_objects == [node.key.encode() for node in pretraining]
-    assert [task[1:] for task in pretended.tasks] == [
+    assert [task[2:] for task in pretended.tasks] == [
         (node, f"reference to {node.needs[0][1].encode()!r}") for node in runs
     ]
+
+
+def test_a_node_finds_modules_where_the_driver_does(
+    pretended: Pretended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_the_driver_knows.py").write_text("def play(contest): return contest.game.agent")
+    with pytest.MonkeyPatch.context() as driver_alone, build_engine("ray", 1, None, Resources()) as engine:
+        driver_alone.setattr(sys, "path", [*sys.path, str(tmp_path)])
+        nodes = graph_of(cells_of(spec_with(algorithm=["only_the_driver_knows:play"], reward=["constant"])))
+        for node in nodes:
+            engine.submit(node, *(b"" for _ in node.needs))
+    del sys.modules["only_the_driver_knows"]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (folders, modules, pretraining), (*_, run, _) = pretended.tasks
+    output = ray_engine._do_elsewhere(folders, modules, pretraining)
+    assert b'"status": "done"' in ray_engine._do_elsewhere(folders, modules, run, output)
 
 
 @pytest.mark.parametrize(
