@@ -210,7 +210,9 @@ def _kept(each: Result) -> dict[str, Any]:
     names = ("steps", "scored", *KEPT)
     records = [{name: record[name] for name in names if name in record} for record in each["records"]]
     start = {name: each["start"][name] for name in KEPT if name in each["start"]}
-    return {**axes, "seed": each["seed"], "wall_time_s": each["wall_time_s"], "start": start, "records": records}
+    cost = {name: each[name] for name in ("wall_time_s", "peak_memory_mb")}
+    made_by = {name: each["environment"][name] for name in ("commit", "versions")}  # of one run, as others may be older
+    return {**axes, "seed": each["seed"], **cost, **made_by, "start": start, "records": records}
 
 
 def _mean(values: Iterable[float]) -> float:

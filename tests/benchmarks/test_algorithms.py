@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agents.sweeps.environment import describe
 from agents.sweeps.spec import cells_of
 from benchmarks.algorithms import comparison, tables
 from benchmarks.harness import section
@@ -87,10 +88,12 @@ def test_a_search_that_cannot_be_used_is_refused(tmp_path: Path, rows: Any, reas
 @pytest.mark.usefixtures("tiny")
 def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder: dict[str, dict[str, Any]] = {}
+    environment = describe()
 
     def run_sweep(spec: Any, out: Path, engine: Any) -> list[dict[str, Any]]:
         start = {"kl_sum": 2.0, "js_2": 0.5}
-        more = {"status": "done", "start": start, "records": [start], "wall_time_s": 1.0}
+        cost = {"wall_time_s": 1.0, "peak_memory_mb": 300.5}
+        more = {"status": "done", "start": start, "records": [start], "environment": environment, **cost}
         folder.update({cell.key: {**cell.header, **more} for cell in cells_of(spec)})
         return list(folder.values())
 
@@ -101,6 +104,9 @@ def test_runs_of_other_settings_in_the_folder_are_left_out(tmp_path: Path, monke
         (tmp_path / "search.json").write_text(json.dumps({"tasks": {"SeqGANGrammar-v0": {"tried": rows}}}))
         comparison.run(tmp_path, seeds=2, results=results, searched=tmp_path / "search.json")
         n.append(len(json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]))
+        for run in json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]:
+            assert (run["wall_time_s"], run["peak_memory_mb"]) == (1.0, 300.5)
+            assert {name: run[name] for name in ("commit", "versions")}.items() <= environment.items()
     assert n == [2 * (2 * 2 + 1 + 2)] * 2
 
 
