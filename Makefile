@@ -74,10 +74,11 @@ test-consumers: ## drive the environment through other libraries of RL (builds a
 	OMP_NUM_THREADS=1 build/consumers/bin/python -m pytest tests/consumers -n $(WORKERS) --dist worksteal
 
 # Apart from `.venv` and from the tested versions: some of these libraries take only older ones.
-test-trackers: ## tell a run to wandb, mlflow and trackio, offline (builds an environment of its own)
+test-trackers: ## tell a run to wandb, mlflow and trackio, offline, and write Parquet (builds an environment of its own)
 	$(MAKE) --no-print-directory install VENV=build/trackers EXTRAS=test
-	build/trackers/bin/python -m pip install --quiet -e '.[trackers]'
-	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py tests/agents/sweeps/test_tracking.py
+	build/trackers/bin/python -m pip install --quiet -e '.[parquet,trackers]'
+	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py tests/agents/sweeps/test_tracking.py \
+		tests/agents/sweeps/test_report.py
 
 package: install ## build the wheel and the sdist into dist/, check them, and try each in an environment of its own
 	rm -rf dist

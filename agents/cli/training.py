@@ -152,13 +152,15 @@ class SweepReport(Command):
     """The sweep's folder, or a file of results."""
     metric: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """A metric of the pictures, as kl_sum. By default the sum of both divergences, and nll_oracle."""
+    parquet: bool = False
+    """Write the numbers as Parquet too."""
 
     def run(self) -> None:
         """Write them, print the tables."""
         from agents.sweeps.folder import read_results
         from agents.sweeps.report import markdown, write_report
 
-        written = write_report(self.results, self.metric)
+        written = write_report(self.results, self.metric, parquet=self.parquet)
         print(printable(markdown(read_results(self.results))))
         print(printable(f"report: {', '.join(map(str, written))}"))
 

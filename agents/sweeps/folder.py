@@ -169,6 +169,10 @@ def _checked(result: Any) -> Result:
         check_type("error", result.get("error"), str)
         return result
     check_type("start", result.get("start"), Mapping[str, Real])
+    check_type("peak_memory_mb", result.get("peak_memory_mb"), Real | None)
+    environment = check_type("environment", result.get("environment", {}), Mapping[str, Any])
+    for name in ("commit", "processor", "gpu"):
+        check_type(name, environment.get(name), str | None)
     if not (records := check_type("records", result.get("records"), Sequence[Mapping[str, Real]])):
         raise ValueError("a run that is done must have records")
     for record in (result, *records):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import csv
 import html
+import importlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from agents.runs.report import image, legend, markdown_table, shown_columns, write_page
 from agents.sweeps.cells import AXES
@@ -18,7 +20,7 @@ from agents.sweeps.groups import Group, groups_of
 from agents.sweeps.pictures import pictures
 from agents.sweeps.statistics import Interval, improvement, interquartile_mean
 from seqgan_env.checks import check_choice
-from seqgan_env.files import atomic_write
+from seqgan_env.files import atomic_write, refusal
 from seqgan_env.metrics import Column, columns, columns_of_role
 
 START = "pretrained generator"
@@ -129,7 +131,7 @@ def markdown(results: Sequence[Result], metrics: Sequence[str] = ()) -> str:
     parts = ["# Sweep\n"]
     for group in groups_of(results):
         parts.append(f"## {group.name}\n\n{_INTERVALS}{_RELATIVE if group.is_relative else ''}\n\n{table(group)}")
-        for metric in metrics:
+        for metric in filter(_has_better, metrics):
             title = f"### Probability of improvement, {columns()[metric].label}"
             parts.append(f"{title}\n\n{improvement_table(group, metric)}")
     if failed := failures(results):
@@ -148,14 +150,20 @@ def page(results: Sequence[Result], metrics: Sequence[str]) -> list[str]:
         parts.append(f"<h2>{html.escape(group.name)}</h2><p>{_INTERVALS}{_RELATIVE if group.is_relative else ''}</p>")
         parts.append(_html_table(table(group)))
         for metric in metrics:
-            label = html.escape(columns()[metric].label)
-            parts.append(f"<h3>Probability of improvement, {label}</h3>{_html_table(improvement_table(group, metric))}")
+            if _has_better(metric):
+                title = html.escape(f"Probability of improvement, {columns()[metric].label}")
+                parts.append(f"<h3>{title}</h3>{_html_table(improvement_table(group, metric))}")
             parts.append("".join(image(name, png) for name, png in pictures(group, metric)))
     explained = legend(_shown(_done(results)))
     parts.append(f"<p class=legend>{'<br>'.join(map(html.escape, explained))}</p>")
     if failed := failures(results):
         parts.append(f"<h2>Failed</h2><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in failed)}</ul>")
     return parts
+
+
+def _has_better(metric: str) -> bool:
+    """Whether a lower or a higher number is better, so that one run can improve on another."""
+    return columns()[metric].better != "neither"
 
 
 def _done(results: Sequence[Result]) -> list[Result]:
@@ -170,30 +178,57 @@ def _html_table(text: str) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def comma_separated(results: Sequence[Result]) -> str:
-    """Every measurement of every run that is done, a line each."""
-    fields = dict.fromkeys(name for run in _done(results) for record in run["records"] for name in record)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, [*AXES, "seed", *fields], lineterminator="\n")
-    writer.writeheader()
+def measurements(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Every measurement of every run that is done, with the run's names, commit, hardware and memory, as a row each.
+
+    All rows have the same columns; what a run lacks is None.
+    """
+    made = []
     for run in _done(results):
-        writer.writerows({**run["axes"], "seed": run["seed"], **record} for record in run["records"])
+        environment = run.get("environment", {})
+        of_run = {
+            **dict.fromkeys(AXES, ""),
+            **run["axes"],
+            "seed": run["seed"],
+            **{name: environment.get(name) for name in ("commit", "processor", "gpu")},
+            "peak_memory_mb": run.get("peak_memory_mb"),
+        }
+        made += [{**of_run, **record} for record in run["records"]]
+    names = dict.fromkeys(name for row in made for name in row)
+    return [{name: row.get(name) for name in names} for row in made]
+
+
+def comma_separated(results: Sequence[Result]) -> str:
+    """The ``measurements`` as text."""
+    made = measurements(results)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(made[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(made)
     return file.getvalue()
 
 
-def write_report(source: str | Path, metrics: Sequence[str] = ()) -> list[Path]:
+def write_report(source: str | Path, metrics: Sequence[str] = (), *, parquet: bool = False) -> list[Path]:
     """Write ``report.html``, ``report.md`` and ``report.csv`` beside the results.
 
     Args:
         source: a file of results, or the folder of a sweep.
         metrics: of the pictures; by default those that sum a generator up and that say its quality.
+        parquet: write ``report.parquet`` too, the numbers of ``report.csv`` with their types.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: there are no results, none is done, or a metric is unknown.
+        ValueError: there are no results, none is done, a metric is unknown, or Parquet needs what is not installed.
     """
+    if parquet:
+        try:
+            arrow, writer = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise ValueError(
+                "Parquet needs pyarrow, which is not installed: pip install 'seqgan-env[parquet]'"
+            ) from error
     results = read_results(source)
     if not _done(results):
         raise ValueError(f"{source} holds no run that is done; {failures(results)[0]}")
@@ -204,4 +239,10 @@ def write_report(source: str | Path, metrics: Sequence[str] = ()) -> list[Path]:
     for path, text in zip(paths[1:], (markdown(results, chosen), comma_separated(results)), strict=True):
         with atomic_write(path) as file:
             file.write(text.encode())
+    if parquet:
+        paths.append(stem.with_name(f"{stem.name}.parquet"))
+        with refusal(source, "file of results"):
+            columns_of_types = arrow.Table.from_pylist(measurements(results))
+        with atomic_write(paths[-1]) as file:
+            writer.write_table(columns_of_types, file)
     return paths

@@ -104,6 +104,9 @@ def given(**changes: Any) -> str:
         (given(records=[3]), r"records\[0\] must be a mapping from names, got 3"),
         (given(records=[{}]), "steps must be Real, got None"),
         (given(scored=None), "scored must be Real, got None"),
+        (given(peak_memory_mb="x"), "peak_memory_mb must be Real or None, got 'x'"),
+        (given(environment=3), "environment must be a mapping from names, got 3"),
+        (given(environment={"commit": 3}), "commit must be a string or None, got 3"),
     ],
 )
 def test_what_is_no_result_is_named(folder: SweepFolder, content: str | None, says: str) -> None:

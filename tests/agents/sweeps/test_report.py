@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from agents.sweeps.environment import describe
 from agents.sweeps.groups import ALL_TASKS, groups_of
 from agents.sweeps.pictures import curve, pictures
-from agents.sweeps.report import chosen_metrics, comma_separated, markdown, shown_interval, write_report
+from agents.sweeps.report import (
+    chosen_metrics,
+    comma_separated,
+    markdown,
+    measurements,
+    shown_interval,
+    write_report,
+)
 from agents.sweeps.spec import cells_of
 from agents.sweeps.statistics import Interval
+from seqgan_env.metrics import columns
 from tests.support.browser import too_wide
 from tests.support.sweeps import result_of, spec_with
 
@@ -103,11 +113,79 @@ def test_more_runs_than_colours_differ_by_their_style(monkeypatch: pytest.Monkey
 
 
 def test_every_measurement_is_in_the_table_of_numbers() -> None:
-    rows = list(csv.DictReader(comma_separated(results()).splitlines()))
+    made, environment = results(), describe()
+    for result in made[1:]:
+        result |= {"environment": environment, "peak_memory_mb": 300.0 + result["seed"]}
+    rows = list(csv.DictReader(comma_separated(made).splitlines()))
     assert len(rows) == 2 * (3 * 2 + 1) * 3
     assert rows[1]["algorithm"] == "seqgan"
     assert float(rows[1]["kl_sum"]) == 0.75
     assert {row["kl_sum"] for row in rows if row["algorithm"] == "dqn"} == {""}
+    machine = ("commit", "processor", "gpu")
+    assert [rows[1][name] for name in (*machine, "peak_memory_mb")] == [""] * 4  # as older results
+    for row in rows[2:]:
+        assert [row[name] for name in machine] == [environment[name] or "" for name in machine]
+        assert float(row["peak_memory_mb"]) == 300 + int(row["seed"])
+
+
+def expected_numbers(path: Path) -> list[dict[str, Any]]:
+    """Results on the disk, and the numbers of their report."""
+    made = [*results(), *results(algorithm=["a2c"], seeds=[9])]
+    made[0] |= {"environment": describe(), "peak_memory_mb": 300.5}
+    made[1]["records"][0]["kl_sum"] = 2  # JSON has no types of numbers
+    path.write_text("".join(json.dumps(result) + "\n" for result in made))
+    return measurements(made)
+
+
+def test_parquet_has_the_same_numbers_with_types(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "results.jsonl"
+    expected = expected_numbers(path)
+    *_, written = write_report(path, parquet=True)
+    assert written.name == "results.parquet"
+    read = parquet.read_table(written)
+    assert read.to_pylist() == expected
+    types = {name: str(read.schema.field(name).type) for name in ("task", "seed", "peak_memory_mb", "steps", "kl_sum")}
+    assert list(types.values()) == ["string", "int64", "double", "int64", "double"]
+
+
+def test_pandas_reads_the_numbers(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "results.jsonl"
+    expected = expected_numbers(path)
+    write_report(path)
+    read = pandas.read_csv(path.with_suffix(".csv"), keep_default_na=False, na_values={"kl_sum": [""]})
+    for name in ("algorithm", "seed", "steps"):
+        assert read[name].tolist() == [row[name] for row in expected]
+    np.testing.assert_array_equal(read["kl_sum"], [np.nan if (v := row["kl_sum"]) is None else v for row in expected])
+
+
+def test_without_pyarrow_parquet_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "results.jsonl"
+    expected_numbers(path)
+    with pytest.raises(ValueError, match=r"Parquet needs pyarrow, which is not installed: pip install 'seqgan-env\[pa"):
+        write_report(path, parquet=True)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", columns())
+def test_every_metric_can_be_reported(name: str) -> None:
+    """In the table, in all numbers, and in the probability of improvement where one of two numbers is better."""
+    found, column = results(algorithm=["seqgan"], reward=["log_d", "constant"]), columns()[name]
+    for run in found:
+        for record in (run["start"], *run["records"]):
+            del record["kl_sum"], record["nll_oracle"]
+            record[name] = 1.0 + (run["axes"]["reward"] == "log_d") + run["seed"] / 16
+    assert chosen_metrics(found, [name]) == [name]
+    text = markdown(found, [name])
+    assert (f"### Probability of improvement, {column.label}\n" in text) == (column.better != "neither")
+    of_the_larger = {"higher": "1.00 [1.00, 1.00]", "lower": "0.00 [0.00, 0.00]", "neither": "none"}[column.better]
+    assert (f"| log_d |  | {of_the_larger} |" in text) == (column.better != "neither")
+    assert ("| log_d | 3 | 2.062 [2.000, 2.125] |" in text) == (column.subject == "generator" and column.in_tables)
+    assert [row[name] for row in measurements(found)[-2:]] == [record[name] for record in found[-1]["records"]]
 
 
 def test_the_page_needs_no_other_file_and_the_json_alone(tmp_path: Path) -> None:
