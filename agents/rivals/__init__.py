@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agents.rivals.cooperative import CooperativeConfig, CooperativeTrainer
 from agents.rivals.distillation import DistillationConfig, DistillationTrainer
+from agents.rivals.expert_iteration import ExpertIterationConfig, ExpertIterationTrainer
 from agents.rivals.relaxed import RelaxedConfig, RelaxedTrainer
 from agents.rivals.scheduled_sampling import ScheduledSamplingConfig, ScheduledSamplingTrainer
 from agents.rivals.self_adversarial import SelfAdversarialConfig, SelfAdversarialTrainer
@@ -17,6 +18,8 @@ __all__ = [
     "CooperativeTrainer",
     "DistillationConfig",
     "DistillationTrainer",
+    "ExpertIterationConfig",
+    "ExpertIterationTrainer",
     "RelaxedConfig",
     "RelaxedTrainer",
     "ScheduledSamplingConfig",

@@ -19,6 +19,8 @@ from agents.rivals import (
     CooperativeTrainer,
     DistillationConfig,
     DistillationTrainer,
+    ExpertIterationConfig,
+    ExpertIterationTrainer,
     RelaxedConfig,
     RelaxedTrainer,
     ScheduledSamplingConfig,
@@ -104,11 +106,18 @@ def _plain(kind: type[MaximumLikelihoodTrainer], contest: Contest, config: Any, 
     return kind(contest.game.agent.generator, config, contest.game.config.seed, total_epochs=n_epochs)
 
 
-def _relaxed(contest: Contest, config: RelaxedConfig, n_epochs: int) -> RelaxedTrainer:
-    """A reparametrised game with the discriminator of the run, which is trained at every step."""
+def _playing(
+    kind: type[RelaxedTrainer] | type[ExpertIterationTrainer], contest: Contest, config: Any, n_epochs: int
+) -> Any:
+    """A trainer that plays against the discriminator of the run, and trains it at every step."""
     game = contest.game
-    trainer = game.adversary.trainer
-    return RelaxedTrainer(game.agent.generator, trainer, config, game.config.seed, total_epochs=n_epochs)
+    return kind(game.agent.generator, game.adversary.trainer, config, game.config.seed, total_epochs=n_epochs)
+
+
+def _expert(contest: Contest) -> TrainerLearner:
+    """Expert iteration, which scores all candidates."""
+    n_candidates = build_config(ExpertIterationConfig, contest.settings, "a trainer").n_candidates
+    return _build(ExpertIterationConfig, partial(_playing, ExpertIterationTrainer), 1, n_candidates, contest)
 
 
 def _distilled(contest: Contest, config: DistillationConfig, n_epochs: int) -> DistillationTrainer:
@@ -186,13 +195,23 @@ register_algorithm(
 )
 register_algorithm(
     "relaxed",
-    partial(_build, RelaxedConfig, _relaxed, 1, 1),
+    partial(_build, RelaxedConfig, partial(_playing, RelaxedTrainer), 1, 1),
     label="Gumbel-softmax",
     summary="Reparametrised samples, along which the gradient of log D flows back.",
     source="arXiv 1611.01144",
     shares="generator",
     plays="discriminator",
     settings=lambda: RelaxedConfig,
+)
+register_algorithm(
+    "expert_iteration",
+    _expert,
+    label="expert iteration",
+    summary="Maximum likelihood of the best, by the discriminator, of some sequences of its own, again and again.",
+    source="arXiv 1705.08439",
+    shares="generator",
+    plays="discriminator",
+    settings=lambda: ExpertIterationConfig,
 )
 register_algorithm(
     "distillation",

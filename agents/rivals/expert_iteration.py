@@ -1,0 +1,88 @@
+"""Expert iteration: the generator imitates, again and again, the better ones of its own sequences.
+
+The expert is made of the learner itself and a search (Anthony, Tian and Barber, arXiv 1705.08439). With a choice among
+several draws as the search it is reward-ranked fine-tuning (RAFT, arXiv 2304.06767) and, with many updates between two
+choices, reinforced self-training (ReST, arXiv 2308.08998). Dimensions: B sequences, T time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.reranking import NCandidates, Reranked, Rule
+from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
+from seqgan_env.discriminators import DiscriminatorTrainer
+
+
+@dataclass(frozen=True)
+class ExpertIterationConfig(LikelihoodConfig):
+    """The settings of expert iteration.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    n_candidates: NCandidates = 4
+    """Sequences that the generator draws for each that it imitates; with 1 there is no expert."""
+    rule: Rule = "best"
+    """The choice among them: the one that the discriminator finds most real, or by importance, each in proportion to
+    D / (1 - D), so that what is imitated comes nearer to real sequences and not to the likeliest ones alone."""
+
+
+class ExpertIterationTrainer(MaximumLikelihoodTrainer):
+    """Maximum likelihood of the generator's own sequences that a discriminator has chosen, which learns in between.
+
+    Args:
+        generator: the model to train.
+        discriminator: the trainer of the one that chooses; it makes a step for each batch.
+        config: the settings; None is the defaults.
+        seed: as of ``MaximumLikelihoodTrainer``.
+        total_epochs: how many epochs the schedule is for.
+
+    Raises:
+        ValueError: the discriminator is of other sequences.
+    """
+
+    config: ExpertIterationConfig
+
+    def __init__(
+        self,
+        generator: AutoregressiveModel,
+        discriminator: DiscriminatorTrainer,
+        config: ExpertIterationConfig | None = None,
+        seed: int = 0,
+        *,
+        total_epochs: int = 1,
+    ) -> None:
+        judge = discriminator.discriminator
+        if judge.spec != generator.spec:
+            raise ValueError(f"the discriminator must be of {generator.spec}, got {judge.spec}")
+        super().__init__(generator, config or ExpertIterationConfig(), seed, total_epochs=total_epochs)
+        self.discriminator = discriminator
+        self.expert = Reranked(generator, judge, self.config.n_candidates, self.config.rule)
+        """The generator and the discriminator as they are, to draw from."""
+
+    def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:
+        """A step of the discriminator, then ``-log G`` of as many sequences of the expert, nats per token."""
+        self.discriminator.discriminator.follow(self.generator)
+        self.discriminator.update(tokens_BT, self.generator.sample(len(tokens_BT), rng))
+        seed = int(torch.randint(2**31, (), generator=rng, device=rng.device))
+        chosen_BT = torch.from_numpy(self.expert.draw(len(tokens_BT), seed=seed))
+        return super().loss(chosen_BT.to(tokens_BT.device), rng)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the training, the discriminator's included."""
+        return {**super().state_dict(), "discriminator": self.discriminator.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore ``state_dict``.
+
+        Raises:
+            ValueError: see ``MaximumLikelihoodTrainer.load_state_dict``; or the discriminator's state doesn't fit.
+        """
+        super().load_state_dict(state)
+        self.discriminator.load_state_dict(state["discriminator"])
