@@ -65,7 +65,7 @@ TASKS: dict[str, Region] = {
     ),
     "published": Region(
         _FAST.base,
-        {"n_updates": 300},
+        {"n_updates": 150},
         lambda n_real: {**_FAST.models, "n_members": 3},
         units=(8, 16),
         n_real=("10,000",),
