@@ -79,14 +79,13 @@ class SearchFolder:
             config: the settings.
             number: of the trial.
         """
-        optuna = _optuna()
+        optuna = load_optuna()
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         name = str(self.journal)
         return optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(name, JournalFileOpenLock(name))),
-            sampler=optuna.samplers.TPESampler(seed=derived_seed(config.seed, "tune", number) % 2**32),
+            sampler=sampler(config.seed, "tune", number),
             # not before the step size has fallen to a half: until then the likelihood says little about the last one
             pruner=optuna.pruners.MedianPruner(n_warmup_steps=config.pretraining.n_epochs // 2),
             study_name="maximum likelihood",
@@ -105,7 +104,7 @@ class SearchFolder:
             study = self.study(config)
         for trial in study.get_trials(deepcopy=False):
             if not trial.state.is_finished():
-                study.tell(trial.number, state=_optuna().trial.TrialState.FAIL)
+                study.tell(trial.number, state=load_optuna().trial.TrialState.FAIL)
         return study
 
 
@@ -142,7 +141,7 @@ def tune(
     check_type("workers", n_workers, PositiveInt)
     check_type("pretraining.n_epochs", config.pretraining.n_epochs, PositiveInt)
     check_space(config, space)
-    _optuna()
+    load_optuna()
     folder, asked = SearchFolder(out), {"config": config.to_dict(), "space": to_plain(space)}
     stored = folder.check(asked)
     task = Game(config).task  # refuses what does not fit the source
@@ -153,7 +152,7 @@ def tune(
         "seed": config.seed,
         "sha256": getattr(task.source, "sha256", None),
         "spec": dataclasses.asdict(task.spec),
-        "versions": {module.__name__: module.__version__ for module in (_optuna(), torch, np)},
+        "versions": {module.__name__: module.__version__ for module in (load_optuna(), torch, np)},
     }
     with RunFolder(out).lock():
         folder.check(asked)  # another process may have begun one since
@@ -189,7 +188,7 @@ def _search(
 
 def _try(config: RunConfig, space: Space, folder: SearchFolder, number: int) -> None:
     """Make one trial: a function of the settings, the number and the trials that have ended."""
-    optuna = _optuna()
+    optuna = load_optuna()
     study = folder.study(config, number)
     trial = study.ask({name: _distribution(values) for name, values in space.items()})
     # three digits: more don't matter, and a flag stays readable
@@ -214,7 +213,7 @@ def _try(config: RunConfig, space: Space, folder: SearchFolder, number: int) -> 
 
 
 def _distribution(values: Range | tuple[Any, ...]) -> Any:
-    distributions = _optuna().distributions
+    distributions = load_optuna().distributions
     if not isinstance(values, Range):
         return distributions.CategoricalDistribution(values)
     if is_whole(values.low) and is_whole(values.high):
@@ -241,8 +240,18 @@ def _trials(study: Any) -> list[Record]:
     )
 
 
-def _optuna() -> Any:
-    """The module ``optuna``.
+def sampler(seed: int, *key: str | int) -> Any:
+    """Optuna's sampler of one trial: its proposal is a function of the seed, the key and the trials that it is told.
+
+    Args:
+        seed: of the search.
+        *key: of the trial.
+    """
+    return load_optuna().samplers.TPESampler(seed=derived_seed(seed, *key) % 2**32)
+
+
+def load_optuna() -> Any:
+    """The module ``optuna``, which says no more than warnings.
 
     Raises:
         ValueError: it is not installed.
@@ -251,4 +260,5 @@ def _optuna() -> Any:
         import optuna
     except ImportError as error:
         raise ValueError("a search needs Optuna, which is not installed: pip install 'seqgan-env[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import json
+import math
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,12 @@ from agents.sweeps.engines import Engine, LocalEngine
 from agents.sweeps.folder import DONE, FAILED, Result, SweepFolder
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.progress import Progress
-from agents.sweeps.spec import cells_of
+from agents.sweeps.spec import Plan
 from agents.sweeps.spec_file import plain
 from agents.sweeps.tracking import SweepTrackers
 from agents.sweeps.work import check
 from seqgan_env.files import one_line
+from seqgan_env.metrics import columns
 
 MAX_ATTEMPTS = 3
 """The processes that may die of one piece of work before it counts as failed."""
@@ -55,8 +57,9 @@ def run_sweep(
             nothing has been done then.
         OSError: the disk is full, or the like; what is done is kept.
     """
-    spec = plain(spec)
-    folder, nodes = SweepFolder(out), graph_of(cells_of(spec))
+    spec, folder = plain(spec), SweepFolder(out)
+    plan, score = Plan(spec), _Scores(folder)
+    nodes = graph_of(plan.cells(score))
     folder.check(nodes)
     trackers = SweepTrackers(folder.path, track)
     with engine or LocalEngine(1) as using:
@@ -69,10 +72,43 @@ def run_sweep(
                     if result["status"] == DONE:
                         trackers.tell(result)
                 with Progress(nodes, missing, using.n_slots, shown=progress) as table:
-                    _Schedule(folder, missing, using, table, trackers).run()
+                    while missing:
+                        _Schedule(folder, missing, using, table, trackers).run()
+                        score.tried.update(node.id for node in missing)
+                        nodes = graph_of(plan.cells(score)) if plan.learns else []
+                        missing = [node for node in nodes if node.id not in score.tried and not folder.is_done(node)]
+                        table.add(missing)
             finally:
                 results = folder.gather()
     return results
+
+
+class _Scores:
+    """The scores of runs, as a search of a sweep asks for them.
+
+    Args:
+        folder: of the sweep.
+    """
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self.tried: set[Any] = set()
+        """The pieces of work that this command has done or failed at; what an earlier one failed at is tried again."""
+        self._folder = folder
+
+    def __call__(self, cell: Cell, metric: str) -> float | None:
+        """See ``Score``.
+
+        Raises:
+            ValueError: the run has no such number.
+        """
+        result = self._folder.result(cell.key)
+        if result is None or result["status"] == FAILED:
+            return math.inf if ("run", cell.key) in self.tried else None
+        if metric not in (record := result["records"][-1]):
+            names = ", ".join(filter(None, cell.axes.values()))
+            raise ValueError(f"a search by {metric} needs runs that have it, and {names} has {', '.join(record)}")
+        value = float(record[metric]) * (-1 if columns()[metric].better == "higher" else 1)
+        return math.inf if math.isnan(value) else value
 
 
 def _check_all(cells: Sequence[Cell]) -> None:

@@ -103,6 +103,15 @@ class SweepFolder:
         """
         self._write(self._path(*node.id), output)
 
+    def result(self, key: str) -> Result | None:
+        """A run by its key, whether it is done or has failed; None if it is neither.
+
+        Raises:
+            ValueError: its file is damaged.
+        """
+        path = self._path("run", key)
+        return _read_result(path) if path.exists() else None
+
     def gather(self) -> list[Result]:
         """Write ``results.jsonl`` from the files of all runs, those of earlier and wider sweeps too.
 

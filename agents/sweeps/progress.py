@@ -28,10 +28,11 @@ class Progress:
 
     def __init__(self, nodes: Sequence[Node], missing: Sequence[Node], n_slots: int, *, shown: bool) -> None:
         self._rows: dict[str, dict[str, int]] = {}
+        self.add(nodes)
         left = {node.id for node in missing}
-        for node in nodes:
-            row = self._rows.setdefault(_row(node), {"done": 0, "failed": 0, "running": 0, "left": 0})
-            row["left" if node.id in left else "done"] += 1
+        for row in (self._rows[_row(node)] for node in nodes if node.id not in left):
+            row["left"] -= 1
+            row["done"] += 1
         self._n_slots = n_slots
         self._begun: dict[object, float] = {}
         self._timed: dict[str, tuple[int, float]] = {}  # the pieces that are done and their seconds, by row
@@ -48,6 +49,15 @@ class Progress:
         if self._live is not None:
             self.refresh()
             self._live.stop()
+
+    def add(self, missing: Sequence[Node]) -> None:
+        """Note that more is left.
+
+        Args:
+            missing: the work.
+        """
+        for node in missing:
+            self._rows.setdefault(_row(node), {"done": 0, "failed": 0, "running": 0, "left": 0})["left"] += 1
 
     def begun(self, node: Node) -> None:
         """Note that a piece of work has begun, for the first time or again."""

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from agents.runs.config import RunConfig
 from agents.runs.presets import PRESETS
 from agents.runs.search_space import with_settings
+from agents.sweeps.adaptive import Score, trials_of
 from agents.sweeps.budget import Budget
 from agents.sweeps.cells import Cell, build_cell, name_with
-from agents.sweeps.search import drawn
+from agents.sweeps.search import Search, search_of
 from seqgan_env.checks import PositiveInt, Seed, Share, build_config, check_fields, check_type, shown
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import one_line
@@ -64,6 +65,8 @@ class Entry(NamedTuple):
     """Its name; a list of names for shapings that add up."""
     settings: dict[str, Any]
     """Its settings."""
+    search: Search | None = None
+    """Proposes more of them, where that needs the results of runs."""
 
     @property
     def label(self) -> str:
@@ -85,47 +88,105 @@ def resources_of(spec: Mapping[str, Any]) -> Resources:
 
 
 def cells_of(spec: Mapping[str, Any]) -> list[Cell]:
-    """The runs of a sweep, each once, those of the first seed first.
+    """The runs of a sweep that are known before any is done; see ``Plan``."""
+    return Plan(spec).cells()
+
+
+class Plan:
+    """The combinations of a sweep.
 
     Args:
-        spec: the tables of the file.
+        spec: the tables of its file.
 
     Raises:
-        ValueError: an unknown key or name, a value out of range, or a combination that cannot work; the message begins
-            with the combination.
+        ValueError: an unknown key, or a value out of range.
     """
-    if unknown := sorted(map(str, set(spec) - set(_KEYS))):
-        raise ValueError(f"a sweep takes {', '.join(_KEYS)}; got {', '.join(unknown)}")
-    if missing := [name for name in _REQUIRED if not spec.get(name)]:
-        raise ValueError(f"a sweep must have {', '.join(_REQUIRED)}; it lacks {', '.join(missing)}")
-    seeds = _some("seeds", check_type("seeds", spec.get("seeds", [0]), Sequence[Seed]))
-    parts = check_type("run", spec.get("run", {}), Mapping[str, Mapping[str, Any]])
-    budget = build_config(Budget, spec["budget"], "the budget")
-    resources_of(spec)
-    axes = {name: list(_entries(name, spec.get(name, [None]))) for name in _AXES}
-    variants = list(_combinations("grid", spec.get("grid", {})))
-    cells: dict[str, Cell] = {}
-    for variant, task in itertools.product(variants, axes.pop("task")):
-        of_task = None
-        for entries in itertools.product([task], *axes.values()):
-            _, algorithm, reward, shaping, discriminator = entries
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        if unknown := sorted(map(str, set(spec) - set(_KEYS))):
+            raise ValueError(f"a sweep takes {', '.join(_KEYS)}; got {', '.join(unknown)}")
+        if missing := [name for name in _REQUIRED if not spec.get(name)]:
+            raise ValueError(f"a sweep must have {', '.join(_REQUIRED)}; it lacks {', '.join(missing)}")
+        seeds = _some("seeds", check_type("seeds", spec.get("seeds", [0]), Sequence[Seed]))
+        self._seeds = list(dict.fromkeys(seeds))
+        self._parts = check_type("run", spec.get("run", {}), Mapping[str, Mapping[str, Any]])
+        self._budget = build_config(Budget, spec["budget"], "the budget")
+        resources_of(spec)
+        self._axes = [list(_entries(name, spec.get(name, [None]))) for name in _AXES]
+        self._variants = list(_combinations("grid", spec.get("grid", {})))
+        self._runs: dict[str, RunConfig] = {}
+        self._made: dict[str, Cell] = {}
+
+    @property
+    def learns(self) -> bool:
+        """Whether there are more runs when some are done."""
+        return any(entry.search is not None for entries in self._axes for entry in entries)
+
+    def cells(self, score: Score = lambda cell, metric: None) -> list[Cell]:
+        """The runs, each once, those of the first seed first.
+
+        Args:
+            score: of a run; the more it knows the more runs there are, if the sweep learns.
+
+        Raises:
+            ValueError: an unknown name, a value out of range, or a combination that cannot work; the message begins
+                with the combination.
+        """
+        cells: dict[str, Cell] = {}
+        for variant, *entries in itertools.product(self._variants, *self._axes):
+            for cell in self._trials(variant, entries, score):
+                cells.setdefault(cell.key, cell)
+        return [cell.with_seed(seed) for seed in self._seeds for cell in cells.values()]
+
+    def _trials(self, variant: Mapping[str, Any], entries: Sequence[Entry], score: Score) -> list[Cell]:
+        """The runs of a combination whatever their seed: one, or the trials so far of the search that it has."""
+        searched = [(place, entry.search) for place, entry in enumerate(entries) if entry.search is not None]
+        if not searched:
+            return [self._cell(variant, *entries)]
+        if len(searched) > 1:
+            both = " and ".join(entries[place].label for place, _ in searched)
+            raise ValueError(f"one entry of a combination may learn from others, got {both}")
+        ((place, search),) = searched
+
+        def trial(settings: Mapping[str, Any]) -> Cell:
+            entry = entries[place]
+            own = Entry(entry.name, {**entry.settings, **settings})
+            return self._cell(variant, *entries[:place], own, *entries[place + 1 :])
+
+        return trials_of(search, trial, self._seeds, score)
+
+    def _cell(self, variant: Mapping[str, Any], *entries: Entry) -> Cell:
+        """A run; one that has been asked for before is the same."""
+        key = repr((variant, entries))
+        if key not in self._made:
             try:
-                of_task = of_task or _run_of(task, parts, variant)
-                run = dataclasses.replace(of_task, task=_task_with(of_task.task, reward, shaping, discriminator))
-                names = {
-                    "task": task.label,
-                    "reward": str(run.task.reward) if reward.name is None else reward.label,
-                    "shaping": _shaping_name(run.task) if shaping.name is None else shaping.label,
-                    "discriminator": _stem(run.task) if discriminator.name is None else discriminator.label,
-                    "variant": ", ".join(f"{name}={value}" for name, value in variant.items()),
-                }
-                cell = build_cell(run, algorithm.name, algorithm.settings, budget, names)
-                key = cell.key
+                self._made[key] = self._build(variant, *entries)
+                assert self._made[key].key  # a file that a task names is read now
             except (TypeError, ValueError) as error:
                 where = ", ".join(entry.label for entry in entries if entry.name is not None)
                 raise ValueError(one_line(f"{where}: {error}")) from error
-            cells.setdefault(key, cell)
-    return [cell.with_seed(seed) for seed in dict.fromkeys(seeds) for cell in cells.values()]
+        return self._made[key]
+
+    def _build(
+        self,
+        variant: Mapping[str, Any],
+        task: Entry,
+        algorithm: Entry,
+        reward: Entry,
+        shaping: Entry,
+        discriminator: Entry,
+    ) -> Cell:
+        key = repr((variant, task))
+        of_task = self._runs[key] = self._runs.get(key) or _run_of(task, self._parts, variant)
+        run = dataclasses.replace(of_task, task=_task_with(of_task.task, reward, shaping, discriminator))
+        names = {
+            "task": task.label,
+            "reward": str(run.task.reward) if reward.name is None else reward.label,
+            "shaping": _shaping_name(run.task) if shaping.name is None else shaping.label,
+            "discriminator": _stem(run.task) if discriminator.name is None else discriminator.label,
+            "variant": ", ".join(f"{name}={value}" for name, value in variant.items()),
+        }
+        return build_cell(run, algorithm.name, algorithm.settings, self._budget, names)
 
 
 def _entries(axis: str, values: Any) -> Iterator[Entry]:
@@ -142,15 +203,17 @@ def _entries(axis: str, values: Any) -> Iterator[Entry]:
         if not (isinstance(name, str) or is_own or (is_several and all(isinstance(each, str) for each in name))):
             raise ValueError(f"an entry of {axis} must be a name or a table with a name, got {shown(value)}")
         settings = {key: each for key, each in table.items() if key not in ("name", "grid", "search")}
-        search = check_type(f"search of {name}", table["search"], Mapping[str, Any]) if "search" in table else None
-        trials: list[dict[str, Any]] = [{}] if search is None else drawn(f"search of {name}", search)
+        title = f"search of {name}"
+        search = search_of(title, check_type(title, table["search"], Mapping[str, Any])) if "search" in table else None
+        learning = search if search is not None and search.is_adaptive else None
+        trials: list[dict[str, Any]] = [{}] if search is None or learning is not None else search.drawn()
         for more, trial in itertools.product(_combinations(f"grid of {name}", grid), trials):
-            parts = (settings, more, trial)
+            parts = (settings, more, search.choices if search is not None else {})
             if both := sorted(key for key, n in Counter(itertools.chain(*parts)).items() if n > 1):
                 raise ValueError(
                     f"a setting of {name} must be fixed, in its grid or in its search; {', '.join(both)} is both"
                 )
-            yield Entry(list(name) if is_several else name, {**settings, **more, **trial})
+            yield Entry(list(name) if is_several else name, {**settings, **more, **trial}, learning)
 
 
 def _combinations(name: str, grid: Any) -> Iterator[dict[str, Any]]:

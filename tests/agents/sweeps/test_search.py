@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.sweeps.search import Range, drawn
+from agents.sweeps.search import Range, search_of
 from agents.sweeps.spec import cells_of
 from tests.support.sweeps import spec_with
 
@@ -19,6 +19,10 @@ TABLE: dict[str, Any] = {
     "gae_lambda": {"low": 0.5, "high": 1.0},
     "policy": ["a", "b"],
 }
+
+
+def drawn(name: str, table: dict[str, Any]) -> list[dict[str, Any]]:
+    return search_of(name, table).drawn()
 
 
 def test_every_part_of_a_range_is_drawn_alike() -> None:
@@ -61,6 +65,17 @@ def test_whole_numbers_of_a_logarithm_reach_both_ends(low: int, high: int) -> No
     assert {type(value) for value in values} == {int}
 
 
+def test_the_ends_have_both_of_each_range_and_every_value_of_a_list() -> None:
+    ends = list(search_of("it", {**TABLE, "many": list(range(49))}).ends())
+    assert {key: {trial[key] for trial in ends} for key in ends[0]} == {
+        "learning_rate": {1e-5, 1e-1},
+        "n_epochs": {1, 4},
+        "gae_lambda": {0.5, 1.0},
+        "policy": {"a", "b"},
+        "many": set(range(49)),
+    }
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [
@@ -70,14 +85,20 @@ def test_whole_numbers_of_a_logarithm_reach_both_ends(low: int, high: int) -> No
         ({"trials": 2, "x": {"low": 1.2, "high": 1.8, "whole": True}}, "a whole number must be from low to high"),
         ({"trials": 2, "x": {"low": -1e308, "high": 1e308}}, "high - low must be a finite number"),
         ({"trials": 2}, "at least one setting"),
-        ({"trials": 2, "seed": [1, 2]}, r"seed of it must be a number of its own, got \[1, 2\];.*a grid takes"),
-        ({"trials": {"low": 1, "high": 9}, "x": [1]}, r"trials of it must be a number.*setting of the name 'trials'"),
+        ({"trials": 2, "seed": [1, 2]}, r"seed of it must be a value of its own, got \[1, 2\];.*a grid takes"),
+        ({"trials": {"low": 1, "high": 9}, "x": [1]}, r"trials of it must be a value.*setting of the name 'trials'"),
         ({"trials": 2, "x": []}, "it, x must be a list of values, or a table"),
         ({"trials": 2, "x": 1}, "it, x must be a list of values, or a table"),
         ({"trials": 2, "x": {"low": 1}}, "it, x must be a list of values, or a table of low and high"),
         ({"trials": 2, "x": {"low": 1, "high": 2, "step": 1}}, "it, x.*step"),
         ({"trials": 2, "x": {"low": 2, "high": 2}}, "low must be below high, got 2 and 2"),
         ({"trials": 2, "x": {"low": 0, "high": 2, "log": True}}, "low must be above 0"),
+        ({"trials": 2, "x": [1], "sampler": "grid"}, "sampler must be .*'tpe'.*, got 'grid'"),
+        ({"trials": 2, "x": [1], "sampler": "tpe"}, "tpe needs a metric.*metric None"),
+        ({"trials": 2, "x": [1], "metric": "kl_sum"}, "sobol takes neither.*got sampler 'sobol', metric 'kl_sum'"),
+        ({"trials": 2, "x": [1], "at_once": 2}, "sobol takes neither.*at_once 2"),
+        ({"trials": 2, "x": [1], "sampler": "tpe", "metric": "kl"}, "metric must be one of .*kl_sum.*; got 'kl'"),
+        ({"trials": 2, "x": [1], "sampler": "tpe", "metric": "kl_sum", "at_once": 0}, "at_once must be"),
     ],
 )
 def test_a_bad_table_is_refused(table: dict[str, Any], says: str) -> None:
