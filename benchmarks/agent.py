@@ -18,7 +18,7 @@ from agents.runs.comparison import compare
 from agents.runs.config import AdversaryConfig, Parts, RunConfig
 from agents.runs.demo import BOTH_DIVERGENCES, DENSE
 from agents.runs.folder import Record
-from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
+from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.distillation import distil, fit
@@ -36,7 +36,7 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
-from benchmarks.rewards.curves import KEPT, gains_at
+from benchmarks.rewards.curves import KEPT, below_cell, curves_of, gains_at
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
@@ -250,6 +250,7 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
         "KL reverse": mean_cell([r["kl_reverse"] for r in at_one]),
         "KL sum, best T": mean_cell([min(r["kl_sum"] for r in row["records"]) for row in own]),
         f"nll oracle at T = {LEVEL:g}": mean_cell(gains_at(own, baseline, LEVEL), "+"),
+        "below": "" if own is baseline else below_cell(curves_of(own), curves_of(baseline)),
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
     }
 
@@ -271,7 +272,7 @@ def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], 
                     shown[DISTILLED] = rows[DISTILLED]
                 for index, (name, own) in enumerate(shown.items()):
                     of_seeds = [[(r["nll_oracle"], r["nll_test"]) for r in row["records"]] for row in own]
-                    points = np.mean([[p for p, t in zip(s, TEMPERATURES, strict=True) if t <= 1] for s in of_seeds], 0)
+                    points = np.mean(of_seeds, axis=0)
                     color = "black" if name == BASELINE else f"C{index - 1}"
                     if name == BASELINE:  # what lies far above it would press all others together
                         axes.set_ylim(points[:, 1].min() - 0.05, points[:, 1].max() + 0.1)

@@ -67,6 +67,7 @@ def test_the_tables_are_of_the_differences_within_a_seed(tmp_path: Path) -> None
     line = next(line for line in text.splitlines() if line.startswith("| generative, inner sums |"))
     assert line.split(" | ")[1].startswith("1.000 ± 0.000")
     assert line.split(" | ")[4] == "-0.500 ± 0.000"
+    assert line.split(" | ")[5] == "18 of 18 levels, 2 of 2 seeds"
     assert line.endswith("| 10 |")
     assert (tmp_path / "agent.svg").read_text().count("teacher forcing") == 2
 

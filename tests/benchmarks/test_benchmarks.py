@@ -226,7 +226,7 @@ def test_differences_are_taken_within_a_seed() -> None:
 
     both = {"max. likelihood": [curve(0.0), curve(8.0)], "SeqGAN log D": [curve(-0.5), curve(7.5)]}
     cells = " | ".join(["-0.500 ± 0.000"] * len(games.LEVELS))
-    assert f"| SeqGAN log D | {cells} |" in games.differences(both)
+    assert f"| SeqGAN log D | {cells} | 12 of 12 levels, 2 of 2 seeds |" in games.differences(both)
 
 
 def test_curves_are_compared_at_equal_diversity() -> None:
