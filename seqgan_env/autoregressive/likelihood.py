@@ -129,7 +129,8 @@ class _WeightedLogProb(torch.autograd.Function):
         log_prob_M, *gradients = _pass(*arguments, factor, smoothing, allowed_MV)
         total_M = log_prob_M
         if smoothing:
-            total_M = (1 - smoothing) * log_prob_M + smoothing * _mean_log_prob(hidden_MH, weight_VH, bias_V)
+            mean_M = _mean_log_prob(hidden_MH, weight_VH, bias_V, token_M, log_prob_M)
+            total_M = (1 - smoothing) * log_prob_M + smoothing * mean_M
         ctx.save_for_backward(*gradients)
         ctx.mark_non_differentiable(log_prob_M)
         return (factor_M * total_M).sum(), log_prob_M
@@ -140,14 +141,10 @@ class _WeightedLogProb(torch.autograd.Function):
         return *(grad * gradient for gradient in ctx.saved_tensors), None, None, None, None  # type: ignore[attr-defined]
 
 
-def _mean_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor) -> Tensor:
-    """The mean log-probability over all tokens of each row, nats, shape ``(M,)``."""
-    mean_M = torch.empty_like(hidden_MH[:, 0])
-    logits2 = Logits2(hidden_MH, weight_VH, bias_V)
-    for rows in logits2.chunks:
-        x_CV = logits2.of(rows)
-        mean_M[rows] = x_CV.mean(dim=1) - x_CV.exp2().sum(dim=1).log2()
-    return mean_M / LOG2_E
+def _mean_log_prob(hidden_MH: Tensor, weight_VH: Tensor, bias_V: Tensor, token_M: Tensor, log_prob_M: Tensor) -> Tensor:
+    """The mean log-probability over all tokens of each row, nats: that of its own token, and their logits' distance."""
+    toward_MH = weight_VH.mean(dim=0) - weight_VH[token_M]
+    return log_prob_M + (hidden_MH * toward_MH).sum(dim=1) + bias_V.mean() - bias_V[token_M]
 
 
 def _pass(
