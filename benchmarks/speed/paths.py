@@ -18,7 +18,7 @@ from agents.collection import Episodes
 from agents.gradient import policy_loss
 from agents.monte_carlo import action_values
 from benchmarks import plain
-from seqgan_env.autoregressive import MaximumLikelihoodTrainer
+from seqgan_env.autoregressive import LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.discriminators import CNNDiscriminator, DiscriminatorTrainer
 from seqgan_env.metrics import likelihood_metrics
 from seqgan_env.sources import LSTMOracle
@@ -192,6 +192,8 @@ def _of_updates(setting: Setting, cost: Cost) -> dict[str, HotPath]:
     """Gradient steps of the generator."""
     size, agent = setting.size, setting.agent
     trainer, reference = MaximumLikelihoodTrainer(copy.deepcopy(agent.generator)), copy.deepcopy(agent.generator)
+    strong = LikelihoodConfig(weight_decay=0.01, label_smoothing=0.1, weight_averaging=0.9)
+    regularised = MaximumLikelihoodTrainer(copy.deepcopy(agent.generator), strong)  # whose core has dropout by default
     adam = torch.optim.Adam(reference.parameters(), lr=0.01)
     q_BT = setting.estimate()  # a policy-gradient step is timed without its action values
     of_step = size.n_episodes * size.max_length * 3 * cost.step
@@ -201,6 +203,12 @@ def _of_updates(setting: Setting, cost: Cost) -> dict[str, HotPath]:
             lambda: plain.maximum_likelihood_epoch(reference, adam, setting.real),
             size.n_sequences * size.max_length * 3 * cost.step,
             target="≤ 2 × the floor",
+        ),
+        "regularised epoch": HotPath(
+            lambda: regularised.epoch(setting.real),
+            lambda: plain.maximum_likelihood_epoch(reference, adam, setting.real),
+            size.n_sequences * size.max_length * 3 * cost.step,
+            target="≤ 1.2 × a maximum-likelihood epoch",
         ),
         "maximum-likelihood step": HotPath(
             lambda: trainer.epoch(setting.episodes.tokens_BT.cpu().numpy()), flops=of_step, target="for comparison"
