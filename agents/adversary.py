@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -120,6 +121,20 @@ def trainer_of(discriminator: Discriminator, config: RoundConfig, seed: int) -> 
     )
 
 
+Scores = Callable[["Adversary", Sampler | Tokens], dict[str, float]]
+
+
+def _while_playing(method: Scores) -> Scores:
+    """Call a method while the model is the one that plays, where it is another one at other times, as ``SeqGAN`` is."""
+
+    @functools.wraps(method)
+    def called(self: Adversary, negatives: Sampler | Tokens) -> dict[str, float]:
+        with getattr(negatives, "playing", nullcontext)():
+            return method(self, negatives)
+
+    return called
+
+
 class Adversary:
     """A discriminator's trainer, the real sequences it learns from, and the settings of a round.
 
@@ -171,6 +186,7 @@ class Adversary:
         """
         self.trainer.discriminator.fit_real(self.real, derived_seed(self.seed, "real"), on_part)
 
+    @_while_playing
     def round(self, negatives: Sampler | Tokens) -> dict[str, float]:
         """Train once, and give the weights away.
 
@@ -212,6 +228,7 @@ class Adversary:
         self.push(self.trainer.discriminator)
         return scores
 
+    @_while_playing
     def measure(self, negatives: Sampler | Tokens) -> dict[str, float]:
         """The measurement of ``round`` on held-out sequences, of the discriminator as it is.
 
@@ -234,7 +251,7 @@ class Adversary:
         assert fresh_B is not None
         return real_B - generator.sequence_log_prob(held_out), fresh_B - generator.sequence_log_prob(fresh)
 
-    @cached_property
+    @functools.cached_property
     def _log_prob_held_out(self) -> npt.NDArray[np.float64] | None:
         """The log-probabilities of the held-out sequences that stand beside as many of a generator, which stay."""
         return None if self._log_prob_real is None else self._log_prob_real(self.held_out[: self.config.n_held_out])

@@ -80,6 +80,11 @@ class EstimatorConfig:
     clip_range: PositiveFloat | None = None
     """The distance from 1 that this weight may have on the side of its advantage, as in PPO; None is any."""
 
+    weight_averaging: ShareBelowOne = 0.0
+    """Decay of a moving average of the generator's weights for each update: the generator that is measured, drawn from
+    and kept is the average, and the one that plays, teaches the discriminator and learns has the weights themselves. 0
+    is none."""
+
     def __post_init__(self) -> None:
         check_fields(self)
         check_choice("baseline", self.baseline, BASELINES)

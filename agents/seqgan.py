@@ -11,6 +11,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
@@ -34,6 +35,7 @@ from agents.policy import AutoregressivePolicy, policy_names
 from agents.sb3.handle import TaskHandle, handle_for_planning
 from agents.sb3.vec_env import make_seqgan_vec_env
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
+from seqgan_env.averaging import WeightAverage
 from seqgan_env.checks import (
     NonNegativeInt,
     PositiveFloat,
@@ -172,12 +174,17 @@ class SeqGAN(BaseAlgorithm):
             **self.policy_kwargs,
         ).to(self.device)
         self.policy.set_training_mode(False)
+        self._average = WeightAverage(self.generator, self.estimator.weight_averaging)
         self._constrain()
 
     @property
     def generator(self) -> AutoregressiveModel:
-        """The generator ``G_theta``."""
+        """The generator ``G_theta``; with ``weight_averaging`` it has the average, but while it is ``playing``."""
         return self.policy.generator
+
+    def playing(self) -> AbstractContextManager[None]:
+        """A context in which the generator has the weights that learn, and not their average."""
+        return self._average.having(learning=True)
 
     def _constrain(self) -> None:
         """Let the policy keep to the constraints of the environment."""
@@ -217,6 +224,7 @@ class SeqGAN(BaseAlgorithm):
         real = self.policy.spec.validate(real, complete=True, name="real")
         assert self.seed is not None
         config = build_config(LikelihoodConfig, settings, "pretrain")
+        self._average.forget()  # learning goes on from the weights that this makes
         trainer = MaximumLikelihoodTrainer(self.generator, config, seed=self.seed, total_epochs=n_epochs)
         for _ in range(n_epochs):
             loss = trainer.epoch(real)
@@ -309,34 +317,47 @@ class SeqGAN(BaseAlgorithm):
 
         callback.on_rollout_start()
         rng = torch_rng(self.seed, "episodes", self._n_updates, device=self.device)
-        episodes = collect_episodes(
-            self.env,
-            self.policy.acting,
-            self.n_episodes,
-            rng,
-            on_step,
-            temperature=self.estimator.exploration_temperature,
-            pays_steps=self._handle.config.is_shaped,
-        )
+        with self.playing():
+            episodes = collect_episodes(
+                self.env,
+                self.policy.acting,
+                self.n_episodes,
+                rng,
+                on_step,
+                temperature=self.estimator.exploration_temperature,
+                pays_steps=self._handle.config.is_shaped,
+            )
+            if episodes is not None:
+                self._check_returns(episodes)
         if episodes is not None:
-            # completions are paid the task's own score; of many episodes some are compared, others in the next update
-            step = -(-self.n_episodes // MAX_EXACT_SCORES)
-            some = slice(self._n_updates % step, None, step)
-            tokens_KT, chosen_KT, return_K = (each[some].cpu().numpy() for each in episodes)
-            start_K = self._handle.spec.lengths(tokens_KT) - chosen_KT.sum(axis=1)
-            self._handle.check_returns(tokens_KT, start_K, return_K)
             callback.on_rollout_end()
         return episodes
+
+    def _check_returns(self, episodes: Episodes) -> None:
+        """Compare what was paid with the task's own score, which completions are paid: of many episodes that of some.
+
+        Others are compared in the next update.
+        """
+        assert self._handle is not None
+        step = -(-self.n_episodes // MAX_EXACT_SCORES)
+        some = slice(self._n_updates % step, None, step)
+        tokens_KT, chosen_KT, return_K = (each[some].cpu().numpy() for each in episodes)
+        start_K = self._handle.spec.lengths(tokens_KT) - chosen_KT.sum(axis=1)
+        self._handle.check_returns(tokens_KT, start_K, return_K)
 
     def train(self, episodes: Episodes) -> None:
         """One update: policy-gradient steps (eq. 13.44) on the episodes of a collection, by default one."""
         assert self.seed is not None
-        self._companions.begin(self.generator)
         rng = torch_rng(self.seed, "completions", self._n_updates, device=self.device)
-        self.update(episodes, self.estimate(episodes, rng))
+        with self.playing():
+            self._companions.begin(self.generator)
+            self.update(episodes, self.estimate(episodes, rng))
 
     def estimate(self, episodes: Episodes, rng: torch.Generator | None = None) -> Estimate:
-        """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``."""
+        """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``.
+
+        With ``weight_averaging`` call it, and ``update``, while the generator is ``playing``.
+        """
         assert self._handle is not None
         handle = self._handle
 
@@ -356,7 +377,7 @@ class SeqGAN(BaseAlgorithm):
         )
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:
-        """Take the step of an estimate, and those after it that are asked for.
+        """Take the step of an estimate, and those after it that are asked for, while the generator is ``playing``.
 
         Raises:
             ValueError: the step size, the action values, the loss or the gradient is not finite.
@@ -380,6 +401,7 @@ class SeqGAN(BaseAlgorithm):
         for i in range(config.teacher_forcing_steps):
             step(likelihood_loss(self.generator, self._some_real("step", i), 1.0))
         self._companions.follow(self.generator)
+        self._average.take()
         self._n_updates += 1
 
         chosen_BT, n_chosen = episodes.chosen_BT, int(episodes.chosen_BT.sum())
@@ -456,8 +478,11 @@ class SeqGAN(BaseAlgorithm):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that goes on after a checkpoint, as plain data and tensors."""
+        with self._average.having(learning=False):
+            policy = {name: tensor.clone() for name, tensor in self.policy.state_dict().items()}
         return {
-            "policy": dict(self.policy.state_dict()),
+            "policy": policy,
+            "averaging": self._average.state_dict(),
             **self._companions.state_dict(),
             "optimizer": self.policy.optimizer.state_dict(),
             "seed": self.seed,
@@ -471,11 +496,19 @@ class SeqGAN(BaseAlgorithm):
         Raises:
             ValueError: it is the state of another agent.
         """
-        fresh = {"kl_weight": 0.0, "pretrained": {}, "rollout": {}, "seed": 0, "num_timesteps": 0, "n_updates": 0}
+        fresh: dict[str, Any] = {
+            "kl_weight": 0.0,
+            "pretrained": {},
+            "rollout": {},
+            "averaging": {"n": 0, "weights": {}},
+        }
+        fresh |= {"seed": 0, "num_timesteps": 0, "n_updates": 0}
         check_form("the agent's state", state, self.state_dict() | fresh)
         self._companions.load_state_dict(state, self.generator)
         load_optimizer(self.policy.optimizer, state["optimizer"])
-        self.policy.load_state_dict(state["policy"])
+        with self._average.having(learning=False):
+            self._average.load_state_dict(state["averaging"])
+            self.policy.load_state_dict(state["policy"])
         self.seed, self.num_timesteps, self._n_updates = (state[n] for n in ("seed", "num_timesteps", "n_updates"))
 
     def save(self, path: Any, exclude: Any = None, include: Any = None) -> None:

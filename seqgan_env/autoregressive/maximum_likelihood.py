@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seqgan_env.autoregressive.model import AutoregressiveModel
+from seqgan_env.averaging import WeightAverage
 from seqgan_env.checks import (
     NonNegativeFloat,
     NonNegativeInt,
@@ -24,7 +25,7 @@ from seqgan_env.checks import (
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
-from seqgan_env.weights import check_weights, load_optimizer
+from seqgan_env.weights import load_optimizer
 
 _DIVERGED = 100.0
 SCHEDULES = ("cosine", "constant", "plateau")
@@ -110,8 +111,7 @@ class MaximumLikelihoodTrainer:
         self.n_epochs = 0
         self._plateau = 1.0
         self._least_nll = math.inf
-        self._n_averaged = 0
-        self._other: dict[str, Tensor] = {}  # with averaging, the last weights between epochs, the average in them
+        self._average = WeightAverage(generator, config.weight_averaging)
 
     def epoch(self, real: Tokens) -> float:
         """Pass once over the real sequences.
@@ -130,14 +130,11 @@ class MaximumLikelihoodTrainer:
         rng = torch_rng(self.seed, "maximum likelihood", "dropout", self.n_epochs, device=generator.device)
         batches = torch.from_numpy(real[order]).to(generator.device).split(config.batch_size)
         losses = []
-        self._exchange()
-        try:
+        with self._average.having(learning=True):
             for i, tokens_BT in enumerate(batches):
                 progress = (self.n_epochs + i / len(batches)) / self.total_epochs
                 losses.append(self._update(tokens_BT, self._plateau * config.step_size(progress), rng))
-                self._average()
-        finally:
-            self._exchange()
+                self._average.take()
         self.n_epochs += 1
         loss, guessing = mean_loss(losses, "generator"), math.log(generator.spec.vocab_size)
         if loss > _DIVERGED * max(1.0, guessing):
@@ -166,27 +163,6 @@ class MaximumLikelihoodTrainer:
         smoothing = self.config.label_smoothing
         return -self.generator.weighted_log_prob(tokens_BT, factor_BT, rng=rng, smoothing=smoothing)[0]
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Take the weights into their average, each weighted by the decay to the power of the updates since."""
-        if not self.config.weight_averaging:
-            return
-        self._n_averaged += 1
-        decay = self.config.weight_averaging
-        share = (1 - decay) / (1 - decay**self._n_averaged)  # of the newest in the sum of all weights so far
-        for name, weight in self.generator.named_parameters():
-            average = self._other.setdefault(name, weight.clone())
-            average.lerp_(weight, share)
-
-    @torch.no_grad()
-    def _exchange(self) -> None:
-        """Give the model the weights that are held here, the average or the last, and hold its own."""
-        for name, other in self._other.items():
-            weight = self.generator.get_parameter(name)
-            held = weight.clone()
-            weight.copy_(other)
-            other.copy_(held)
-
     def observe(self, nll: float) -> None:
         """Note the validation likelihood after an epoch; under the schedule ``plateau`` a worse one halves the step.
 
@@ -204,7 +180,7 @@ class MaximumLikelihoodTrainer:
             "n_epochs": self.n_epochs,
             "plateau": self._plateau,
             "least_nll": self._least_nll,
-            "averaging": {"n": self._n_averaged, "weights": dict(self._other)},
+            "averaging": self._average.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -213,11 +189,7 @@ class MaximumLikelihoodTrainer:
         Raises:
             ValueError: the statistics or the averaged weights are not those of this model.
         """
-        averaging, own = state["averaging"], dict(self.generator.named_parameters())
-        n, weights = int(averaging["n"]), averaging["weights"]
-        check_weights(own if n and self.config.weight_averaging else {}, weights)
+        self._average.load_state_dict(state["averaging"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.n_epochs = int(state["n_epochs"])
         self._plateau, self._least_nll = float(state["plateau"]), float(state["least_nll"])
-        self._n_averaged = n
-        self._other = {name: weights[name].to(weight, copy=True) for name, weight in own.items() if name in weights}

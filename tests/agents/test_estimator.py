@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
 
-from agents import make_seqgan_vec_env
+from agents import DiscriminatorCallback, make_seqgan_vec_env
 from agents.estimator import EstimatorConfig
 from tests.support.agents import N_STEPS, agent, assert_same_policy, differ
 from tests.support.builders import POLICY
@@ -82,6 +85,7 @@ def test_what_contradicts_is_refused_by_name(given: dict[str, Any], message: str
         {**USED["rollout_lag"], "n_epochs": 2, "teacher_forcing_steps": 1, "kl_penalty": 0.1, "kl_target": 0.01},
         {"exploration_temperature": 1.3, "n_epochs": 2, "n_completions": 0, "baseline": "step"},
         {"batch_statistic": "softmax", "n_completions": 0, "baseline": "batch"},
+        {"weight_averaging": 0.9, "rollout_lag": 0.5},
     ],
 )
 def test_learning_goes_on_from_a_file_as_if_nothing_had_happened(given: dict[str, Any], tmp_path: Any) -> None:
@@ -109,3 +113,68 @@ def test_teacher_forcing_steps_raise_the_likelihood_of_real_sequences() -> None:
         found.append(float(model.generator.log_prob(real_BT).mean().detach()))
         assert model.n_updates == 3
     assert found[1] > found[0] + 0.02
+
+
+class Watching(BaseCallback):
+    """Notes the weights that the agent has at the start of each collection, and its state at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_rest: list[Tensor] = []
+        self.states: list[dict[str, Any]] = []
+
+    def _on_rollout_start(self) -> None:
+        self.at_rest.append(weights_of(self.model))
+
+    def _on_step(self) -> bool:
+        self.states.append(self.model.state_dict())  # type: ignore[attr-defined]
+        return True
+
+
+def weights_of(model: Any) -> Tensor:
+    return torch.nn.utils.parameters_to_vector(model.generator.parameters()).detach().clone()
+
+
+class TestWeightAveraging:
+    @pytest.mark.theory
+    def test_the_agent_is_the_average_of_one_that_learns_as_without(self) -> None:
+        """Through its own play, its discriminator's rounds, its completions and its lagging copy."""
+        decay, found = 0.6, []
+        for given in ({"weight_averaging": decay}, {}):
+            watching = Watching()
+            model = agent(rollout_lag=0.5, **given)
+            model.learn(4 * N_STEPS, [DiscriminatorCallback(8, n_generated=16, n_held_out=4), watching])
+            found.append((model, [*watching.at_rest[1:], weights_of(model)]))
+        (averaged, at_rest), (_, seen) = found
+        for n, mean in enumerate(at_rest, start=1):
+            expected = sum(decay ** (n - 1 - i) * each for i, each in enumerate(seen[:n]))
+            torch.testing.assert_close(mean, expected / sum(decay**i for i in range(n)), rtol=1e-5, atol=1e-6)
+        with averaged.playing():
+            assert torch.equal(weights_of(averaged), seen[-1])
+        assert not torch.equal(weights_of(averaged), seen[-1])
+
+    def test_a_state_in_the_middle_of_an_episode_has_the_average(self, tmp_path: Path) -> None:
+        watching = Watching()
+        agent(weight_averaging=0.6).learn(3 * N_STEPS, watching)
+        for state, at_rest in zip(watching.states[:: len(watching.states) // 3], watching.at_rest, strict=True):
+            model = agent(weight_averaging=0.6)
+            model.load_state_dict(state)
+            assert torch.equal(weights_of(model), at_rest)
+
+    def test_a_file_without_it_and_one_with_it_go_on_in_the_other_way(self, tmp_path: Path) -> None:
+        for decays in ((0.6, 0.0), (0.0, 0.6)):
+            model = agent(weight_averaging=decays[0]).learn(3 * N_STEPS)
+            model.save(tmp_path / "agent")
+            loaded = type(model).load(tmp_path / "agent", env=model.env, weight_averaging=decays[1])
+            for each in (loaded, type(model).load(tmp_path / "agent")):
+                assert torch.equal(weights_of(each), weights_of(model))
+            with loaded.playing():
+                assert torch.equal(weights_of(loaded), weights_of(model))
+
+    def test_maximum_likelihood_after_it_is_gone_on_from(self) -> None:
+        model = agent(weight_averaging=0.6).learn(2 * N_STEPS)
+        assert model._handle is not None
+        model.pretrain(model._handle.real_sequences)
+        pretrained = weights_of(model)
+        with model.playing():
+            assert torch.equal(weights_of(model), pretrained)

@@ -43,7 +43,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ),
         ("tokens", "vocabulary"),
         ("ngrams",),
-        ("mdp", "enumeration", "weights", "bleu"),
+        ("mdp", "enumeration", "weights", "averaging", "bleu"),
         ("autoregressive",),
         ("sources", "discriminators"),
         ("constraints", "rewards", "metrics"),

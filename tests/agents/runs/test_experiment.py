@@ -88,9 +88,10 @@ def test_resuming_after_any_evaluation_equals_never_stopping(finished: Path, tmp
     np.testing.assert_array_equal(kept, expected)
 
 
-def test_a_run_remembers_the_generator_when_the_game_began(tmp_path: Path) -> None:
-    """The divergence from that generator needs it when the run is resumed in the game."""
-    config = changed(SHORT, agent={"kl_penalty": 0.5})
+@pytest.mark.parametrize("agent", [{"kl_penalty": 0.5}, {"weight_averaging": 0.9}], ids=str)
+def test_a_run_remembers_the_other_weights_of_its_generator(agent: dict[str, float], tmp_path: Path) -> None:
+    """Those when the game began, or those that learn beside their average, when it is resumed in the game."""
+    config = changed(SHORT, agent=agent)
     runs = {name: Experiment(config, tmp_path / name, progress=False) for name in ("through", "stopped")}
     runs["through"].run()
 
