@@ -10,6 +10,7 @@ import pytest
 
 from agents.runs.phases import TEMPERATURES
 from benchmarks import text
+from benchmarks.paper.grid import N_SAMPLES
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import BASELINE, ROWS, Scenario
 from tests.support.runs import TINY, changed, without_pictures
@@ -59,7 +60,12 @@ def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
     (page := folder / "page.md").write_text("<!-- text: begin -->\n<!-- text: end -->\n")
     text.report(file, page)
     shown = page.read_text()
-    assert all(f"> {corpus['rows'][row][0]['samples'][4]}" in shown for row in text.SHOWN)
+    for row in text.SHOWN:
+        lines = "".join(f"> {line}  \n" for line in corpus["rows"][row][0]["samples"][: text.N_SHOWN])
+        assert f"\n{row}:\n\n{lines}\n" in shown
+    game = text.grid_of("lines", folder / "runs", 20).start(ROWS[BASELINE].start, 1).game
+    drawn, decode = game.agent.generator.draw(N_SAMPLES, seed=1), game.task.source.vocabulary.decode
+    assert corpus["rows"][BASELINE][0]["samples"] == [decode(row_T[row_T != game.task.spec.pad_id]) for row_T in drawn]
     assert all(row in (folder / "text.svg").read_text() for row in text.SHOWN)
     before = file.read_bytes()
     with without_pictures():

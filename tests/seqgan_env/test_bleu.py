@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from seqgan_env.bleu import Bleu
+from seqgan_env.sources import Grammar
 from seqgan_env.tokens import SequenceSpec
 from tests.support.reference import padded, unpadded
 from tests.support.text import bleu, random_rows, self_bleu
@@ -35,20 +39,42 @@ def test_the_references_against_each_other_are_the_definition(n: int) -> None:
     np.testing.assert_allclose(Bleu(SPEC, rows, 5, 0.1).of_references(), expected, rtol=1e-12)
 
 
+def nltk_bleu(references: Sequence[Sequence[Any]], sentence: Sequence[Any]) -> list[float]:
+    """NLTK's BLEU-1 to BLEU-5."""
+    score = pytest.importorskip("nltk.translate.bleu_score")
+    weights, smoothing = [(1 / n,) * n for n in range(1, 6)], score.SmoothingFunction(epsilon=0.1).method1
+    return list(score.sentence_bleu(references, sentence, weights=weights, smoothing_function=smoothing))
+
+
 @pytest.mark.theory
 def test_both_are_those_of_nltk() -> None:
-    score = pytest.importorskip("nltk.translate.bleu_score")
-    settings = {
-        "weights": [(1 / n,) * n for n in range(1, 6)],
-        "smoothing_function": score.SmoothingFunction(epsilon=0.1).method1,
-    }
     references, rows = random_rows(SPEC, 20, 4, shortest=0), random_rows(SPEC, 60, 5, shortest=0)
     known, sentences = unpadded(SPEC, references), unpadded(SPEC, rows)
     ours = Bleu(SPEC, references, 5, 0.1)
-    expected = [score.sentence_bleu(known, sentence, **settings) for sentence in sentences]
+    expected = [nltk_bleu(known, sentence) for sentence in sentences]
     np.testing.assert_allclose(ours.of(rows), expected, rtol=1e-12)
-    expected = [score.sentence_bleu([*known[:i], *known[i + 1 :]], known[i], **settings) for i in range(len(known))]
+    expected = [nltk_bleu([*known[:i], *known[i + 1 :]], known[i]) for i in range(len(known))]
     np.testing.assert_allclose(ours.of_references(), expected, rtol=1e-12)
+
+
+@pytest.mark.theory
+def test_of_five_thousand_sentences_of_english_both_are_those_of_nltk_and_take_seconds() -> None:
+    source, rng = Grammar(), np.random.default_rng(0)
+    references, rows = source.sample(5_000, rng), source.sample(5_000, rng)
+    is_other = (rng.random(rows.shape) < 0.2) & (rows != source.spec.pad_id)  # words that nobody would write there
+    rows = np.where(is_other, rng.integers(1, source.spec.vocab_size, rows.shape), rows)
+    began = time.perf_counter()
+    ours = Bleu(source.spec, references, 5, 0.1)
+    of_rows, of_references = ours.of(rows), ours.of_references()
+    assert time.perf_counter() - began < 30  # one on an idle core
+    known, sentences = (
+        [[source.vocabulary.tokens[token] for token in sentence] for sentence in unpadded(source.spec, each)]
+        for each in (references, rows)
+    )
+    for i in rng.integers(5_000, size=4):
+        np.testing.assert_allclose(of_rows[i], nltk_bleu(known, sentences[i]), rtol=1e-12)
+        np.testing.assert_allclose(of_references[i], nltk_bleu([*known[:i], *known[i + 1 :]], known[i]), rtol=1e-12)
+    assert 0.1 < of_rows[:, 3].mean() < of_references[:, 3].mean() < 1
 
 
 def test_a_sentence_by_hand() -> None:

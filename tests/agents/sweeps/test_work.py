@@ -14,8 +14,10 @@ from agents.sweeps import ALGORITHMS
 from agents.sweeps.algorithms import Contest
 from agents.sweeps.budget import Budget, Watch
 from agents.sweeps.graph import Node, graph_of
+from agents.sweeps.report import chosen_metrics, markdown
 from agents.sweeps.spec import cells_of
 from agents.sweeps.work import do
+from seqgan_env.metrics import METRICS
 from tests.support.sweeps import spec_with
 
 EVERY = list(ALGORITHMS)
@@ -78,6 +80,17 @@ def test_a_run_keeps_to_its_budget_and_is_measured_on_the_way(algorithm: str) ->
     assert result["peak_memory_mb"] > 10
     assert result["environment"]["versions"]["torch"]
     assert {record["distinct"] <= 1 for record in result["records"]} == {True}
+
+
+@pytest.mark.parametrize("algorithm", ["seqgan", "ppo"])
+def test_a_run_is_measured_as_text_where_that_is_asked_for(algorithm: str) -> None:
+    result = play({"name": algorithm}, run={"evaluation": {"n": 20, "metrics": ["text"]}})
+    of_text = {n: c for entry in METRICS.values() if entry.group == "text" for n, c in entry.metric.columns.items()}
+    for record in (result["start"], *result["records"]):
+        assert of_text.keys() <= record.keys()
+    report = markdown([result], chosen_metrics([result], []))
+    assert all((f"| {column.label} |" in report) == column.in_tables for column in of_text.values())
+    assert "Probability of improvement, BLEU-4" in report
 
 
 @pytest.mark.parametrize("algorithm", EVERY)
