@@ -82,7 +82,7 @@ class Evaluate(Command):
     resample: int = 1
     """Measure one of so many sequences, as `seqgan sample --resample` draws them."""
     metrics: tuple[str, ...] | None = None
-    """Groups of metrics to measure beside the usual ones: text or temperatures, which take seconds,
+    """Groups of metrics to measure beside the usual ones: text, temperatures or text_temperatures, which take seconds,
     language_model, minutes. By default those of the run's own evaluations."""
     source: str | None = None
     """The new place of the run's text; by default it is where it was."""

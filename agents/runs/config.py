@@ -145,7 +145,7 @@ class EvaluationConfig:
     n: PositiveInt = 2_000
     """Sequences in an evaluation, of each kind."""
     metrics: tuple[str, ...] = ()
-    """Groups of metrics to measure beside the usual ones: text or temperatures, which take seconds,
+    """Groups of metrics to measure beside the usual ones: text, temperatures or text_temperatures, which take seconds,
     language_model, minutes."""
 
     def __post_init__(self) -> None:

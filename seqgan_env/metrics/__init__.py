@@ -7,6 +7,7 @@ from seqgan_env.metrics import likelihood as likelihood  # these modules registe
 from seqgan_env.metrics import temperatures as temperatures  # isort: skip
 from seqgan_env.metrics import samples as samples  # isort: skip
 from seqgan_env.metrics import overlap as overlap  # isort: skip
+from seqgan_env.metrics import real_diversity as real_diversity  # isort: skip
 from seqgan_env.metrics import novelty as novelty  # isort: skip
 from seqgan_env.metrics import statistics as statistics  # isort: skip
 from seqgan_env.metrics import language_model as language_model  # isort: skip

@@ -45,9 +45,10 @@ def page() -> str:
     """The content of ``docs/metrics.md``: a section on each registered metric, and the curve of two of them."""
     intro = wrapped(
         "Every evaluation of a run has the metrics that apply to its source; those of a group are measured where they "
-        "are asked for: by `seqgan evaluate RUN --metrics text` or `temperatures`, which take seconds, `--metrics text "
-        "language_model`, which takes minutes, or `seqgan train --evaluation.metrics text` in each evaluation of a "
-        "run, its report and TensorBoard. They take any sequences of tokens, and say most of those that are text. "
+        "are asked for: by `seqgan evaluate RUN --metrics text`, `temperatures` or `text_temperatures`, which take "
+        "seconds, `--metrics text language_model`, which takes minutes, or `seqgan train --evaluation.metrics text` in "
+        "each evaluation of a run, its report and TensorBoard. They take any sequences of tokens, and say most of "
+        "those that are text. "
         "Figures are comparable where the numbers of sequences, `-n`, and the cut into tokens are equal. "
         "[extending.md](extending.md) shows how to register one of your own."
     )

@@ -205,7 +205,7 @@ def test_several_temperatures_are_evaluated_in_a_row_each(run: Path, capsys: pyt
         (["evaluate", "RUN", "--temperature", "-1"], "temperature"),
         (["evaluate", "nowhere", "--temperature", "1", "0"], "temperature must be a finite number of at least 1e-30"),
         (["evaluate", "RUN", "--temperature"], "temperature must be at least one number, got none"),
-        (["evaluate", "RUN", "--metrics", "text", "bleu"], "metrics must be one of temperatures, text, language_model"),
+        (["evaluate", "RUN", "--metrics", "text", "bleu"], "metrics must be one of temperatures, text, text_temp"),
     ],
 )
 def test_bad_requests_to_a_run(run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,10 @@ SHIPPED = [
     "self_bleu_references",
     "bleu_smoothing",
     "bleu_protocol",
+    "bleu_4_real",
+    "self_bleu_4_real",
+    "real_sequences",
+    "real_protocol",
     "copied_span",
     "copied",
     *(f"distinct_{n}" for n in (1, 2, 3, 4)),
@@ -142,7 +146,7 @@ class TestOnRequest:
     def test_a_group_is_measured_where_it_is_asked_for(self, batch: EvaluationBatch) -> None:
         before = measure(batch)
         register_metric("length", Length(), group="own")
-        assert metric_groups() == ["temperatures", "text", "language_model", "own"]
+        assert metric_groups() == ["temperatures", "text", "text_temperatures", "language_model", "own"]
         assert measure(batch) == before
         assert measure(batch, ["own"]) == before | {"length": 3.0}
         assert measure(batch, ["own", "text", "own"]) == measure(batch, ["text"]) | {"length": 3.0}
@@ -154,7 +158,7 @@ class TestOnRequest:
     @pytest.mark.parametrize("group", ["txt", "overlap", "", None])
     def test_an_unknown_group_is_refused_before_anything_is_measured(self, batch: EvaluationBatch, group: Any) -> None:
         untouchable = replace(batch, log_prob=lambda tokens: pytest.fail("measured"))
-        known = "temperatures, text, language_model"
+        known = "temperatures, text, text_temperatures, language_model"
         with pytest.raises(ValueError, match=f"metrics must be one of {known}; got {group!r}"):
             measure(untouchable, ["text", group])
 
