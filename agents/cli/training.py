@@ -205,7 +205,7 @@ class Demo(Command):
             for name, label in labels.items()
         }
         report = RunFolder(self.out).report
-        write_comparison(report, runs["log_d"], records, samples)
+        write_comparison(report, runs["log_d"], records, samples, {})
         terminal.print(rich_table(summary(records), title))
         for label in labels.values():
             terminal.print(f"\nSentences after training with {label}:", markup=False)

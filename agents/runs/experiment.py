@@ -162,7 +162,9 @@ class Experiment:
         texts = TextGenerator(self.game.agent.generator, self.game.task.source.vocabulary).texts(200)
         with atomic_write(self.folder.samples) as file:
             file.write(("\n".join(texts) + "\n").encode())
-        write_report(self.folder.report, self.config, self.records, texts[:30])
+        rows = {"generated": self.game.agent.generator.draw(self.config.evaluation.n), "real": self.game.evaluator.test}
+        lengths = {name: self.game.task.spec.lengths(rows_BT) for name, rows_BT in rows.items()}
+        write_report(self.folder.report, self.config, self.records, texts[:30], lengths)
 
     # The journal of the phases
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -27,9 +28,12 @@ from agents.runs.phases import ADVERSARIAL, DISCRIMINATOR, FINAL_TEMPERATURE, LI
 from seqgan_env.files import atomic_write, printable
 from seqgan_env.metrics import Column, columns, columns_of_role
 from seqgan_env.metrics.base import trade_offs
+from seqgan_env.tokens import Tokens
 
 Records = Mapping[str, Sequence[Record]]
 """The evaluations of several runs, by the name that tables give each."""
+Lengths = Mapping[str, Tokens]
+"""The lengths of sets of sequences, ``(B,)``, by the name of each."""
 
 _PANELS = (
     (LIKELIHOOD, "Maximum likelihood", "epoch", "generator"),
@@ -110,7 +114,9 @@ def markdown_table(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str]
     return "\n".join(lines) + "\n"
 
 
-def write_report(path: Path, config: RunConfig, records: Sequence[Record], samples: Sequence[str]) -> None:
+def write_report(
+    path: Path, config: RunConfig, records: Sequence[Record], samples: Sequence[str], lengths: Lengths
+) -> None:
     """Write the page of one run.
 
     Args:
@@ -118,11 +124,14 @@ def write_report(path: Path, config: RunConfig, records: Sequence[Record], sampl
         config: the run's settings.
         records: its evaluations.
         samples: generated sequences to show.
+        lengths: of generated and of real sequences.
     """
-    write_comparison(path, config, {config.label: records}, {config.label: samples})
+    write_comparison(path, config, {config.label: records}, {config.label: samples}, lengths)
 
 
-def write_comparison(path: Path, config: RunConfig, records: Records, samples: Mapping[str, Sequence[str]]) -> None:
+def write_comparison(
+    path: Path, config: RunConfig, records: Records, samples: Mapping[str, Sequence[str]], lengths: Lengths
+) -> None:
     """Write the page of several runs.
 
     Args:
@@ -130,6 +139,7 @@ def write_comparison(path: Path, config: RunConfig, records: Records, samples: M
         config: the settings of the first.
         records: the evaluations of each.
         samples: generated sequences of each.
+        lengths: of some sets of sequences, to compare; none may be given.
     """
     rows = summary(records)
     shown = shown_columns(rows)
@@ -144,7 +154,7 @@ def write_comparison(path: Path, config: RunConfig, records: Records, samples: M
     parts = [
         f"<h1>SeqGAN on {html.escape(Path(config.task.source).name)}</h1>",
         f"<table><tr><th>generator</th>{head}</tr>{body}</table><p class=legend>{explained}</p>",
-        "".join(image(name, png) for name, png in _plots(records)),
+        "".join(image(name, png) for name, png in _plots(records, lengths)),
     ]
     for name, lines in samples.items():
         items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
@@ -175,7 +185,7 @@ def image(name: str, png: str) -> str:
     return f'<img alt="{html.escape(name)}" src="data:image/png;base64,{png}">'
 
 
-def _plots(records: Records) -> Iterator[tuple[str, str]]:
+def _plots(records: Records, lengths: Lengths) -> Iterator[tuple[str, str]]:
     """The title and the picture of each plot that has something to show."""
     for phase, title, x_label, subject in _PANELS:
         # what comes before the adversarial game is the same for all, or the first run's alone
@@ -188,6 +198,19 @@ def _plots(records: Records) -> Iterator[tuple[str, str]]:
     for pair in trade_offs():
         if picture := _trade_off(records, *pair):
             yield f"Quality against diversity: {', '.join(columns()[name].label for name in pair)}", picture
+    if len({int(length) for length_B in lengths.values() for length in length_B}) > 1:
+        yield "Lengths", _length_plot(lengths)
+
+
+def _length_plot(lengths: Lengths) -> str:
+    """The share of each length in each set."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, length_B in lengths.items():
+        axes.plot(np.bincount(length_B) / len(length_B), "o-", markersize=3, label=name)
+    return _finished(figure, axes, "Lengths", "tokens of a sequence, with its end", "share of the sequences")
 
 
 def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: str, x_label: str) -> str | None:
@@ -214,17 +237,13 @@ def _trade_off(records: Records, quality: str, diversity: str) -> str | None:
     """Quality against diversity: a curve over temperatures for maximum likelihood and for the end of each game."""
     from matplotlib.figure import Figure
 
-    across, up = columns()[quality], columns()[diversity]
+    across, up, fields = columns()[quality], columns()[diversity], (quality, diversity, "temperature")
     curves = {"maximum likelihood": (next(iter(records.values())), TEMPERATURE)}
     curves |= {f"SeqGAN, {name}": (own, FINAL_TEMPERATURE) for name, own in records.items()}
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     for index, (label, (own, phase)) in enumerate(curves.items()):
-        points = [
-            (r[quality], r[diversity], r["temperature"])
-            for r in own
-            if r["phase"] == phase and {quality, diversity} <= r.keys()
-        ]
+        points = [tuple(r[name] for name in fields) for r in own if r["phase"] == phase and {*fields} <= r.keys()]
         if not points:
             continue
         color = "0.4" if phase == TEMPERATURE else f"C{index - 1}"
@@ -233,10 +252,9 @@ def _trade_off(records: Records, quality: str, diversity: str) -> str | None:
         axes.plot(*[(value,) for value in points[temperatures.index(1.0)][:2]], "s", color=color, markersize=8)
     if not axes.lines:
         return None
-    x_label, y_label = (f"{column.label} ({column.unit})" for column in (across, up))
     better = f"{'up' if up.better == 'higher' else 'down'} and {'right' if across.better == 'higher' else 'left'}"
     title = f"Quality against diversity by temperature: {better} is better (a square is temperature 1)"
-    return _finished(figure, axes, title, x_label, y_label)
+    return _finished(figure, axes, title, *(f"{column.label} ({column.unit})" for column in (across, up)))
 
 
 def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str:

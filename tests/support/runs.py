@@ -53,7 +53,7 @@ SHORT = dataclasses.replace(
 def without_pictures() -> Iterator[None]:
     """Reports without pictures, which take three times as long as all the rest of ``TINY``."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agents.runs.report._plots", lambda records: iter(()))
+        patch.setattr("agents.runs.report._plots", lambda records, lengths: iter(()))
         yield
 
 

@@ -13,7 +13,15 @@ import pytest
 from rich.console import Console
 
 from agents.runs.experiment import Experiment
-from agents.runs.report import legend, rich_table, shown_columns, summary, write_comparison, write_report
+from agents.runs.report import (
+    Lengths,
+    legend,
+    rich_table,
+    shown_columns,
+    summary,
+    write_comparison,
+    write_report,
+)
 from seqgan_env.metrics import METRICS, Column, EvaluationBatch, register_metric
 from tests.support.browser import too_wide
 from tests.support.runs import TINY, changed
@@ -78,8 +86,8 @@ def test_a_title_is_shown_as_it_is_and_moves_no_cursor() -> None:
     assert "\x1b[2J" not in out.getvalue()
 
 
-def page_of(records: list[dict[str, Any]], folder: Path) -> str:
-    write_report(folder / "report.html", TINY, records, ["a b c"])
+def page_of(records: list[dict[str, Any]], folder: Path, lengths: Lengths | None = None) -> str:
+    write_report(folder / "report.html", TINY, records, ["a b c"], lengths or {})
     return re.sub('base64,[^"]*', "", (folder / "report.html").read_text(encoding="utf-8"))
 
 
@@ -90,7 +98,7 @@ def plots(page: str) -> list[str]:
 @pytest.mark.usefixtures("without_pictures")
 def test_the_page_of_several_runs_fits_a_phone(tmp_path: Path) -> None:
     config = changed(TINY, task={"held_out": "/a/long/path/to/a/file/of/sequences/that/nothing/has/learned/from.txt"})
-    write_comparison(tmp_path / "report.html", config, {"word " * 20: of_text()}, {"x" * 100: ["y" * 100]})
+    write_comparison(tmp_path / "report.html", config, {"word " * 20: of_text()}, {"x" * 100: ["y" * 100]}, {})
     assert too_wide(tmp_path, (tmp_path / "report.html").as_uri()) == {}
 
 
@@ -226,6 +234,20 @@ def test_text_has_curves_over_temperature_of_its_own_metrics(tmp_path: Path, mon
     np.testing.assert_allclose(np.concatenate(lines), np.concatenate(curves))
     assert "down and left is better" in drawn["LM forward (nats per token)"][0]
     assert len(drawn) == 2
+
+
+def test_lengths_are_drawn_where_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {}
+
+    def finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str:
+        drawn[title] = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+        return ""
+
+    monkeypatch.setattr("agents.runs.report._finished", finished)
+    lengths = {"generated": np.array([2, 2, 2, 4]), "real": np.array([1, 3])}
+    assert plots(page_of(of_text(), tmp_path, lengths))[-1] == "Lengths"
+    assert drawn["Lengths"] == {"generated": [0, 0, 0.75, 0, 0.25], "real": [0, 0.5, 0, 0.5]}
+    assert "Lengths" not in plots(page_of(of_text(), tmp_path, {name: np.full(3, 5) for name in lengths}))
 
 
 MORE = {"entropy": 2.0, "distinct": 0.5}
