@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 # A process that only imports, and is forked again and again, starts each worker in an instant; a fresh interpreter
 # would import torch for seconds. Elsewhere system libraries do not survive a fork.
 _CONTEXT: Any = get_context("forkserver" if sys.platform == "linux" else "spawn")
-PRELOAD = ["agents.runs.experiment", "agents.sb3"]
-"""The modules that it imports."""
+PRELOAD = ["agents.runs.experiment", "agents.sb3", "torch._dynamo"]
+"""The modules that it imports; torch would import the last, for seconds, with the first optimiser of each process."""
 
 _imported: list[str] = []
 

@@ -158,6 +158,14 @@ def test_a_process_outlives_every_error() -> None:
         assert pids == [pids[0]] * len(names)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process is a new interpreter")
+def test_a_process_begins_with_what_torch_loads_late() -> None:
+    """An optimiser of torch loads it for seconds, in each process anew."""
+    with Workers[str](1) as workers:
+        workers.submit("dynamo", eval, "'torch._dynamo' in __import__('sys').modules")
+        assert [outcome.result for outcome in workers.wait()] == [True]
+
+
 @pytest.mark.parametrize("content", ["1 / 0", "raise SystemExit(3)", "import no_such_module", "x ="])
 def test_a_module_that_cannot_be_imported_is_an_import_error(
     content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
