@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import heapq
 import json
@@ -78,9 +79,11 @@ def run_sweep(
                         nodes = graph_of(plan.cells(score)) if plan.learns else []
                         missing = [node for node in nodes if node.id not in score.tried and not folder.is_done(node)]
                         table.add(missing)
-            finally:
-                results = folder.gather()
-    return results
+            except BaseException:
+                with contextlib.suppress(OSError, ValueError):  # as of a full disk, which would hide the reason
+                    folder.gather()
+                raise
+            return folder.gather()
 
 
 class _Scores:

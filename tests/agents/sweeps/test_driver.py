@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from agents.sweeps.driver import MAX_ATTEMPTS, run_sweep
 from agents.sweeps.folder import SweepFolder, read_results
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import cells_of
+from agents.sweeps.work import do
 from tests.support.sweeps import HereEngine, pretend, spec_with
 
 WIDE = spec_with(algorithm=["seqgan", "ppo", "random"], reward=["log_d", "constant"], seeds=[0, 1])
@@ -160,10 +166,93 @@ def test_a_full_disk_is_named_and_loses_nothing_that_is_done(tmp_path: Path, mon
     assert len(engine.submitted) == 14 - 4
 
 
+@pytest.mark.parametrize("first", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device", "run")])
+def test_what_ended_a_sweep_is_told_although_its_results_cannot_be_gathered(
+    first: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise first if arguments[1:] else OSError(errno.ENOSPC, "No space left on device", "results.jsonl")
+
+    monkeypatch.setattr(SweepFolder, "write", fail)
+    monkeypatch.setattr(SweepFolder, "gather", fail)
+    with pytest.raises(type(first)) as caught:
+        run(spec_with(), tmp_path, HereEngine())
+    assert caught.value is first
+
+
 def test_what_python_computes_is_kept_as_it_is_in_a_file(tmp_path: Path) -> None:
     results = run(spec_with(seeds=range(2)), tmp_path, HereEngine())
     assert [result["seed"] for result in results] == [0, 1]
     assert json.loads((tmp_path / "sweep.json").read_text())["spec"]["seeds"] == [0, 1]
+
+
+MINE = """
+import os, time
+from pathlib import Path
+
+class HeldUp:
+    def __init__(self, contest):
+        self.sequences, self.mark = contest.game.agent.generator, Path(contest.settings["mark"])
+
+    def learn(self, watch):
+        while watch.goes_on():
+            if not self.mark.exists():
+                self.mark.with_suffix(".new").write_text(str(os.getpid()))
+                self.mark.with_suffix(".new").rename(self.mark)
+                time.sleep(600)
+            watch.spend(8)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs to see other processes")
+def test_a_program_that_is_interrupted_and_then_killed_loses_the_runs_in_flight_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    mark, out = tmp_path / "mark", tmp_path / "out"
+    (tmp_path / "mine_to_hold_up.py").write_text(MINE)
+    spec = spec_with(algorithm=["a2c", {"name": "mine_to_hold_up:HeldUp", "mark": str(mark)}, "random"], seeds=[0, 1])
+    (tmp_path / "sweep.py").write_text(f"SPEC = {spec!r}")
+    command = [sys.executable, "-m", "agents.cli", "sweep", str(tmp_path / "sweep.py"), "--out", str(out)]
+    for number in (signal.SIGINT, signal.SIGKILL):
+        mark.unlink(missing_ok=True)
+        with subprocess.Popen([*command, "--workers", "1"], stderr=subprocess.PIPE, text=True) as program:
+            try:
+                wait_for(lambda: mark.exists() or program.poll() is not None)
+                program.send_signal(number)
+                said = program.communicate(timeout=60)[1].splitlines()
+            finally:
+                program.kill()
+        assert program.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[number], said
+        worker = Path("/proc") / mark.read_text()
+        wait_for(lambda worker=worker: not worker.exists())
+        done = {path: path.stat().st_mtime_ns for path in out.glob("*/*.*")}
+        assert len(done) == 3  # maximum likelihood, the discriminator and A2C of the first seed
+        if number == signal.SIGINT:
+            assert "seqgan: interrupted; the same command goes on" in said
+            assert len((out / "results.jsonl").read_text().splitlines()) == 1
+    monkeypatch.syspath_prepend(str(tmp_path))
+    results = run(spec, out, HereEngine(do))
+    assert [result["status"] for result in results] == ["done"] * 6
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert [lasting(result) for result in results] == [
+        lasting(result) for result in run(spec, tmp_path / "undisturbed", HereEngine(do))
+    ]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def lasting(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without times and memory."""
+    records = [{name: value for name, value in each.items() if name != "wall_time_s"} for each in result["records"]]
+    cost = ("wall_time_s", "total_time_s", "peak_memory_mb", "environment")
+    return {**{name: value for name, value in result.items() if name not in cost}, "records": records}
 
 
 def test_two_drivers_do_not_share_a_folder(tmp_path: Path) -> None:
