@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from agents.runs.report import markdown_table
-from agents.runs.workers import Outcome
+from agents.runs.workers import Outcome, Workers
 from agents.sweeps import run_sweep
 from agents.sweeps.cells import Cell
 from agents.sweeps.engines import build_engine
@@ -33,7 +33,8 @@ SPEC: dict[str, Any] = {
     "run": {"pretraining": {"n_epochs": 1}, "evaluation": {"n": 20}},
 }
 """The smallest sweep, whose runs learn nothing."""
-
+REAL_TASK = "SeqGANGrammar-v0"
+"""A task of a usual size."""
 
 _NOTHING = {"steps": 0, "scored": 0, "wall_time_s": 0.0}
 
@@ -103,9 +104,10 @@ def run(
 def parts(engines: tuple[str, ...], address: str | None, runs: int, repeats: int) -> dict[str, dict[str, float]]:
     """The time of each part; see ``run``."""
     pretraining, node = graph_of(cells_of(SPEC))
+    of_real, real = graph_of(cells_of({**SPEC, "task": [REAL_TASK]}))
     cell = node.work
     assert isinstance(cell, Cell)
-    output = do(pretraining)
+    output, of_real_output = do(pretraining), do(of_real)
     many = {**SPEC, "seeds": list(range(runs))}
 
     def repeat(work: Callable[[], object]) -> dict[str, float]:
@@ -118,6 +120,10 @@ def parts(engines: tuple[str, ...], address: str | None, runs: int, repeats: int
             ),
             "the driver: the check of a combination before work starts": repeat(lambda: check(cell)),
             "a run: building the game, loading what it begins with, measuring": repeat(lambda: do(node, output)),
+            f"the same with {REAL_TASK}": repeat(lambda: do(real, of_real_output)),
+            "the same as the first run of a process of the engine local": first_runs(
+                max(1, repeats // 10), real, of_real_output
+            ),
         }
     for name in engines:
         with build_engine(name, 1, address if name == "ray" else None, Resources()) as engine:
@@ -125,6 +131,34 @@ def parts(engines: tuple[str, ...], address: str | None, runs: int, repeats: int
             part = f"the engine {name}: sending a run, doing it and fetching its result"
             made[part] = repeat(lambda engine=engine: _through(engine, node, output))  # type: ignore[misc]
     return made
+
+
+def first_runs(n: int, node: Node, output: bytes) -> dict[str, float]:
+    """The time of a run in a new process and of starting that, ms, of that process's processors and of the clock.
+
+    Args:
+        n: runs; before them the modules are loaded that each such process has from its beginning.
+        node: the run.
+        output: what it begins with.
+    """
+    times = [_first_run(node, output) for _ in range(1 + n)][1:]
+    return {name: 1e3 * sum(each[name] for each in times) / n for name in times[0]}
+
+
+def _first_run(node: Node, output: bytes) -> dict[str, float]:
+    began = time.perf_counter()
+    with Workers[str](1) as workers:
+        workers.submit("run", _do_alone, node, output)
+        (outcome,) = workers.wait()
+    if outcome.error is not None:
+        raise outcome.error
+    return {"processor": outcome.result, "clock": time.perf_counter() - began}
+
+
+def _do_alone(node: Node, output: bytes) -> float:
+    """Do a run; the seconds of the processor since the process began."""
+    do(node, output)
+    return time.process_time()
 
 
 def report() -> None:

@@ -17,6 +17,8 @@ def test_every_part_is_measured_and_has_a_row(tmp_path: Path) -> None:
         "the driver",
         "the driver",
         "a run",
+        "the same with SeqGANGrammar-v0",
+        "the same as the first run of a process of the engine local",
         "the engine local",
     ]
     assert all(times[name] > 0 for times in document["parts"].values() for name in ("processor", "clock"))
