@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from agents.sweeps import progress
 from agents.sweeps.graph import graph_of
@@ -34,6 +38,33 @@ def test_the_time_left_is_that_of_the_like(monkeypatch: pytest.MonkeyPatch) -> N
         table.ended(seqgan[1], "no luck")
         table.ended(rest[-1], "its discriminator failed")
         assert table.summary == "6 of 8 done, 2 failed, about 0 min 0 s left"
+
+
+def test_on_a_terminal_the_table_counts_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=screen, force_terminal=True, width=100))
+
+    def rows() -> dict[str, list[str]]:
+        """The numbers of each row that was shown last, without the zeros, which are not shown."""
+        screen.seek(0)
+        screen.truncate()
+        table.refresh()
+        shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", screen.getvalue())
+        return {line[:24].strip(): line[24:].split() for line in shown.splitlines() if line.strip()}
+
+    by_row = {"maximum likelihood": ["2"], "discriminator": ["2"]}
+    by_row |= {f"SeqGANTiny-v0: {name}": ["2"] for name in ("seqgan", "random")}
+    with Progress(NODES, NODES, 1, shown=True) as table:
+        assert rows().items() >= by_row.items()
+        pretraining = NODES[0]
+        table.begun(pretraining)
+        assert rows()["maximum likelihood"] == ["1", "1"]  # running, left
+        table.ended(pretraining, None)
+        table.begun(NODES[-1])
+        table.ended(NODES[-1], "no\nluck")
+        found = rows()
+        assert found["maximum likelihood"] == found["SeqGANTiny-v0: random"] == ["1", "1"]  # done or failed, left
+        assert "1 of 8 done, 1 failed, about 0 min 0 s left" in screen.getvalue()
 
 
 def test_without_a_terminal_each_run_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,7 +128,7 @@ class Pretended(ModuleType):
     def __init__(self, *nodes: dict[str, float]) -> None:
         super().__init__("ray")
         self.alive, self.put_objects, self.tasks = list(nodes), list[bytes](), list[tuple[Any, ...]]()
-        self.is_up, self.refuses = False, ""
+        self.is_up, self.refuses, self.options = False, "", dict[str, Any]()
 
     def init(self, address: str, **settings: Any) -> None:
         if self.refuses:
@@ -146,6 +146,8 @@ class Pretended(ModuleType):
         return f"reference to {content!r}"
 
     def remote(self, **options: Any) -> Callable[..., Any]:
+        self.options = options
+
         def submit(*arguments: Any) -> int:
             self.tasks.append(arguments)
             return len(self.tasks)
@@ -179,6 +181,13 @@ def test_the_work_at_once_is_that_for_which_nodes_have_room(
 ) -> None:
     with build_engine("ray", 1, None, Resources(**resources)) as engine:
         assert engine.n_slots == n_slots
+    asked = {"cpus": 1, "gpus": 0.0, "memory_mb": None} | resources
+    assert pretended.options == {
+        "num_cpus": asked["cpus"],
+        "num_gpus": asked["gpus"],
+        "memory": asked["memory_mb"] and asked["memory_mb"] * 2**20,
+        "max_retries": 0,  # the driver counts them
+    }
 
 
 def test_the_work_at_once_follows_the_nodes(pretended: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:

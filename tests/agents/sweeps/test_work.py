@@ -7,9 +7,13 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.runs.game import Game
+from agents.sb3.actor_critic import GeneratorFeatures
 from agents.sweeps import ALGORITHMS
 from agents.sweeps.algorithms import Contest
 from agents.sweeps.budget import Budget, Watch
@@ -104,6 +108,40 @@ def test_those_that_share_the_generator_begin_as_the_pretrained_one(algorithm: s
         assert first != start
 
 
+def contest_of(algorithm: Any, **changes: Any) -> Contest:
+    (cell,) = cells_of(spec_with(algorithm=[algorithm], **changes))
+    return Contest(Game(cell.config), cell.settings, cell.budget)
+
+
+@pytest.mark.parametrize("algorithm", [name for name, entry in ALGORITHMS.items() if entry.shares == "features"])
+def test_those_that_share_its_features_read_a_prefix_as_it_does(algorithm: str) -> None:
+    contest = contest_of(algorithm)
+    generator = contest.game.agent.generator
+    with torch.no_grad():
+        for weights in generator.parameters():  # a new one of the same seed would begin with the same
+            weights += 0.1
+    expected = generator.state_dict()
+    model = ALGORITHMS[algorithm].build(contest)
+    assert isinstance(model, BaseAlgorithm)
+    readers = [each for each in model.policy.modules() if isinstance(each, GeneratorFeatures)]
+    assert readers
+    for reader in readers:
+        torch.testing.assert_close(reader.generator.state_dict(), expected, rtol=0, atol=0)
+
+
+def test_all_learn_from_the_same_sequences_and_are_measured_on_the_same() -> None:
+    """Whichever algorithm, reward, shaping, discriminator or seed; another ``source_seed`` has other ones."""
+    changes: list[dict[str, Any]] = [{"reward": ["constant"]}, {"shaping": ["length"]}, {"seeds": [5]}]
+    contests = [contest_of("seqgan", **each) for each in changes]
+    contests += [contest_of(name, **DISCRIMINATORS.get(name, {})) for name in EVERY]
+    tasks = [contest.game.task for contest in contests]
+    for task in tasks:
+        np.testing.assert_array_equal(task.real_sequences, tasks[0].real_sequences)
+        np.testing.assert_array_equal(task.held_out_sequences, tasks[0].held_out_sequences)
+    other = contest_of("seqgan", task=[{"name": "SeqGANTiny-v0", "source_seed": 1}]).game.task
+    assert (other.real_sequences != tasks[0].real_sequences).any()
+
+
 @pytest.mark.parametrize("algorithm", EVERY)
 def test_likelihoods_are_measured_where_there_are_some(algorithm: str) -> None:
     for record in played(algorithm)["records"]:
@@ -114,12 +152,15 @@ def test_likelihoods_are_measured_where_there_are_some(algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", EVERY)
 def test_the_discriminator_is_trained_for_those_that_play_against_it(algorithm: str) -> None:
-    versions = [record.get("discriminator_version") for record in played(algorithm)["records"]]
+    records = played(algorithm)["records"]
+    versions = [record.get("discriminator_version") for record in records]
     plays = ALGORITHMS[algorithm].plays
-    if plays == "any":  # one pretraining, then a round after each eight episodes; DQN's collections are shorter
-        assert versions[0] == 1
-        assert versions == sorted(versions)
-        assert versions[-1] >= 3
+    if plays == "any":  # one pretraining, then a round after each eight episodes of four tokens, whoever plays them
+        assert [(record["steps"], version) for record, version in zip(records, versions, strict=True)] == [
+            (0, 1),
+            (32, 2),
+            (64, 3),
+        ]
     else:
         assert versions == [1 if plays == "discriminator" else None] * len(versions)
 
@@ -142,8 +183,7 @@ def test_scored_sequences_are_counted_and_checks_are_not(algorithm: Any, n_score
 @pytest.mark.parametrize("n_quantiles", [1, 7])
 def test_settings_of_a_policy_reach_it(n_quantiles: int) -> None:
     """No other setting of a run is one of its networks'."""
-    (cell,) = cells_of(spec_with(algorithm=[{"name": "qrdqn", "n_quantiles": n_quantiles}]))
-    model = ALGORITHMS["qrdqn"].build(Contest(Game(cell.config), cell.settings, cell.budget))
+    model = ALGORITHMS["qrdqn"].build(contest_of({"name": "qrdqn", "n_quantiles": n_quantiles}))
     assert model.policy.quantile_net.n_quantiles == n_quantiles  # type: ignore[attr-defined]
 
 
