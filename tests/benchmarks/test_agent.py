@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
+from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import agent
 from benchmarks.harness import section
+from benchmarks.rewards.curves import KEPT
 from benchmarks.rewards.games import SCENARIOS
 
 
@@ -32,20 +34,94 @@ def document() -> dict[str, Any]:
     return {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "tasks": {"a": rows}}
 
 
+FIELDS: dict[str, tuple[str, ...]] = {
+    "base": (),
+    "inner sums": ("agent.inner_sums",),
+    "no inner sums": ("agent.inner_sums", "agent.forward_kl"),
+    "without inner sums": ("agent.inner_sums", "agent.forward_kl"),
+    "without forward KL": ("agent.forward_kl",),
+    "log-ratio alone": ("task.reward", "task.reward_kwargs"),
+    "both divergences": ("task.reward", "task.reward_kwargs"),
+    "reward of the whole": ("agent.dense",),
+    "episodes": ("agent.n_episodes",),
+    "completions": ("agent.n_completions", "agent.baseline", "agent.dense"),
+    "entropy bonus": ("agent.entropy_bonus",),
+    "teacher forcing": ("agent.teacher_forcing",),
+    "KL to pretrained": ("agent.kl_penalty",),
+    "constant step size": ("agent.final_learning_rate",),
+}
+"""The fields that a part of an option's name, but for its number, says are changed: that of the number comes first."""
+
+
+def fields_of(config: Any) -> dict[str, Any]:
+    return {
+        f"{part}.{name}": value
+        for part, own in config.to_dict().items()
+        if part != "seed"
+        for name, value in own.items()
+    }
+
+
 @pytest.mark.parametrize("name", agent.TASKS)
-def test_an_option_changes_one_part_of_the_base(name: str, tmp_path: Path) -> None:
+def test_an_option_changes_what_its_name_says_and_nothing_else(name: str, tmp_path: Path) -> None:
     task = agent.TASKS[name]
     runs = agent.games(task, 7, tmp_path / "p.safetensors")
     assert len(runs) == len(agent.JUDGES) * len(task.options)
     for judge in agent.JUDGES:
-        base = runs[f"{judge}, base"].to_dict()
-        for option, changes in task.options.items():
+        base = fields_of(runs[f"{judge}, base"])
+        for option in task.options:
             config = runs[f"{judge}, {option}"]
             assert (config.seed, config.is_exact, config.is_adversarial) == (7, judge == "exact", judge != "exact")
             start = dataclasses.replace(task.preset, seed=7, evaluation=config.evaluation)
             assert config.of_pretraining == start.of_pretraining
-            own = config.to_dict()
-            assert {part for part in own if own[part] != base[part]} == set(changes)
+            own, expected = fields_of(config), set()
+            for part in option.split(", "):
+                number = re.search(r"[\d.,]+", part)
+                fields = FIELDS[part.replace(number[0] if number else "", "").strip()]
+                expected |= set(fields)
+                assert not number or own[fields[0]] == float(number[0].replace(",", ""))
+            if "agent.dense" in expected and base["agent.inner_sums"]:  # which are sums of dense values
+                expected |= set(FIELDS["no inner sums"])
+            assert {field for field in own if own[field] != base[field]} == expected
+
+
+def test_a_row_is_of_its_own_game_and_the_distilled_one_has_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The baseline is what all games of a seed began with; distillation begins there, and has what a game has."""
+    distilled: list[tuple[Any, ...]] = []
+    took = {"generative, base": 33.0}
+
+    def play(runs: Any, out: Path, n_workers: int) -> dict[str, list[dict[str, Any]]]:
+        seed = int(out.name)
+        return {
+            name: [
+                *row(seed, TEMPERATURE)["records"],
+                {"phase": ADVERSARIAL, "wall_time_s": 5.0},
+                *row(100 * k + seed)["records"],
+                {"phase": ADVERSARIAL, "wall_time_s": 5.0 + took.get(name, 7.0) + seed},
+            ]
+            for k, name in enumerate(runs, 1)
+        }
+
+    monkeypatch.setattr(agent, "compare", play)
+    monkeypatch.setattr(agent, "distil", lambda *job: distilled.append(job) or {"seconds": job[3]})
+    monkeypatch.setattr(agent, "side_by_side", lambda work, jobs, n: {key: work(*job) for key, job in jobs.items()})
+    task, seeds = agent.TASKS["small"], [1, 2]
+    rows = agent.measure(task, tmp_path / "out", seeds, 1)
+    runs = agent.games(task, 1, tmp_path / "out.safetensors")
+    assert list(rows) == [agent.BASELINE, *runs, agent.DISTILLED]
+    for k, name in enumerate([agent.BASELINE, *runs]):
+        for own, seed in zip(rows[name], seeds, strict=True):
+            assert own["seconds"] == (took.get(name, 7.0) + seed if k else 0.0)
+            expected = row(100 * k + seed, FINAL_TEMPERATURE if k else TEMPERATURE)["records"]
+            assert own["records"] == [{key: r[key] for key in ("phase", *KEPT)} for r in expected]
+    first = next(iter(runs))
+    for (config, start, learned, seconds, file), seed in zip(distilled, seeds, strict=True):
+        assert config == agent.games(task, seed, learned)[first]
+        assert start == tmp_path / "out" / str(seed) / first
+        assert (learned, seconds) == ((tmp_path / "out.safetensors").resolve(), 33.0 + seed)
+        assert str(seed) in file.name
 
 
 def test_each_task_has_language_models_that_suit_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,17 +250,34 @@ def test_dropout_and_its_noise_follow_the_seed_and_the_epoch() -> None:
     assert losses(0)[0] != losses(0)[1]
 
 
+@every_kind
 @pytest.mark.parametrize("variational", [False, True])
-def test_dropout_keeps_the_mean_and_drops_whole_columns_where_it_is_variational(variational: bool) -> None:
-    generator = make_generator("lstm", SPEC, hidden_dim=6, dropout=0.5, variational=variational)
-    tokens_BT = torch.from_numpy(reference.all_sequences(SPEC))[:8]
-    core, rng = generator.core, torch.Generator().manual_seed(0)
-    embedded_BTE = core.embedding(generator.spec.with_start(tokens_BT)).detach()
-    dropped = torch.stack([core._dropped(embedded_BTE, rng) for _ in range(4000)])
-    error = (dropped.mean(dim=0) - embedded_BTE).abs() / (embedded_BTE.abs() / 4000**0.5)
-    assert float(error.max()) < 5  # the standard deviation of one is that of its value
-    same_NBE = (dropped == 0).all(dim=2) | (dropped != 0).all(dim=2)
-    assert bool(same_NBE.all()) is variational
+def test_dropout_keeps_the_mean_and_drops_whole_columns_where_it_is_variational(
+    variational: bool, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the embeddings, as the core reads them, and of the states that it gives, as the softmax reads them."""
+    n, p = 400, 0.25
+    generator = make_generator(kind, SPEC, hidden_dim=6, dropout=p, variational=variational)
+    tokens_BT, core, rng = torch.from_numpy(reference.all_sequences(SPEC))[-8:], generator.core, torch.Generator()
+    embedded_BTE, read = core.embedding(generator.spec.with_start(tokens_BT[:, :-1])).detach(), core.read
+    reads: list[tuple[Tensor, Tensor]] = []
+
+    def watch(embedded_BTE: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        reads.append((embedded_BTE, read(embedded_BTE, rng)))
+        return reads[-1][1]
+
+    monkeypatch.setattr(core, "read", watch)
+    with torch.no_grad():
+        dropped = [generator.hidden(tokens_BT, rng) for _ in range(n)]
+    of_embedding = [(embedded_BTE, given_BTE) for given_BTE, _ in reads]
+    of_state = [(state_BTH, given_BTH) for (_, state_BTH), given_BTH in zip(reads, dropped, strict=True)]
+    for pairs in (of_embedding, of_state):
+        whole_N, given_N = (torch.stack(each) for each in zip(*pairs, strict=True))
+        kept_N = given_N != 0
+        torch.testing.assert_close(given_N, torch.where(kept_N, whole_N / (1 - p), torch.zeros_like(whole_N)))
+        assert float((kept_N.double().mean(dim=0) - (1 - p)).abs().max()) < 5 * (p * (1 - p) / n) ** 0.5
+        assert bool((kept_N == kept_N[:, :, :1]).all()) is variational
+        assert not bool((kept_N == kept_N[:, :1]).all())  # each sequence has noise of its own
 
 
 def test_without_noise_nothing_is_dropped() -> None:
@@ -288,17 +305,25 @@ def test_label_smoothing_and_its_gradient_are_those_of_the_definition(smoothing:
         torch.testing.assert_close(a, b)
 
 
-def test_weight_decay_pulls_the_weights_towards_0() -> None:
+@pytest.mark.theory
+def test_weight_decay_is_apart_from_the_gradient() -> None:
+    """arXiv 1711.05101: an update shrinks the weights by step size times decay, and takes Adam's step besides."""
     tokens_BT = reference.all_sequences(SPEC)
-    norms = []
-    for weight_decay in (0.0, 1.0):
-        generator = lstm(SPEC)
-        config = LikelihoodConfig(0.05, weight_decay=weight_decay, schedule="constant")
-        trainer = MaximumLikelihoodTrainer(generator, config)
-        for _ in range(20):
-            trainer.epoch(tokens_BT)
-        norms.append(sum(float(p.detach().norm()) for p in generator.parameters()))
-    assert norms[1] < 0.7 * norms[0]
+    generator, expected = lstm(SPEC), lstm(SPEC)
+    config = LikelihoodConfig(0.05, weight_decay=0.5, batch_size=len(tokens_BT), max_grad_norm=1e9)
+    trainer = MaximumLikelihoodTrainer(generator, config, total_epochs=4)
+    optimizer, rows_BT = torch.optim.Adam(expected.parameters()), torch.from_numpy(tokens_BT)
+    for i in range(3):
+        optimizer.param_groups[0]["lr"] = step_size = config.step_size(i / 4)
+        optimizer.zero_grad()
+        maximum_likelihood_loss(expected.log_prob(rows_BT), SPEC.is_token(rows_BT)).backward()
+        with torch.no_grad():
+            for weight in expected.parameters():
+                weight.mul_(1 - step_size * config.weight_decay)
+        optimizer.step()
+        trainer.epoch(tokens_BT)
+        for ours, theirs in zip(generator.parameters(), expected.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8)
 
 
 class TestWeightAveraging:
