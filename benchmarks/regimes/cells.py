@@ -54,6 +54,7 @@ TASKS: dict[str, Region] = {
         PRESETS["grammar"],
         {"n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01},
         partial(models_of, "grammar"),
+        n_read=1_000_000,  # few units go on learning for a hundred epochs
     ),
     "small": Region(_SMALL, {"n_updates": 300}, partial(models_of, "small")),
     "small-1000": Region(
