@@ -41,10 +41,17 @@ def test_the_parser_finds_commands_and_outputs() -> None:
     assert not prints("a ...\nc\n", "a b\nd\n")
 
 
+def test_the_installation_is_the_readme_s() -> None:
+    block = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+    (shown,) = block.findall((ROOT / "docs/session.md").read_text(encoding="utf-8"))
+    assert any(part.startswith(shown) for part in block.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_command_prints_what_the_page_shows(programs: Path, tmp_path: Path) -> None:
     session = commands((ROOT / "docs/session.md").read_text(encoding="utf-8"))
-    assert len(session) >= 9
+    assert len(session) >= 11
     env = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "110"}
     env.pop("PYTHONPATH", None)
     for typed, shown in session:
