@@ -315,7 +315,8 @@ def test_a_cluster_that_loses_a_driver_and_a_node_gives_the_same_results(
     monkeypatch.setattr(driver, "MAX_ATTEMPTS", 2)
     mark = tmp_path / "mark"
     held_up = {"name": f"{HERE}:HeldUp", "mark": str(mark)}
-    spec = spec_with(algorithm=[held_up, "a2c", "tests.agents.sweeps.test_algorithms:out_of_luck"])
+    others = ["seqgan", {"name": "ppo", "n_epochs": 1}, {"name": "dqn", "learning_starts": 8, "gradient_steps": 1}]
+    spec = spec_with(algorithm=[held_up, "a2c", *others, "tests.agents.sweeps.test_algorithms:out_of_luck"])
     wider = {**spec, "algorithm": [*spec["algorithm"], f"{HERE}:Dying"]}
     mark.touch()
     expected = run_sweep(spec, tmp_path / "local", engine=LocalEngine(1), progress=False)
@@ -326,12 +327,12 @@ def test_a_cluster_that_loses_a_driver_and_a_node_gives_the_same_results(
     command = [sys.executable, "-m", "agents.cli", "sweep", str(tmp_path / "sweep.py"), "--out", str(out)]
     with subprocess.Popen([*command, "--engine", "ray", "--address", cluster.address]) as killed:
         try:
-            wait_for(lambda: killed.poll() is not None or (mark.exists() and len(SweepFolder(out).runs()) == 2))
+            wait_for(lambda: killed.poll() is not None or (mark.exists() and len(SweepFolder(out).runs()) == 5))
         finally:
             killed.kill()
     assert killed.returncode < 0
     done = {path: path.stat().st_mtime_ns for path in out.glob("*/*.*")}
-    assert len(done) == 4
+    assert len(done) == 2 + 5
     mark.unlink()
 
     def lose_the_node() -> None:
