@@ -170,7 +170,9 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
             draw(scenario["curves"], pictures / picture, name)
         parts.append(
             f"### {name}\n\nSeeds {', '.join(map(str, scenario['seeds']))}.\n\n{table(scenario['rows'])}\n"
-            "`nll oracle` less that of maximum likelihood at the `nll test` of each of its temperatures:\n\n"
+            "`nll oracle` less that of maximum likelihood at the `nll test` of each of its temperatures; *below*: at "
+            "how many of these levels the curve lies under it, all measured temperatures and seeds together, and in "
+            "how many seeds it does at each:\n\n"
             f"{differences(scenario['curves'])}\n![Quality against diversity by temperature.]({picture})\n"
         )
     return "\n".join(parts)
