@@ -515,6 +515,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("agents/inner_sums",),
     ),
     Mutation(
+        "inner sums: the ratio of a token is not cut off",
+        _GRADIENT,
+        "term_KTV.clamp(max=_MOST_LOG_RATIO).exp()",
+        "term_KTV.exp()",
+        ("agents/gradient",),
+    ),
+    Mutation(
         "inner sums: the forward divergence has the log-ratio for the ratio",
         _GRADIENT,
         "weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp()",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -71,3 +72,33 @@ def test_the_bias_of_maligan_falls_with_the_batch() -> None:
     assert bias[0] > 0.05
     assert bias[2] < 0.65 * bias[1]
     assert bias[1] < 0.85 * bias[0]
+
+
+@pytest.mark.theory
+def test_the_bias_of_ranks_is_that_of_another_reward_and_stays() -> None:
+    """Over every batch: the gradient is that of what a sequence is paid in mean beside others, which its rank decides.
+
+    It rises with the reward, but does not become it as the batch grows.
+    """
+    spec = SequenceSpec(4, 1)
+    generator, reward_K = lstm(spec, 1), torch.tensor([0.0, 5.0, 0.2, -1.0], dtype=torch.float64)
+    log_p_K = generator.log_prob(torch.arange(4)[:, None]).squeeze(1)
+    weights, settings = list(generator.parameters()), EstimatorConfig(0, "none", False, batch_statistic="rank")
+    exact = reference.gradient_of((log_p_K.exp() * reward_K).sum(), weights)
+
+    def loss(tokens_B1: Tensor) -> Tensor:
+        episodes = Episodes(tokens_B1, spec.is_token(tokens_B1), reward_K[tokens_B1[:, 0]])
+        return estimate_gradient(generator, episodes, lambda _: torch.zeros(0), settings).loss
+
+    for n in (2, 3):
+        paid_K = torch.zeros(4, dtype=torch.float64)
+        for k in range(4):
+            for others in itertools.product(range(4), repeat=n - 1):
+                q_B1 = reward_K[[k, *others]][:, None]
+                first = rank_values(q_B1, torch.ones(n, 1, dtype=torch.bool))[0, 0]
+                paid_K[k] += log_p_K[list(others)].sum().exp().detach() * first
+        mean, _ = reference.over_all_batches(generator, n, loss)
+        own = reference.gradient_of((log_p_K.exp() * paid_K).sum(), weights)
+        torch.testing.assert_close(-mean, own, rtol=1e-8, atol=1e-10)
+        assert paid_K.argsort().tolist() == reward_K.argsort().tolist()
+        assert 0.3 < float(torch.cosine_similarity(own, exact, dim=0)) < 0.95

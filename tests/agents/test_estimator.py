@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -11,35 +13,119 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
 
-from agents import DiscriminatorCallback, make_seqgan_vec_env
+from agents import DiscriminatorCallback, SeqGAN, make_seqgan_vec_env
+from agents.baselines import advantages, root_mean_square
+from agents.collection import collect_episodes
 from agents.estimator import EstimatorConfig
-from tests.support.agents import N_STEPS, agent, assert_same_policy, differ
-from tests.support.builders import POLICY
+from agents.losses import policy_gradient_loss
+from agents.monte_carlo import action_values
+from seqgan_env.seeding import torch_rng
+from tests.support.agents import N_STEPS, SGD, agent, assert_same_policy, differ, env_of
+from tests.support.builders import ORACLE, POLICY
 
-LIMITS: dict[str, dict[str, Any]] = {
-    "rollout_lag": {"rollout_lag": 0.0},
-    "discount": {"discount": 1.0},
-    "batch_statistic": {"batch_statistic": "none"},
-    "exploration_temperature": {"exploration_temperature": 1.0},
-    "teacher_forcing_steps": {"teacher_forcing_steps": 0},
-    "n_epochs": {"n_epochs": 1, "clip_range": None},
+CAUSAL = {"discriminator": "causal", "discriminator_kwargs": {"embedding_dim": 3, "hidden_dim": 4}}
+SUM_TASK: dict[str, Any] = {**ORACLE, "reward": "log_ratio", **CAUSAL}
+SUM = {"n_completions": 0, "baseline": "step"}
+DENSE = {**SUM, "dense": True}
+Option = tuple[dict[str, Any], dict[str, Any]]
+"""The settings that an option stands beside, and those that it is turned on by."""
+USED: dict[str, Option] = {
+    "n_completions": ({}, {"n_completions": 3}),
+    "baseline": ({}, {"baseline": "step"}),
+    "normalize_advantage": ({}, {"normalize_advantage": False}),
+    "stratified": ({}, {"stratified": True}),
+    "exact_last_step": ({}, {"exact_last_step": True}),
+    "rollout_lag": ({}, {"rollout_lag": 0.8}),
+    "discount": ({}, {"discount": 0.9}),
+    "dense": (SUM, {"dense": True}),
+    "inner_sums": (DENSE, {"inner_sums": True}),
+    "forward_kl": ({**DENSE, "inner_sums": True}, {"forward_kl": 0.5}),
+    "batch_statistic": ({}, {"batch_statistic": "rank"}),
+    "exploration_temperature": ({}, {"exploration_temperature": 1.5}),
+    "entropy_bonus": ({}, {"entropy_bonus": 0.1}),
+    "kl_penalty": ({}, {"kl_penalty": 0.1}),
+    "kl_target": ({"kl_penalty": 0.1}, {"kl_target": 1e-4}),
+    "teacher_forcing": ({}, {"teacher_forcing": 0.5}),
+    "teacher_forcing_steps": ({}, {"teacher_forcing_steps": 1}),
+    "n_epochs": ({}, {"n_epochs": 3}),
+    "clip_range": ({"n_epochs": 3}, {"clip_range": 0.01}),
+    "weight_averaging": ({}, {"weight_averaging": 0.6}),
 }
-USED: dict[str, dict[str, Any]] = {
-    "rollout_lag": {"rollout_lag": 0.8},
-    "discount": {"discount": 0.9},
-    "batch_statistic": {"batch_statistic": "rank"},
-    "exploration_temperature": {"exploration_temperature": 1.5},
-    "teacher_forcing_steps": {"teacher_forcing_steps": 1},
-    "n_epochs": {"n_epochs": 3, "clip_range": 0.2},
+LEAST = 1e-300  # beside any number nothing, but above 0: the code of an option runs
+NEUTRAL: dict[str, Option] = {
+    "rollout_lag": ({}, {"rollout_lag": LEAST}),
+    "forward_kl": ({**DENSE, "inner_sums": True}, {"forward_kl": LEAST}),
+    **{
+        f"{name} {way}": (beside, {name: LEAST})
+        for name in ("entropy_bonus", "kl_penalty")
+        for way, beside in (
+            ("", {}),
+            ("last step", {"exact_last_step": True}),
+            ("inner sums", {**DENSE, "inner_sums": True}),
+        )
+    },
+    "kl_target": ({}, {"kl_penalty": LEAST, "kl_target": 1.0}),
+    "teacher_forcing": ({}, {"teacher_forcing": LEAST}),
+    "clip_range": ({"n_epochs": 3}, {"clip_range": 1e300}),
+    "weight_averaging": ({}, {"weight_averaging": LEAST}),
 }
 
 
-@pytest.mark.parametrize("name", LIMITS)
-def test_each_option_changes_the_agent_and_at_its_limit_nothing(name: str) -> None:
-    """Bit for bit, after three updates."""
-    plain, limit, used = (agent(**arguments).learn(3 * N_STEPS) for arguments in ({}, LIMITS[name], USED[name]))
-    assert_same_policy(limit, plain)
-    assert differ(used, plain)
+def played(**arguments: Any) -> SeqGAN:
+    """An agent after three updates in a task whose tokens have values."""
+    env = make_seqgan_vec_env("SeqGAN-v0", 4, **SUM_TASK)
+    return agent(env, **arguments).learn(3 * N_STEPS)
+
+
+@functools.cache
+def beside(name: str, kind: str) -> SeqGAN:
+    return played(**{"used": USED, "neutral": NEUTRAL}[kind][name][0])
+
+
+def test_every_option_is_used_and_by_default_it_is_off() -> None:
+    assert list(USED) == [each.name for each in dataclasses.fields(EstimatorConfig)]
+    plain = {**dict.fromkeys(USED), "n_completions": 16, "baseline": "prefix", "normalize_advantage": True}
+    off = {"batch_statistic": "none", "discount": 1.0, "exploration_temperature": 1.0, "n_epochs": 1}
+    defaults = vars(EstimatorConfig())
+    assert {name: value or None for name, value in defaults.items()} == {**plain, **off}
+
+
+@pytest.mark.parametrize("name", USED)
+def test_each_option_changes_the_agent(name: str) -> None:
+    others, own = USED[name]
+    assert differ(played(**others, **own), beside(name, "used"))
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_an_option_that_weighs_nothing_changes_nothing(name: str) -> None:
+    """Bit for bit, after three updates, by the option's own code."""
+    others, own = NEUTRAL[name]
+    assert_same_policy(played(**others, **own), beside(name, "neutral"))
+
+
+@pytest.mark.theory
+def test_the_defaults_are_the_plain_algorithm() -> None:
+    """Written out: episodes, completions of each prefix, the prefix's own value as baseline, a step of eq. 13.44."""
+    plain: dict[str, Any] = {"policy_kwargs": {**POLICY, **SGD}, "learning_rate": 0.1}
+    model, found = agent(**plain), agent(**plain).learn(3 * N_STEPS)
+    generator, began = model.generator, weights_of(model)
+    for n in range(3):
+        tokens_BT, chosen_BT, reward_B = collect_episodes(  # type: ignore[misc]
+            env_of(model), generator, 8, torch_rng(5, "episodes", n), lambda step: True
+        )
+        rng = torch_rng(5, "completions", n)
+        q_BT = action_values(generator, tokens_BT, reward_B, model._score, n_completions=2, rng=rng)
+        advantage_BT = advantages(q_BT, chosen_BT, "prefix")
+        advantage_BT = advantage_BT / root_mean_square(advantage_BT, chosen_BT)
+        generator.zero_grad()
+        policy_gradient_loss(generator.log_prob(tokens_BT), advantage_BT, chosen_BT).backward()
+        torch.nn.utils.clip_grad_norm_(generator.parameters(), 5.0)
+        with torch.no_grad():
+            for parameter in generator.parameters():
+                assert parameter.grad is not None
+                parameter -= 0.1 * parameter.grad
+    torch.testing.assert_close(weights_of(model), weights_of(found), rtol=0, atol=1e-6)
+    assert (weights_of(found) - began).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(
@@ -82,7 +168,7 @@ def test_what_contradicts_is_refused_by_name(given: dict[str, Any], message: str
 @pytest.mark.parametrize(
     "given",
     [
-        {**USED["rollout_lag"], "n_epochs": 2, "teacher_forcing_steps": 1, "kl_penalty": 0.1, "kl_target": 0.01},
+        {"rollout_lag": 0.8, "n_epochs": 2, "teacher_forcing_steps": 1, "kl_penalty": 0.1, "kl_target": 0.01},
         {"exploration_temperature": 1.3, "n_epochs": 2, "n_completions": 0, "baseline": "step"},
         {"batch_statistic": "softmax", "n_completions": 0, "baseline": "batch"},
         {"weight_averaging": 0.9, "rollout_lag": 0.5},
@@ -102,6 +188,13 @@ def test_a_discount_is_refused_where_steps_are_paid_too() -> None:
     env = make_seqgan_vec_env("SeqGANGrammar-v0", 4, shaping="length")
     with pytest.raises(ValueError, match="SeqGAN needs a task without shaping for a discount"):
         agent(env, discount=0.9, policy_kwargs=POLICY)
+
+
+@pytest.mark.parametrize("task", [{"reward": "log_d"}, {"reward": "log_ratio", "reward_clip": [-1, 1]}], ids=str)
+def test_the_forward_divergence_of_tokens_needs_their_log_ratios_as_they_are(task: dict[str, Any]) -> None:
+    env = make_seqgan_vec_env("SeqGAN-v0", 4, **{**SUM_TASK, **task})
+    with pytest.raises(ValueError, match="needs the reward log_ratio or exact_log_ratio, not clipped, for forward_kl"):
+        agent(env, **DENSE, inner_sums=True, forward_kl=0.5)
 
 
 def test_teacher_forcing_steps_raise_the_likelihood_of_real_sequences() -> None:
@@ -153,7 +246,7 @@ class TestWeightAveraging:
             assert torch.equal(weights_of(averaged), seen[-1])
         assert not torch.equal(weights_of(averaged), seen[-1])
 
-    def test_a_state_in_the_middle_of_an_episode_has_the_average(self, tmp_path: Path) -> None:
+    def test_a_state_in_the_middle_of_an_episode_has_the_average(self) -> None:
         watching = Watching()
         agent(weight_averaging=0.6).learn(3 * N_STEPS, watching)
         for state, at_rest in zip(watching.states[:: len(watching.states) // 3], watching.at_rest, strict=True):

@@ -16,7 +16,7 @@ from agents import make_seqgan_vec_env
 from agents.baselines import BASELINES
 from agents.collection import Episodes
 from agents.estimator import EstimatorConfig
-from agents.gradient import estimate_gradient
+from agents.gradient import estimate_gradient, further_loss
 from agents.runs.game import Game
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec
@@ -134,6 +134,40 @@ class TestEpochs:
         share = float(((ratio_BT > high) & (factor_BT > 0)).float().mean())
         assert (share > 0) == (clip_range is not None)
 
+    def bias(self, spec: SequenceSpec, far: float, clip_range: float | None) -> float:
+        """Of a step, its share of the gradient where the generator is by then, in mean over every sequence."""
+        before, after, others = lstm(spec, 1), lstm(spec, 1), lstm(spec, 2)
+        with torch.no_grad():
+            for parameter, other in zip(after.parameters(), others.parameters(), strict=True):
+                parameter.lerp_(other, far)
+        table, rows = reference.random_reward(spec), reference.sequences(spec)
+        weights = list(after.parameters())
+        value = reference.expected_reward(spec, reference.next_token_of(after), reference.reward_of(table))
+        exact, mean = reference.gradient_of(value, weights), torch.zeros(())
+        for row in rows:
+            tokens_1T = torch.from_numpy(reference.padded(spec, [row]))
+            episodes = Episodes(tokens_1T, spec.is_token(tokens_1T), torch.tensor([table[row]], dtype=torch.float64))
+            estimate = estimate_gradient(before, episodes, lambda _: torch.zeros(0), EstimatorConfig(0, "none", False))
+            loss = further_loss(after, tokens_1T, estimate, clip_range)
+            mean = mean - estimate.log_prob_BT.sum().exp().detach() * reference.gradient_of(loss, weights)
+        return float((mean - exact).norm() / exact.norm())
+
+    @pytest.mark.theory
+    def test_the_bias_of_a_step_is_of_the_tokens_around_its_own(self) -> None:
+        """None at T = 1; else about as far as the generator has gone, since what lies around is that of before."""
+        assert self.bias(SequenceSpec(4, 1), 0.5, None) < 1e-9
+        shares = [self.bias(SequenceSpec(3, 2, 0), far, None) for far in (0.0, 0.001, 0.002, 0.004)]
+        assert shares[0] < 1e-9
+        for near, twice in itertools.pairwise(shares[1:]):
+            assert 1.9 < twice / near < 2.1
+
+    @pytest.mark.theory
+    def test_the_bias_of_a_clip_falls_to_nothing_as_it_widens(self) -> None:
+        shares = [self.bias(SequenceSpec(12, 1), 0.2, clip_range) for clip_range in (0.01, 0.2, 0.5, 10.0)]
+        assert shares == sorted(shares, reverse=True)
+        assert shares[0] > 0.2
+        assert shares[-1] < 1e-9
+
     def test_teacher_forcing_has_other_sequences_in_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
         model = agent(n_epochs=2, teacher_forcing=0.5, teacher_forcing_steps=2, **self.PLAIN)
         seen: list[torch.Tensor] = []
@@ -194,7 +228,7 @@ class TestDense:
 
 
 class TestTerms:
-    """What else the objective can hold; without a weight it is the plain estimate, bit for bit."""
+    """What else the objective can hold."""
 
     SPEC = SequenceSpec(3, 2, 0)
 
@@ -222,6 +256,28 @@ class TestTerms:
         mean, _ = reference.over_all_batches(generator, 2, loss)
         torch.testing.assert_close(mean, -exact, rtol=1e-8, atol=1e-10)
         assert exact.abs().max() > 1e-3
+
+    @pytest.mark.theory
+    @pytest.mark.parametrize("log_ratio", [29.0, 31.0, 800.0])
+    def test_the_forward_divergence_is_finite_for_any_log_ratio(self, log_ratio: float) -> None:
+        """That of token 0 in each place, cut off at 30 where it becomes a ratio, and nowhere else."""
+        generator = lstm(self.SPEC, 1)
+        tokens_BT = torch.tensor([[1, 2], [1, 1]])
+
+        def known(tokens_KT: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([log_ratio, 0, 0], dtype=torch.float64).expand(len(tokens_KT), 2, 3)
+
+        settings = EstimatorConfig(0, "none", False, dense=True, inner_sums=True, forward_kl=0.5)
+        episodes = Episodes(tokens_BT, torch.ones(2, 2, dtype=torch.bool), torch.zeros(2, dtype=torch.float64))
+        values = (lambda rows: torch.zeros(2, 2).double()), known
+        loss = estimate_gradient(generator, episodes, lambda rows: torch.zeros(2), settings, None, *values).loss
+        p_0_BT = generator.all_log_prob(tokens_BT)[:, :, 0].exp()
+        p_others_BT = generator.all_log_prob(tokens_BT)[:, :, 1:].exp().sum(dim=2)
+        expected = -(p_0_BT * (log_ratio + 0.5 * np.exp(min(log_ratio, 30.0))) + 0.5 * p_others_BT).sum() / 2
+        weights = list(generator.parameters())
+        torch.testing.assert_close(
+            reference.gradient_of(loss, weights), reference.gradient_of(expected, weights), rtol=1e-8, atol=1e-10
+        )
 
     @pytest.mark.parametrize("baseline", ["prefix", "learned"])
     def test_values_that_know_the_next_token_are_no_baseline(self, baseline: str) -> None:
