@@ -80,16 +80,19 @@ test-trackers: ## tell a run to wandb, mlflow and trackio, offline, and write Pa
 	OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/agents/runs/test_trackers.py tests/agents/sweeps/test_tracking.py \
 		tests/agents/sweeps/test_report.py
 
+define try
+	rm -rf build/package
+	$(MAKE) --no-print-directory install VENV=build/package TARGET="$$(echo dist/*.$(1))"
+	SEQGAN_INSTALLED=$(CURDIR)/build/package $(PYTEST) tests/project/test_package.py tests/project/test_readme.py
+endef
+
 package: install ## build the wheel and the sdist into dist/, check them, and try each in an environment of its own
 	rm -rf dist
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[package]'
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
-	for made in dist/*.tar.gz dist/*.whl; do \
-		rm -rf build/package; \
-		$(MAKE) --no-print-directory install VENV=build/package TARGET="$$made" || exit; \
-		SEQGAN_INSTALLED=$(CURDIR)/build/package $(PYTEST) tests/project/test_package.py tests/project/test_readme.py || exit; \
-	done
+	$(call try,tar.gz)
+	$(call try,whl)
 
 mutations: install ## break the mathematics in many ways and see a test fail each time (half an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tools/mutations.py
