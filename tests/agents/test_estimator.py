@@ -235,8 +235,8 @@ class TestWeightAveraging:
         decay, found = 0.6, []
         for given in ({"weight_averaging": decay}, {}):
             watching = Watching()
-            model = agent(rollout_lag=0.5, **given)
-            model.learn(4 * N_STEPS, [DiscriminatorCallback(8, n_generated=16, n_held_out=4), watching])
+            model = agent(rollout_lag=0.5, learning_rate=0.05, **given)
+            model.learn(4 * N_STEPS, [DiscriminatorCallback(8, n_generated=256, n_held_out=4), watching])
             found.append((model, [*watching.at_rest[1:], weights_of(model)]))
         (averaged, at_rest), (_, seen) = found
         for n, mean in enumerate(at_rest, start=1):
