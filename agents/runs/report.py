@@ -204,10 +204,8 @@ def _plots(records: Records, lengths: Lengths) -> Iterator[tuple[str, str]]:
 
 def _length_plot(lengths: Lengths) -> str:
     """The share of each length in each set."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _empty(3.6)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for name, length_B in lengths.items():
         axes.plot(np.bincount(length_B) / len(length_B), "o-", markersize=3, label=name)
     return _finished(figure, axes, "Lengths", "tokens of a sequence, with its end", "share of the sequences")
@@ -215,19 +213,16 @@ def _length_plot(lengths: Lengths) -> str:
 
 def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: str, x_label: str) -> str | None:
     """One plot: several runs have a colour each and a style for each quantity; one run a colour for each quantity."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _empty(3.6)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     for run, (name, own) in enumerate(records.items()):
         for index, (field, column) in enumerate(fields.items()):
             points = [(r["step"], r[field]) for r in own if r["phase"] == phase and field in r]
             if points:
                 label = column.label + (f", {name}" if len(records) > 1 else "")
                 style = ("-", "--", ":", "-.")[index % 4] if len(points) > 1 else "o"
-                axes.plot(
-                    *zip(*points, strict=True), style, color=f"C{run if len(records) > 1 else index}", label=label
-                )
+                color = f"C{run if len(records) > 1 else index}"
+                axes.plot(*zip(*points, strict=True), style, color=color, label=label)
     if not axes.lines:
         return None
     return _finished(figure, axes, title, x_label, next(iter(fields.values())).unit)
@@ -235,26 +230,32 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
 
 def _trade_off(records: Records, quality: str, diversity: str) -> str | None:
     """Quality against diversity: a curve over temperatures for maximum likelihood and for the end of each game."""
-    from matplotlib.figure import Figure
-
     across, up, fields = columns()[quality], columns()[diversity], (quality, diversity, "temperature")
     curves = {"maximum likelihood": (next(iter(records.values())), TEMPERATURE)}
     curves |= {f"SeqGAN, {name}": (own, FINAL_TEMPERATURE) for name, own in records.items()}
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _empty(4.6)
     for index, (label, (own, phase)) in enumerate(curves.items()):
         points = [tuple(r[name] for name in fields) for r in own if r["phase"] == phase and {*fields} <= r.keys()]
         if not points:
             continue
         color = "0.4" if phase == TEMPERATURE else f"C{index - 1}"
-        x, y, temperatures = zip(*points, strict=True)
+        x, y, _ = zip(*points, strict=True)
         axes.plot(x, y, "o-", color=color, label=label, markersize=3)
-        axes.plot(*[(value,) for value in points[temperatures.index(1.0)][:2]], "s", color=color, markersize=8)
+        for at_one in [point[:2] for point in points if point[2] == 1]:  # none where a metric is undefined there
+            axes.plot(*at_one, "s", color=color, markersize=8)
     if not axes.lines:
         return None
     better = f"{'up' if up.better == 'higher' else 'down'} and {'right' if across.better == 'higher' else 'left'}"
     title = f"Quality against diversity by temperature: {better} is better (a square is temperature 1)"
     return _finished(figure, axes, title, *(f"{column.label} ({column.unit})" for column in (across, up)))
+
+
+def _empty(height: float) -> tuple[Any, Any]:
+    """A figure of a height in inches, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    return figure, figure.subplots()
 
 
 def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str:
@@ -264,8 +265,7 @@ def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) ->
     axes.grid(alpha=0.3)
     n_columns = 2
     legend = figure.legend(fontsize=7, loc="outside lower center", ncols=n_columns)
-    n_rows = math.ceil(len(legend.texts) / n_columns)
-    figure.set_figheight(figure.get_figheight() + 0.16 * n_rows)
+    figure.set_figheight(figure.get_figheight() + 0.16 * math.ceil(len(legend.texts) / n_columns))
     return encoded_png(figure)
 
 

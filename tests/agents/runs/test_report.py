@@ -236,6 +236,28 @@ def test_text_has_curves_over_temperature_of_its_own_metrics(tmp_path: Path, mon
     assert len(drawn) == 2
 
 
+def test_a_curve_may_lack_the_temperature_1(tmp_path: Path) -> None:
+    """The metrics of a pair may be undefined on one sample."""
+    points = [{"phase": "temperature", "step": 2, "temperature": t, **MORE} for t in (1.2, 1.0, 0.8)]
+    for i in (0, 2):
+        points[i] |= {"bleu_4": 0.5, "self_bleu_4": 0.4}
+    assert plots(page_of([*of_text(), *points], tmp_path))[-1].startswith("Quality against diversity: BLEU-4")
+
+
+def test_steps_and_lengths_are_counted_in_whole_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = {}
+
+    def finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) -> str:
+        ticks[x_label] = axes.get_xticks()
+        return ""
+
+    monkeypatch.setattr("agents.runs.report._finished", finished)
+    page_of(of_text(), tmp_path, {"real": np.array([1, 3])})
+    assert len(ticks) == 4
+    for name, found in ticks.items():
+        assert (found % 1 == 0).all(), name
+
+
 def test_lengths_are_drawn_where_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = {}
 
