@@ -63,8 +63,12 @@ class ExpertIterationTrainer(MaximumLikelihoodTrainer):
             raise ValueError(f"the discriminator must be of {generator.spec}, got {judge.spec}")
         super().__init__(generator, config or ExpertIterationConfig(), seed, total_epochs=total_epochs)
         self.discriminator = discriminator
-        self.expert = Reranked(generator, judge, self.config.n_candidates, self.config.rule)
-        """The generator and the discriminator as they are, to draw from."""
+
+    @property
+    def expert(self) -> Reranked:
+        """The generator and the discriminator as they are now, which a step changes."""
+        judge = self.discriminator.discriminator
+        return Reranked(self.generator, judge, self.config.n_candidates, self.config.rule)
 
     def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:
         """A step of the discriminator, then ``-log G`` of as many sequences of the expert, nats per token."""

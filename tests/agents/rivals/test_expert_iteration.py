@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.reranking import Reranked
 from agents.rivals import ExpertIterationConfig, ExpertIterationTrainer
 from seqgan_env.discriminators import DiscriminatorTrainer, TabularDiscriminator, build_discriminator
 from seqgan_env.tokens import SequenceSpec
@@ -94,6 +95,16 @@ def test_against_a_discriminator_that_learns_it_comes_nearer_to_real_sequences()
         trainer.epoch(real)
     assert trainer.discriminator.n_updates == 6 * 6
     assert trainer.generator.sequence_log_prob(real).mean() > before + 0.1
+
+
+def test_the_expert_has_the_likelihoods_of_the_moment() -> None:
+    trainer = trainer_of(1, n_candidates=2, learning_rate=0.3)
+    first = trainer.expert.sequence_log_prob(ROWS_KT)
+    trainer.epoch(ROWS_KT)
+    other = Reranked(trainer.generator, trainer.discriminator.discriminator, 2)
+    found = trainer.expert.sequence_log_prob(ROWS_KT)
+    np.testing.assert_array_equal(found, other.sequence_log_prob(ROWS_KT))
+    assert (found != first).any()
 
 
 def test_it_goes_on_from_its_state() -> None:
