@@ -278,7 +278,8 @@ class Vocabulary:
     def decode(self, ids: Iterable[int]) -> str:
         """Turn ids into text, up to the first end-of-sequence or padding.
 
-        ``encode(decode(ids)) == ids`` for every list that `encode` made.
+        ``encode(decode(ids)) == ids`` for every list that `encode` made. At level ``"bpe"`` a run of more than 32
+        characters of which a mark or a space is unknown may have other pieces then, which make the same text.
 
         Args:
             ids: ids in ``[0, V]``, where V is the padding id.
