@@ -16,7 +16,7 @@ from seqgan_env.sources.corpus import vocabulary_of
 from seqgan_env.sources.finite import lines_of, same_lines
 from seqgan_env.sources.id_file import IDS, end_added, ids_of
 from seqgan_env.sources.text_file import TokenizedFile, has_json_lines, read_tokens
-from seqgan_env.tokenizing import BPE, LEVELS
+from seqgan_env.tokenizing import BPE, LEVELS, counted_unit
 from seqgan_env.vocabulary import EOS
 
 MIN_COUNTS = (1, 2, 3, 5, 10)
@@ -158,7 +158,7 @@ def _warnings_of_held_out(
         of_all = f"{compared['in_both']} of {compared['lines']} held-out lines"
         yield f"{of_all} stand in the text too, and are not trained on"
     if compared["unknown"] > 1 - COVERED and level != IDS:
-        yield f"{compared['unknown']:.0%} of the held-out tokens are unknown"
+        yield f"{compared['unknown']:.0%} of the held-out {counted_unit(level)}s are unknown"
 
 
 def _refusals(file: TokenizedFile, level: str, max_length: int | None, end: int) -> Iterator[str]:
@@ -216,9 +216,9 @@ def _warnings(
         if len(ids) <= max(ids) / 2:
             yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V"
     if unknown == 1:
-        yield f"every token occurs less than min_count = {min_count} times, and nothing is left"
+        yield f"every {counted_unit(level)} occurs less than min_count = {min_count} times, and nothing is left"
     elif unknown > 1 - COVERED:
-        yield f"with min_count = {min_count}, {unknown:.0%} of the tokens become unknown"
+        yield f"with min_count = {min_count}, {unknown:.0%} of the {counted_unit(level)}s become unknown"
     if text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8:
         if level == "word":
             yield "lines have hardly more than one word; level='char' suits text that is written without spaces"
@@ -232,8 +232,9 @@ def inspection_text(found: dict[str, Any]) -> str:
     """A description of ``inspect_text`` as lines for a terminal."""
     lengths = ", ".join(f"{name} {found['lengths'][name]:,}" for name in QUANTILES)
     end = " (--max-length counts one more, the end)" if found["end"] else ""
+    unit = counted_unit(found["level"])
     coverage = [
-        f"  {row['min_count']:>9}  {row['tokens_kept']:>11,}  {row['share_of_tokens']:>9.2%}"
+        f"  {row['min_count']:>9}  {row['tokens_kept']:>{len(unit) + 6},}  {row['share_of_tokens']:>{len(unit) + 4}.2%}"
         f"  {row['share_of_lines']:>8.2%}"
         for row in found["coverage"]
     ]
@@ -241,7 +242,7 @@ def inspection_text(found: dict[str, Any]) -> str:
     held_out = []
     if (other := found["held_out"]) is not None:
         of_both = f"{other['lines']:,} lines, {other['in_both']:,} of them in both"
-        held_out = [f"held out   {other['file']}: {of_both}, {other['unknown']:.2%} of their tokens unknown"]
+        held_out = [f"held out   {other['file']}: {of_both}, {other['unknown']:.2%} of their {unit}s unknown"]
     return printable(
         "\n".join(
             [
@@ -249,7 +250,7 @@ def inspection_text(found: dict[str, Any]) -> str:
                 f"lines      {found['lines']:,}, {found['distinct_lines']:,} of them distinct",
                 f"tokens     {found['tokens']:,}, {found['distinct_tokens']:,} of them distinct",
                 f"lengths    {lengths}, mean {found['lengths']['mean']:,.2f}{end}",
-                "coverage   min-count  tokens kept  of tokens  of lines",
+                f"coverage   min-count  {unit}s kept  of {unit}s  of lines",
                 *(f"         {row}" for row in coverage),
                 "frequent   " + ", ".join(f"{word!r} {count:,}" for word, count in found["most_frequent"]),
                 *(f"line {n}     {' | '.join(words)}"[:300] for n, words in enumerate(found["preview"], start=1)),

@@ -145,6 +145,11 @@ def unknown_token(level: str) -> str:
     return UNK_CHAR if level in SPACED else UNK
 
 
+def counted_unit(level: str) -> str:
+    """The name of what has a least count: with byte-pair encoding characters do, since pieces are made of them."""
+    return "character" if level == BPE else "token"
+
+
 def opens(token: str) -> bool:
     """Whether a mark is written without a space after it, as an opening bracket is."""
     return len(token) == 1 and (unicodedata.category(token) in ("Ps", "Pi") or token in "\u00a1\u00bf")

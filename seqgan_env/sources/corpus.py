@@ -15,7 +15,7 @@ import numpy.typing as npt
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.text_file import LONG_LINES, TokenizedFile, read_tokens
-from seqgan_env.tokenizing import BPE
+from seqgan_env.tokenizing import BPE, counted_unit
 from seqgan_env.vocabulary import EOS, Vocabulary
 
 
@@ -70,7 +70,7 @@ class Corpus(FiniteSource):
             raise file.error(f"the corpus must not hold the token {EOS!r}, the end that is added to each line")
         reason = "it holds none of the file's tokens"
         if vocabulary is None:
-            reason = f"every token occurs less than min_count = {min_count} times"
+            reason = f"every {counted_unit(level)} occurs less than min_count = {min_count} times"
             whole = file if level == BPE else file.fitting(max_length, long_lines)  # merges decide what fits
             vocabulary = vocabulary_of(whole, level, min_count, normalization, delimiter, vocab_size)
         file = (file.cut(vocabulary.pieces) if level == BPE else file).fitting(max_length, long_lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +97,8 @@ def test_pieces_are_those_that_a_source_has(settings: dict[str, int], tmp_path: 
     assert found["preview"][0] == [source.vocabulary.tokens[i] for i in of_both[0]]
     assert found["distinct_tokens"] == len({i for line in of_both[:-2] for i in line})
     assert [row["tokens_kept"] for row in found["coverage"]] == [7, 6, 6, 6, 5]
+    assert "  characters kept  of characters  " in inspection_text(found)
+    assert any(re.fullmatch(r"\d+% of the held-out characters are unknown", each) for each in found["warnings"])
     unknown = 2 if found["suggested"]["min_count"] == 1 else 4
     assert (found["held_out"]["in_both"], found["held_out"]["unknown"]) == (1, pytest.approx(unknown / 16))
 
