@@ -244,8 +244,10 @@ class Adversary:
 
     def _optimal(self, held_out: Tokens, fresh: Tokens, negatives: Sampler | Tokens) -> Logits | None:
         """The logits of the best possible discriminator of these, if both likelihoods are known."""
-        generator, real_B = _generator_of(negatives), self._log_prob_held_out
-        if self._log_prob_real is None or generator is None or real_B is None or not len(fresh):
+        generator = _generator_of(negatives)
+        if self._log_prob_real is None or generator is None or not len(fresh):
+            return None
+        if (real_B := self._log_prob_held_out) is None:
             return None
         fresh_B = self._log_prob_real(fresh)
         assert fresh_B is not None

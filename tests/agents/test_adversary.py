@@ -65,6 +65,14 @@ class TestNegatives:
         assert seeds(0) == seeds(0)
         assert len({*seeds(0), *seeds(1)}) == 6
 
+    def test_without_a_likelihood_cost_none_of_real_ones(self) -> None:
+        asked: list[Tokens] = []
+        settings = RoundConfig(n_generated=16, n_held_out=8)
+        ours = Adversary(DiscriminatorTrainer(small()), REAL, HELD_OUT, settings, log_prob_real=asked.append)
+        for negatives in (sequences(40, seed=3), Drawn()):
+            assert "correlation" not in ours.round(negatives)
+        assert not asked
+
     def test_that_are_given_are_measured_on_where_they_are_newest(self) -> None:
         ours, spy = adversary()
         rows = sequences(30, seed=3)
