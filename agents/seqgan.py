@@ -310,7 +310,9 @@ class SeqGAN(BaseAlgorithm):
         def on_step(step: dict[str, Any]) -> bool:
             self.num_timesteps += n_envs
             callback.update_locals(step)
-            if not callback.on_step():
+            with self._average.having(learning=False):  # which an evaluation measures here too
+                goes_on = callback.on_step()
+            if not goes_on:
                 return False
             self._update_info_buffer(step["infos"], step["dones"])
             return True
@@ -357,7 +359,11 @@ class SeqGAN(BaseAlgorithm):
         """The estimate of the gradient from the episodes of a collection; see ``estimate_gradient``.
 
         With ``weight_averaging`` call it, and ``update``, while the generator is ``playing``.
+
+        Raises:
+            ValueError: the generator has the average.
         """
+        self._check_playing()
         assert self._handle is not None
         handle = self._handle
 
@@ -380,8 +386,10 @@ class SeqGAN(BaseAlgorithm):
         """Take the step of an estimate, and those after it that are asked for, while the generator is ``playing``.
 
         Raises:
-            ValueError: the step size, the action values, the loss or the gradient is not finite.
+            ValueError: the step size, the action values, the loss or the gradient is not finite, or the generator has
+                the average.
         """
+        self._check_playing()
         loss, q_BT, log_prob_BT, *_ = estimate
         config, acting = self.estimator, self.policy.acting
         self._update_learning_rate(self.policy.optimizer)
@@ -422,6 +430,10 @@ class SeqGAN(BaseAlgorithm):
             self._companions.steer(divergence := float(estimate.divergence))
             self.logger.record("train/kl_to_pretrained", divergence)
             self.logger.record("train/kl_weight", self._companions.kl_weight)
+
+    def _check_playing(self) -> None:
+        if self.estimator.weight_averaging and not self._average.is_learning:
+            raise ValueError("an update needs the weights that learn, got their average: use agent.playing()")
 
     def _some_real(self, *of: Any) -> Tensor:
         """As many real sequences as episodes, others for each update and name."""
@@ -476,6 +488,11 @@ class SeqGAN(BaseAlgorithm):
         self._handle = handle
         self._constrain()
 
+    def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
+        """See ``BaseAlgorithm``; learning goes on from these weights, and an average begins anew with them."""
+        super().set_parameters(load_path_or_dict, exact_match, device)
+        self._average.forget()
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that goes on after a checkpoint, as plain data and tensors."""
         with self._average.having(learning=False):
@@ -501,8 +518,10 @@ class SeqGAN(BaseAlgorithm):
             "pretrained": {},
             "rollout": {},
             "averaging": {"n": 0, "weights": {}},
+            "seed": 0,
+            "num_timesteps": 0,
+            "n_updates": 0,
         }
-        fresh |= {"seed": 0, "num_timesteps": 0, "n_updates": 0}
         check_form("the agent's state", state, self.state_dict() | fresh)
         self._companions.load_state_dict(state, self.generator)
         load_optimizer(self.policy.optimizer, state["optimizer"])

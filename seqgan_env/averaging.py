@@ -23,13 +23,14 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self._network, self._decay = network, decay
         self._n = 0
-        self._is_learning = False
+        self.is_learning = False
+        """Whether the network has the weights that learn."""
         self._other: dict[str, Tensor] = {}  # the weights that the network has not
 
     @contextmanager
     def having(self, *, learning: bool) -> Iterator[None]:
         """Give the network the weights that learn, or their average, for as long as the block lasts."""
-        was_learning = self._is_learning
+        was_learning = self.is_learning
         self._set(learning)
         try:
             yield
@@ -38,9 +39,9 @@ class WeightAverage:
 
     @torch.no_grad()
     def _set(self, learning: bool) -> None:
-        if learning == self._is_learning:
+        if learning == self.is_learning:
             return
-        self._is_learning = learning
+        self.is_learning = learning
         for name, other in self._other.items():
             weight = self._network.get_parameter(name)
             held = weight.clone()
@@ -52,7 +53,7 @@ class WeightAverage:
         """Take the weights into their average, after an update, while the network learns."""
         if not self._decay:
             return
-        assert self._is_learning
+        assert self.is_learning
         self._n += 1
         share = (1 - self._decay) / (1 - self._decay**self._n)  # of the newest in the sum of all weights so far
         for name, weight in self._network.named_parameters():

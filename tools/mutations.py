@@ -757,6 +757,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("agents/estimator",),
     ),
     Mutation(
+        "weight averaging: within an episode a callback sees the weights that learn",
+        "agents/seqgan.py",
+        "with self._average.having(learning=False):  # which",
+        "with self._average.having(learning=True):  # which",
+        ("agents/estimator",),
+    ),
+    Mutation(
         "LSTM: the cell starts anew at each step",
         _RECURRENT,
         "torch.lstm_cell(x_BE, state, *weights)",

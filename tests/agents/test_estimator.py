@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import re
@@ -20,7 +21,7 @@ from agents.estimator import EstimatorConfig
 from agents.losses import policy_gradient_loss
 from agents.monte_carlo import action_values
 from seqgan_env.seeding import torch_rng
-from tests.support.agents import N_STEPS, SGD, agent, assert_same_policy, differ, env_of
+from tests.support.agents import N_STEPS, SGD, agent, assert_same_policy, collect, differ, env_of
 from tests.support.builders import ORACLE, POLICY
 
 CAUSAL = {"discriminator": "causal", "discriminator_kwargs": {"embedding_dim": 3, "hidden_dim": 4}}
@@ -209,17 +210,19 @@ def test_teacher_forcing_steps_raise_the_likelihood_of_real_sequences() -> None:
 
 
 class Watching(BaseCallback):
-    """Notes the weights that the agent has at the start of each collection, and its state at each step."""
+    """Notes the weights that the agent has at the start of each collection, and these and its state at each step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at_rest: list[Tensor] = []
+        self.in_steps: list[Tensor] = []
         self.states: list[dict[str, Any]] = []
 
     def _on_rollout_start(self) -> None:
         self.at_rest.append(weights_of(self.model))
 
     def _on_step(self) -> bool:
+        self.in_steps.append(weights_of(self.model))
         self.states.append(self.model.state_dict())  # type: ignore[attr-defined]
         return True
 
@@ -253,6 +256,31 @@ class TestWeightAveraging:
             model = agent(weight_averaging=0.6)
             model.load_state_dict(state)
             assert torch.equal(weights_of(model), at_rest)
+
+    def test_what_looks_in_the_middle_of_an_episode_sees_the_average_too(self) -> None:
+        watching = Watching()
+        agent(weight_averaging=0.6).learn(3 * N_STEPS, watching)
+        n_steps = len(watching.in_steps) // 3
+        for i, in_step in enumerate(watching.in_steps):
+            assert torch.equal(in_step, watching.at_rest[i // n_steps])
+
+    def test_parameters_that_are_set_are_gone_on_from(self) -> None:
+        model, other = agent(weight_averaging=0.6, seed=1).learn(3 * N_STEPS), agent(seed=2)
+        model.set_parameters(other.get_parameters())
+        for context in (contextlib.nullcontext(), model.playing()):
+            with context:
+                assert torch.equal(weights_of(model), weights_of(other))
+
+    def test_an_update_of_the_average_is_refused_before_it_is_made(self) -> None:
+        model = agent(weight_averaging=0.6).learn(N_STEPS)
+        episodes = collect(model)
+        with model.playing():
+            estimate = model.estimate(episodes)
+        before = weights_of(model)
+        for call in (lambda: model.estimate(episodes), lambda: model.update(episodes, estimate)):
+            with pytest.raises(ValueError, match="needs the weights that learn, got their average"):
+                call()
+        assert torch.equal(weights_of(model), before)
 
     def test_a_file_without_it_and_one_with_it_go_on_in_the_other_way(self, tmp_path: Path) -> None:
         for decays in ((0.6, 0.0), (0.0, 0.6)):

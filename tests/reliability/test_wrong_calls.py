@@ -71,6 +71,7 @@ INNER_METHODS = {
     "observe", "step_size", "is_grammatical", "dump_logs", "save", "load_state_dict", "load_weights", "restore",
     "penalty", "evaluate", "get_attr", "set_attr", "env_method", "measure", "bar", "keep", "id_of", "is_token",
     "lengths", "is_complete", "with_start", "render", "render_mode", "fitting", "pairs", "of", "from_json",
+    "set_parameters",
     "AutoregressiveModel.sample",
 }  # fmt: skip
 """Methods of the same kind, and those of Stable-Baselines3's interface."""
