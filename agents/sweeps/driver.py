@@ -30,6 +30,8 @@ from seqgan_env.metrics import columns
 MAX_ATTEMPTS = 3
 """The processes that may die of one piece of work before it counts as failed."""
 _POLL_S = 1.0
+_Failures = dict[tuple[str, str], tuple[str, str]]
+"""The reason and the trace of each piece of work that failed, by its ``id``."""
 
 
 def run_sweep(
@@ -59,7 +61,8 @@ def run_sweep(
         OSError: the disk is full, or the like; what is done is kept.
     """
     spec, folder = plain(spec), SweepFolder(out)
-    plan, score = Plan(spec), _Scores(folder)
+    failures: _Failures = {}
+    plan, score = Plan(spec), _Scores(folder, failures)
     nodes = graph_of(plan.cells(score))
     folder.check(nodes)
     trackers = SweepTrackers(folder.path, track)
@@ -74,10 +77,9 @@ def run_sweep(
                         trackers.tell(result)
                 with Progress(nodes, missing, using.n_slots, shown=progress) as table:
                     while missing:
-                        _Schedule(folder, missing, using, table, trackers).run()
-                        score.tried.update(node.id for node in missing)
-                        nodes = graph_of(plan.cells(score)) if plan.learns else []
-                        missing = [node for node in nodes if node.id not in score.tried and not folder.is_done(node)]
+                        _Schedule(folder, missing, using, table, trackers, failures).run()
+                        more = graph_of(plan.cells(score))
+                        missing = [node for node in more if node.id not in failures and not folder.is_done(node)]
                         table.add(missing)
             except BaseException:
                 with contextlib.suppress(OSError, ValueError):  # as of a full disk, which would hide the reason
@@ -91,27 +93,19 @@ class _Scores:
 
     Args:
         folder: of the sweep.
+        failures: of this command; what an earlier one failed at is tried again.
     """
 
-    def __init__(self, folder: SweepFolder) -> None:
-        self.tried: set[Any] = set()
-        """The pieces of work that this command has done or failed at; what an earlier one failed at is tried again."""
-        self._folder = folder
+    def __init__(self, folder: SweepFolder, failures: _Failures) -> None:
+        self._folder, self._failures = folder, failures
 
     def __call__(self, cell: Cell, metric: str) -> float | None:
-        """See ``Score``.
-
-        Raises:
-            ValueError: the run has no such number.
-        """
+        """See ``Score``."""
         result = self._folder.result(cell.key)
         if result is None or result["status"] == FAILED:
-            return math.inf if ("run", cell.key) in self.tried else None
-        if metric not in (record := result["records"][-1]):
-            names = ", ".join(filter(None, cell.axes.values()))
-            raise ValueError(f"a search by {metric} needs runs that have it, and {names} has {', '.join(record)}")
-        value = float(record[metric]) * (-1 if columns()[metric].better == "higher" else 1)
-        return math.inf if math.isnan(value) else value
+            return math.inf if ("run", cell.key) in self._failures else None
+        value = float(result["records"][-1].get(metric, math.nan))
+        return -value if columns()[metric].better == "higher" else value
 
 
 def _check_all(cells: Sequence[Cell]) -> None:
@@ -138,8 +132,10 @@ class _Schedule:
         engine: Engine,
         table: Progress,
         trackers: SweepTrackers,
+        failures: _Failures,
     ) -> None:
         self._folder, self._engine, self._table, self._trackers = folder, engine, table, trackers
+        self._failures = failures  # of earlier schedules too: work that needs one of them may come later
         self._missing = list(missing)
         self._places = {node.id: place for place, node in enumerate(missing)}
         self._order = TopologicalSorter({node.id: self._places.keys() & node.needs for node in missing})
@@ -147,7 +143,6 @@ class _Schedule:
         self._ready: list[int] = []  # places, as a heap
         self._n_running = 0
         self._n_attempts: Counter[Any] = Counter()
-        self._failures: dict[Any, tuple[str, str]] = {}
 
     def run(self) -> None:
         """Do everything, of what can be done the first before the others."""

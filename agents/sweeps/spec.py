@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from agents.runs.config import RunConfig
 from agents.runs.presets import PRESETS
 from agents.runs.search_space import with_settings
-from agents.sweeps.adaptive import Score, trials_of
+from agents.sweeps.adaptive import Score, Trials
 from agents.sweeps.budget import Budget
 from agents.sweeps.cells import Cell, build_cell, name_with
 from agents.sweeps.search import Search, search_of
@@ -116,14 +116,11 @@ class Plan:
         self._variants = list(_combinations("grid", spec.get("grid", {})))
         self._runs: dict[str, RunConfig] = {}
         self._made: dict[str, Cell] = {}
-
-    @property
-    def learns(self) -> bool:
-        """Whether there are more runs when some are done."""
-        return any(entry.search is not None for entries in self._axes for entry in entries)
+        self._searches: dict[str, Trials] = {}
+        self._given: set[str] = set()
 
     def cells(self, score: Score = lambda cell, metric: None) -> list[Cell]:
-        """The runs, each once, those of the first seed first.
+        """The runs that it has not given before, those of the first seed first.
 
         Args:
             score: of a run; the more it knows the more runs there are, if the sweep learns.
@@ -135,11 +132,13 @@ class Plan:
         cells: dict[str, Cell] = {}
         for variant, *entries in itertools.product(self._variants, *self._axes):
             for cell in self._trials(variant, entries, score):
-                cells.setdefault(cell.key, cell)
+                if cell.key not in self._given:
+                    cells.setdefault(cell.key, cell)
+        self._given |= cells.keys()
         return [cell.with_seed(seed) for seed in self._seeds for cell in cells.values()]
 
     def _trials(self, variant: Mapping[str, Any], entries: Sequence[Entry], score: Score) -> list[Cell]:
-        """The runs of a combination whatever their seed: one, or the trials so far of the search that it has."""
+        """The runs of a combination whatever their seed: one, or more trials of the search that it has."""
         searched = [(place, entry.search) for place, entry in enumerate(entries) if entry.search is not None]
         if not searched:
             return [self._cell(variant, *entries)]
@@ -153,7 +152,10 @@ class Plan:
             own = Entry(entry.name, {**entry.settings, **settings})
             return self._cell(variant, *entries[:place], own, *entries[place + 1 :])
 
-        return trials_of(search, trial, self._seeds, score)
+        key = repr((variant, entries))
+        if key not in self._searches:
+            self._searches[key] = Trials(search, trial, self._seeds)
+        return self._searches[key].more(score)
 
     def _cell(self, variant: Mapping[str, Any], *entries: Entry) -> Cell:
         """A run; one that has been asked for before is the same."""

@@ -13,7 +13,7 @@ import pytest
 
 from agents.runs.workers import Outcome
 from agents.sweeps import driver, run_sweep
-from agents.sweeps.adaptive import proposals
+from agents.sweeps.adaptive import Proposals
 from agents.sweeps.cells import Cell
 from agents.sweeps.folder import Result
 from agents.sweeps.graph import Node
@@ -29,6 +29,10 @@ def search(**changes: Any) -> Search:
     return search_of("it", {"trials": 12, "sampler": "tpe", "metric": "kl_sum", "learning_rate": RATE, **changes})
 
 
+def proposals(search: Search, worth: Callable[[Mapping[str, Any]], float | None]) -> list[dict[str, Any]]:
+    return Proposals(search).more(worth)
+
+
 def loss(settings: Mapping[str, Any], best: float = BEST) -> float:
     return abs(math.log10(settings["learning_rate"] / best))
 
@@ -42,6 +46,24 @@ def test_a_batch_is_proposed_when_all_before_it_is_known_and_from_that_alone(at_
         known = [settings["learning_rate"] for settings in whole[:n_known]]
         found = proposals(wanted, lambda settings: loss(settings) if settings["learning_rate"] in known else None)  # noqa: B023
         assert found == whole[: at_once * (n_known // at_once + 1)]
+
+
+def test_what_is_known_is_asked_for_once_and_a_search_that_goes_on_is_the_same_as_one_that_begins_again() -> None:
+    """So its time is not that of all its batches for each batch, and a kill changes nothing."""
+    asked: list[float] = []
+
+    def worth(settings: Mapping[str, Any]) -> float | None:
+        rate = settings["learning_rate"]
+        return asked.append(rate) or loss(settings) if rate in known else None
+
+    goes_on, known = Proposals(search()), list[float]()
+    found: list[dict[str, Any]] = []
+    while more := goes_on.more(worth):
+        assert len(more) == 4
+        found += more
+        known += [settings["learning_rate"] for settings in more]
+    assert found == proposals(search(), loss)
+    assert asked == known
 
 
 def test_more_trials_add_to_those_that_there_are_and_another_seed_draws_others() -> None:
@@ -65,12 +87,16 @@ def test_settings_are_those_of_their_ranges() -> None:
         assert settings["x"] == float(f"{settings['x']:.3g}")
 
 
-def test_a_failure_is_the_worst_and_a_batch_of_failures_is_the_end() -> None:
-    assert len(proposals(search(), lambda settings: math.inf)) == 4
-    found = proposals(search(trials=40), lambda settings: math.inf if settings["learning_rate"] > BEST else 1.0)
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+@pytest.mark.parametrize("at_once", [1, 4, 20])
+def test_a_failure_is_the_worst_and_nothing_but_failures_is_the_end(bad: float, at_once: int) -> None:
+    wanted = search(trials=40, at_once=at_once)
+    assert len(proposals(wanted, lambda settings: bad)) == max(4, at_once)
+    first = proposals(wanted, lambda settings: None)[0]
+    found = proposals(wanted, lambda settings: bad if settings == first or settings["learning_rate"] > BEST else 1.0)
     late = [settings["learning_rate"] > BEST for settings in found[-20:]]
     assert len(found) == 40
-    assert np.mean(late) < 0.25
+    assert np.mean(late) < 0.4
 
 
 # In a sweep
@@ -212,9 +238,48 @@ def test_a_search_ends_where_everything_fails(tmp_path: Path) -> None:
     assert engine.kinds == ["pretraining"]
 
 
-def test_a_run_without_the_number_is_said_and_kept(tmp_path: Path) -> None:
+def test_what_failed_is_not_needed_again_by_a_later_trial(tmp_path: Path) -> None:
+    """Both algorithms begin with the same discriminators, and come to one that can't be trained at different times."""
+
+    def dropout(node: Node) -> float:
+        return float(node.work.task.discriminator_kwargs["dropout"] if not isinstance(node.work, Cell) else 0)
+
+    def score(cell: Cell) -> float:
+        rate = float(cell.config.task.discriminator_kwargs["dropout"])
+        return rate if cell.algorithm == "a2c" else -rate
+
+    def failing(node: Node, *inputs: bytes) -> bytes:
+        if node.kind == "discriminator" and dropout(node) == bad:
+            raise RuntimeError("no")
+        return playing(score)(node, *inputs)
+
+    wanted = {"trials": 10, "at_once": 1, "sampler": "tpe", "metric": "kl_sum", "dropout": [0.1, 0.2, 0.3, 0.4]}
+    sweeps = spec_with(algorithm=["a2c", "ppo"], discriminator=[{"name": "cnn", "search": wanted}])
+    for bad in wanted["dropout"]:
+        results = sweep(tmp_path / str(bad), sweeps, HereEngine(failing))
+        for result in results:
+            is_bad = result["config"]["task"]["discriminator_kwargs"]["dropout"] == bad
+            assert result["status"] == ("failed" if is_bad else "done")
+            assert not is_bad or result["error"] == "its discriminator failed: no"
+
+
+def test_a_run_that_alone_lacks_the_number_is_the_worst(tmp_path: Path) -> None:
+    def lacking(node: Node, *inputs: bytes) -> bytes:
+        result = json.loads(playing(cell_loss)(node, *inputs)) if isinstance(node.work, Cell) else None
+        if result is None:
+            return pretend(node, *inputs)
+        if result["settings"]["learning_rate"] > BEST:
+            del result["records"][-1]["kl_sum"]
+        return json.dumps(result).encode()
+
+    found = rates(sweep(tmp_path, spec(), HereEngine(lacking)))
+    assert len(found) == 14
+    assert any(rate > BEST for rate in found)
+
+
+def test_a_number_that_no_run_has_is_said_and_the_runs_are_kept(tmp_path: Path) -> None:
     engine = HereEngine(playing(cell_loss))
-    with pytest.raises(ValueError, match=r"by nll_test needs runs that have it, and SeqGANTiny-v0, a2c, .* has steps,"):
+    with pytest.raises(ValueError, match=r"by nll_test needs runs that have it, unlike SeqGANTiny-v0, a2c,"):
         sweep(tmp_path, spec(search={"metric": "nll_test"}), engine)
     assert len(list((tmp_path / "run").iterdir())) == 6
 
