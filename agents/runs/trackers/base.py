@@ -23,7 +23,7 @@ class TrackedRun(NamedTuple):
     folder: Path
     """The run's own."""
     n_kept: int
-    """The last step that is valid: a run that was killed after a later one tells it again."""
+    """The last step that is valid, -1 if none is: a run that was killed after a later one tells it again."""
 
 
 class Tracker(Protocol):

@@ -83,7 +83,7 @@ class Trackers(KVWriter):
         Raises:
             ValueError: a tracker can't begin.
         """
-        run = TrackedRun(self.run_id, name, group, settings, self._path.parent, max(records, default=0))
+        run = TrackedRun(self.run_id, name, group, settings, self._path.parent, max(records, default=-1))
         try:
             for tracker in self.names:
                 begun = TRACKERS[tracker].begin(copy.deepcopy(run))  # what one does to it is not the next one's

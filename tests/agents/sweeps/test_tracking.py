@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,20 +146,26 @@ def test_a_tracker_that_fails_in_between_hears_the_evaluations_again(
     assert len({run.id for run in Listener.runs}) == 1
 
 
-@pytest.mark.parametrize("is_resumed", [False, True])
-def test_a_run_that_is_killed_while_it_plays_is_the_same_one_there_when_it_is_played_again(
-    tmp_path: Path, is_resumed: bool
-) -> None:
-    """By the same command, or by a later one."""
+def dying_once(error: BaseException | type[BaseException]) -> Callable[..., bytes]:
+    """Work whose first run is told and then lost."""
     n_plays = 0
 
     def dying(node: Node, *inputs: bytes) -> bytes:
         nonlocal n_plays
         output = do(node, *inputs)
         if node.kind == "run" and (n_plays := n_plays + 1) == 1:
-            raise KeyboardInterrupt if is_resumed else DeadWorkerError("killed")
+            raise error
         return output
 
+    return dying
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_run_that_is_killed_while_it_plays_is_the_same_one_there_when_it_is_played_again(
+    tmp_path: Path, is_resumed: bool
+) -> None:
+    """By the same command, or by a later one."""
+    dying = dying_once(KeyboardInterrupt if is_resumed else DeadWorkerError("killed"))
     if is_resumed:
         with pytest.raises(KeyboardInterrupt):
             sweep(tmp_path, "listener", work=dying)
@@ -191,10 +197,23 @@ def test_an_unknown_tracker_is_refused_before_any_work(tmp_path: Path) -> None:
 def test_tensorboard_has_every_run_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (result,) = run_sweep(ONE, "mine", engine=LocalEngine(1), track=["tensorboard"], progress=False)
-    events = EventAccumulator(str(tmp_path / "mine" / "trackers" / result["key"] / "tensorboard")).Reload()
+    events = events_of(tmp_path / "mine", result)
+    assert_is_curve(events, result)
+    assert {"train/entropy", "discriminator/version"} <= set(events.Tags()["scalars"])
+
+
+def test_tensorboard_shows_a_run_that_is_played_again_once(tmp_path: Path) -> None:
+    (result,) = sweep(tmp_path, "tensorboard", work=dying_once(DeadWorkerError("killed")))
+    assert_is_curve(events_of(tmp_path, result), result)
+
+
+def events_of(folder: Path, result: Result) -> EventAccumulator:
+    return EventAccumulator(str(folder / "trackers" / result["key"] / "tensorboard")).Reload()
+
+
+def assert_is_curve(events: EventAccumulator, result: Result) -> None:
     told = [(each.step, each.value) for each in events.Scalars("run/kl_sum")]
     assert told == [(step, pytest.approx(value)) for step, value in curve(result)]
-    assert {"train/entropy", "discriminator/version"} <= set(events.Tags()["scalars"])
 
 
 @pytest.mark.filterwarnings("ignore")  # they warn of one another
