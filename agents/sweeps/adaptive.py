@@ -55,14 +55,23 @@ class Trials:
         """
 
         def worth(settings: Mapping[str, Any]) -> float | None:
-            scores = [score(self._trial(settings).with_seed(seed), self._metric) for seed in self._seeds]
+            if (cell := self._playable(settings)) is None:
+                return math.inf
+            scores = [score(cell.with_seed(seed), self._metric) for seed in self._seeds]
             return None if None in scores else fmean(each for each in scores if each is not None)
 
-        cells = [self._trial(settings) for settings in self._proposals.more(worth)]
+        cells = [cell for settings in self._proposals.more(worth) if (cell := self._playable(settings)) is not None]
         if self._proposals.has_no_number:
             names = ", ".join(filter(None, self._ends[0].axes.values()))
             raise ValueError(f"a search by {self._metric} needs runs that have it, unlike {names}")
         return cells
+
+    def _playable(self, settings: Mapping[str, Any]) -> Cell | None:
+        """The run of some settings; None where they do not go together, though each is in its range."""
+        try:
+            return self._trial(settings)
+        except ValueError:
+            return None
 
 
 class Proposals:

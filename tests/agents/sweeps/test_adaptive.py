@@ -263,6 +263,16 @@ def test_what_failed_is_not_needed_again_by_a_later_trial(tmp_path: Path) -> Non
             assert not is_bad or result["error"] == "its discriminator failed: no"
 
 
+def test_settings_that_do_not_go_together_are_the_worst_and_not_played(tmp_path: Path) -> None:
+    lengths = {"min_length": list(range(1, 11)), "max_length": list(range(1, 11))}
+    wanted = {"trials": 20, "sampler": "tpe", "metric": "kl_sum", **lengths}
+    proposed = proposals(search_of("it", wanted), lambda each: 1.0)
+    assert any(each["min_length"] > each["max_length"] for each in proposed[:4])
+    results = sweep(tmp_path, spec_with(task=[{"name": "SeqGANTiny-v0", "search": wanted}]), HereEngine())
+    assert {result["status"] for result in results} == {"done"}
+    assert 4 < len(results) < 20
+
+
 def test_a_run_that_alone_lacks_the_number_is_the_worst(tmp_path: Path) -> None:
     def lacking(node: Node, *inputs: bytes) -> bytes:
         result = json.loads(playing(cell_loss)(node, *inputs)) if isinstance(node.work, Cell) else None
