@@ -20,7 +20,7 @@ from agents.sb3.pretraining import PretrainingCallback
 from agents.sb3.replay import Relabelling
 from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice
+from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice, check_type
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.progress import progress
 from seqgan_env.seeding import derived_seed
@@ -256,13 +256,13 @@ class DiscriminatorCallback(BaseCallback):
         """Restore ``state_dict``.
 
         Raises:
-            ValueError: the old negatives are not those of this callback.
+            ValueError: the old negatives are not those of this callback, or a score is no number.
         """
         self.version = int(state["version"])
         self._n_episodes = int(state["n_episodes"])
         self._n_rounds = int(state["n_rounds"])
         self._n_steps_before = int(state["n_steps_before"])
-        self.last_scores = dict(state["last_scores"])
+        self.last_scores = dict(check_type("last_scores", state["last_scores"], dict[str, float]))
         self._old, self._history = dict(state["history"]), None
         if self._old and self.trainer is not None:
             self._history = self._restored_history(self.trainer.discriminator.spec)

@@ -205,7 +205,10 @@ class TestRefused:
             (lambda: AgentConfig(baseline="mean"), "baseline must be one of"),
             (lambda: EvaluationConfig(every=0), "every must be a whole number of at least 1"),
             (lambda: EvaluationConfig(n=0), "n must be a whole number of at least 1"),
-            (lambda: EvaluationConfig(metrics=("txt",)), "metrics must be one of temperatures, text, language_model"),
+            (
+                lambda: EvaluationConfig(metrics=("txt",)),
+                "metrics must be one of temperatures, text, text_temperatures, language_model",
+            ),
             (lambda: RuntimeConfig(n_threads=0), r"n_threads must be a whole number in \[1, 1024\] or None, got 0"),
             (lambda: RuntimeConfig(device="tpu9"), "device must be"),
             (lambda: RuntimeConfig(matmul_precision="double"), "matmul_precision must be one of None, highest"),
