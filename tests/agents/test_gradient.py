@@ -228,7 +228,7 @@ class TestDense:
 
 
 class TestTerms:
-    """What else the objective can hold."""
+    """The further terms of the objective."""
 
     SPEC = SequenceSpec(3, 2, 0)
 

@@ -1,4 +1,4 @@
-"""What the generator imitates is what its discriminator chooses of its own sequences, as a distribution."""
+"""Expert iteration: the generator imitates the distribution that its discriminator makes of it by choosing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_loss_and_its_gradient_are_those_of_what_the_expert_draws(rule: str)
 
 @pytest.mark.theory
 def test_with_the_best_discriminator_the_choice_by_importance_stays_where_the_generator_is_real() -> None:
-    """Where G = p the maximiser of eq. 13.32 is indifferent, and the likelihood of G's own draws is greatest at G."""
+    """At G = p the maximiser of eq. 13.32 is indifferent, and the likelihood of G's own draws is greatest at G."""
     trainer = trainer_of(1, np.zeros(len(ROWS_KT)), rule="importance")
     loss = trainer.loss(torch.from_numpy(ROWS_KT[:1]).expand(20_000, -1), torch.Generator().manual_seed(0))
     assert reference.gradient_of(loss, list(trainer.generator.parameters())).norm() < 0.03
