@@ -8,13 +8,13 @@ choices, reinforced self-training (ReST, arXiv 2308.08998). Dimensions: B sequen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from agents.reranking import NCandidates, Reranked, Rule
-from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
+from agents.rivals.adversarial import AdversarialTrainer
+from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig
 from seqgan_env.discriminators import DiscriminatorTrainer
 
 
@@ -33,7 +33,7 @@ class ExpertIterationConfig(LikelihoodConfig):
     D / (1 - D), so that what is imitated comes nearer to real sequences and not to the likeliest ones alone."""
 
 
-class ExpertIterationTrainer(MaximumLikelihoodTrainer):
+class ExpertIterationTrainer(AdversarialTrainer):
     """Maximum likelihood of the generator's own sequences that a discriminator has chosen, which learns in between.
 
     Args:
@@ -58,11 +58,7 @@ class ExpertIterationTrainer(MaximumLikelihoodTrainer):
         *,
         total_epochs: int = 1,
     ) -> None:
-        judge = discriminator.discriminator
-        if judge.spec != generator.spec:
-            raise ValueError(f"the discriminator must be of {generator.spec}, got {judge.spec}")
-        super().__init__(generator, config or ExpertIterationConfig(), seed, total_epochs=total_epochs)
-        self.discriminator = discriminator
+        super().__init__(generator, discriminator, config or ExpertIterationConfig(), seed, total_epochs=total_epochs)
 
     @property
     def expert(self) -> Reranked:
@@ -77,16 +73,3 @@ class ExpertIterationTrainer(MaximumLikelihoodTrainer):
         seed = int(torch.randint(2**31, (), generator=rng, device=rng.device))
         chosen_BT = torch.from_numpy(self.expert.draw(len(tokens_BT), seed=seed))
         return super().loss(chosen_BT.to(tokens_BT.device), rng)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the training, the discriminator's included."""
-        return {**super().state_dict(), "discriminator": self.discriminator.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore ``state_dict``.
-
-        Raises:
-            ValueError: see ``MaximumLikelihoodTrainer.load_state_dict``; or the discriminator's state doesn't fit.
-        """
-        super().load_state_dict(state)
-        self.discriminator.load_state_dict(state["discriminator"])

@@ -7,13 +7,14 @@ gradient (arXiv 1611.01144, 1611.00712). Dimensions: B sequences, T time, V voca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
+from agents.rivals.adversarial import AdversarialTrainer
+from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig
 from seqgan_env.checks import PositiveFloat
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.discriminators.embedded import Embedded
@@ -47,7 +48,7 @@ class Relaxed(NamedTuple):
     """One at the token, with the gradient of the relaxed sample; 0 at padding."""
 
 
-class RelaxedTrainer(MaximumLikelihoodTrainer):
+class RelaxedTrainer(AdversarialTrainer):
     """A GAN whose generator descends ``-log D(Y)`` by way of the samples, and whose discriminator learns in between.
 
     A sample is the argmax of ``log G + Gumbel noise``, which follows G exactly; its gradient is that of the softmax of
@@ -78,10 +79,8 @@ class RelaxedTrainer(MaximumLikelihoodTrainer):
         network = discriminator.discriminator
         if not isinstance(network, Embedded):
             raise ValueError(f"the discriminator must read embeddings, as the cnn does, got {type(network).__name__}")
-        if network.spec != generator.spec:
-            raise ValueError(f"the discriminator must be of {generator.spec}, got {network.spec}")
-        super().__init__(generator, config or RelaxedConfig(), seed, total_epochs=total_epochs)
-        self.discriminator, self._network = discriminator, network
+        super().__init__(generator, discriminator, config or RelaxedConfig(), seed, total_epochs=total_epochs)
+        self._network = network
 
     @property
     def temperature(self) -> float:
@@ -122,16 +121,3 @@ class RelaxedTrainer(MaximumLikelihoodTrainer):
             if spec.eos_id is not None:
                 open_B = open_B & (token_B != spec.eos_id)
         return Relaxed(torch.stack(tokens, dim=1), torch.stack(one_hot, dim=1))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the training, the discriminator's included."""
-        return {**super().state_dict(), "discriminator": self.discriminator.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore ``state_dict``.
-
-        Raises:
-            ValueError: see ``MaximumLikelihoodTrainer.load_state_dict``; or the discriminator's state doesn't fit.
-        """
-        super().load_state_dict(state)
-        self.discriminator.load_state_dict(state["discriminator"])

@@ -79,6 +79,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "agents/cli/training.py": "tests/agents/test_cli.py",
     "agents/cli/using.py": "tests/agents/test_cli.py",
     "agents/observations.py": "tests/agents/sb3/test_features.py",
+    "agents/rivals/adversarial.py": "tests/agents/rivals/test_expert_iteration.py",
     "agents/runs/game.py": "tests/agents/runs/test_phases.py",
     "agents/runs/presets.py": "tests/agents/runs/test_config.py",
     "agents/runs/trackers/base.py": "tests/agents/runs/test_trackers.py",
