@@ -8,6 +8,7 @@ neither a choice nor a game: one of them can be drawn from, and together they ca
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.rewards.games import SCENARIOS, games
+from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import PositiveInt, check_choice
 from seqgan_env.discriminators import GenerativeDiscriminator
 from seqgan_env.task import Task
@@ -49,10 +51,17 @@ CANDIDATES = {1.0: (2, 4, 8, 16), 0.8: (8,), 1.2: (8,)}
 """The numbers K at each temperature of the generator."""
 KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 ALONE = "alone"
-TAUGHT = DistillationConfig(learning_rate=0.02, own_share=0.0)
-"""The settings by which the language models of a discriminator teach the generator, the best of three on seed 100."""
-N_EPOCHS = 30
-"""The passes over the real sequences in which they do."""
+ONE_MODEL = "one of its models"
+TAUGHT = {
+    "taught by its models": DistillationConfig(learning_rate=0.02, own_share=0.0),
+    "taught by its models, reverse divergence": DistillationConfig(
+        divergence="reverse_kl", learning_rate=0.02, own_share=0.0
+    ),
+}
+"""The ways in which the language models of a discriminator teach the generator, with the best of the settings that were
+tried on seeds 100 and 101."""
+N_EPOCHS = 50
+"""The passes over the real sequences in which they do: about the seconds of the game."""
 
 
 def run(
@@ -146,25 +155,31 @@ def choices(run_folder: Path) -> dict[str, Record]:
 
 
 def model_curves(run_folder: Path) -> dict[str, list[Record]]:
-    """One of the discriminator's language models, and the generator that all of them have taught, at every temperature.
+    """One of the discriminator's language models, and the generators that all have taught, at every temperature.
 
-    The generator is that of the run, which knows maximum likelihood alone. Kept beside the run's folder.
+    Each was the generator of the run, which knows maximum likelihood alone. Kept beside the run's folder.
     """
     file = run_folder.parent / f"{run_folder.name}-models.json"
     config, _ = RunFolder(run_folder).load_state()
-    made_with = {"config": config.to_dict(), "taught": dataclasses.asdict(TAUGHT), "n_epochs": N_EPOCHS}
-    if (done := kept_result(file, ("one of its models", "taught by its models"), made_with)) is not None:
+    taught = {name: dataclasses.asdict(settings) for name, settings in TAUGHT.items()}
+    made_with = {"config": config.to_dict(), "taught": taught, "n_epochs": N_EPOCHS}
+    if (done := kept_result(file, (ONE_MODEL, *TAUGHT), made_with)) is not None:
         return done
-    loaded = load_generator(run_folder, "cpu", judged=True)
+    loaded, task = load_generator(run_folder, "cpu", judged=True), Task(config.task)
     assert isinstance(loaded.judge, GenerativeDiscriminator)
-    task, models = Task(config.task), loaded.judge.language_models
-    trainer = DistillationTrainer(loaded.model, models, TAUGHT, config.seed, total_epochs=N_EPOCHS)
-    for _ in range(N_EPOCHS):
-        trainer.epoch(task.real_sequences)
-    found = {}
-    for name, model in {"one of its models": models[0], "taught by its models": loaded.model}.items():
+    models = loaded.judge.language_models
+
+    def curve(model: AutoregressiveModel) -> list[Record]:
         evaluator = Evaluator(task, model.eval(), config.evaluation.n, config.seed)
-        found[name] = [{**evaluator.measure(temperature=t), "temperature": t} for t in CURVE]
+        return [{**evaluator.measure(temperature=t), "temperature": t} for t in CURVE]
+
+    found = {ONE_MODEL: curve(models[0])}
+    for name, settings in TAUGHT.items():
+        generator = copy.deepcopy(loaded.model)
+        trainer = DistillationTrainer(generator, models, settings, config.seed, total_epochs=N_EPOCHS)
+        for _ in range(N_EPOCHS):
+            trainer.epoch(task.real_sequences)
+        found[name] = curve(generator)
     return keep_result(file, found, made_with)
 
 

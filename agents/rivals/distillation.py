@@ -1,20 +1,40 @@
 """Distillation: language models that learnt the same real sequences teach a generator token by token.
 
-Word-level distillation (arXiv 1606.07947, section 3.1) where prefixes are real, and where they are the generator's own
-that of arXiv 2306.13649 with the forward divergence. Dimensions: B sequences, T time, M tokens, V vocabulary.
+Word-level distillation (arXiv 1606.07947, section 3.1) where prefixes are real and the divergence is the forward one;
+other divergences, and prefixes that are the generator's own, are those of arXiv 2306.13649. Dimensions: B sequences, T
+time, M tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
-from seqgan_env.checks import Share
+from seqgan_env.checks import Share, check_choice
+
+
+def _kl(log_p_MV: Tensor, log_q_MV: Tensor) -> Tensor:
+    """The sum over places of ``KL(p || q)``, nats."""
+    return (log_p_MV.exp() * (log_p_MV - log_q_MV)).sum()
+
+
+def _jensen_shannon(log_p_MV: Tensor, log_q_MV: Tensor) -> Tensor:
+    """The sum over places of the mean divergence of both from their mean, nats."""
+    log_mean_MV = torch.logaddexp(log_p_MV, log_q_MV) - math.log(2)
+    return (_kl(log_p_MV, log_mean_MV) + _kl(log_q_MV, log_mean_MV)) / 2
+
+
+DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "forward_kl": _kl,
+    "reverse_kl": lambda log_p_MV, log_q_MV: _kl(log_q_MV, log_p_MV),
+    "jensen_shannon": _jensen_shannon,
+}
+"""By name: from the log-probabilities of the teachers and of the generator, the sum of a divergence over places."""
 
 
 @torch.no_grad()
@@ -33,6 +53,9 @@ class DistillationConfig(LikelihoodConfig):
         ValueError: a value is out of range, or one that this loss has no place for is set.
     """
 
+    divergence: str = "forward_kl"
+    """forward_kl, by which the generator leaves out nothing that its teachers write; reverse_kl, by which it leaves out
+    what it cannot write well; or jensen_shannon."""
     own_share: Share = 0.5
     """Share of the prefixes that the generator draws; the others are real."""
     dropout: bool = True
@@ -40,12 +63,15 @@ class DistillationConfig(LikelihoodConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("divergence", self.divergence, DIVERGENCES)
         if self.label_smoothing:
             raise ValueError(f"label_smoothing must be 0 in distillation, got {self.label_smoothing}")
 
 
 class DistillationTrainer(MaximumLikelihoodTrainer):
     """Descent of ``KL(M || G)`` at every prefix, in closed form over every token, M being the mean of the teachers.
+
+    Or of another divergence. What a token does to later prefixes is not asked: that is what a game adds.
 
     No reward and no discriminator: a gain that this has too is one of several models over one, and not of a game.
 
@@ -80,20 +106,23 @@ class DistillationTrainer(MaximumLikelihoodTrainer):
         self.teachers = tuple(teachers)
 
     def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:
-        """The cross-entropy of the generator at real prefixes and at its own, the mean over them, nats per token."""
+        """The divergence at real prefixes and at the generator's own, the mean over them, nats per token."""
         n_own = round(self.config.own_share * len(tokens_BT))
         if n_own:
             tokens_BT = torch.cat([tokens_BT[n_own:], self.generator.sample(n_own, rng)])
-        return self.cross_entropy(tokens_BT, rng if self.config.dropout else None)
+        return self.divergence(tokens_BT, rng if self.config.dropout else None)
 
-    def cross_entropy(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """``-sum_a M(a | prefix) log G(a | prefix)``, the mean over the prefixes of sequences, nats, with gradient.
+    def divergence(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """The divergence between the teachers' mean and the generator at the prefixes of sequences.
 
         Args:
             tokens_BT: sequences, padded with V.
             rng: where the generator's dropout takes its noise from; None drops nothing.
+
+        Returns:
+            The mean over the prefixes, nats, with gradient.
         """
         is_token_BT = self.generator.spec.is_token(tokens_BT)
-        p_MV = mixture_log_prob(self.teachers, tokens_BT).exp()
-        log_g_MV: Tensor = self.generator.output(self.generator.hidden(tokens_BT, rng)[is_token_BT]).log_softmax(dim=1)
-        return -(p_MV * log_g_MV).sum() / len(p_MV)
+        log_p_MV = mixture_log_prob(self.teachers, tokens_BT)
+        log_g_MV = self.generator.output(self.generator.hidden(tokens_BT, rng)[is_token_BT]).log_softmax(dim=1)
+        return DIVERGENCES[self.config.divergence](log_p_MV, log_g_MV) / len(log_p_MV)

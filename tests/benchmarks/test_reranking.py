@@ -64,9 +64,9 @@ def test_language_models_are_measured_without_a_choice(tmp_path: Path, monkeypat
     with without_pictures():
         Experiment(changed(SHORT, task=judge, agent={"n_updates": 0}), tmp_path / "run").run()
     curves = reranking.model_curves(tmp_path / "run")
-    assert [[record["temperature"] for record in curve] for curve in curves.values()] == [[1.0, 0.5]] * 2
+    assert [[record["temperature"] for record in curve] for curve in curves.values()] == [[1.0, 0.5]] * 3
     own = evaluate_run(tmp_path / "run")
-    assert len({own["nll_test"], *(curve[0]["nll_test"] for curve in curves.values())}) == 3
+    assert len({own["nll_test"], *(curve[0]["nll_test"] for curve in curves.values())}) == 4
     monkeypatch.setattr(reranking, "load_generator", lambda *_, **__: pytest.fail("it is measured again"))
     assert reranking.model_curves(tmp_path / "run") == curves
 
