@@ -1200,6 +1200,49 @@ MUTATIONS: tuple[Mutation, ...] = (
         "0.5 * (1 + np.tanh(1.0 * (",
         ("seqgan_env/discriminators/base",),
     ),
+    # the rivals
+    Mutation(
+        "distillation: the reverse divergence is the forward one",
+        "agents/rivals/distillation.py",
+        "_kl(log_q_MV, log_p_MV),",
+        "_kl(log_p_MV, log_q_MV),",
+        ("agents/rivals/distillation",),
+    ),
+    Mutation(
+        "distillation: the teachers' mean is one of logarithms",
+        "agents/rivals/distillation.py",
+        "torch.stack(of_each).logsumexp(dim=0) - math.log(len(of_each))",
+        "torch.stack(of_each).mean(dim=0)",
+        ("agents/rivals/distillation",),
+    ),
+    Mutation(
+        "distillation: all prefixes are real",
+        "agents/rivals/distillation.py",
+        "torch.cat([tokens_BT[n_own:], self.generator.sample(n_own, rng)])",
+        "tokens_BT[n_own:]",
+        ("agents/rivals/distillation",),
+    ),
+    Mutation(
+        "cooperative: the divergence is upside down",
+        "agents/rivals/cooperative.py",
+        "output(hidden_MH).log_softmax(dim=1) - mixture_log_prob(self.mediators, tokens_BT)",
+        "mixture_log_prob(self.mediators, tokens_BT) - output(hidden_MH).log_softmax(dim=1)",
+        ("agents/rivals/cooperative",),
+    ),
+    Mutation(
+        "self-adversarial: the logit is the likelihood without that of the old generator",
+        "agents/rivals/self_adversarial.py",
+        "(self.generator.log_prob(tokens_BT) - self.old.log_prob(tokens_BT))",
+        "self.generator.log_prob(tokens_BT)",
+        ("agents/rivals/self_adversarial",),
+    ),
+    Mutation(
+        "scheduled sampling: own tokens are those that should be real",
+        "agents/rivals/scheduled_sampling.py",
+        ">= self.real_share",
+        "< self.real_share",
+        ("agents/rivals/scheduled_sampling",),
+    ),
     # the exact forms and the measurements
     Mutation(
         "recursion: the value of a state is the mean over tokens, whatever their probability",
