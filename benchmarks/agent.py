@@ -18,9 +18,10 @@ from agents.runs.comparison import compare
 from agents.runs.config import AdversaryConfig, Parts, RunConfig
 from agents.runs.demo import BOTH_DIVERGENCES, DENSE
 from agents.runs.folder import Record
-from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
+from benchmarks.curves import BASELINE, KEPT, below_cell, best_sum, curves_of, gains_at, game_seconds, record_at
 from benchmarks.distillation import distil, fit
 from benchmarks.harness import (
     DOCS,
@@ -35,9 +36,8 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
-from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
-from benchmarks.rewards.curves import KEPT, below_cell, curves_of, gains_at
 from benchmarks.rewards.games import SCENARIOS
+from benchmarks.tokenwise import LOG_RATIO, TOKENWISE
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 
@@ -206,9 +206,8 @@ def games(task: Task, seed: int, learned: Path) -> dict[str, RunConfig]:
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
     """The generator of a phase by temperature, and the seconds of the game."""
-    times = [r["wall_time_s"] for r in records if r["phase"] == ADVERSARIAL]
     kept = [{name: r[name] for name in ("phase", *KEPT)} for r in records if r["phase"] == phase]
-    return {"seconds": times[-1] - times[0] if phase == FINAL_TEMPERATURE else 0.0, "records": kept}
+    return {"seconds": game_seconds(records) if phase == FINAL_TEMPERATURE else 0.0, "records": kept}
 
 
 def report(results: Path = FILE, page: Path = PAGE) -> None:
@@ -245,11 +244,11 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
 
 def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
-    at_one = [next(r for r in row["records"] if r["temperature"] == 1.0) for row in own]
+    at_one = [record_at(row) for row in own]
     return {
         "KL forward": mean_cell([r["kl_forward"] for r in at_one]),
         "KL reverse": mean_cell([r["kl_reverse"] for r in at_one]),
-        "KL sum, best T": mean_cell([min(r["kl_sum"] for r in row["records"]) for row in own]),
+        "KL sum, best T": mean_cell([best_sum(row) for row in own]),
         f"nll oracle at T = {LEVEL:g}": mean_cell(gains_at(own, baseline, LEVEL), "+"),
         "below": "" if own is baseline else below_cell(curves_of(own), curves_of(baseline)),
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",

@@ -21,9 +21,9 @@ from agents.runs.evaluation import Evaluator
 from agents.runs.folder import RunFolder, check_same
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURES
 from agents.runs.presets import PRESETS
+from benchmarks.curves import KEPT
 from benchmarks.harness import keep_result, kept_result
 from benchmarks.paper.rivals import RIVALS
-from benchmarks.rewards.curves import KEPT
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.device import resolve_device

@@ -15,6 +15,7 @@ from typing import Any
 from agents.runs.config import RunConfig
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
+from benchmarks.curves import BASELINE, diversity_at, record_at
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -27,8 +28,7 @@ from benchmarks.harness import (
     write_section,
 )
 from benchmarks.paper.grid import Cell, Grid, measured_on
-from benchmarks.paper.rows import BASELINE, Scenario
-from benchmarks.rewards.curves import diversity_at, record_at
+from benchmarks.paper.rows import Scenario
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import atomic_write, refusal
 from seqgan_env.sources.text_file import read_lines

@@ -22,11 +22,11 @@ from agents.runs.folder import check_same
 from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
 from agents.sweeps.environment import describe
+from benchmarks.curves import game_seconds, record_at
 from benchmarks.distillation import fit
 from benchmarks.harness import keep_result, kept_result
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, Scenario, config_of
-from benchmarks.rewards.curves import record_at
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.files import refusal
@@ -218,8 +218,8 @@ class Grid:
             config = dataclasses.replace(config, task=learned)
         run = Experiment.begin_or_resume(config, self.out / cell.name, start_from=start)
         game = [r for r in run.run() if r["phase"] == ADVERSARIAL]
-        seconds = game[-1]["wall_time_s"] - game[0]["wall_time_s"]
-        return run.game.task, run.game.agent.generator, seconds, game[-1].get("discriminator_share_of_optimum")
+        share = game[-1].get("discriminator_share_of_optimum")
+        return run.game.task, run.game.agent.generator, game_seconds(game), share
 
     def _train_rival(self, cell: Cell, start: Experiment) -> tuple[float, Discriminator | None]:
         """Train the generator of a start in another way, or what is left of it; the seconds, the discriminator."""

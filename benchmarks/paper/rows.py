@@ -9,7 +9,9 @@ from typing import Any
 
 from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, Parts, RunConfig, RuntimeConfig
 from agents.runs.presets import PRESETS
+from benchmarks.curves import BASELINE
 from benchmarks.paper.rivals import RIVALS
+from benchmarks.tokenwise import TOKENWISE
 
 
 @dataclass(frozen=True)
@@ -119,23 +121,8 @@ _AS_PUBLISHED: dict[str, Any] = {
     "rollout_lag": 0.8,
 }
 _WHOLE = {"n_completions": 0, "baseline": "batch", "n_episodes": 512}
-TOKENWISE: dict[str, Any] = {
-    "n_episodes": 256,
-    "n_completions": 0,
-    "dense": True,
-    "inner_sums": True,
-    "forward_kl": 30.0,
-    "baseline": "step",
-    "normalize_advantage": False,
-    "learning_rate": 0.02,
-    "final_learning_rate": 1e-4,
-}
-"""The part ``agent`` of a game in which every token of each prefix gets a term of its own, in closed form."""
-LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
-"""The part ``task`` of that game."""
 _RENEWED = {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 256}
 
-BASELINE = "max. likelihood"
 ROWS: dict[str, Row] = {
     "random": Row("untrained weights", "random"),
     "max. likelihood, as published": Row("arXiv 1609.05473", "published"),

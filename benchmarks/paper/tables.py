@@ -10,11 +10,11 @@ import numpy as np
 
 from agents.runs.phases import TEMPERATURES
 from agents.runs.report import markdown_table
+from benchmarks.curves import BASELINE, best_sum, curves_of, diversity_at, record_at
 from benchmarks.harness import DOCS, mean_cell, svg_figure, write_section
 from benchmarks.paper.experiment import FILE
 from benchmarks.paper.grid import measured_on
-from benchmarks.paper.rows import BASELINE, ROWS
-from benchmarks.rewards.curves import Curve, diversity_at, record_at
+from benchmarks.paper.rows import ROWS
 from seqgan_env.checks import check_type
 from seqgan_env.files import parse_json, read_bytes, refusal
 
@@ -117,14 +117,9 @@ def _over_temperature(row: Row) -> dict[str, str]:
     """The cells of a row's curves."""
     cells = {}
     for quality, column in zip(QUALITIES, _CURVE_COLUMNS, strict=False):
-        cells[column] = mean_cell([diversity_at(curve_of(each), quality) for each in row])
-    cells["KL sum, best T"] = mean_cell([min(r["kl_sum"] for r in each["records"]) for each in row])
+        cells[column] = mean_cell([diversity_at(curve, quality) for curve in curves_of(row)])
+    cells["KL sum, best T"] = mean_cell([best_sum(each) for each in row])
     return cells
-
-
-def curve_of(result: Mapping[str, Any]) -> Curve:
-    """The curve of one seed of a row."""
-    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in result["records"]]
 
 
 def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[Sequence[float]]]) -> None:
@@ -139,7 +134,7 @@ def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[S
         near, whole = panels = figure.subplots(1, 2)
         for axes in panels:
             for index, (name, row) in enumerate(rows.items()):
-                points = np.mean([[point[1:] for point in curve_of(each)] for each in row], axis=0)
+                points = np.mean([[point[1:] for point in curve] for curve in curves_of(row)], axis=0)
                 color = "black" if name == BASELINE else f"C{index % 10}"
                 axes.plot(*points.T, "o-" if index < 10 else "s--", ms=2, lw=1, color=color, label=name)
             for index, (name, curve) in enumerate(published.items()):
@@ -150,7 +145,7 @@ def draw(rows: Mapping[str, Row], file: Path, published: Mapping[str, Sequence[S
             axes.set(xlabel="nll oracle (nats per token)", ylabel="nll test (nats per token)")
             axes.grid(alpha=0.3, which="both")
         if BASELINE in rows:
-            low = min(y for each in rows[BASELINE] for _, _, y in curve_of(each))
+            low = min(y for curve in curves_of(rows[BASELINE]) for _, _, y in curve)
             near.set(xlim=(5.7, 10.2), ylim=(low - 0.2, low + 1.2))
         near.set_title(f"near {BASELINE}: down and left is better")
         whole.set_title("all of it")

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from agents.runs.report import markdown_table
+from benchmarks.curves import BASELINE, below_cell, best_sum, curves_of, gains_at
 from benchmarks.harness import DOCS, interval, mean_cell, measured_with, svg_figure, write_section
-from benchmarks.paper.rows import BASELINE
 from benchmarks.regimes.cells import FILE, GAMES, TASKS
-from benchmarks.rewards.curves import below_cell, curves_of, gains_at
 
 PAGE = DOCS / "results.md"
 LEVEL = 0.7
@@ -67,7 +66,7 @@ def _select(cells: Sequence[Mapping[str, Any]], units: int, n_real: str) -> list
 def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The text of a row."""
     baseline = [c["rows"][BASELINE] for c in own]
-    found = {"KL sum, best T": mean_cell([_best(row) for row in baseline])}
+    found = {"KL sum, best T": mean_cell([best_sum(row) for row in baseline])}
     for name in GAMES:
         rows = [c["rows"][name] for c in own]
         found[f"{name}: KL sum"] = mean_cell(gained(own, name), "+")
@@ -81,11 +80,7 @@ def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def gained(own: Sequence[Mapping[str, Any]], game: str) -> list[float]:
     """The least sum of both divergences over temperatures less that of maximum likelihood, of each seed of a cell."""
-    return [_best(c["rows"][game]) - _best(c["rows"][BASELINE]) for c in own]
-
-
-def _best(row: Mapping[str, Any]) -> float:
-    return float(min(r["kl_sum"] for r in row["records"]))
+    return [best_sum(c["rows"][game]) - best_sum(c["rows"][BASELINE]) for c in own]
 
 
 def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
@@ -106,7 +101,7 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
                     for j, units in enumerate(region.units):
                         own = _select(of_task, units, n_real)
                         mean, half = interval(gained(own, game))
-                        share_NU[i, j] = mean / np.mean([_best(c["rows"][BASELINE]) for c in own])
+                        share_NU[i, j] = mean / np.mean([best_sum(c["rows"][BASELINE]) for c in own])
                         sure = "" if abs(mean) > half else "?"
                         axes.text(j, i, f"{share_NU[i, j]:+.0%}{sure}", ha="center", va="center")
                 axes.imshow(share_NU, cmap="RdBu_r", vmin=-0.6, vmax=0.6, aspect="auto")

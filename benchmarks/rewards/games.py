@@ -15,6 +15,7 @@ from agents.runs.demo import BOTH_DIVERGENCES, DENSE, demo_runs
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table, summary
+from benchmarks.curves import BASELINE, Curve, below_cell, curve_of, gain_at
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -27,8 +28,7 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
-from benchmarks.paper.rows import BASELINE, LOG_RATIO, TOKENWISE
-from benchmarks.rewards.curves import Curve, below_cell, curve_of, gain_at
+from benchmarks.tokenwise import LOG_RATIO, TOKENWISE
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 from seqgan_env.metrics import columns
@@ -125,9 +125,11 @@ def run(
             for row, record in summary(records).items():
                 # the best temperature differs from seed to seed
                 rows.setdefault(re.sub(r", T = .*", ", best T", row), []).append(dict(record))
-            curves.setdefault(BASELINE, []).append(curve_of(next(iter(records.values())), TEMPERATURE))
+            starts = [r for r in next(iter(records.values())) if r["phase"] == TEMPERATURE]
+            curves.setdefault(BASELINE, []).append(curve_of(starts))
             for label, own in records.items():
-                curves.setdefault(f"SeqGAN {label}", []).append(curve_of(own, FINAL_TEMPERATURE))
+                ends = [r for r in own if r["phase"] == FINAL_TEMPERATURE]
+                curves.setdefault(f"SeqGAN {label}", []).append(curve_of(ends))
         config = SCENARIOS[scenario].config.to_dict()
         scenarios[scenario] = {"seeds": own_seeds, "config": config, "rows": rows, "curves": curves}
     write_results(results, {"scenarios": {name: scenarios[name] for name in SCENARIOS if name in scenarios}})

@@ -16,6 +16,7 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.sweeps.statistics import interquartile_mean
+from benchmarks.curves import BASELINE, KEPT, best_sum, gains_at, game_seconds, record_at
 from benchmarks.harness import (
     DOCS,
     NOT_REACHED,
@@ -26,8 +27,6 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
-from benchmarks.paper.rows import BASELINE
-from benchmarks.rewards.curves import KEPT, gains_at, record_at
 from seqgan_env.checks import PositiveInt
 
 PAGE = DOCS / "results.md"
@@ -194,7 +193,7 @@ def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
     """The generator of a phase by temperature, and while it learned."""
     game = [r for r in records if r["phase"] == ADVERSARIAL and phase == FINAL_TEMPERATURE]
     return {
-        "seconds": game[-1]["wall_time_s"] - game[0]["wall_time_s"] if game else 0.0,
+        "seconds": game_seconds(game),
         "records": [_rounded(r, ("phase", *KEPT)) for r in records if r["phase"] == phase],
         "learning": [_rounded(r, _LEARNING) for r in game],
     }
@@ -212,7 +211,7 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
     return {
         "KL forward": _cell([r["kl_forward"] for r in at_one]),
         "KL reverse": _cell([r["kl_reverse"] for r in at_one]),
-        "KL sum, best T": _cell(_best_sums(own)),
+        "KL sum, best T": _cell([best_sum(row) for row in own]),
         "less max. likelihood's": _cell(_gained(own, baseline), "+"),
         f"nll oracle at T = {LEVEL:g}": _cell(gains, "+") if len(gains) == len(own) else NOT_REACHED,
         "seconds": f"{np.median([row['seconds'] for row in own]):.0f}",
@@ -220,13 +219,8 @@ def _cells(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any
 
 
 def _gained(own: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The difference of those sums from maximum likelihood's with the same seed."""
-    return [game - other for game, other in zip(_best_sums(own), _best_sums(baseline), strict=True)]
-
-
-def _best_sums(own: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The sum of both divergences at the temperature that suits each seed best."""
-    return [min(r["kl_sum"] for r in row["records"]) for row in own]
+    """The difference of each ``best_sum`` from maximum likelihood's with the same seed."""
+    return [best_sum(game) - best_sum(other) for game, other in zip(own, baseline, strict=True)]
 
 
 def _cell(values: Sequence[float], sign: str = "") -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import agent
+from benchmarks.curves import KEPT
 from benchmarks.harness import section
-from benchmarks.rewards.curves import KEPT
 from benchmarks.rewards.games import SCENARIOS
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import agent, discriminators, reranking, stable_baselines, sweeps, text, variance
+from benchmarks import agent, curves, discriminators, reranking, stable_baselines, sweeps, text, variance
 from benchmarks.algorithms import comparison as algorithms
 from benchmarks.harness import (
     command_line,
@@ -26,7 +26,7 @@ from benchmarks.harness import (
 from benchmarks.paper import experiment as paper
 from benchmarks.paper import tables as paper_tables
 from benchmarks.regimes import cells as regimes
-from benchmarks.rewards import curves, games
+from benchmarks.rewards import games
 from benchmarks.rewards.menu import MENU
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.measuring import errors, measure, rates

@@ -11,7 +11,7 @@ import torch
 from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
 from benchmarks import distillation
-from benchmarks.rewards.curves import KEPT
+from benchmarks.curves import KEPT
 from seqgan_env.discriminators import build_discriminator, load_discriminator
 from tests.support.runs import TINY, changed
 

@@ -26,11 +26,12 @@ from agents.rivals import (
 )
 from agents.runs.folder import flat_settings
 from agents.runs.phases import TEMPERATURES
+from benchmarks.curves import BASELINE
 from benchmarks.harness import keep_result, section, svg_figure
 from benchmarks.paper import experiment, rows, tables
 from benchmarks.paper.grid import Cell, Grid
 from benchmarks.paper.rivals import RIVALS
-from benchmarks.paper.rows import BASELINE, ROWS, SIZES, config_of
+from benchmarks.paper.rows import ROWS, SIZES, config_of
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.discriminators import GenerativeDiscriminator, load_discriminator
 from seqgan_env.sources.oracle import parameter_shapes

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
+from benchmarks.curves import BASELINE
 from benchmarks.distillation import N_REAL
 from benchmarks.harness import section
-from benchmarks.paper.rows import BASELINE
 from benchmarks.regimes import cells, tables
 from benchmarks.regimes.cells import GAMES, TASKS, Cell, Region
 from seqgan_env.autoregressive import AutoregressiveModel

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
-from benchmarks.paper.rows import BASELINE
+from benchmarks.curves import BASELINE
 from benchmarks.rewards.study import Study
 from tests.support.runs import TINY, changed, without_pictures
 

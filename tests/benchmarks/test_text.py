@@ -10,9 +10,10 @@ import pytest
 
 from agents.runs.phases import TEMPERATURES
 from benchmarks import text
+from benchmarks.curves import BASELINE
 from benchmarks.paper.grid import N_SAMPLES
 from benchmarks.paper.rivals import RIVALS
-from benchmarks.paper.rows import BASELINE, ROWS, Scenario
+from benchmarks.paper.rows import ROWS, Scenario
 from tests.support.runs import TINY, changed, without_pictures
 
 CURVE = (1.2, 1.0, 0.85, 0.7, 0.5)

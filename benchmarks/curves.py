@@ -8,22 +8,36 @@ from typing import Any
 import numpy as np
 
 from agents.runs.folder import Record
+from agents.runs.phases import ADVERSARIAL
 
+BASELINE = "max. likelihood"
+"""The row that every other one is compared with."""
 KEPT = ("temperature", "nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 """The measurements of each temperature that results keep."""
 Curve = Sequence[tuple[float, float, float]]
 """Temperature, ``nll_oracle`` and ``nll_test``."""
 
 
-def curve_of(records: Sequence[Record], phase: str) -> Curve:
-    """The generator of a phase by temperature."""
-    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in records if r["phase"] == phase]
+def curve_of(records: Sequence[Record]) -> Curve:
+    """The curve of one generator's records, one a temperature."""
+    return [(r["temperature"], r["nll_oracle"], r["nll_test"]) for r in records]
 
 
 def record_at(row: Mapping[str, Any], temperature: float = 1.0) -> Record:
     """The one of a row's ``records`` that was measured at a temperature."""
     found: Record = next(r for r in row["records"] if r["temperature"] == temperature)
     return found
+
+
+def best_sum(row: Mapping[str, Any]) -> float:
+    """The sum of both divergences at the temperature that suits a row best, nats per token."""
+    return float(min(r["kl_sum"] for r in row["records"]))
+
+
+def game_seconds(records: Sequence[Record]) -> float:
+    """The seconds of a game's updates, with its discriminator's between them; 0 without a game."""
+    times = [r["wall_time_s"] for r in records if r["phase"] == ADVERSARIAL]
+    return float(times[-1] - times[0]) if times else 0.0
 
 
 def quality_at(curve: Curve, diversity: float) -> float | None:
@@ -78,8 +92,8 @@ def gain_at(curve: Curve, baseline: Curve, temperature: float) -> float | None:
 
 
 def curves_of(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    """The curve of each row, of the one phase that its ``records`` are of."""
-    return [curve_of(row["records"], row["records"][0]["phase"]) for row in rows]
+    """The curve of each row."""
+    return [curve_of(row["records"]) for row in rows]
 
 
 def gains_at(
