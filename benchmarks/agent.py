@@ -22,7 +22,7 @@ from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.curves import BASELINE, KEPT, below_cell, best_sum, curves_of, gains_at, game_seconds, record_at
-from benchmarks.distillation import distil, fit
+from benchmarks.distillation import distil
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -36,6 +36,7 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
+from benchmarks.language_models import fit
 from benchmarks.rewards.games import SCENARIOS
 from benchmarks.tokenwise import LOG_RATIO, TOKENWISE
 from seqgan_env.checks import PositiveInt

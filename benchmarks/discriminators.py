@@ -23,7 +23,6 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from agents.sweeps.cells import hashed
-from benchmarks.distillation import N_LIKELIHOOD, N_REAL, TASKS, models_of
 from benchmarks.harness import (
     DOCS,
     RESULTS,
@@ -39,6 +38,7 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
+from benchmarks.language_models import N_LIKELIHOOD, N_REAL, TASKS, models_of
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.checks import PositiveInt
 from seqgan_env.discriminators import build_discriminator, discriminator_scores

@@ -23,8 +23,8 @@ from agents.runs.phases import ADVERSARIAL, TEMPERATURES
 from agents.runs.workers import side_by_side
 from agents.sweeps.environment import describe
 from benchmarks.curves import game_seconds, record_at
-from benchmarks.distillation import fit
 from benchmarks.harness import keep_result, kept_result
+from benchmarks.language_models import fit
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, Scenario, config_of
 from seqgan_env.autoregressive import AutoregressiveModel

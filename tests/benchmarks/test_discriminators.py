@@ -17,8 +17,8 @@ from agents.runs.evaluation import optimal_discriminator
 from agents.runs.presets import PRESETS
 from benchmarks import discriminators
 from benchmarks.discriminators import KINDS, Cell
-from benchmarks.distillation import N_REAL, TASKS, models_of
 from benchmarks.harness import section
+from benchmarks.language_models import N_REAL, TASKS, models_of
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.discriminators import DISCRIMINATORS, build_discriminator, discriminator_scores
 from seqgan_env.discriminators.generative import GenerativeConfig

@@ -10,7 +10,7 @@ import torch
 
 from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
-from benchmarks import distillation
+from benchmarks import distillation, language_models
 from benchmarks.curves import KEPT
 from seqgan_env.discriminators import build_discriminator, load_discriminator
 from tests.support.runs import TINY, changed
@@ -22,7 +22,7 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     """For about the time that it is given, and once."""
     config: RunConfig = changed(TINY, pretraining={"n_epochs": 1}, evaluation={"n": 10})
     monkeypatch.setattr(
-        distillation,
+        language_models,
         "build_discriminator",
         lambda name, spec, *, seed, kwargs: build_discriminator(
             name, spec, seed=seed, kwargs={**kwargs, **SMALL, "n_epochs": 1}
@@ -30,9 +30,9 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     )
     records = Experiment(config, tmp_path / "run", progress=False).run(pretraining_only=True)
     learned = tmp_path / "p.safetensors"
-    distillation.fit(config, learned)
+    language_models.fit(config, learned)
     weights = load_discriminator(learned).state_dict()
-    distillation.fit(config, learned)
+    language_models.fit(config, learned)
     assert all(torch.equal(weights[name], tensor) for name, tensor in load_discriminator(learned).state_dict().items())
     row = distillation.distil(config, tmp_path / "run", learned, 0.5, tmp_path / "row.json")
     assert row["n_epochs"] >= 1

@@ -12,8 +12,8 @@ import pytest
 
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks.curves import BASELINE
-from benchmarks.distillation import N_REAL
 from benchmarks.harness import section
+from benchmarks.language_models import N_REAL
 from benchmarks.regimes import cells, tables
 from benchmarks.regimes.cells import GAMES, TASKS, Cell, Region
 from seqgan_env.autoregressive import AutoregressiveModel
