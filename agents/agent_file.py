@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
@@ -30,6 +31,12 @@ from seqgan_env.weights import check_sizes
 
 KIND = "SeqGAN"
 """The mark of such a file."""
+OPTIMIZERS = {
+    name: kind
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
+}
+"""The optimisers that a file can name."""
 _NAMES = ("policy_class", "optimizer_class", "spec", "arguments")
 
 
@@ -128,6 +135,29 @@ class AgentFile:
             agent = build_config(cls, {**values, "state": stored["agent"]}, "an agent", complete=True)
             check_sizes(agent.spec, n_bytes)
             return agent
+
+
+def stored_class(path: Any, argument: str, name: str, known: Mapping[str, Any], given: dict[str, Any]) -> Any:
+    """The class that a file names, or the one in place of it, which is taken out of what is given.
+
+    Raises:
+        ValueError: it is a user's own, and not given.
+    """
+    found = given.pop(argument, known.get(name))
+    if found is None:
+        raise ValueError(f"{path} has the {argument} {name!r}; pass it in custom_objects[{argument!r}]")
+    return found
+
+
+def optimizer_name(kind: type[torch.optim.Optimizer]) -> str:
+    """The name of an optimiser in a file; one of a user's own has a dot in it and is known to no other program."""
+    is_known = OPTIMIZERS.get(kind.__name__) is kind
+    return kind.__name__ if is_known else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def plain_arguments(policy_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a policy without the class of its optimiser, which a file names."""
+    return {name: value for name, value in policy_kwargs.items() if name != "optimizer_class"}
 
 
 def existing_file(path: str | Path) -> Path:

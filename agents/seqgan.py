@@ -10,7 +10,7 @@ import math
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +25,14 @@ from stable_baselines3.common.utils import safe_mean
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agents.agent_file import AgentArguments, AgentFile
+from agents.agent_file import (
+    OPTIMIZERS,
+    AgentArguments,
+    AgentFile,
+    optimizer_name,
+    plain_arguments,
+    stored_class,
+)
 from agents.checkpoint import check_storable
 from agents.collection import Episodes, collect_episodes
 from agents.companions import Companions
@@ -101,6 +108,7 @@ class SeqGAN(BaseAlgorithm):
     """
 
     policy: AutoregressivePolicy
+    seed: int
 
     @check_arguments
     def __init__(
@@ -130,7 +138,7 @@ class SeqGAN(BaseAlgorithm):
             raise ValueError(f"policy must be a subclass of AutoregressivePolicy, got {policy.__name__}")
         self.estimator = build_config(EstimatorConfig, estimator, type(self).__name__)
         check_device(str(device))
-        check_storable("policy_kwargs", _plain(policy_kwargs or {}))
+        check_storable("policy_kwargs", plain_arguments(policy_kwargs or {}))
         if isinstance(env, str):
             env = make_seqgan_vec_env(env, n_envs=n_episodes)
         super().__init__(
@@ -178,6 +186,12 @@ class SeqGAN(BaseAlgorithm):
         self._constrain()
 
     @property
+    def _task(self) -> TaskHandle:
+        """The handle of the environment, which an agent that was loaded without one can't ask for."""
+        assert self._handle is not None
+        return self._handle
+
+    @property
     def generator(self) -> AutoregressiveModel:
         """The generator ``G_theta``; with ``weight_averaging`` it has the average, but while it is ``playing``."""
         return self.policy.generator
@@ -222,7 +236,6 @@ class SeqGAN(BaseAlgorithm):
             ValueError: the sequences are not of this task, or a value is out of range.
         """
         real = self.policy.spec.validate(real, complete=True, name="real")
-        assert self.seed is not None
         config = build_config(LikelihoodConfig, settings, "pretrain")
         self._average.forget()  # learning goes on from the weights that this makes
         trainer = MaximumLikelihoodTrainer(self.generator, config, seed=self.seed, total_epochs=n_epochs)
@@ -303,8 +316,6 @@ class SeqGAN(BaseAlgorithm):
             ValueError: an episode was cut short, or what it was paid is not the task's own score of its sequence.
         """
         assert self.env is not None
-        assert self._handle is not None
-        assert self.seed is not None
         n_envs = self.env.num_envs
 
         def on_step(step: dict[str, Any]) -> bool:
@@ -327,7 +338,7 @@ class SeqGAN(BaseAlgorithm):
                 rng,
                 on_step,
                 temperature=self.estimator.exploration_temperature,
-                pays_steps=self._handle.config.is_shaped,
+                pays_steps=self._task.config.is_shaped,
             )
             if episodes is not None:
                 self._check_returns(episodes)
@@ -340,16 +351,14 @@ class SeqGAN(BaseAlgorithm):
 
         Others are compared in the next update.
         """
-        assert self._handle is not None
         step = -(-self.n_episodes // MAX_EXACT_SCORES)
         some = slice(self._n_updates % step, None, step)
         tokens_KT, chosen_KT, return_K = (each[some].cpu().numpy() for each in episodes)
-        start_K = self._handle.spec.lengths(tokens_KT) - chosen_KT.sum(axis=1)
-        self._handle.check_returns(tokens_KT, start_K, return_K)
+        start_K = self._task.spec.lengths(tokens_KT) - chosen_KT.sum(axis=1)
+        self._task.check_returns(tokens_KT, start_K, return_K)
 
     def train(self, episodes: Episodes) -> None:
         """One update: policy-gradient steps (eq. 13.44) on the episodes of a collection, by default one."""
-        assert self.seed is not None
         rng = torch_rng(self.seed, "completions", self._n_updates, device=self.device)
         with self.playing():
             self._companions.begin(self.generator)
@@ -364,8 +373,7 @@ class SeqGAN(BaseAlgorithm):
             ValueError: the generator has the average.
         """
         self._check_playing()
-        assert self._handle is not None
-        handle = self._handle
+        handle = self._task
 
         def acting(model: AutoregressiveModel | None) -> AutoregressiveModel | None:
             return None if model is None else self.policy.constrained(model)
@@ -437,15 +445,12 @@ class SeqGAN(BaseAlgorithm):
 
     def _some_real(self, *of: Any) -> Tensor:
         """As many real sequences as episodes, others for each update and name."""
-        assert self._handle is not None
-        assert self.seed is not None
-        real = self._handle.real_sequences
+        real = self._task.real_sequences
         rng = numpy_rng(self.seed, "teacher forcing", self._n_updates, *of)
         return torch.from_numpy(real[rng.integers(len(real), size=self.n_episodes)]).to(self.device)
 
     def _score(self, tokens_MT: Tensor) -> Tensor:
-        assert self._handle is not None
-        return self._handle.returns_tensor(tokens_MT)
+        return self._task.returns_tensor(tokens_MT)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """Write the table of the logger.
@@ -546,14 +551,14 @@ class SeqGAN(BaseAlgorithm):
             **{name: getattr(self, name) for name in ("learning_rate", "n_episodes", "max_grad_norm", "seed")},
             **{name: getattr(self, name) for name in ("verbose", "tensorboard_log")},
             "stats_window_size": self._stats_window_size,
-            "policy_kwargs": _plain(self.policy_kwargs),
+            "policy_kwargs": plain_arguments(self.policy_kwargs),
         }
         if callable(self.learning_rate):
             # a schedule is code, which the file does not hold; it keeps the step size of the moment, or where that has
             # come down to 0 the one it began with
             arguments["learning_rate"] = self.policy.optimizer.param_groups[0]["lr"] or self.lr_schedule(1.0)
         kept = build_config(AgentArguments, arguments, "an agent's file")
-        names = self.policy_class.__name__, _optimizer_name(self.policy.optimizer_class)
+        names = self.policy_class.__name__, optimizer_name(self.policy.optimizer_class)
         AgentFile(*names, self.policy.spec, kept, self.state_dict()).write(path)
 
     @classmethod
@@ -586,8 +591,8 @@ class SeqGAN(BaseAlgorithm):
         stored = AgentFile.read(path)
         given = dict(custom_objects or {})
         policies = {AutoregressivePolicy.__name__: AutoregressivePolicy}
-        policy = _stored_class(path, "policy_class", stored.policy_class, policies, given)
-        optimizer = _stored_class(path, "optimizer_class", stored.optimizer_class, _OPTIMIZERS, given)
+        policy = stored_class(path, "policy_class", stored.policy_class, policies, given)
+        optimizer = stored_class(path, "optimizer_class", stored.optimizer_class, OPTIMIZERS, given)
         kept = vars(stored.arguments)
         arguments = {
             **kept,
@@ -616,34 +621,3 @@ class SeqGAN(BaseAlgorithm):
 def _spaces(spec: SequenceSpec) -> tuple[spaces.Box, spaces.Discrete]:
     """The observations and actions of sequences."""
     return spaces.Box(0, spec.vocab_size, (spec.max_length,), np.int64), spaces.Discrete(spec.vocab_size)
-
-
-_OPTIMIZERS = {
-    name: kind
-    for name, kind in vars(torch.optim).items()
-    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
-}
-"""The optimisers that a file can name."""
-
-
-def _stored_class(path: Any, argument: str, name: str, known: Mapping[str, Any], given: dict[str, Any]) -> Any:
-    """The class that a file names, or the one in place of it, which is taken out of what is given.
-
-    Raises:
-        ValueError: it is a user's own, and not given.
-    """
-    found = given.pop(argument, known.get(name))
-    if found is None:
-        raise ValueError(f"{path} has the {argument} {name!r}; pass it in custom_objects[{argument!r}]")
-    return found
-
-
-def _optimizer_name(kind: type[torch.optim.Optimizer]) -> str:
-    """The name of an optimiser in a file; one of a user's own has a dot in it and is known to no other program."""
-    is_known = _OPTIMIZERS.get(kind.__name__) is kind
-    return kind.__name__ if is_known else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _plain(policy_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a policy without the class of its optimiser, which a file names."""
-    return {name: value for name, value in policy_kwargs.items() if name != "optimizer_class"}
