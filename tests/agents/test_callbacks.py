@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents import (
     DiscriminatorCallback,
@@ -32,20 +32,14 @@ from agents.sb3.handle import TaskHandle
 from agents.schedules import AccuracyBand, EveryEpisodes, EverySteps, Never, Schedule
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.discriminators.optimal import beside_optimum
-from tests.support.builders import ORACLE, POLICY
+from tests.support.agents import ENVS, Env, agent
+from tests.support.builders import ORACLE, POLICY, RETRAIN
 from tests.support.trainers import Spy
 
-SETTINGS: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
 PROBE = np.random.default_rng(0).integers(20, size=(5, 6))
 SCORES = {"loss", "accuracy", "log_loss", "calibration_error"}
 BESIDE_OPTIMUM = {"share_of_optimum", "correlation"}
 """Each where it is defined: some of the few sequences here show no difference."""
-Env = gym.Env[Any, Any] | VecEnv
-
-
-def seqgan(env: Env, **arguments: Any) -> SeqGAN:
-    defaults = {"n_episodes": 8, "n_completions": 2, "learning_rate": 0.01, "policy_kwargs": POLICY, "seed": 5}
-    return SeqGAN("LstmPolicy", env, **{**defaults, **arguments})
 
 
 def ppo(env: Env) -> PPO:
@@ -61,7 +55,7 @@ def dqn(env: Env) -> DQN:
     return DQN("MlpPolicy", env, train_freq=(6, "step"), learning_starts=20, batch_size=8, seed=0, device="cpu", **more)
 
 
-ALGORITHMS: dict[str, Callable[[Env], BaseAlgorithm]] = {"SeqGAN": seqgan, "PPO": ppo, "A2C": a2c, "DQN": dqn}
+ALGORITHMS: dict[str, Callable[[Env], BaseAlgorithm]] = {"SeqGAN": agent, "PPO": ppo, "A2C": a2c, "DQN": dqn}
 SCHEDULES: dict[str, Schedule] = {
     "episodes": EveryEpisodes(8),
     "steps": EverySteps(50),
@@ -69,24 +63,9 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-@pytest.fixture(scope="module")
-def subprocesses() -> Iterator[VecEnv]:
-    """Two environments in processes of their own, shared by the tests: starting them takes seconds."""
-    env = make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=ORACLE, vec_env_cls=SubprocVecEnv)
-    yield env
-    env.close()
-
-
 def environment(kind: str, request: pytest.FixtureRequest) -> Env:
-    if kind == "subprocesses":
-        shared: VecEnv = request.getfixturevalue("subprocesses")
-        return shared
-    made: dict[str, Callable[[], Env]] = {
-        "single": lambda: gym.make("SeqGAN-v0", **ORACLE),
-        "four": lambda: make_vec_env("SeqGAN-v0", n_envs=4, env_kwargs=ORACLE),
-        "native": lambda: make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE),
-    }
-    return made[kind]()
+    shared: Env = request.getfixturevalue("subprocesses") if kind == "subprocesses" else ENVS[kind]()
+    return shared
 
 
 class Watch(BaseCallback):
@@ -138,7 +117,7 @@ def test_every_environment_gets_the_same_new_version_between_rollouts(
     assert env is not None
     first = env.get_attr("discriminator_version")[0]
     before = weights_of(env)[0]
-    callback, watch = DiscriminatorCallback(SCHEDULES[schedule], history=0.25, **SETTINGS), Watch()
+    callback, watch = DiscriminatorCallback(SCHEDULES[schedule], history=0.25, **RETRAIN), Watch()
     model.learn(300, [callback, watch])
 
     versions = [rollout[0] for rollout in watch.versions]
@@ -161,19 +140,19 @@ def test_every_environment_gets_the_same_new_version_between_rollouts(
 class TestWhen:
     def test_as_soon_as_enough_episodes_have_finished_and_a_rollout_begins(self) -> None:
         for every, expected in ((8, [0, 1, 2, 3, 4]), (9, [0, 0, 1, 1, 2]), (16, [0, 0, 1, 1, 2]), (99, [0] * 5)):
-            model, watch = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)), Watch()
-            model.learn(5 * 48, [DiscriminatorCallback(every, **SETTINGS), watch])
+            model, watch = agent(), Watch()
+            model.learn(5 * 48, [DiscriminatorCallback(every, **RETRAIN), watch])
             assert [rollout[0] for rollout in watch.versions] == expected
 
     def test_goes_on_counting_when_learning_goes_on(self) -> None:
-        model, callback = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)), DiscriminatorCallback(16, **SETTINGS)
+        model, callback = agent(), DiscriminatorCallback(16, **RETRAIN)
         for expected in (0, 0, 1, 1, 2):
             model.learn(48, callback, reset_num_timesteps=False)
             assert callback.version == expected
 
     def test_records_what_it_measured(self) -> None:
-        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
-        callback = DiscriminatorCallback(8, **SETTINGS)
+        model = agent()
+        callback = DiscriminatorCallback(8, **RETRAIN)
         model.learn(3 * 48, callback, log_interval=None)
         record = model.logger.name_to_value
         assert record["discriminator/version"] == callback.version == 2
@@ -188,7 +167,7 @@ class TestWhen:
         """Beside log p and log G as the task and the policy have them, on the sequences that it is measured on."""
         env = environment("subprocesses" if kind == "PPO in other processes" else "native", request)
         assert isinstance(env, VecEnv)
-        model: BaseAlgorithm = seqgan(env)
+        model: BaseAlgorithm = agent(env)
         if kind != "SeqGAN":
             more: dict[str, Any] = {"n_steps": 6, "batch_size": 6, "policy_kwargs": POLICY, "device": "cpu"}
             model = PPO(GeneratorActorCritic, env, **more)
@@ -216,14 +195,14 @@ class TestWhen:
             arguments = {**arguments, "source": str(tmp_path / "corpus.txt"), "n_real": 40, "n_held_out": 20}
             del arguments["vocab_size"], arguments["max_length"]
         env = make_seqgan_vec_env("SeqGANText-v0" if why == "no likelihood" else "SeqGAN-v0", 4, **arguments)
-        callback = DiscriminatorCallback(8, **SETTINGS)
-        (ppo if why == "no generator" else seqgan)(env).learn(100, callback)
+        callback = DiscriminatorCallback(8, **RETRAIN)
+        (ppo if why == "no generator" else agent)(env).learn(100, callback)
         assert set(callback.last_scores) == SCORES
 
     def test_prints_a_line_where_it_is_asked_to(self, capsys: pytest.CaptureFixture[str]) -> None:
         for verbose, n_lines in ((0, 0), (1, 2)):
-            model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
-            model.learn(3 * 48, DiscriminatorCallback(8, verbose=verbose, **SETTINGS))
+            model = agent()
+            model.learn(3 * 48, DiscriminatorCallback(8, verbose=verbose, **RETRAIN))
             assert capsys.readouterr().out.count("discriminator version") == n_lines
 
 
@@ -234,13 +213,13 @@ class TestOnWhat:
         assert env is not None
         task = env.get_attr("task", indices=[0])[0]
         spy, watch = Spy(task.scoring.discriminator, 0.01), Watch()
-        model.learn(n_steps, [DiscriminatorCallback(8, trainer=spy, **{**SETTINGS, **settings}), watch])
+        model.learn(n_steps, [DiscriminatorCallback(8, trainer=spy, **{**RETRAIN, **settings}), watch])
         assert len(spy.fitted) >= 3
         return spy, watch, task
 
     def test_a_sampler_gives_sequences_that_nothing_has_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """One sample each time, from the policy as it is then: its first part is trained on, its last measured on."""
-        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        model = agent()
         drawn: list[np.ndarray] = []
         policies: list[torch.Tensor] = []
         sample = model.sample
@@ -296,26 +275,26 @@ class TestOnWhat:
         corpus.write_text("\n".join(lines))
         small = ORACLE["discriminator_kwargs"]
         arguments = {"source": str(corpus), "n_real": 30, "n_held_out": 10, "discriminator_kwargs": small}
-        model = seqgan(make_seqgan_vec_env("SeqGANText-v0", 4, **arguments))
+        model = agent(make_seqgan_vec_env("SeqGANText-v0", 4, **arguments))
         env = model.env
         assert env is not None
         corpus.write_text("\n".join(lines).upper())
         spy = Spy(env.get_attr("task")[0].scoring.discriminator, 0.01)
-        model.learn(200, DiscriminatorCallback(8, trainer=spy, **SETTINGS))
+        model.learn(200, DiscriminatorCallback(8, trainer=spy, **RETRAIN))
         for real, _ in spy.fitted:
             np.testing.assert_array_equal(real, env.get_attr("real_sequences")[0])
         vocabulary = env.get_attr("task")[0].source.vocabulary
         assert {vocabulary.decode(row) for row in spy.fitted[-1][0]} <= set(lines)
 
     def test_measures_nothing_where_nothing_is_held_out(self) -> None:
-        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        model = agent()
         spy, _, _ = self.spied(model, 4 * 48, n_held_out=0)
         assert not spy.evaluated
         assert all(len(generated) == 16 for _, generated in spy.fitted)
 
     def test_needs_an_episode_where_the_model_cannot_sample(self) -> None:
         model = ppo(gym.make("SeqGAN-v0", **ORACLE))
-        callback = DiscriminatorCallback(8, **SETTINGS)
+        callback = DiscriminatorCallback(8, **RETRAIN)
         callback.init_callback(model)
         with pytest.raises(ValueError, match="a training needs negatives, and no episode has finished yet"):
             callback.retrain()
@@ -327,14 +306,14 @@ class TestOnWhat:
         with pytest.raises(
             ValueError, match="sequences of ended episodes, which no wrapper may cut short, must be compl"
         ):
-            model.learn(100, DiscriminatorCallback(8, **SETTINGS))
+            model.learn(100, DiscriminatorCallback(8, **RETRAIN))
 
     @pytest.mark.parametrize("cut", [True, False])
     def test_an_episode_that_is_cut_short_is_refused_where_the_policy_has_a_generator(self, cut: bool) -> None:
         """Although nothing is learnt from it: it would never be paid. The dtype of its tokens is no matter."""
         env = DtypeObservation(gym.make("SeqGAN-v0", **ORACLE, max_episode_steps=3 if cut else 6), np.float32)
         model = PPO(GeneratorActorCritic, env, n_steps=12, batch_size=12, policy_kwargs=POLICY, device="cpu")
-        callback = DiscriminatorCallback(1, **SETTINGS)
+        callback = DiscriminatorCallback(1, **RETRAIN)
         if not cut:
             model.learn(24, callback)
             assert callback.state_dict()["n_rounds"] == 1
@@ -347,7 +326,7 @@ class TestOnWhat:
         of at most 1/sqrt(4 * 400) = 0.025; four of them above it are an error rate below 1e-4.
         """
         arguments = {**ORACLE, "n_real": 2000, "n_held_out": 200}
-        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **arguments))
+        model = agent(make_seqgan_vec_env("SeqGAN-v0", 4, **arguments))
         callback = DiscriminatorCallback(8, n_generated=1000, n_epochs=8, n_held_out=200, learning_rate=0.01)
         model.set_logger(configure(None, []))
         callback.init_callback(model)
@@ -361,7 +340,7 @@ class TestWhere:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
         weights = {name: array * 3 for name, array in weights_of(env)[0].items()}
         env.env_method("load_discriminator", weights, version=7, indices=[0])
-        model, callback = seqgan(env), DiscriminatorCallback(8, **SETTINGS)
+        model, callback = agent(env), DiscriminatorCallback(8, **RETRAIN)
         callback.init_callback(model)
         assert callback.version == 7
         assert callback.trainer is not None
@@ -375,14 +354,14 @@ class TestWhere:
     def test_a_trainer_of_another_environment_pays_from_the_first_episode_on(
         self, name: str, kind: str, request: pytest.FixtureRequest
     ) -> None:
-        first = DiscriminatorCallback(8, **SETTINGS)
+        first = DiscriminatorCallback(8, **RETRAIN)
         trained = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
-        seqgan(trained).learn(4 * 48, first)
+        agent(trained).learn(4 * 48, first)
         model = ALGORITHMS[name](environment(kind, request))
         env = model.get_env()
         assert env is not None
         version = env.get_attr("discriminator_version")[0]
-        callback, watch = DiscriminatorCallback(1000, trainer=first.trainer, **SETTINGS), Watch()
+        callback, watch = DiscriminatorCallback(1000, trainer=first.trainer, **RETRAIN), Watch()
         model.learn(48, [callback, watch])
         assert set(watch.versions[0]) == {version + 1}
         np.testing.assert_array_equal(watch.scores[0], trained.env_method("score", PROBE)[0])
@@ -395,7 +374,7 @@ class TestWhere:
         self, name: str, kind: str, nested: bool, request: pytest.FixtureRequest, tmp_path: Path
     ) -> None:
         """From the first episode on, whatever the weights and the place of the environment before."""
-        model, callback = ALGORITHMS[name](environment(kind, request)), DiscriminatorCallback(8, **SETTINGS)
+        model, callback = ALGORITHMS[name](environment(kind, request)), DiscriminatorCallback(8, **RETRAIN)
         arguments = {**ORACLE, "discriminator_seed": 9}
         if kind == "four":  # Stable-Baselines3 warns of an environment of another type
             eval_env = make_vec_env("SeqGAN-v0", 2, env_kwargs=arguments)
@@ -420,9 +399,9 @@ class TestWhere:
 
     def test_an_evaluation_with_another_discriminator_is_left_alone(self) -> None:
         eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **{**ORACLE, "discriminator_kwargs": {"filters": [[2, 3]]}})
-        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+        model = agent()
         evaluation = EvalCallback(eval_env, eval_freq=20, n_eval_episodes=2, verbose=0)
-        callbacks = [DiscriminatorCallback(8, **SETTINGS), evaluation]
+        callbacks = [DiscriminatorCallback(8, **RETRAIN), evaluation]
         with pytest.warns(UserWarning, match=r"evaluation pays log_d of cnn .*\[2, 3\].* nothing trains, the learning"):
             model.learn(3 * 48, callbacks)
         assert eval_env.get_attr("discriminator_version")[0] == 0
@@ -431,15 +410,15 @@ class TestWhere:
 
     def test_an_evaluation_that_needs_no_discriminator_is_no_mistake(self) -> None:
         eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE, reward="oracle")
-        model = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
-        model.learn(48, [DiscriminatorCallback(8, **SETTINGS), EvalCallback(eval_env, verbose=0)])
+        model = agent()
+        model.learn(48, [DiscriminatorCallback(8, **RETRAIN), EvalCallback(eval_env, verbose=0)])
 
     def test_environments_that_differ_are_given_the_same_weights(self) -> None:
         env = make_vec_env("SeqGAN-v0", 3, env_kwargs=ORACLE)
         weights = {name: array * 3 for name, array in weights_of(env)[0].items()}
         env.env_method("load_discriminator", weights, indices=[1])
         watch = Watch()
-        ppo(env).learn(48, [DiscriminatorCallback(1000, **SETTINGS), watch])
+        ppo(env).learn(48, [DiscriminatorCallback(1000, **RETRAIN), watch])
         assert set(watch.versions[0]) == {1}
         for other in weights_of(env)[1:]:
             for name, array in weights_of(env)[0].items():
@@ -449,7 +428,7 @@ class TestWhere:
     @pytest.mark.parametrize("first", ["SeqGAN", "PPO"])
     def test_one_callback_serves_two_models_in_turn(self, first: str, second: str) -> None:
         """The second is paid by the discriminator that the first one trained, and its own episodes are counted."""
-        callback = DiscriminatorCallback(16, **SETTINGS)
+        callback = DiscriminatorCallback(16, **RETRAIN)
         ALGORITHMS[first](make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)).learn(4 * 96, callback)
         assert callback.trainer is not None
         n_updates, version = callback.trainer.n_updates, callback.version
@@ -464,7 +443,7 @@ class TestWhere:
     def test_the_seed_decides_the_weights(self) -> None:
         def trained(seed: int) -> dict[str, np.ndarray]:
             env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
-            seqgan(env).learn(3 * 48, DiscriminatorCallback(8, seed=seed, **SETTINGS))
+            agent(env).learn(3 * 48, DiscriminatorCallback(8, seed=seed, **RETRAIN))
             return weights_of(env)[0]
 
         first, again, other = trained(0), trained(0), trained(1)
@@ -477,13 +456,13 @@ class TestWhere:
         def make() -> tuple[VecEnv, DiscriminatorCallback]:
             env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
             trainer = DiscriminatorTrainer(env.get_attr("task")[0].scoring.discriminator, 0.01)
-            return env, DiscriminatorCallback(16, trainer=trainer, **SETTINGS)
+            return env, DiscriminatorCallback(16, trainer=trainer, **RETRAIN)
 
         through_env, through_callback = make()
-        through = seqgan(through_env).learn(7 * 48, through_callback)
+        through = agent(through_env).learn(7 * 48, through_callback)
         env, callback = make()
         assert callback.trainer is not None
-        seqgan(env).learn(3 * 48, callback).save(tmp_path / "agent")
+        agent(env).learn(3 * 48, callback).save(tmp_path / "agent")
         state = {"trainer": callback.trainer.state_dict(), "callback": callback.state_dict()}
         save_checkpoint(tmp_path / "rest.zip", state)
 
@@ -525,7 +504,7 @@ def test_a_frozen_discriminator_never_changes(name: str) -> None:
     model = ALGORITHMS[name](make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
     env = model.get_env()
     assert env is not None
-    before, callback = weights_of(env)[0], DiscriminatorCallback(Never(), **SETTINGS)
+    before, callback = weights_of(env)[0], DiscriminatorCallback(Never(), **RETRAIN)
     model.learn(200, callback)
     assert callback.version == 0
     for key, array in weights_of(env)[0].items():
@@ -542,11 +521,11 @@ def test_negatives_are_fresh_where_the_policy_has_a_generator(kind: Any) -> None
     more = {"batch_size": 24} if kind is PPO else {}
     model = kind(GeneratorActorCritic, env, n_steps=6, seed=0, device="cpu", **more)
     spy = spy_of(env)
-    callback = DiscriminatorCallback(4, trainer=spy, **SETTINGS)
+    callback = DiscriminatorCallback(4, trainer=spy, **RETRAIN)
     model.learn(3 * 24, callback)
     rows = [generated for _, generated in spy.fitted]
     assert len(rows) >= 2
-    assert all(len(each) == SETTINGS["n_generated"] for each in rows)  # whatever has finished
+    assert all(len(each) == RETRAIN["n_generated"] for each in rows)  # whatever has finished
     drawn = callback._negatives()
     assert not isinstance(drawn, np.ndarray)
     np.testing.assert_array_equal(drawn.sample(5, seed=3), model.policy.generator.draw(5, seed=3))
@@ -555,10 +534,10 @@ def test_negatives_are_fresh_where_the_policy_has_a_generator(kind: Any) -> None
 def test_a_callback_that_is_restored_has_its_old_negatives() -> None:
     def play(n_steps: int, state: dict[str, Any] | None = None) -> DiscriminatorCallback:
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
-        callback = DiscriminatorCallback(8, trainer=spy_of(env), history=0.5, **SETTINGS)
+        callback = DiscriminatorCallback(8, trainer=spy_of(env), history=0.5, **RETRAIN)
         if state is not None:
             callback.load_state_dict(state)
-        seqgan(env).learn(n_steps, callback)
+        agent(env).learn(n_steps, callback)
         return callback
 
     state = play(3 * 48).state_dict()
@@ -568,12 +547,12 @@ def test_a_callback_that_is_restored_has_its_old_negatives() -> None:
 
 
 def test_old_negatives_and_steps_are_those_of_one_learning() -> None:
-    callback = DiscriminatorCallback(EverySteps(40), history=0.5, **SETTINGS)
-    first = seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE))
+    callback = DiscriminatorCallback(EverySteps(40), history=0.5, **RETRAIN)
+    first = agent()
     first.learn(4 * 48, callback)
     n_seen, version = callback.state_dict()["history"]["n_seen"], callback.version
     first.learn(4 * 48, callback)  # which counts its steps from 0
     assert callback.version > version
     assert callback.state_dict()["history"]["n_seen"] > n_seen > 16
-    seqgan(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)).learn(3 * 48, callback)
+    agent().learn(3 * 48, callback)
     assert callback.state_dict()["history"]["n_seen"] < n_seen

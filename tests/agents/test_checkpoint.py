@@ -19,6 +19,7 @@ from safetensors.torch import save
 
 from agents import checkpoint
 from agents.checkpoint import load_checkpoint, save_checkpoint
+from tests.support.hostile import Call
 
 DTYPES = [
     torch.float32,
@@ -278,27 +279,17 @@ class TestDamage:
             load_checkpoint(path)
 
 
-class RunsCode:
-    """Unpickles into a folder being made."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 class TestNoCode:
     def test_the_trap_works(self, tmp_path: Path) -> None:
-        pickle.loads(pickle.dumps(RunsCode(tmp_path / "made")))
+        pickle.loads(pickle.dumps(Call(os.mkdir, str(tmp_path / "made"))))
         assert (tmp_path / "made").is_dir()
 
     def test_a_pickle_is_refused_and_not_run(self, tmp_path: Path) -> None:
         path = tmp_path / "state.zip"
-        path.write_bytes(pickle.dumps(RunsCode(tmp_path / "made")))
+        path.write_bytes(pickle.dumps(Call(os.mkdir, str(tmp_path / "made"))))
         with pytest.raises(ValueError, match="is not a readable checkpoint"):
             load_checkpoint(path)
-        torch.save(RunsCode(tmp_path / "made"), path)
+        torch.save(Call(os.mkdir, str(tmp_path / "made")), path)
         with pytest.raises(ValueError, match="is not a readable checkpoint"):
             load_checkpoint(path)
         assert not (tmp_path / "made").exists()
@@ -308,7 +299,7 @@ class TestNoCode:
         path = tmp_path / "state.zip"
         save_checkpoint(path, STATE)
         with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(name, pickle.dumps(RunsCode(tmp_path / "made")))
+            archive.writestr(name, pickle.dumps(Call(os.mkdir, str(tmp_path / "made"))))
         with pytest.raises(ValueError, match=f"it must hold state.json and tensors.safetensors, got .*{name!r}"):
             load_checkpoint(path)
         assert not (tmp_path / "made").exists()
@@ -320,7 +311,7 @@ class TestNoCode:
         with zipfile.ZipFile(path) as archive:
             parts = {part: archive.read(part) for part in archive.namelist()}
         assert set(parts) == {"state.json", "tensors.safetensors"}
-        parts[name] = pickle.dumps(RunsCode(tmp_path / "made"))
+        parts[name] = pickle.dumps(Call(os.mkdir, str(tmp_path / "made")))
         with zipfile.ZipFile(path, "w") as archive:
             for part, content in parts.items():
                 archive.writestr(part, content)

@@ -11,13 +11,9 @@ from seqgan_env.discriminators.losses import discriminator_loss
 from seqgan_env.rewards.of_logit import log_ratio
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import lstm
+from tests.support.builders import lstm, show
 
 SPECS = [SequenceSpec(3, 3), SequenceSpec(3, 3, 0), SequenceSpec(4, 1)]
-
-
-def show(spec: SequenceSpec) -> str:
-    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
 
 
 @pytest.mark.theory

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from agents import DiscriminatorCallback
-from seqgan_env import SeqGANEnv
+from tests.support.tasks import bare
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,6 @@ class Episode:
     tokens: list[int]
     total: float
     discriminator_version: int
-
-
-def bare(env: gym.Env[Any, Any]) -> SeqGANEnv:
-    """The environment inside the wrappers of `gymnasium.make`."""
-    assert isinstance(env.unwrapped, SeqGANEnv)
-    return env.unwrapped
 
 
 def play(env: gym.Env[Any, Any], act: Callable[[Any], Any], n_episodes: int) -> list[Episode]:

@@ -19,7 +19,7 @@ from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from seqgan_env import SeqGANVectorEnv
-from tests.consumers.playing import bare
+from tests.support.tasks import bare
 
 pytestmark = pytest.mark.consumers
 

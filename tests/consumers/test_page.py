@@ -21,10 +21,10 @@ import torch
 
 from seqgan_env import SeqGANEnv, enumeration
 from tests.support.documents import missing
+from tests.support.package import ROOT
 
 pytestmark = pytest.mark.consumers
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/use_it_with.md").read_text(encoding="utf-8")
 TINY = SeqGANEnv(vocab_size=4, max_length=4, discriminator="tabular", discriminator_kwargs={"scale": 2.0})
 UNIFORM = enumeration.value(TINY.sequence_spec, TINY.score, enumeration.uniform_policy(TINY.sequence_spec))

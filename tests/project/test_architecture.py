@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.modules import imports_of, modules_of, write_modules
-from tests.support.package import project_files
+from tests.support.package import ROOT, project_files
 
-ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("seqgan_env", "agents", "benchmarks", "tests")
 NOT_IN_THE_ENVIRONMENT = ("stable_baselines3", "sb3_contrib")
 SLOW_TO_IMPORT = ("stable_baselines3", "sb3_contrib", "matplotlib", "tensorboard", "agents")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.documents import missing
+from tests.support.package import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     "docs/theory.md",
     "docs/architecture.md",

@@ -20,8 +20,8 @@ from seqgan_env.rewards import REWARDS
 from seqgan_env.shaping import SHAPINGS
 from seqgan_env.shaping.base import LENGTH_EFFECTS
 from tests.support.modules import imports_of, modules_of, write_modules
+from tests.support.package import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("seqgan_env", "agents")
 
 LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {

@@ -12,9 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.support.package import ROOT
 from tools.pin import pin
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def pip_commands(tmp_path: Path, *settings: str) -> list[str]:

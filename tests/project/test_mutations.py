@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from tests.support.package import ROOT
 from tools import mutations
 from tools.mutations import MUTATIONS, Mutation
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_two_have_the_same_name() -> None:

@@ -15,8 +15,8 @@ from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.discriminators.losses import LOSSES
 from seqgan_env.rewards import REWARDS
 from seqgan_env.shaping import SHAPINGS
+from tests.support.package import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAPERS = (ROOT / "docs/papers.md").read_text(encoding="utf-8")
 SECTIONS = {
     "Rewards": REWARDS,

@@ -21,7 +21,7 @@ from seqgan_env.enumeration import Policy, Score
 from seqgan_env.rewards import REWARDS
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests.support import reference
-from tests.support.builders import every_kind, lstm, make_generator
+from tests.support.builders import every_kind, lstm, make_generator, show
 from tests.support.discriminators import optimal
 from tests.support.exact import of_generator, of_reference
 from tests.support.reference_env import TINY
@@ -38,10 +38,6 @@ SPECS = [
     SequenceSpec(1, 3),
     SequenceSpec(1, 3, 0),
 ]
-
-
-def show(spec: SequenceSpec) -> str:
-    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
 
 
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=show)

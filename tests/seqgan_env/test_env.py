@@ -20,7 +20,7 @@ from seqgan_env import SeqGANEnv
 from seqgan_env.discriminators import Discriminator
 from tests.support.reference import all_sequences
 from tests.support.reference_env import BAD_ACTIONS, TINY
-from tests.support.tasks import GRAMMAR
+from tests.support.tasks import GRAMMAR, bare
 
 EOS, A, BIRD = 0, 3, 10
 """Tokens of the grammar."""
@@ -29,12 +29,6 @@ SMALL_GRAMMAR: dict[str, Any] = {"source": "grammar", "discriminator_kwargs": {"
 
 def tiny(**kwargs: Any) -> SeqGANEnv:
     return SeqGANEnv(**{**TINY, **kwargs})
-
-
-def bare(env: gym.Env[Any, Any]) -> SeqGANEnv:
-    """The environment inside the wrappers of `gymnasium.make`."""
-    assert isinstance(env.unwrapped, SeqGANEnv)
-    return env.unwrapped
 
 
 def play(env: SeqGANEnv, actions: list[int]) -> list[Any]:

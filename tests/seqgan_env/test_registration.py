@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -24,15 +23,7 @@ import seqgan_env.task
 from seqgan_env import TASKS, SeqGANEnv, SeqGANVectorEnv
 from seqgan_env.discriminators import PAPER_FILTERS, CNNDiscriminator
 from seqgan_env.sources import Grammar, LSTMOracle
-from tests.support.tasks import NEEDS, make
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def bare(env: gym.Env[Any, Any]) -> SeqGANEnv:
-    """The environment inside the wrappers of `gymnasium.make`."""
-    assert isinstance(env.unwrapped, SeqGANEnv)
-    return env.unwrapped
+from tests.support.tasks import NEEDS, ROOT, bare, make
 
 
 @pytest.fixture(params=TASKS)

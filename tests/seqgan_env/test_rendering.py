@@ -29,10 +29,10 @@ from seqgan_env import SeqGANEnv, SeqGANVectorEnv, rendering
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.rendering import COLUMNS, HEIGHT, WIDTH, Episode
 from seqgan_env.rewards import REWARDS
+from tests.support.package import ROOT
 from tests.support.reference_env import TINY
 from tools import gif
 
-ROOT = Path(__file__).resolve().parents[2]
 FILTERS: dict[str, Any] = {"discriminator_kwargs": {"filters": [[1, 4], [2, 4]]}}
 GRAMMAR: dict[str, Any] = {"source": "grammar", **FILTERS}
 EOS = 0

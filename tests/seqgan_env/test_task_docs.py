@@ -21,9 +21,8 @@ from seqgan_env import TASKS, SeqGANEnv, SeqGANVectorEnv, TaskConfig, describe, 
 from seqgan_env.discriminators import CNNConfig, CNNDiscriminator
 from seqgan_env.sources import Grammar, LSTMOracle
 from seqgan_env.task_docs import page
-from tests.support.tasks import NEEDS, make
+from tests.support.tasks import NEEDS, ROOT, make
 
-ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = [
     "Description",
     "Action Space",

@@ -35,6 +35,9 @@ GRAMMAR: dict[str, Any] = {
 POLICY: dict[str, Any] = {"embedding_dim": 4, "hidden_dim": 4}
 """The policy's own keyword arguments."""
 
+RETRAIN: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
+"""Settings of a round of the discriminator."""
+
 
 _SCALE = {"lstm": 4.0, "gru": 3.0, "attention": 2.0, "transformer": 2.0}
 

@@ -11,6 +11,17 @@ import torch
 THOROUGH = bool(os.environ.get("SEQGAN_THOROUGH"))
 """Whether every fault of every field is tried, not one kind in turn at each."""
 
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call[0], self.call[1:]
+
+
 Path = tuple[Any, ...]
 _GONE = object()
 

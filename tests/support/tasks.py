@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 from seqgan_env import SeqGANEnv
 from seqgan_env.task import Task, TaskConfig
+from tests.support.package import ROOT
 from tests.support.reference_env import TINY
-
-ROOT = Path(__file__).resolve().parents[2]
 
 GRAMMAR: dict[str, Any] = {
     "source": "grammar",
@@ -31,10 +29,14 @@ NEEDS: dict[str, dict[str, Any]] = {"SeqGANText-v0": {"source": str(ROOT / "LICE
 """What a registered id can't be made without."""
 
 
+def bare(env: gym.Env[Any, Any]) -> SeqGANEnv:
+    """The environment inside the wrappers of `gymnasium.make`."""
+    assert isinstance(env.unwrapped, SeqGANEnv)
+    return env.unwrapped
+
+
 def make(env_id: str, **kwargs: Any) -> SeqGANEnv:
-    env = gym.make(env_id, **{**NEEDS.get(env_id, {}), **kwargs}).unwrapped
-    assert isinstance(env, SeqGANEnv)
-    return env
+    return bare(gym.make(env_id, **{**NEEDS.get(env_id, {}), **kwargs}))
 
 
 def tiny_task(**kwargs: Any) -> Task:

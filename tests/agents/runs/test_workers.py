@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agents.runs.workers import DeadWorkerError, Workers, import_for_workers, portable, side_by_side
+from tests.support.waiting import wait_for
 
 SLEEPERS = """
 from agents.runs.workers import side_by_side
@@ -76,13 +77,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])

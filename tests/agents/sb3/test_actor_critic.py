@@ -33,7 +33,7 @@ from seqgan_env.autoregressive import CORES, MaximumLikelihoodTrainer, register_
 from seqgan_env.autoregressive.recurrent import GruCore
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
-from tests.support.builders import GRAMMAR, ORACLE, POLICY, every_kind, make_generator, prefixes
+from tests.support.builders import GRAMMAR, ORACLE, POLICY, RETRAIN, every_kind, make_generator, prefixes
 from tests.support.exact import of_actor, of_generator
 from tests.support.significance import assert_frequencies
 
@@ -45,7 +45,6 @@ SPECS = [
     SequenceSpec(5000, 20, 7),
 ]
 KINDS: list[type[SharesGenerator]] = [GeneratorActorCritic, MaskableGeneratorActorCritic]
-RETRAIN: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
 
 
 def sizes(kind: str, **more: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -26,14 +26,6 @@ LOCAL: dict[str, Callable[[], VecEnv]] = {
     "dummy": lambda: make_vec_env("SeqGAN-v0", 2, env_kwargs=ORACLE),
     "normalised": lambda: VecNormalize(make_vec_env("SeqGAN-v0", 2, env_kwargs=ORACLE)),
 }
-
-
-@pytest.fixture(scope="module")
-def subprocesses() -> Iterator[VecEnv]:
-    """Two environments in processes of their own, shared by the tests: starting them takes seconds."""
-    env = make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=ORACLE, vec_env_cls=SubprocVecEnv)
-    yield env
-    env.close()
 
 
 @pytest.fixture(params=[*LOCAL, "subprocesses"])

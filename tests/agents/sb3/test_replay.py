@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.save_util import load_from_pkl
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
 from agents import (
     DiscriminatorCallback,
@@ -28,17 +28,7 @@ from agents import (
 from agents.observations import tokens_of
 from agents.sb3.replay import Relabelling
 from seqgan_env.tokens import Tokens
-from tests.support.builders import GRAMMAR, ORACLE
-
-RETRAIN: dict[str, Any] = {"n_generated": 16, "batch_size": 8, "n_held_out": 8, "learning_rate": 0.01}
-
-
-@pytest.fixture(scope="module")
-def subprocesses() -> Iterator[VecEnv]:
-    env = make_vec_env("seqgan_env:SeqGAN-v0", 2, env_kwargs=ORACLE, vec_env_cls=SubprocVecEnv)
-    yield env
-    env.close()
-
+from tests.support.builders import GRAMMAR, ORACLE, RETRAIN
 
 ENVIRONMENTS: dict[str, Callable[..., VecEnv]] = {
     "native": lambda **more: make_seqgan_vec_env("SeqGAN-v0", 3, **ORACLE, **more),

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 from agents import SeqGANVecEnv, make_seqgan_vec_env
 from seqgan_env import SeqGANVectorEnv
 from tests.support.builders import GRAMMAR, ORACLE
+from tests.support.cases import assert_same
 
 TASKS: dict[str, dict[str, Any]] = {"SeqGAN-v0": ORACLE, "SeqGANGrammar-v0": GRAMMAR}
 
@@ -28,20 +29,6 @@ def native(env_id: str, n_envs: int, **more: Any) -> SeqGANVecEnv:
 
 def dummy(env_id: str, n_envs: int, **more: Any) -> DummyVecEnv:
     return DummyVecEnv([partial(gym.make, env_id, **TASKS[env_id], **more) for _ in range(n_envs)])
-
-
-def assert_same(our: Any, their: Any) -> None:
-    """The same values in the same types, also within dictionaries."""
-    if isinstance(their, dict):
-        assert isinstance(our, dict)
-        assert our.keys() == their.keys()
-        for name in their:
-            assert_same(our[name], their[name])
-    else:
-        assert type(our) is type(their)
-        if isinstance(their, np.ndarray):
-            assert (our.dtype, our.shape) == (their.dtype, their.shape)
-        np.testing.assert_array_equal(our, their)
 
 
 def assert_same_infos(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:

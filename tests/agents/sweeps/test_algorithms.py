@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +15,9 @@ from agents.runs.presets import PRESETS
 from agents.sweeps import ALGORITHMS, Contest, register_algorithm
 from agents.sweeps.algorithms import algorithm_entry, algorithm_table, build_learner
 from agents.sweeps.budget import Budget
+from tests.support.package import ROOT
 from tests.support.runs import changed
 
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = changed(PRESETS["small"], task={"discriminator": "generative", "discriminator_kwargs": {}})
 """A task whose discriminator every algorithm can learn from."""
 DECLARED: dict[str, Any] = {"label": "mine", "summary": "It does.", "source": "here", "shares": "nothing"}

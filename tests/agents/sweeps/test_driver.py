@@ -7,9 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import cells_of
 from agents.sweeps.work import do
 from tests.support.sweeps import HereEngine, pretend, spec_with
+from tests.support.waiting import wait_for
 
 WIDE = spec_with(algorithm=["seqgan", "ppo", "random"], reward=["log_d", "constant"], seeds=[0, 1])
 
@@ -239,13 +238,6 @@ def test_a_program_that_is_interrupted_and_then_killed_loses_the_runs_in_flight_
     assert [lasting(result) for result in results] == [
         lasting(result) for result in run(spec, tmp_path / "undisturbed", HereEngine(do))
     ]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def lasting(result: dict[str, Any]) -> dict[str, Any]:

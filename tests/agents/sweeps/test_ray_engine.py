@@ -26,6 +26,7 @@ from agents.sweeps.folder import Result, SweepFolder
 from agents.sweeps.graph import graph_of
 from agents.sweeps.spec import Resources, cells_of
 from tests.support.sweeps import spec_with
+from tests.support.waiting import wait_for
 
 HERE = "tests.agents.sweeps.test_ray_engine"
 PATIENCE_S = 400.0
@@ -64,13 +65,6 @@ class Dying:
 
     def learn(self, watch: Watch) -> None:
         os._exit(9)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.1)
 
 
 def lasting(results: list[Result]) -> list[dict[str, Any]]:
@@ -327,7 +321,9 @@ def test_a_cluster_that_loses_a_driver_and_a_node_gives_the_same_results(
     command = [sys.executable, "-m", "agents.cli", "sweep", str(tmp_path / "sweep.py"), "--out", str(out)]
     with subprocess.Popen([*command, "--engine", "ray", "--address", cluster.address]) as killed:
         try:
-            wait_for(lambda: killed.poll() is not None or (mark.exists() and len(SweepFolder(out).runs()) == 5))
+            wait_for(
+                lambda: killed.poll() is not None or (mark.exists() and len(SweepFolder(out).runs()) == 5), PATIENCE_S
+            )
         finally:
             killed.kill()
     assert killed.returncode < 0
@@ -336,7 +332,7 @@ def test_a_cluster_that_loses_a_driver_and_a_node_gives_the_same_results(
     mark.unlink()
 
     def lose_the_node() -> None:
-        wait_for(mark.exists)
+        wait_for(mark.exists, PATIENCE_S)
         (node,) = (node for node in cluster.worker_nodes if node.node_id == mark.read_text())
         cluster.remove_node(node, allow_graceful=False)
 

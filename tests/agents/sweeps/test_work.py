@@ -22,6 +22,7 @@ from agents.sweeps.report import chosen_metrics, markdown
 from agents.sweeps.spec import cells_of
 from agents.sweeps.work import do
 from seqgan_env.metrics import METRICS
+from tests.support.runs import without_time
 from tests.support.sweeps import spec_with
 
 EVERY = list(ALGORITHMS)
@@ -64,10 +65,6 @@ def played(algorithm: str) -> dict[str, Any]:
     starts = {"learning_starts": 8, "gradient_steps": 1} if algorithm in ("dqn", "qrdqn") else {}
     cheap = {"n_epochs": 1} if algorithm in ("ppo", "maskable_ppo", "recurrent_ppo") else {}
     return play({"name": algorithm, **starts, **cheap}, **DISCRIMINATORS.get(algorithm, {}))
-
-
-def without_time(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in record.items() if name != "wall_time_s"} for record in records]
 
 
 @pytest.mark.parametrize("algorithm", EVERY)

@@ -28,15 +28,12 @@ from seqgan_env.discriminators import (
 from seqgan_env.enumeration import all_sequences
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests.support import reference
+from tests.support.builders import show
 from tests.support.reference_env import TINY
 
 SPECS = [SequenceSpec(3, 3), SequenceSpec(3, 4, 0), SequenceSpec(3, 4, 1), SequenceSpec(2, 4, 1), SequenceSpec(4, 1)]
 
 Floats = npt.NDArray[np.float64]
-
-
-def show(spec: SequenceSpec) -> str:
-    return f"V={spec.vocab_size},T={spec.max_length},eos={spec.eos_id}"
 
 
 every_spec = pytest.mark.parametrize("spec", SPECS, ids=show)

@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 
 from seqgan_env.sources import array_pickle
 from seqgan_env.sources.array_pickle import read_array_pickle
+from tests.support.hostile import Call
 from tests.support.sources import tiny_oracle
-
-
-class Call:
-    """Pickles as a call of a function."""
-
-    def __init__(self, *call: Any) -> None:
-        self.call = call
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self.call[0], self.call[1:]
 
 
 class TestArrayPickle:

@@ -16,6 +16,7 @@ from scipy import stats
 from seqgan_env.autoregressive import model, softmax
 from seqgan_env.sources import FactoredSource, Grammar, KnownSource, LSTMOracle
 from seqgan_env.sources.oracle import parameter_shapes
+from tests.support.hostile import Call
 from tests.support.reference import all_sequences
 from tests.support.reference_sources import oracle_log_prob
 from tests.support.significance import FALSE_ALARM, assert_frequencies, counts_of
@@ -204,16 +205,6 @@ class TestOracle:
             LSTMOracle(**options)
 
 
-class RunsCode:
-    """Unpickles into a folder being made."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
-
-
 class TestOracleFile:
     @pytest.mark.parametrize("protocol", [3, 4, 5])
     def test_gives_back_the_oracle_that_was_written(self, protocol: int, tmp_path: Path) -> None:
@@ -240,7 +231,7 @@ class TestOracleFile:
     def test_runs_nothing(self, tmp_path: Path) -> None:
         made = tmp_path / "made"
         path = tmp_path / "oracle.pkl"
-        path.write_bytes(pickle.dumps([*tiny_oracle().parameters[:14], RunsCode(made)]))
+        path.write_bytes(pickle.dumps([*tiny_oracle().parameters[:14], Call(os.mkdir, str(made))]))
         with pytest.raises(ValueError, match=f"^{path} is not a readable oracle.*: .*asks for '.*' 'mkdir'"):
             LSTMOracle.from_file(path)
         assert not made.exists()
