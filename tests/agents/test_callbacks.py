@@ -105,11 +105,13 @@ def weights_of(env: VecEnv) -> list[dict[str, np.ndarray]]:
     return weights
 
 
-@pytest.mark.parametrize("kind", ["single", "four", "native", "subprocesses"])
 @pytest.mark.parametrize("name", ALGORITHMS)
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    ("schedule", "kind"),
+    [*((name, "native") for name in SCHEDULES), ("steps", "single"), ("band", "four"), ("episodes", "subprocesses")],
+)
 def test_every_environment_gets_the_same_new_version_between_rollouts(
-    schedule: str, name: str, kind: str, request: pytest.FixtureRequest
+    schedule: str, kind: str, name: str, request: pytest.FixtureRequest
 ) -> None:
     """`Watch` holds that nothing changes within a rollout, and that all environments agree, at every step."""
     model = ALGORITHMS[name](environment(kind, request))
