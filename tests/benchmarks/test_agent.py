@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pytest
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks import agent
 from benchmarks.curves import KEPT
-from benchmarks.harness import section
 from benchmarks.rewards.games import SCENARIOS
 
 
@@ -146,8 +144,3 @@ def test_the_tables_are_of_the_differences_within_a_seed(tmp_path: Path) -> None
     assert line.split(" | ")[5] == "18 of 18 levels, 2 of 2 seeds"
     assert line.endswith("| 10 |")
     assert (tmp_path / "agent.svg").read_text().count("teacher forcing") == 2
-
-
-@pytest.mark.skipif(not agent.FILE.exists(), reason="no results are committed")
-def test_the_tables_are_made_from_the_committed_results() -> None:
-    assert agent.tables(json.loads(agent.FILE.read_text(encoding="utf-8"))) == section(agent.PAGE, "agent")

@@ -6,13 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pytest
-
 from agents.runs.folder import flat_settings
-from benchmarks.harness import section
 from benchmarks.rewards.ablations import ABLATIONS
 from benchmarks.rewards.menu import BASE, MENU
-from benchmarks.rewards.study import PAGE, Study
 from seqgan_env.discriminators import DISCRIMINATORS, LOSSES
 from seqgan_env.rewards import REWARDS
 from seqgan_env.shaping import SHAPINGS
@@ -53,10 +49,3 @@ def test_an_ablation_changes_one_thing() -> None:
 
 def _n_changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
     return sum(one.get(name) != other.get(name) for name in one.keys() | other.keys())
-
-
-@pytest.mark.parametrize("study", [MENU, ABLATIONS], ids=lambda study: study.name)
-def test_the_tables_are_made_from_the_committed_results(study: Study) -> None:
-    if not study.file.exists():
-        pytest.skip("no results are committed")
-    assert study.tables(json.loads(study.file.read_text())) == section(PAGE, study.name)

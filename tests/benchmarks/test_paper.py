@@ -27,7 +27,7 @@ from agents.rivals import (
 from agents.runs.folder import flat_settings
 from agents.runs.phases import TEMPERATURES
 from benchmarks.curves import BASELINE
-from benchmarks.harness import keep_result, section, svg_figure
+from benchmarks.harness import keep_result, svg_figure
 from benchmarks.paper import experiment, rows, tables
 from benchmarks.paper.grid import Cell, Grid
 from benchmarks.paper.rivals import RIVALS
@@ -395,8 +395,3 @@ def test_a_picture_shows_the_whole_of_every_curve(tmp_path: Path, monkeypatch: p
         for (low, high), values in zip((whole.get_xlim(), whole.get_ylim()), points.T, strict=True):
             assert ((low < values) & (values < high)).all()
     assert near.get_ylim()[1] < 18.0
-
-
-@pytest.mark.skipif(not experiment.FILE.exists(), reason="no results are committed")
-def test_the_tables_are_made_from_the_committed_results() -> None:
-    assert tables.tables(json.loads(experiment.FILE.read_text())) == section(tables.PAGE, "paper")

@@ -12,7 +12,6 @@ import pytest
 
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks.curves import BASELINE
-from benchmarks.harness import section
 from benchmarks.language_models import N_REAL
 from benchmarks.regimes import cells, tables
 from benchmarks.regimes.cells import GAMES, TASKS, Cell, Region
@@ -156,8 +155,3 @@ def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
     n_of_8 = sum(len(region.n_real) for region in TASKS.values() if 8 in region.units)
     for percent in ("-5%", "+2%", "-14%"):  # of 10.4 with 8 units
         assert picture.count(f"<!-- {percent} -->") == n_of_8
-
-
-@pytest.mark.skipif(not cells.FILE.exists(), reason="no results are committed")
-def test_the_table_is_made_from_the_committed_results() -> None:
-    assert tables.tables(json.loads(cells.FILE.read_text())) == section(tables.PAGE, "regimes")

@@ -10,7 +10,6 @@ import pytest
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from benchmarks import reranking
-from benchmarks.harness import section
 from tests.support.runs import SHORT, changed, without_pictures
 
 
@@ -69,7 +68,3 @@ def test_language_models_are_measured_without_a_choice(tmp_path: Path, monkeypat
     assert len({own["nll_test"], *(curve[0]["nll_test"] for curve in curves.values())}) == 4
     monkeypatch.setattr(reranking, "load_generator", lambda *_, **__: pytest.fail("it is measured again"))
     assert reranking.model_curves(tmp_path / "run") == curves
-
-
-def test_the_table_is_made_from_the_committed_results() -> None:
-    assert reranking.table(json.loads(reranking.FILE.read_text())) == section(reranking.PAGE, "reranking")

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from benchmarks import sweeps
-from benchmarks.harness import section
 
 
 def test_every_part_is_measured_and_has_a_row(tmp_path: Path) -> None:
@@ -25,11 +24,3 @@ def test_every_part_is_measured_and_has_a_row(tmp_path: Path) -> None:
     table = sweeps.tables(document)
     assert table.count("\n|") == 1 + len(document["parts"])
     assert "| the driver: the check of a combination before work starts | " in table
-
-
-def test_the_docs_have_room_for_the_table() -> None:
-    assert section(sweeps.PAGE, "sweeps").startswith("| part |")
-
-
-def test_the_table_is_made_from_the_committed_results() -> None:
-    assert sweeps.tables(json.loads(sweeps.FILE.read_text(encoding="utf-8"))) == section(sweeps.PAGE, "sweeps")
