@@ -14,14 +14,8 @@ from seqgan_env.autoregressive.recurrent import read_layers, step_layers, upper_
 from seqgan_env.checks import ShareBelowOne
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
-from seqgan_env.discriminators.parts import (
-    Linear,
-    RecurrentConfig,
-    l2_penalty,
-    without_empty_columns,
-)
+from seqgan_env.discriminators.parts import Linear, Recurrent, RecurrentConfig, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
-from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 
@@ -37,7 +31,7 @@ class CausalConfig(RecurrentConfig):
     """Share of the features of embedding and states that training drops."""
 
 
-class CausalDiscriminator(Discriminator):
+class CausalDiscriminator(Recurrent, Discriminator):
     """An LSTM that answers after each token; the logit of a sequence, or of a prefix, is the answer after its last one.
 
     It is trained on all beginnings of a sequence, so its answers to prefixes mean something: the optimum at a prefix is
@@ -127,13 +121,6 @@ class CausalDiscriminator(Discriminator):
         logit_real_BT = self.beginning_logits(torch.cat([real_BT, generated_BT]), rng)
         beginnings = zip(logit_real_BT[: len(real_BT)].unbind(1), logit_real_BT[len(real_BT) :].unbind(1), strict=True)
         return torch.stack([objective(real_B, generated_B) for real_B, generated_B in beginnings]).mean()
-
-    def penalty(self) -> Tensor:
-        """``l2 / 2`` times the squared norm of the output layer, bias included."""
-        return l2_penalty(self.output, self.config.l2)
-
-    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
-        return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
 
 
 register_discriminator(

@@ -14,14 +14,8 @@ from torch import Tensor, nn
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
 from seqgan_env.checks import ShareBelowOne
 from seqgan_env.discriminators.base import Discriminator
-from seqgan_env.discriminators.parts import (
-    Linear,
-    RecurrentConfig,
-    l2_penalty,
-    without_empty_columns,
-)
+from seqgan_env.discriminators.parts import Linear, Recurrent, RecurrentConfig, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
-from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 
@@ -40,7 +34,7 @@ class LogRatioConfig(RecurrentConfig):
     as they are."""
 
 
-class LogRatioDiscriminator(Discriminator):
+class LogRatioDiscriminator(Recurrent, Discriminator):
     """A learned log-ratio of each token given those before it, ``r_t = W h_t + c``; the logit sums the entries y_t.
 
     The optimum ``log p(Y) - log G(Y)`` is by eq. 13.31 such a sum, of ``log p(y_t | Y_{1:t-1}) - log G(y_t |
@@ -99,18 +93,11 @@ class LogRatioDiscriminator(Discriminator):
         logit_real_BTV: Tensor = self.output(self._hidden(tokens_BT))
         return logit_real_BTV.masked_fill(~self.spec.is_token(tokens_BT)[:, :, None], 0)
 
-    def penalty(self) -> Tensor:
-        """``l2 / 2`` times the squared norm of the output layer, bias included."""
-        return l2_penalty(self.output, self.config.l2)
-
     def _hidden(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """``h_BTH``, which has read the start symbol and the tokens before each."""
         embedded_BTE = self._dropped(self.embedding(self.spec.with_start(tokens_BT[:, :-1])), rng)
         hidden_BTH = read_layers(self.rnn, self.upper, embedded_BTE, lambda x: self._dropped(x, rng))
         return self._dropped(self.norm(hidden_BTH), rng)
-
-    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
-        return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
 
 
 register_discriminator(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seqgan_env.checks import NonNegativeFloat, PositiveInt, ShareBelowOne, check_fields
 from seqgan_env.device import may_look
+from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -142,6 +143,20 @@ def l2_penalty(layer: Linear, l2: float) -> Tensor:
     Of a single row with spectral norm the weight's norm is 1, so that the bias alone is drawn to zero.
     """
     return 0.5 * l2 * (layer.applied_weight.square().sum() + layer.bias.square().sum())
+
+
+class Recurrent(nn.Module):
+    """The methods that recurrent discriminators share, beside their own base class, which makes the attributes."""
+
+    config: Any
+    output: Linear
+
+    def penalty(self) -> Tensor:
+        """``l2 / 2`` times the squared norm of the output layer, bias included."""
+        return l2_penalty(self.output, self.config.l2)
+
+    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
+        return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
 
 
 def without_empty_columns(spec: SequenceSpec, tokens_BT: Tensor) -> Tensor:

@@ -10,18 +10,12 @@ from torch import Tensor, nn
 
 from seqgan_env.autoregressive.recurrent import read_layers, upper_layers
 from seqgan_env.discriminators.embedded import Embedded
-from seqgan_env.discriminators.parts import (
-    Linear,
-    RecurrentConfig,
-    l2_penalty,
-    without_empty_columns,
-)
+from seqgan_env.discriminators.parts import Linear, Recurrent, RecurrentConfig, without_empty_columns
 from seqgan_env.discriminators.registry import register_discriminator
-from seqgan_env.dropout import dropout
 from seqgan_env.tokens import SequenceSpec
 
 
-class RecurrentDiscriminator(Embedded):
+class RecurrentDiscriminator(Recurrent, Embedded):
     """A GRU in either direction, the mean and the maximum of its states over the tokens, dropout, one logit.
 
     A second layer reads the first one's states of its own direction, and so on; the last one's are pooled.
@@ -71,13 +65,6 @@ class RecurrentDiscriminator(Embedded):
         features_BF = self._dropped(self.norm(torch.cat([mean_BF, max_BF], dim=-1)), rng)
         logit_real_B: Tensor = self.output(features_BF).squeeze(1)
         return logit_real_B
-
-    def penalty(self) -> Tensor:
-        """``l2 / 2`` times the squared norm of the output layer, bias included."""
-        return l2_penalty(self.output, self.config.l2)
-
-    def _dropped(self, x: Tensor, rng: torch.Generator | None) -> Tensor:
-        return dropout(x, self.config.dropout, rng) if self.training and self.config.dropout > 0 else x
 
 
 def _reversed(x_BSE: Tensor, is_token_BS: Tensor) -> Tensor:
