@@ -1,7 +1,8 @@
-"""What the documents point at exists: files, functions and tests."""
+"""What the documents point at exists: files, functions and tests; and those that are made are as they are made now."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -37,9 +38,26 @@ PAGES = [
 ]
 
 
+MADE = {
+    "docs/tasks.md": "seqgan_env.task_docs",
+    "docs/discriminators.md": "seqgan_env.discriminators.page",
+    "docs/rewards.md": "seqgan_env.rewards.page",
+    "docs/shaping.md": "seqgan_env.shaping.page",
+    "docs/metrics.md": "seqgan_env.metrics.page",
+}
+"""Pages that the function ``page`` of a module makes."""
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_points_at_exists(page: str) -> None:
     assert missing((ROOT / page).read_text(encoding="utf-8"), ROOT / page, ROOT) == []
+
+
+@pytest.mark.parametrize(("page", "module"), MADE.items())
+def test_what_is_made_is_current(page: str, module: str) -> None:
+    how = f"python -c \"from {module} import page; print(page(), end='')\" > {page}"
+    made = importlib.import_module(module).page()
+    assert (ROOT / page).read_text(encoding="utf-8") == made, f"make it anew: {how}"
 
 
 def test_the_theory_names_every_equation_and_a_test_for_each_part() -> None:

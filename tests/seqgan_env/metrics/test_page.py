@@ -1,20 +1,11 @@
-"""The page of the metrics is made of the registry, and is current."""
+"""The page of the metrics is made of the registry."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 
 from seqgan_env.metrics import METRICS, columns
 from seqgan_env.metrics.page import page
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def test_the_page_is_current() -> None:
-    how = "python -c \"from seqgan_env.metrics.page import page; print(page(), end='')\" > docs/metrics.md"
-    assert (ROOT / "docs/metrics.md").read_text(encoding="utf-8") == page(), f"make it anew: {how}"
 
 
 @pytest.mark.parametrize("name", METRICS)
