@@ -69,12 +69,16 @@ def test_an_environment_pickles_in_the_middle_of_an_episode(task: Task) -> None:
 
 def test_the_spec_goes_through_json_and_makes_the_same_environment(task: Task) -> None:
     env_id, kwargs = task
+    kwargs = {"discriminator": "cnn", "discriminator_kwargs": {"filters": [[1, 4]]}, "reward": "d", **kwargs}
     env = gym.make(env_id, **kwargs)
     assert env.spec is not None
     text = env.spec.to_json()
     assert json.loads(text)["id"] == env_id
-    again = gym.make(EnvSpec.from_json(text))
+    read = EnvSpec.from_json(text)
+    assert read == env.spec
+    again = gym.make(read)
     assert again.spec == env.spec
+    assert bare(again).task_config == bare(env).task_config
     check_environments_match(env, again, num_steps=30, seed=0)
 
 

@@ -1,22 +1,17 @@
-"""The registered ids: both checkers, their specifications, and that they are cheap to make."""
+"""The registered ids: their specifications, and that they are cheap to make."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import time
-import warnings
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.registration import EnvSpec
-from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from gymnasium.vector import AutoresetMode
-from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import seqgan_env
 import seqgan_env.task
@@ -33,32 +28,6 @@ def env_id(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.consumers
 class TestEveryId:
-    def test_gymnasium_s_checker_has_nothing_to_say(self, env_id: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            gymnasium_check_env(gym.make(env_id, **NEEDS.get(env_id, {})).unwrapped)
-
-    def test_stable_baselines3_s_checker_has_nothing_to_say(self, env_id: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            sb3_check_env(gym.make(env_id, **NEEDS.get(env_id, {})), warn=True)
-
-    def test_the_spec_survives_json(self, env_id: str) -> None:
-        kwargs = {"discriminator": "cnn", "discriminator_kwargs": {"filters": [[1, 4]]}, **NEEDS.get(env_id, {})}
-        env = gym.make(env_id, reward="d", **kwargs)
-        assert env.spec is not None
-        text = env.spec.to_json()
-        json.loads(text)
-        read = EnvSpec.from_json(text)
-        assert read == env.spec
-        again = gym.make(read)
-        assert bare(again).task_config == bare(env).task_config
-
-    def test_the_horizon_is_the_task_s_own(self, env_id: str) -> None:
-        spec = gym.spec(env_id)
-        assert spec.max_episode_steps is None
-        assert not spec.nondeterministic
-
     def test_the_id_carries_its_module(self, env_id: str) -> None:
         """The form that works in a worker process which has not imported `seqgan_env`."""
         assert isinstance(gym.make(f"seqgan_env:{env_id}", **NEEDS.get(env_id, {})).unwrapped, SeqGANEnv)
