@@ -78,15 +78,6 @@ class TestCNN:
         with pytest.raises(ValueError, match=message):
             CNNDiscriminator(SPEC, CNNConfig(**kwargs))
 
-    def test_the_penalty_is_half_the_squared_norm_of_the_output_layer(self) -> None:
-        discriminator = small(l2=0.3)
-        squares = sum(x**2 for p in discriminator.output.parameters() for x in p.flatten().tolist())
-        assert discriminator.penalty().item() == pytest.approx(0.3 / 2 * squares)
-        assert small(l2=0.0).penalty().item() == 0
-        discriminator.penalty().backward()
-        touched = {name for name, p in discriminator.named_parameters() if p.grad is not None}
-        assert touched == {"output.weight", "output.bias"}
-
     def test_padding_says_nothing_and_never_learns_to(self) -> None:
         discriminator = small()
         assert (discriminator.embedding.weight[SPEC.pad_id] == 0).all()

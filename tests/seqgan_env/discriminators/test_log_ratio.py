@@ -111,26 +111,6 @@ class TestDefinition:
         assert 0 < largest < 50 * 6 * 3000 / 50
 
 
-class TestRegularisation:
-    def test_the_penalty_is_half_the_squared_norm_of_the_output_layer(self) -> None:
-        squares = sum(x**2 for p in scattered().output.parameters() for x in p.flatten().tolist())
-        assert scattered(l2=0.3).penalty().item() == pytest.approx(0.3 / 2 * squares)
-        assert scattered().penalty().item() == 0
-
-    @pytest.mark.parametrize(
-        ("kwargs", "message"),
-        [
-            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
-            ({"hidden_dim": 2.5}, "hidden_dim must be a whole number of at least 1, got 2.5"),
-            ({"dropout": 1.0}, r"dropout must be a finite number in \[0, 1\), got"),
-            ({"l2": float("nan")}, "l2 must be a finite number of at least 0, got"),
-        ],
-    )
-    def test_it_refuses(self, kwargs: Any, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            LogRatioConfig(**kwargs)
-
-
 @pytest.mark.theory
 def test_it_learns_the_exact_log_ratio() -> None:
     """On a task of 27 sequences, by eq. 13.32 on samples, from three seeds: nearly all of the excess log-loss goes.

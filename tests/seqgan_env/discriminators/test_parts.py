@@ -51,8 +51,8 @@ NORMALISED = {
     "causal": {"output"},
 }
 """The layers that spectral norm is for."""
-WITH_LAYER_NORM = ("gru", "log_ratio", "causal")
-OPTIONS = [(name, "spectral_norm") for name in SIZES] + [(name, "layer_norm") for name in WITH_LAYER_NORM]
+RECURRENT = ("gru", "log_ratio", "causal")
+OPTIONS = [(name, "spectral_norm") for name in SIZES] + [(name, "layer_norm") for name in RECURRENT]
 
 
 def build(name: str, **kwargs: Any) -> Discriminator:
@@ -64,6 +64,11 @@ def build(name: str, **kwargs: Any) -> Discriminator:
         for layer in layers(built).values():
             layer.weight.mul_(3)
     return built
+
+
+def with_setting(setting: str) -> list[str]:
+    """The kinds whose settings have this one."""
+    return [name for name, entry in DISCRIMINATORS.items() if setting in (f.name for f in fields(entry.kind.Config))]
 
 
 def layers(network: nn.Module) -> dict[str, Linear | Conv1d]:
@@ -102,14 +107,39 @@ def test_columns_that_every_sequence_lacks_are_left_out() -> None:
     assert torch.equal(without_empty_columns(spec, full_BT), full_BT)
 
 
+@pytest.mark.parametrize("name", with_setting("l2"))
+def test_the_penalty_is_half_the_squared_norm_of_the_output_layer(name: str) -> None:
+    discriminator = build(name, l2=0.3)
+    squares = sum(x**2 for p in discriminator.get_submodule("output").parameters() for x in p.flatten().tolist())
+    assert discriminator.penalty().item() == pytest.approx(0.3 / 2 * squares)
+    assert build(name, l2=0.0).penalty().item() == 0
+    discriminator.penalty().backward()
+    touched = {key for key, p in discriminator.named_parameters() if p.grad is not None}
+    assert touched == {"output.weight", "output.bias"}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
+        ({"hidden_dim": -1}, "hidden_dim must be a whole number of at least 1, got -1"),
+        ({"hidden_dim": 2.5}, "hidden_dim must be a whole number of at least 1, got 2.5"),
+        ({"n_layers": 0}, "n_layers must be a whole number of at least 1, got 0"),
+        ({"dropout": -0.1}, r"dropout must be a finite number in \[0, 1\), got"),
+        ({"dropout": 1.0}, r"dropout must be a finite number in \[0, 1\), got 1.0"),
+        ({"l2": -1.0}, "l2 must be a finite number of at least 0, got"),
+        ({"l2": float("nan")}, "l2 must be a finite number of at least 0, got"),
+    ],
+)
+def test_recurrent_kinds_refuse(name: str, kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DISCRIMINATORS[name].kind.Config(**kwargs)
+
+
 def test_these_kinds_have_the_options() -> None:
-    found = {
-        (name, field.name)
-        for name, entry in DISCRIMINATORS.items()
-        for field in fields(entry.kind.Config)
-        if field.name in ("spectral_norm", "layer_norm")
-    }
-    assert found == set(OPTIONS)
+    found = [(name, option) for option in ("spectral_norm", "layer_norm") for name in with_setting(option)]
+    assert sorted(found) == sorted(OPTIONS)
 
 
 @pytest.mark.theory
@@ -237,7 +267,7 @@ def test_medium_precision_reads_weights_of_norm_1() -> None:
 
 
 @pytest.mark.theory
-@pytest.mark.parametrize("name", WITH_LAYER_NORM)
+@pytest.mark.parametrize("name", RECURRENT)
 @torch.no_grad()
 def test_layer_norm_makes_the_features_mean_0_and_variance_1(name: str) -> None:
     """Another network without the option, whose features a hook normalises in between."""

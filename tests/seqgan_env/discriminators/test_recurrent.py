@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from seqgan_env.discriminators import (
-    DiscriminatorTrainer,
-    RecurrentConfig,
     RecurrentDiscriminator,
     build_discriminator,
 )
-from tests.support.discriminators import SPEC, counting, sequences
+from tests.support.discriminators import SPEC, sequences
 
 
 def small_gru(**kwargs: Any) -> RecurrentDiscriminator:
@@ -74,32 +72,3 @@ class TestRegularisation:
             discriminator.train(mode)
             discriminator(tokens_BT, torch.Generator().manual_seed(0))
         assert [bool((x_BSH == 0).any()) for x_BSH in read] == [True, True, False, False]
-
-    def test_the_penalty_is_half_the_squared_norm_of_the_output_layer(self) -> None:
-        squares = sum(x**2 for p in small_gru().output.parameters() for x in p.flatten().tolist())
-        assert small_gru(l2=0.3).penalty().item() == pytest.approx(0.3 / 2 * squares)
-        assert small_gru().penalty().item() == 0
-
-    @pytest.mark.parametrize(
-        ("kwargs", "message"),
-        [
-            ({"embedding_dim": 0}, "embedding_dim must be a whole number of at least 1, got 0"),
-            ({"hidden_dim": -1}, "hidden_dim must be a whole number of at least 1, got -1"),
-            ({"dropout": -0.1}, r"dropout must be a finite number in \[0, 1\), got"),
-            ({"l2": -1.0}, "l2 must be a finite number of at least 0, got"),
-            ({"n_layers": 0}, "n_layers must be a whole number of at least 1, got 0"),
-        ],
-    )
-    def test_it_refuses(self, kwargs: Any, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            RecurrentConfig(**kwargs)
-
-
-def test_it_learns_an_order_that_no_count_of_tokens_shows() -> None:
-    """On 2,000 held-out sequences, ignorance passes 0.9 with a probability below 1e-200, for each of three seeds."""
-    spec, real_BT, generated_BT = counting(2400)
-    for seed in range(3):
-        discriminator = build_discriminator("gru", spec, seed=seed, kwargs={"embedding_dim": 8, "hidden_dim": 16})
-        trainer = DiscriminatorTrainer(discriminator, 1e-2, seed=seed)
-        trainer.fit(real_BT[:1400], generated_BT[:1400], n_epochs=4, batch_size=64)
-        assert trainer.evaluate(real_BT[1400:], generated_BT[1400:])["accuracy"] > 0.9
