@@ -62,14 +62,13 @@ class ModelLearner:
     Args:
         contest: the run.
         model: the model, which acts in the environments of the game.
-        sequences: its distribution; None finds it.
 
     Raises:
         ValueError: there is no telling the distribution of the model.
     """
 
-    def __init__(self, contest: Contest, model: BaseAlgorithm, sequences: Drawable | None = None) -> None:
-        self.sequences = sequences_of(model, contest.game.task.spec) if sequences is None else sequences
+    def __init__(self, contest: Contest, model: BaseAlgorithm) -> None:
+        self.sequences: Drawable = sequences_of(model, contest.game.task.spec)
         self._contest, self._model = contest, model
 
     def learn(self, watch: Watch) -> None:

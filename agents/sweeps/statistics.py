@@ -50,14 +50,14 @@ def interquartile_mean(*strata: Scores, n_resamples: int = N_RESAMPLES) -> Inter
     return _interval(float(trimmed_mean(np.concatenate([_floats(each) for each in strata]))), trimmed_mean(drawn))
 
 
-def improvement(theirs: Sequence[Scores], ours: Sequence[Scores], n_resamples: int = 2_000) -> Interval:
+def improvement(theirs: Sequence[Scores], ours: Sequence[Scores]) -> Interval:
     """The probability that a run of ours is below one of theirs on the same task, a tie being half; lower is better.
 
     Args:
         theirs: the scores of each task.
         ours: those of the same tasks.
-        n_resamples: of the bootstrap.
     """
+    n_resamples = 2_000  # each compares every pair of runs
     drawn = zip(_resampled(theirs, n_resamples), _resampled(ours, n_resamples, seed=1), strict=True)
     of_draws = np.mean([_below(x, y) for x, y in drawn], axis=0)
     value = np.mean([_below(_floats(x), _floats(y)) for x, y in zip(theirs, ours, strict=True)])

@@ -193,7 +193,7 @@ def episodes(n: int = 200, repeats: int = 9) -> dict[str, dict[str, float]]:
     return measured
 
 
-def growth(size: Size, device: str = "cpu", repeats: int = 3) -> dict[str, list[dict[str, float]]]:
+def growth(size: Size, device: str = "cpu") -> dict[str, list[dict[str, float]]]:
     """Seconds of an estimate as one of B, N, V and T grows, the rest staying as it is."""
     small = replace(size, n_episodes=32, n_completions=8, n_sequences=64)
     grown: dict[str, list[dict[str, float]]] = {}
@@ -208,7 +208,7 @@ def growth(size: Size, device: str = "cpu", repeats: int = 3) -> dict[str, list[
         for value in tqdm(values, desc=name, disable=None):
             setting = Setting(Size(**{**asdict(small), name: value}), device)
             setting.estimate()
-            took = median(seconds(setting.estimate, device) for _ in range(repeats))
+            took = median(seconds(setting.estimate, device) for _ in range(3))
             grown[name].append({"value": value, "seconds": took})
     return grown
 
