@@ -162,6 +162,12 @@ def test_the_help_has_no_line_break_of_the_source(
     assert "`" not in shown
 
 
+@pytest.mark.parametrize("word", ["train", "tune"])
+def test_the_help_names_every_preset(word: str) -> None:
+    named = re.findall(r"\w+", setting_meanings(COMMANDS[word])["preset"].split(":")[1].split(";")[0])
+    assert set(named) - {"or"} == set(PRESETS)
+
+
 def test_sample_and_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", str(run), "-n", "4", "--prefix", "3 1"]) == 0
     lines = capsys.readouterr().out.splitlines()
