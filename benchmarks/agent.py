@@ -19,6 +19,7 @@ from agents.runs.config import AdversaryConfig, Parts, RunConfig
 from agents.runs.demo import BOTH_DIVERGENCES, DENSE
 from agents.runs.folder import Record
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.presets import LOG_RATIO, TOKENWISE
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from benchmarks.curves import BASELINE, KEPT, below_cell, best_sum, curves_of, gains_at, game_seconds, record_at
@@ -38,7 +39,6 @@ from benchmarks.harness import (
 )
 from benchmarks.language_models import fit
 from benchmarks.rewards.games import SCENARIOS
-from benchmarks.tokenwise import LOG_RATIO, TOKENWISE
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from agents.runs.config import (
     AdversaryConfig,
@@ -17,6 +18,21 @@ from seqgan_env.checks import check_choice
 from seqgan_env.registration import TASKS
 from seqgan_env.task import TaskConfig
 
+TOKENWISE: dict[str, Any] = {
+    "n_episodes": 256,
+    "n_completions": 0,
+    "dense": True,
+    "inner_sums": True,
+    "forward_kl": 30.0,
+    "baseline": "step",
+    "normalize_advantage": False,
+    "learning_rate": 0.02,
+    "final_learning_rate": 1e-4,
+}
+"""The part ``agent`` of a game in which every token of each prefix gets a term of its own, in closed form."""
+LOG_RATIO: dict[str, Any] = {"reward": "log_ratio", "reward_kwargs": {}}
+"""The part ``task`` of that game."""
+
 _SMALL_CNN = {"embedding_dim": 32, "filters": [[width, 64] for width in range(1, 6)], "l2": 0.01}
 
 _DEMO = RunConfig(
@@ -27,6 +43,15 @@ _DEMO = RunConfig(
     agent=AgentConfig(n_updates=200, n_episodes=128, n_completions=4),
     evaluation=EvaluationConfig(every=50, n=5_000),
     runtime=RuntimeConfig(n_threads=1),
+)
+
+_TEXT = RunConfig(
+    task=TaskConfig(source="", min_count=2, discriminator_kwargs={"filters": [[width, 100] for width in range(1, 6)]}),
+    generator=GeneratorConfig(kwargs={"embedding_dim": 64, "hidden_dim": 128, "dropout": 0.3}),
+    pretraining=PretrainingConfig(learning_rate=0.02, warmup=0.1, weight_decay=0.03),
+    adversary=AdversaryConfig(n_rounds=10, n_generated=1024, learning_rate=3e-4, every_n_episodes=128),
+    agent=AgentConfig(n_updates=60, n_completions=8),
+    evaluation=EvaluationConfig(every=10, metrics=("text",)),
 )
 
 PRESETS: dict[str, RunConfig] = {
@@ -69,15 +94,27 @@ PRESETS: dict[str, RunConfig] = {
         runtime=RuntimeConfig(n_threads=1),
     ),
     # A text file of some ten thousand lines.
-    "text": RunConfig(
-        task=TaskConfig(
-            source="", min_count=2, discriminator_kwargs={"filters": [[width, 100] for width in range(1, 6)]}
+    "text": _TEXT,
+    # The same with the discriminator and the game that gain something on text: language models against the generator.
+    "ratio": dataclasses.replace(
+        _TEXT,
+        task=dataclasses.replace(
+            _TEXT.task,
+            discriminator="generative",
+            discriminator_kwargs={
+                "n_members": 5,
+                "embedding_dim": 128,
+                "hidden_dim": 256,
+                "dropout": 0.5,
+                "n_epochs": 25,
+                "learning_rate": 0.01,
+                "validation": 0.0,
+            },
+            **LOG_RATIO,
         ),
-        generator=GeneratorConfig(kwargs={"embedding_dim": 64, "hidden_dim": 128, "dropout": 0.3}),
-        pretraining=PretrainingConfig(learning_rate=0.02, warmup=0.1, weight_decay=0.03),
-        adversary=AdversaryConfig(n_rounds=10, n_generated=1024, learning_rate=3e-4, every_n_episodes=128),
-        agent=AgentConfig(n_updates=60, n_completions=8),
-        evaluation=EvaluationConfig(every=10, metrics=("text",)),
+        adversary=AdversaryConfig(n_rounds=1, n_generated=64, every_n_episodes=256),
+        agent=AgentConfig(n_updates=600, **TOKENWISE),
+        evaluation=dataclasses.replace(_TEXT.evaluation, every=100),
     ),
 }
 """The presets by name; ``source`` chooses one where none is named."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, Parts, RunConfig, RuntimeConfig
-from agents.runs.presets import PRESETS
+from agents.runs.presets import PRESETS, TOKENWISE
 from benchmarks.curves import BASELINE
 from benchmarks.paper.rivals import RIVALS
-from benchmarks.tokenwise import TOKENWISE
 
 
 @dataclass(frozen=True)

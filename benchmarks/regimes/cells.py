@@ -16,14 +16,13 @@ from agents.runs.config import AdversaryConfig, EvaluationConfig, Parts, RunConf
 from agents.runs.experiment import Experiment
 from agents.runs.folder import Record
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
-from agents.runs.presets import PRESETS
+from agents.runs.presets import LOG_RATIO, PRESETS, TOKENWISE
 from agents.runs.workers import side_by_side
 from benchmarks.curves import BASELINE, KEPT, record_at
 from benchmarks.harness import RESULTS, cells_that_stay, check_some, keep_result, kept_result, write_results
 from benchmarks.language_models import N_REAL, fit, models_of
 from benchmarks.paper.grid import check_oracle, known_source
 from benchmarks.paper.rows import SIZES
-from benchmarks.tokenwise import LOG_RATIO, TOKENWISE
 from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "regimes.json"

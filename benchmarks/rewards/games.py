@@ -13,7 +13,7 @@ from agents.runs.comparison import compare
 from agents.runs.config import Parts, PretrainingConfig, RunConfig
 from agents.runs.demo import BOTH_DIVERGENCES, DENSE, demo_runs
 from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
-from agents.runs.presets import PRESETS
+from agents.runs.presets import LOG_RATIO, PRESETS, TOKENWISE
 from agents.runs.report import markdown_table, summary
 from benchmarks.curves import BASELINE, Curve, below_cell, curve_of, gain_at
 from benchmarks.harness import (
@@ -28,7 +28,6 @@ from benchmarks.harness import (
     write_results,
     write_section,
 )
-from benchmarks.tokenwise import LOG_RATIO, TOKENWISE
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 from seqgan_env.metrics import columns

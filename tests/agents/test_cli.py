@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--preset", "huge"], "preset must be one of grammar, demo, searched, paper, small, text; got 'huge'"),
+        (["--preset", "huge"], "preset must be one of grammar, demo, searched, paper, small, text, ratio; got 'huge'"),
         (["--reward", "praise"], "reward must be one of"),
         (["--generator.core", "mlp"], "core must be one of lstm, gru, attention, transformer; got 'mlp'"),
         (["--device", "tpu9"], "device must be 'auto', 'cpu'"),

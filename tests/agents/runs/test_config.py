@@ -232,7 +232,7 @@ def test_presets_suit_their_sources_and_others_are_refused() -> None:
         "paper",
         "text",
     ]
-    with pytest.raises(ValueError, match=r"preset must be one of grammar, demo, searched, .* text; got 'huge'"):
+    with pytest.raises(ValueError, match=r"preset must be one of grammar, demo, searched, .* ratio; got 'huge'"):
         get_preset("huge")
 
 
