@@ -28,9 +28,10 @@ _ELSEWHERE = (
     "not know: it is the agent's, `kl_penalty` of `SeqGAN`, whose weight `kl_target` steers. For another agent it is "
     "`increments` of the log-likelihood of ref, with weight w, and an entropy bonus of w, as `ent_coef` of `PPO`:",
     '```python\n# reference.py\nfrom agents import SeqGAN\n\ngenerator = SeqGAN.load("agent.zip").generator\n\n\n'
-    "def log_likelihood(tokens_BT, length_B):\n    return generator.sequence_log_prob(tokens_BT)\n\n\n"
-    'gymnasium.make(\n    env_id, shaping="increments", shaping_kwargs={"increments": {"of": '
-    '"reference:log_likelihood", "weight": 0.1}}\n)\n```',
+    "def log_likelihood(tokens_BT, length_B):\n    return generator.sequence_log_prob(tokens_BT)\n```\n\n"
+    "and, where that file can be imported,\n\n```python\nimport gymnasium\nimport seqgan_env\n\n"
+    'gymnasium.make(\n    "SeqGANGrammar-v0",\n    shaping="increments",\n    shaping_kwargs={"increments": {"of": '
+    '"reference:log_likelihood", "weight": 0.1}},\n)\n```',
     "Payments that depend on other episodes cannot be stateless and are wrappers. `DiversityBonus` of "
     "`seqgan_env/wrappers.py`, and `VectorDiversityBonus`, pay at the end for the share of the sequence's n-grams that "
     "no recent episode had. Running normalisation is Gymnasium's own, `gymnasium.wrappers.NormalizeReward` and "

@@ -54,6 +54,14 @@ def check_stable_baselines(names: dict[str, Any]) -> None:
     assert all(1 <= info["l"] <= 20 and math.isfinite(info["r"]) for info in model.ep_info_buffer)
 
 
+def check_generator(names: dict[str, Any]) -> None:
+    model, agent = names["model"], names["agent"]
+    assert model.num_timesteps >= 1_000
+    assert set(model.env.get_attr("discriminator_version")) == {1}
+    weights, pretrained = (dict(m.named_parameters()) for m in (model.policy.generator, agent.generator))
+    assert not all(torch.equal(weights[name], pretrained[name]) for name in pretrained)
+
+
 def check_schedule(names: dict[str, Any]) -> None:
     model, retrain = names["model"], names["retrain"]
     assert model.num_timesteps >= 2_000
@@ -147,7 +155,8 @@ def check_discriminator(names: dict[str, Any]) -> None:
 
 RUNS: list[tuple[str, int, Callable[[dict[str, Any]], None]]] = [
     ("Stable-Baselines3", 0, check_stable_baselines),
-    ("Stable-Baselines3", 1, check_schedule),
+    ("Stable-Baselines3", 1, check_generator),
+    ("Stable-Baselines3", 2, check_schedule),
     ("sb3-contrib", 0, check_masks),
     ("TorchRL", 0, check_torchrl),
     ("TorchRL", 1, check_torchrl_masks),

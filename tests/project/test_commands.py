@@ -54,15 +54,17 @@ RUN_ELSEWHERE = {
 """A part of a command, and what runs it, or what it is part of."""
 ADDED = {
     "train": "--evaluation.n 50 --pretraining.n-epochs 1 --adversary.n-rounds 1 --adversary.n-generated 16 "
-    "--adversary.n-held-out 8 --agent.n-updates 1 --agent.n-episodes 4 --agent.n-completions 1 "
-    "--generator.embedding-dim 8 --generator.hidden-dim 8 --discriminator.embedding-dim 8 --discriminator.filters 1 8",
+    "--adversary.n-held-out 8 --agent.n-updates 1 --agent.n-episodes 4 --generator.embedding-dim 8 "
+    "--generator.hidden-dim 8 --discriminator.embedding-dim 8",
+    "--preset ratio": "--discriminator.hidden-dim 8 --discriminator.n-members 1 --discriminator.n-epochs 1",
+    "train --source": "--agent.n-completions 1 --discriminator.filters 1 8",
     "evaluate": "-n 50",
     "judge": "-n 3 --port 0",
 }
-"""The flags that make a command small enough to be run here."""
+"""A part of a command, and the flags that make it small enough to be run here."""
 SHOWN = {
     "inspect": r"lines +60, 60 of them distinct",
-    "train": r"(?s)SeqGAN log D .*\nreport: runs/\w+/report\.html\n$",
+    "train": r"(?s)SeqGAN .*\nreport: runs/\w+/report\.html\n$",
     "sample": r"^(.+\n){10}$",
     "evaluate": r'"bleu_2": 0\.',
     "play": r"(?s)a man.*D",
@@ -151,10 +153,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             Path(file).write_text("\n".join(lines), encoding="utf-8")
         patch.setattr("webbrowser.open", answer)
         for command in HERE:
-            words = shlex.split(command)[1:]
+            added = " ".join(flags for part, flags in ADDED.items() if part in command)
             patch.setattr(sys, "stdin", io.StringIO("a man\n"))
             with contextlib.redirect_stdout(io.StringIO()) as out:
-                assert main([*words, *ADDED.get(words[0], "").split()]) == 0
+                assert main(shlex.split(f"{command} {added}")[1:]) == 0
             shown[command] = out.getvalue()
         yield shown
 
