@@ -14,7 +14,7 @@ class AdversarialTrainer(MaximumLikelihoodTrainer):
     Args:
         generator: the model to train.
         discriminator: the trainer of the other one.
-        config: the settings.
+        config: the settings; None is the defaults.
         seed: as of ``MaximumLikelihoodTrainer``.
         total_epochs: how many epochs the schedules are for.
 
@@ -26,7 +26,7 @@ class AdversarialTrainer(MaximumLikelihoodTrainer):
         self,
         generator: AutoregressiveModel,
         discriminator: DiscriminatorTrainer,
-        config: LikelihoodConfig,
+        config: LikelihoodConfig | None = None,
         seed: int = 0,
         *,
         total_epochs: int = 1,

@@ -36,10 +36,7 @@ class CooperativeConfig(LikelihoodConfig):
     """Steps of each mediator before each of the generator, the first on the real sequences of the batch, all on fresh
     ones of the generator."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.label_smoothing:
-            raise ValueError(f"label_smoothing must be 0 in cooperative training, got {self.label_smoothing}")
+    _unsmoothed = "cooperative training"
 
 
 class CooperativeTrainer(MaximumLikelihoodTrainer):
@@ -62,6 +59,7 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
         ValueError: there is no mediator, or one is of other sequences.
     """
 
+    Config = CooperativeConfig
     config: CooperativeConfig
 
     def __init__(
@@ -80,7 +78,7 @@ class CooperativeTrainer(MaximumLikelihoodTrainer):
         for each in mediators:
             if each.spec != generator.spec:
                 raise ValueError(f"the mediator must be of {generator.spec}, got {each.spec}")
-        super().__init__(generator, config or CooperativeConfig(), seed, total_epochs=total_epochs)
+        super().__init__(generator, config, seed, total_epochs=total_epochs)
         self.mediators = mediators
         self._mediator_optimizers = [
             torch.optim.Adam(each.parameters(), lr=self.config.mediator_learning_rate, fused=True) for each in mediators

@@ -61,11 +61,11 @@ class DistillationConfig(LikelihoodConfig):
     dropout: bool = True
     """Drop features of the generator while it learns, as its core does in maximum likelihood; off, none are dropped."""
 
+    _unsmoothed = "distillation"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("divergence", self.divergence, DIVERGENCES)
-        if self.label_smoothing:
-            raise ValueError(f"label_smoothing must be 0 in distillation, got {self.label_smoothing}")
 
 
 class DistillationTrainer(MaximumLikelihoodTrainer):
@@ -86,6 +86,7 @@ class DistillationTrainer(MaximumLikelihoodTrainer):
         ValueError: there is no teacher, or one is of other sequences.
     """
 
+    Config = DistillationConfig
     config: DistillationConfig
 
     def __init__(
@@ -102,7 +103,7 @@ class DistillationTrainer(MaximumLikelihoodTrainer):
         for teacher in teachers:
             if teacher.spec != generator.spec:
                 raise ValueError(f"the teachers must be of {generator.spec}, got {teacher.spec}")
-        super().__init__(generator, config or DistillationConfig(), seed, total_epochs=total_epochs)
+        super().__init__(generator, config, seed, total_epochs=total_epochs)
         self.teachers = tuple(teachers)
 
     def loss(self, tokens_BT: Tensor, rng: torch.Generator) -> Tensor:

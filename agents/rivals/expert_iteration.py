@@ -14,8 +14,7 @@ from torch import Tensor
 
 from agents.reranking import NCandidates, Reranked, Rule
 from agents.rivals.adversarial import AdversarialTrainer
-from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig
-from seqgan_env.discriminators import DiscriminatorTrainer
+from seqgan_env.autoregressive import LikelihoodConfig
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,8 @@ class ExpertIterationTrainer(AdversarialTrainer):
         ValueError: the discriminator is of other sequences.
     """
 
+    Config = ExpertIterationConfig
     config: ExpertIterationConfig
-
-    def __init__(
-        self,
-        generator: AutoregressiveModel,
-        discriminator: DiscriminatorTrainer,
-        config: ExpertIterationConfig | None = None,
-        seed: int = 0,
-        *,
-        total_epochs: int = 1,
-    ) -> None:
-        super().__init__(generator, discriminator, config or ExpertIterationConfig(), seed, total_epochs=total_epochs)
 
     @property
     def expert(self) -> Reranked:

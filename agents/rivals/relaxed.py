@@ -33,10 +33,7 @@ class RelaxedConfig(LikelihoodConfig):
     final_temperature: PositiveFloat = 0.1
     """That in the last one; between them it falls by the same factor each epoch."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.label_smoothing:
-            raise ValueError(f"label_smoothing must be 0 in a reparametrised game, got {self.label_smoothing}")
+    _unsmoothed = "a reparametrised game"
 
 
 class Relaxed(NamedTuple):
@@ -65,6 +62,7 @@ class RelaxedTrainer(AdversarialTrainer):
         ValueError: the discriminator reads no embeddings, or is of other sequences.
     """
 
+    Config = RelaxedConfig
     config: RelaxedConfig
 
     def __init__(
@@ -79,7 +77,7 @@ class RelaxedTrainer(AdversarialTrainer):
         network = discriminator.discriminator
         if not isinstance(network, Embedded):
             raise ValueError(f"the discriminator must read embeddings, as the cnn does, got {type(network).__name__}")
-        super().__init__(generator, discriminator, config or RelaxedConfig(), seed, total_epochs=total_epochs)
+        super().__init__(generator, discriminator, config, seed, total_epochs=total_epochs)
         self._network = network
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqgan_env.autoregressive import AutoregressiveModel, LikelihoodConfig, MaximumLikelihoodTrainer
+from seqgan_env.autoregressive import LikelihoodConfig, MaximumLikelihoodTrainer
 from seqgan_env.autoregressive.likelihood import weighted_log_prob
 from seqgan_env.autoregressive.maximum_likelihood import maximum_likelihood_factors
 from seqgan_env.checks import Share
@@ -41,17 +41,8 @@ class ScheduledSamplingTrainer(MaximumLikelihoodTrainer):
         total_epochs: how many epochs the schedules are for.
     """
 
+    Config = ScheduledSamplingConfig
     config: ScheduledSamplingConfig
-
-    def __init__(
-        self,
-        generator: AutoregressiveModel,
-        config: ScheduledSamplingConfig | None = None,
-        seed: int = 0,
-        *,
-        total_epochs: int = 1,
-    ) -> None:
-        super().__init__(generator, config or ScheduledSamplingConfig(), seed, total_epochs=total_epochs)
 
     @property
     def real_share(self) -> float:

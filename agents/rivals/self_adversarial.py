@@ -24,10 +24,7 @@ class SelfAdversarialConfig(LikelihoodConfig):
         ValueError: a value is out of range, or one that this loss has no place for is set.
     """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.label_smoothing:
-            raise ValueError(f"label_smoothing must be 0 in self-adversarial learning, got {self.label_smoothing}")
+    _unsmoothed = "self-adversarial learning"
 
 
 class SelfAdversarialTrainer(MaximumLikelihoodTrainer):
@@ -44,6 +41,8 @@ class SelfAdversarialTrainer(MaximumLikelihoodTrainer):
         total_epochs: how many epochs the schedule is for.
     """
 
+    Config = SelfAdversarialConfig
+
     def __init__(
         self,
         generator: AutoregressiveModel,
@@ -52,7 +51,7 @@ class SelfAdversarialTrainer(MaximumLikelihoodTrainer):
         *,
         total_epochs: int = 1,
     ) -> None:
-        super().__init__(generator, config or SelfAdversarialConfig(), seed, total_epochs=total_epochs)
+        super().__init__(generator, config, seed, total_epochs=total_epochs)
         self.old = copy.deepcopy(generator).requires_grad_(False)
         """The generator as it was when the epoch began."""
 

@@ -6,6 +6,7 @@ They take no step in the environment: a token that they learn from counts as one
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -140,7 +141,7 @@ def _check_models(run: RunConfig, settings: Mapping[str, Any]) -> None:
 
 def _likelihood_settings(run: RunConfig) -> Mapping[str, Any]:
     """Those of the pretraining, which goes on."""
-    return {name: getattr(run.pretraining, name) for name in LikelihoodConfig.__dataclass_fields__}
+    return {each.name: getattr(run.pretraining, each.name) for each in dataclasses.fields(LikelihoodConfig)}
 
 
 register_algorithm(

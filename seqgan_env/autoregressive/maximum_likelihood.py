@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from seqgan_env.checks import (
     check_arguments,
     check_choice,
     check_fields,
+    check_type,
 )
 from seqgan_env.descent import gradient_step, mean_loss
 from seqgan_env.seeding import numpy_rng, torch_rng
@@ -68,9 +69,13 @@ class LikelihoodConfig:
     """Decay of a moving average of the weights for each update: the generator is the average between epochs. 0 is
     none."""
 
+    _unsmoothed: ClassVar[str] = ""  # the training, in words, if its loss has no place for label smoothing
+
     def __post_init__(self) -> None:
         check_fields(self)
         check_choice("schedule", self.schedule, SCHEDULES)
+        if self._unsmoothed and self.label_smoothing:
+            raise ValueError(f"label_smoothing must be 0 in {self._unsmoothed}, got {self.label_smoothing}")
 
     def step_size(self, progress: float) -> float:
         """The step size after a share of all updates, before any plateau."""
@@ -92,6 +97,10 @@ class MaximumLikelihoodTrainer:
         total_epochs: how many epochs the schedule is for.
     """
 
+    Config: type[LikelihoodConfig] = LikelihoodConfig
+    """The class of the settings."""
+    config: LikelihoodConfig
+
     @check_arguments
     def __init__(
         self,
@@ -102,7 +111,7 @@ class MaximumLikelihoodTrainer:
         total_epochs: PositiveInt = 1,
     ) -> None:
         self.generator = generator
-        self.config = config = LikelihoodConfig() if config is None else config
+        self.config = config = check_type("config", self.Config() if config is None else config, self.Config)
         self.optimizer = torch.optim.AdamW(
             generator.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )

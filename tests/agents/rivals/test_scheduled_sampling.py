@@ -27,10 +27,15 @@ def test_where_all_that_is_read_is_real_it_is_maximum_likelihood(spec: SequenceS
         (MaximumLikelihoodTrainer, LikelihoodConfig()),
     ):
         generator = make_generator(kind, spec)
-        trainer = trainer_class(generator, config, 0, total_epochs=3)  # type: ignore[arg-type]
+        trainer = trainer_class(generator, config, 0, total_epochs=3)
         loss = trainer.loss(tokens_BT, torch.Generator().manual_seed(0))
         found.append(reference.gradient_of(loss, list(generator.parameters())))
     torch.testing.assert_close(*found)
+
+
+def test_the_settings_of_another_training_are_refused() -> None:
+    with pytest.raises(ValueError, match="config must be ScheduledSamplingConfig, got LikelihoodConfig"):
+        ScheduledSamplingTrainer(lstm(SPECS[0]), LikelihoodConfig())
 
 
 @pytest.mark.theory
