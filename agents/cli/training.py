@@ -32,8 +32,8 @@ class Train(Command):
     """Train a generator and a discriminator, and write a report."""
 
     preset: str | None = None
-    """The settings that no flag gives: grammar, demo, searched, small, paper or text; by default those that suit the
-    source."""
+    """The settings that no flag gives: grammar, demo, searched, small, paper, text or ratio; by default those that
+    suit the source."""
     out: Path | None = None
     """The run's folder; by default runs/SOURCE-REWARD-SEED."""
     resume: bool = False
@@ -68,8 +68,8 @@ class Tune(Command):
     """
 
     preset: str | None = None
-    """The settings that no flag gives: grammar, demo, searched, small, paper or text; by default those that suit the
-    source."""
+    """The settings that no flag gives: grammar, demo, searched, small, paper, text or ratio; by default those that
+    suit the source."""
     out: Path | None = None
     """The search's folder; by default runs/tune-SOURCE-SEED."""
     trials: int = 40

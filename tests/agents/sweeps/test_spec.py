@@ -81,7 +81,7 @@ def test_resources_are_a_part_of_the_file_that_decides_no_result() -> None:
         ({"algorithm": ["sac"]}, "SeqGANTiny-v0, sac: algorithm must be one of .*; got 'sac'"),
         ({"shaping": ["corset"]}, "SeqGANTiny-v0, seqgan, corset: shaping must be"),
         ({"discriminator": ["judge"]}, "discriminator must be one of .*; got 'judge'"),
-        ({"task": ["chess"]}, "chess, seqgan: task must be one of SeqGAN-v0, .*, small, text; got 'chess'"),
+        ({"task": ["chess"]}, "chess, seqgan: task must be one of SeqGAN-v0, .*, small, text, ratio; got 'chess'"),
         ({"algorithm": []}, "a sweep must have task, algorithm, budget; it lacks algorithm"),
         ({"algorithm": "ppo"}, "algorithm must be a list of names and tables, got 'ppo'"),
         ({"algorithm": [3]}, "an entry of algorithm must be a name or a table with a name, got 3"),
