@@ -43,20 +43,24 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class EveryEpisodes:
-    """Train after every ``n`` episodes.
+    """Train after every ``n`` episodes, and at most between two collections, however many episodes one holds.
 
     Raises:
-        ValueError: ``n`` is below 1.
+        ValueError: a number is below 1.
     """
 
     n: PositiveInt
+    n_rounds: PositiveInt = 1
+    """Rounds made then, one after the other, each on fresh negatives."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def decide(self, game: GameStatus) -> Decision:
         """See ``Schedule``."""
-        return "train" if game.n_episodes >= self.n else "wait"
+        if game.n_rounds_now == 0 and game.n_episodes < self.n:
+            return "wait"
+        return "more" if game.n_rounds_now + 1 < self.n_rounds else "train"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,11 +12,11 @@ from typing import Any
 import torch
 
 from agents.runs.config import RunConfig
-from agents.runs.folder import check_same
 from agents.runs.presets import PRESETS
+from benchmarks.harness import keep_result, kept_result
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.device import resolve_device
-from seqgan_env.discriminators import build_discriminator, load_discriminator, save_discriminator
+from seqgan_env.discriminators import build_discriminator, save_discriminator
 from seqgan_env.discriminators.generative import GenerativeConfig
 from seqgan_env.task import Task
 
@@ -59,20 +60,24 @@ def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProx
 
     Args:
         config: the task and its generator.
-        file: where the discriminator is written; one that is there is left as it is.
+        file: where the discriminator is written, and beside it of what it was made; one that is there is left as it is.
         settings: fields of ``GenerativeConfig``.
 
     Raises:
-        ValueError: the one that is there has other settings.
+        ValueError: the one that is there has other settings or has learnt other sequences.
     """
     torch.set_num_threads(1)
     task, generator = Task(config.task), config.generator
     kwargs = {"generator_core": generator.core, "generator_kwargs": generator.kwargs, **settings}
     discriminator = build_discriminator("generative", task.spec, seed=config.seed, kwargs=kwargs)
-    if file.exists():
-        theirs, ours = (dataclasses.asdict(each.config) for each in (load_discriminator(file), discriminator))
-        check_same(theirs, ours, f"the discriminator in {file}")
+    made_with = {
+        "models": dataclasses.asdict(discriminator.config),
+        "real": hashlib.sha256(task.real_sequences.tobytes()).hexdigest(),
+        "seed": config.seed,
+    }
+    if kept_result(made := file.with_suffix(".json"), (), made_with) is not None and file.exists():
         return
     discriminator.to(resolve_device(config.runtime.device))
     discriminator.fit_real(task.real_sequences, config.seed)
     save_discriminator(discriminator, file)
+    keep_result(made, {}, made_with)

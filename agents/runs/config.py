@@ -95,7 +95,9 @@ class AdversaryConfig(RoundConfig):
     n_rounds: NonNegativeInt = 10
     """Rounds of the discriminator's pretraining, each on fresh negatives."""
     every_n_episodes: PositiveInt = 64
-    """Episodes of the game between two rounds."""
+    """Episodes of the game after which it is trained again, before the next update."""
+    rounds_at_once: PositiveInt = 1
+    """Rounds made then, one after the other, each on fresh negatives; the paper makes five."""
     exact: bool = False
     """Play against the best possible discriminator, where the source's likelihood is known: an upper bound."""
 

@@ -13,6 +13,7 @@ from agents.policy import AutoregressivePolicy
 from agents.runs.config import RunConfig
 from agents.runs.evaluation import Evaluator
 from agents.sb3.vec_env import SeqGANVecEnv
+from agents.schedules import EveryEpisodes
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import MaximumLikelihoodTrainer
 from seqgan_env.device import check_memory, set_matmul_precision
@@ -75,9 +76,8 @@ class Game:
         self.adversary = Adversary(
             trainer, self.task.real_sequences, self.task.held_out_sequences, config.adversary, seed=config.seed
         )
-        self.callback = DiscriminatorCallback(
-            config.adversary.every_n_episodes, trainer=trainer, seed=config.seed, config=config.adversary
-        )
+        schedule = EveryEpisodes(config.adversary.every_n_episodes, config.adversary.rounds_at_once)
+        self.callback = DiscriminatorCallback(schedule, trainer=trainer, seed=config.seed, config=config.adversary)
         if config.is_exact:
             if self.evaluator.optimal is None:
                 raise ValueError(

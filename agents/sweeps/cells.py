@@ -153,8 +153,8 @@ def without_game(run: RunConfig) -> RunConfig:
 def without_learner(run: RunConfig) -> RunConfig:
     """The settings that the discriminator's pretraining depends on."""
     run = _without_reward(run, "log_d")
-    every = AdversaryConfig().every_n_episodes
-    return dataclasses.replace(run, adversary=dataclasses.replace(run.adversary, every_n_episodes=every))
+    of_game = {name: getattr(AdversaryConfig(), name) for name in ("every_n_episodes", "rounds_at_once")}
+    return dataclasses.replace(run, adversary=dataclasses.replace(run.adversary, **of_game))
 
 
 def identity(config: RunConfig) -> dict[str, Any]:

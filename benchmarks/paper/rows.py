@@ -96,7 +96,7 @@ SIZES: dict[str, Scenario] = {
         as_published={
             "generator": {"kwargs": {"dropout": 0.0}},
             "pretraining": {"learning_rate": 0.01, "schedule": "constant", "n_epochs": 120, "keep_last": True},
-            "adversary": {"n_rounds": 50, "n_epochs": 3, "n_generated": 10_000, "every_n_episodes": 13},
+            "adversary": {"n_rounds": 50, "n_epochs": 3, "n_generated": 10_000, "rounds_at_once": 5},
         },
         models={"n_members": 10, "dropout": 0.4, **_MODEL},
         n_updates=900,

@@ -15,10 +15,10 @@ from tqdm import tqdm
 from agents.runs.config import AdversaryConfig, EvaluationConfig, Parts, RunConfig
 from agents.runs.experiment import Experiment
 from agents.runs.folder import Record
-from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
+from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import LOG_RATIO, PRESETS, TOKENWISE
 from agents.runs.workers import side_by_side
-from benchmarks.curves import BASELINE, KEPT, record_at
+from benchmarks.curves import BASELINE, KEPT
 from benchmarks.harness import RESULTS, cells_that_stay, check_some, keep_result, kept_result, write_results
 from benchmarks.language_models import N_REAL, fit, models_of
 from benchmarks.paper.grid import check_oracle, known_source
@@ -56,7 +56,8 @@ TASKS: dict[str, Region] = {
         partial(models_of, "grammar"),
         n_read=1_000_000,  # few units go on learning for a hundred epochs
     ),
-    "small": Region(_SMALL, {"n_updates": 300}, partial(models_of, "small")),
+    # as many as 12 epochs of unlimited sequences: 4 leave what more of them give for nothing
+    "small": Region(_SMALL, {"n_updates": 300}, partial(models_of, "small"), n_read=1_200_000),
     "small-1000": Region(
         _SMALL.changed({"task": {"vocab_size": 1_000}}),
         {"n_updates": 300},
@@ -196,8 +197,8 @@ def measure(cell: Cell, out: Path, oracle: str) -> dict[str, Any]:
         oracle: see ``config_of``.
 
     Returns:
-        The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the final share of the
-        optimum of its discriminator; and ``source``, the name of the task's or of its file.
+        The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the share of the optimum
+        that its discriminator has when the game begins; and ``source``, the name of the task's or of its file.
     """
     region, plain = TASKS[cell.task], config_of(cell, 0.0, oracle)
     config = plain.to_dict()
@@ -227,6 +228,6 @@ def measure(cell: Cell, out: Path, oracle: str) -> dict[str, Any]:
 
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
-    own = [r for r in records if r["phase"] == phase]
-    kept = [{name: r[name] for name in ("phase", *KEPT)} for r in own]
-    return {"share": record_at({"records": own}).get("discriminator_share_of_optimum"), "records": kept}
+    kept = [{name: r[name] for name in ("phase", *KEPT)} for r in records if r["phase"] == phase]
+    begins = next((r for r in records if (r["phase"], r["step"]) == (ADVERSARIAL, 0)), {})
+    return {"share": begins.get("discriminator_share_of_optimum"), "records": kept}

@@ -41,11 +41,13 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         f"{measured_with(document['environment'])}. Of each game: both divergences at its best temperature, and `nll "
         f"oracle` at the `nll test` of maximum likelihood's temperature {LEVEL:g}, less those of maximum likelihood; "
         "the temperatures of maximum likelihood at whose `nll test` the game's curve lies below, in all seeds, and the "
-        "seeds in which it does at every one; and its discriminator's share of the optimum.\n"
+        "seeds in which it does at every one; and its discriminator's share of the optimum when the game begins, blank "
+        "where a seed has none.\n"
     ]
     for task, own in _shown(cells).items():
         rows = {f"{u} units, {n}": _cells(_select(own, u, n)) for n in TASKS[task].n_real for u in TASKS[task].units}
-        table = markdown_table(rows, list(next(iter(rows.values()))), first="cell")
+        columns = [name for name in next(iter(rows.values())) if any(row[name] for row in rows.values())]
+        table = markdown_table(rows, columns, first="cell")
         parts.append(f"### Regimes, {task}\n\nSource `{own[0]['source']}`.\n\n{table}")
     if pictures is not None:
         draw(cells, pictures / "regimes.svg")
@@ -72,9 +74,9 @@ def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         found[f"{name}: KL sum"] = mean_cell(gained(own, name), "+")
         found[f"{name}: nll oracle"] = mean_cell(gains_at(rows, baseline, LEVEL), "+")
         found[f"{name}: below"] = below_cell(curves_of(rows), curves_of(baseline))
-        shares = [row["share"] for row in rows if row["share"] is not None]
-        if shares:
-            found[f"{name}: share"] = mean_cell(shares)
+        shares = [row["share"] for row in rows]
+        # it is missing where too little can be known, most often of the best seeds
+        found[f"{name}: share"] = "" if None in shares else mean_cell(shares)
     return found
 
 

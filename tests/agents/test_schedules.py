@@ -47,6 +47,16 @@ def test_every_few_episodes_waits_for_them() -> None:
     assert decisions == ["wait", "wait", "wait", "train", "train"]
 
 
+def test_several_rounds_are_made_at_once_each_on_fresh_negatives() -> None:
+    trained = {}
+    for n_rounds in (1, 3):
+        callback = DiscriminatorCallback(EveryEpisodes(1, n_rounds), n_generated=16, batch_size=8)
+        agent().learn(2 * N_STEPS, callback)
+        trained[n_rounds] = callback
+    assert (trained[1].version, trained[3].version) == (1, 3)
+    assert EveryEpisodes(3, 2).decide(GameStatus(2, 100, 2, {})) == "wait"
+
+
 @pytest.mark.parametrize("n", [0, -1, 2.5])
 def test_every_few_episodes_is_at_least_one(n: int) -> None:
     with pytest.raises(ValueError, match=f"n must be a whole number of at least 1, got {n}"):

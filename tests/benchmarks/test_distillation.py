@@ -34,6 +34,8 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     weights = load_discriminator(learned).state_dict()
     language_models.fit(config, learned)
     assert all(torch.equal(weights[name], tensor) for name, tensor in load_discriminator(learned).state_dict().items())
+    with pytest.raises(ValueError, match=r"p\.json has other settings: real"):  # of another language
+        language_models.fit(config.changed({"task": {"source_seed": 5}}), learned)
     row = distillation.distil(config, tmp_path / "run", learned, 0.5, tmp_path / "row.json")
     assert row["n_epochs"] >= 1
     start, taught = (

@@ -144,10 +144,10 @@ def test_a_rival_has_its_own_trainer(tmp_path: Path) -> None:
     ],
 )
 def test_the_published_game_is_that_of_the_paper(size: str, expected: dict[str, Any]) -> None:
-    """Its schedule in size ``paper``: 120 epochs, 50 rounds of 3 epochs, and five rounds (64 / 13) an update."""
+    """Its schedule in size ``paper``: 120 epochs, 50 rounds of 3 epochs, and five rounds an update."""
     of_size = {
-        "paper": {"adversary.n_epochs": 3, "adversary.n_generated": 10_000, "adversary.every_n_episodes": 13},
-        "fast": {"adversary.n_epochs": 1, "adversary.n_generated": 2_048, "adversary.every_n_episodes": 64},
+        "paper": {"adversary.n_epochs": 3, "adversary.n_generated": 10_000, "adversary.rounds_at_once": 5},
+        "fast": {"adversary.n_epochs": 1, "adversary.n_generated": 2_048, "adversary.rounds_at_once": 1},
     }
     expected = (
         expected
@@ -165,6 +165,7 @@ def test_the_published_game_is_that_of_the_paper(size: str, expected: dict[str, 
             "pretraining.batch_size": 64,
             "adversary.learning_rate": 1e-4 if size == "paper" else 1e-3,
             "adversary.loss": "logistic",
+            "adversary.every_n_episodes": 64,
             "agent.n_episodes": 64,
             "agent.n_completions": 16,
             "agent.learning_rate": 0.01,
@@ -310,7 +311,7 @@ def test_language_models_of_other_settings_are_not_taken_for_these(tmp_path: Pat
     grid.learn_models(1)
     grid.learn_models(1)
     more = dataclasses.replace(grid.scenario, models={**TINY_SIZE.models, "n_members": 3})
-    with pytest.raises(ValueError, match=r"models\.safetensors has other settings: n_members 3 instead of 2"):
+    with pytest.raises(ValueError, match=r"models\.json has other settings: models\.n_members 3 instead of 2"):
         dataclasses.replace(grid, scenario=more).learn_models(1)
 
 

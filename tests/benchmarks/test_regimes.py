@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
+from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMPERATURES
 from benchmarks.curves import BASELINE
 from benchmarks.language_models import N_REAL
 from benchmarks.regimes import cells, tables
@@ -107,8 +107,8 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
         folder = tmp_path / "runs/grammar-4-few-1" / name
         assert json.loads((folder / "config.json").read_text())["agent"]["n_updates"] == n_updates
         last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        (at_one,) = (r for r in last if r["phase"] == FINAL_TEMPERATURE and r["temperature"] == 1.0)
-        share = at_one.get("discriminator_share_of_optimum")
+        (begins,) = (r for r in last if (r["phase"], r["step"]) == (ADVERSARIAL, 0))
+        share = begins.get("discriminator_share_of_optimum")
         assert (share is None) == game.startswith("exact")
         assert cell["rows"][game]["share"] == share
 
@@ -123,7 +123,7 @@ def row(phase: str, shift: float, share: float | None = None) -> dict[str, Any]:
 
 
 def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
-    """And every column is that of its own game."""
+    """And every column is that of its own game; one seed without a share leaves its cell blank."""
     gains = dict(zip(GAMES, (-0.5, 0.25, -1.5), strict=True))
     shares = dict(zip(GAMES, (-0.1, 0.3, None), strict=True))
     found = [
@@ -137,12 +137,17 @@ def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
         for n_real in region.n_real
         for seed in (1, 2)
     ]
+    lacking = next(c for c in found if (c["task"], c["units"], c["n_real"], c["seed"]) == ("grammar", 4, "2,000", 2))
+    for each in lacking["rows"].values():
+        each["share"] = None
     document = {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "cells": found}
     text = tables.tables(document, tmp_path)
     assert text.count("Source `a file`.") == len(TASKS)
     head = next(line for line in text.splitlines() if line.startswith("| cell |")).split(" | ")
     line = next(line for line in text.splitlines() if line.startswith("| 8 units, 2,000 |")).split(" | ")
     cell = dict(zip(*([each.removesuffix(" |") for each in own] for own in (head, line)), strict=True))
+    lacks = next(line for line in text.splitlines() if line.startswith("| 4 units, 2,000 |"))
+    assert dict(zip(head, lacks.split(" | "), strict=True))[f"{next(iter(GAMES))}: share"] == ""
     assert cell["KL sum, best T"] == "10.400 ± 0.000"
     n = 2 * len(TEMPERATURES)
     for game, gain in gains.items():
