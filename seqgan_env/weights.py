@@ -243,7 +243,8 @@ def _at_most(n_weights: int) -> Iterator[None]:
 class Fingerprint:
     """The identity of some tensors, the count of their changes, and a sample of their elements.
 
-    Torch's count sees most changes; fused optimisers and ``Tensor.data`` escape it.
+    Torch's count sees most changes; fused optimisers and ``Tensor.data`` escape it. Without a tensor no change is seen,
+    so that nothing equals the fingerprint of none, not even itself.
 
     Args:
         tensors: by name.
@@ -258,6 +259,7 @@ class Fingerprint:
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Fingerprint)
+            and bool(self._tensors)
             and len(self._tensors) == len(other._tensors)
             and all(a is b for a, b in zip(self._tensors, other._tensors, strict=True))
             and self._versions == other._versions

@@ -254,7 +254,7 @@ class Discriminator(nn.Module):
         return _array(doubled[1]._evaluate(doubled[1], torch.as_tensor(tokens_BT, device=self.device), 256))
 
     def fingerprint(self) -> Fingerprint:
-        """The identity of the weights of the moment: that of others, also of the same network, is unequal to it."""
+        """The identity of the weights of the moment: unequal to that of others, and where there are none to any."""
         return Fingerprint({**dict(self.named_parameters()), **dict(self.named_buffers())})
 
     def row_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from seqgan_env import SeqGANEnv
+from seqgan_env.discriminators import OptimalDiscriminator
 from seqgan_env.rewards.comparing import Rank, RankConfig, Relativistic, RelativisticConfig
 from tests.support.reference import all_sequences
 from tests.support.reference_env import TINY
@@ -50,6 +52,34 @@ def test_it_moves_with_the_discriminator_also_where_nobody_says_that_it_has_chan
     )
     made = Relativistic(rows) if name == "relativistic" else Rank(rows, RankConfig().gamma)
     np.testing.assert_allclose(after_B, made.beside(logit_R)(logit_B, torch.from_numpy(rows)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [*((name, {}) for name in NAMES), ("composite", {"weights": [["rank", 1.0], ["log_d", 1.0]]})]
+)
+def test_it_moves_with_a_discriminator_without_weights(name: str, settings: dict[str, Any]) -> None:
+    """The optimal one follows a generator, and another may take its place, without any weight to see it by."""
+    used, learnt = SeqGANEnv(**TINY, reward=name, reward_kwargs=settings).task.scoring, 1.0
+    rows = all_sequences(used.spec)
+
+    def optimal(scale: float) -> OptimalDiscriminator:
+        return OptimalDiscriminator(
+            used.spec,
+            lambda rows_BT: scale * learnt * (rows_BT @ (0.9, 0.3, 0.1)),
+            lambda rows_BT: np.zeros(len(rows_BT)),
+        )
+
+    def check() -> None:
+        fresh = SeqGANEnv(**TINY, reward=name, reward_kwargs=settings).task.scoring
+        fresh.set_discriminator(used.discriminator)
+        np.testing.assert_array_equal(used.score(rows), fresh.score(rows))
+
+    used.set_discriminator(optimal(1.0))
+    check()
+    learnt = 2.0
+    check()
+    used.set_discriminator(optimal(3.0))
+    check()
 
 
 @pytest.mark.parametrize("name", NAMES)
