@@ -493,6 +493,12 @@ class SeqGAN(BaseAlgorithm):
         self._handle = handle
         self._constrain()
 
+    @check_arguments
+    def set_random_seed(self, seed: Seed | None = None) -> None:
+        """See ``BaseAlgorithm``; the agent's own numbers follow this seed from now on too. None changes nothing."""
+        super().set_random_seed(seed)
+        self.seed = self.seed if seed is None else seed
+
     def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
         """See ``BaseAlgorithm``; learning goes on from these weights, and an average begins anew with them."""
         super().set_parameters(load_path_or_dict, exact_match, device)
@@ -611,8 +617,10 @@ class SeqGAN(BaseAlgorithm):
         elif model._spec != stored.spec:
             raise ValueError(f"{path} was trained on {stored.spec}, the environment has {model._spec}")
         model._setup_model()
+        seed = model.seed
         with refusal(path, "SeqGAN agent"):
             model.load_state_dict(stored.state)
+        model.seed = seed  # the stored one, or the one in place of it
         if "kl_penalty" in {**given, **kwargs}:
             model._companions.kl_weight = model.estimator.kl_penalty  # wherever the stored one has been steered to
         return model

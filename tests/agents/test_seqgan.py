@@ -885,14 +885,39 @@ class TestSaveAndLoad:
             return {name: found[name] for name in given}
 
         assert arguments(SeqGAN.load(tmp_path / "agent")) == given
-        other: dict[str, Any] = {"learning_rate": 0.5, "verbose": 0, "baseline": "none"}
+        other: dict[str, Any] = {
+            "learning_rate": 0.5,
+            "n_episodes": 8,
+            "max_grad_norm": 3.0,
+            "stats_window_size": 8,
+            "tensorboard_log": str(tmp_path / "others"),
+            "verbose": 0,
+            "seed": 12,
+            "baseline": "none",
+        }
+        assert other.keys() == given.keys()
         for read in (
             SeqGAN.load(tmp_path / "agent", **other),
             SeqGAN.load(tmp_path / "agent", custom_objects=other),
         ):
-            assert arguments(read) == given | other
+            assert arguments(read) == other
         with pytest.raises(ValueError, match=r"SeqGAN takes .*; got vf_coef"):
             SeqGAN.load(tmp_path / "agent", custom_objects={"vf_coef": 0.2})
+
+    def test_a_seed_set_later_is_the_agents_own(self, tmp_path: Path) -> None:
+        """At construction, at loading and afterwards one seed gives one run, and another seed another one."""
+        agent(seed=1).save(tmp_path / "agent")
+        weights = []
+        for seed in (2, 2, 3):
+            for model in (SeqGAN.load(tmp_path / "agent", env=agent().env, seed=seed), agent(seed=1)):
+                model.set_random_seed(seed)
+                model.set_random_seed(None)
+                assert model.seed == seed
+                weights.append(torch.cat([each.flatten() for each in model.learn(1).policy.parameters()]))
+        assert torch.equal(weights[0], weights[2])
+        assert torch.equal(weights[1], weights[3])
+        assert (weights[0] != weights[4]).any()
+        assert (weights[1] != weights[5]).any()
 
     def test_a_file_is_named_as_stable_baselines_names_it(self, tmp_path: Path) -> None:
         """A suffix is added where there is none, missing folders are made, and both names are found."""
