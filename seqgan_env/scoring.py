@@ -163,7 +163,7 @@ class Scoring:
         reward, discriminator = self._dense()
         self.n_scored += len(tokens_BT)
         with torch.no_grad():
-            return reward.action_values(discriminator.token_logits(tokens_BT.to(self._device)).double())
+            return reward.action_values(discriminator.token_logits(tokens_BT.to(self._device, copy=True)).double())
 
     def known_values(self, tokens_BT: Tensor) -> Tensor:
         """The part of ``action_values`` that is known with the token, of every token: ``known_BTV``, float64.
@@ -178,7 +178,7 @@ class Scoring:
         """
         reward, discriminator = self._dense()
         with torch.no_grad():
-            logit_real_BTV = discriminator.all_token_logits(tokens_BT.to(self._device)).double()
+            logit_real_BTV = discriminator.all_token_logits(tokens_BT.to(self._device, copy=True)).double()
         token_BT1 = tokens_BT.to(logit_real_BTV.device)[:, :, None].clamp(max=self.spec.vocab_size - 1)
         term_BT1 = logit_real_BTV.gather(2, token_BT1)  # 0 at padding
         return reward.known_values(term_BT1.cumsum(dim=1) - term_BT1, logit_real_BTV)

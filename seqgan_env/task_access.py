@@ -41,12 +41,12 @@ class TaskAccess:
 
     @property
     def real_sequences(self) -> Tokens:
-        """The training set of real sequences, shape ``(n_real, T)``."""
+        """The training set of real sequences, shape ``(n_real, T)``: copy it before you write to it."""
         return self.task.real_sequences
 
     @property
     def held_out_sequences(self) -> Tokens:
-        """Real sequences that nothing is trained on, shape ``(n_held_out, T)``."""
+        """Real sequences that nothing is trained on, shape ``(n_held_out, T)``; see ``real_sequences``."""
         return self.task.held_out_sequences
 
     def log_prob_real(self, sequences: Any) -> npt.NDArray[np.float64] | None:

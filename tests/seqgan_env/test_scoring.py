@@ -45,6 +45,55 @@ class Answers(Discriminator):
         return torch.full((len(tokens_BT),), self.logit_real)
 
 
+class Writing(Discriminator):
+    """A bag of tokens that embeds padding as many people do, by writing another id in its place."""
+
+    def __init__(self, spec: SequenceSpec) -> None:
+        super().__init__(spec)
+        self.embedding = torch.nn.Embedding(spec.vocab_size, 1)
+
+    def all_token_logits(self, tokens_BT: Tensor) -> Tensor:
+        return self.token_logits(tokens_BT)[:, :, None] * torch.ones(self.spec.vocab_size)
+
+    def token_logits(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        is_token_BT = self.spec.is_token(tokens_BT)
+        tokens_BT[~is_token_BT] = 0
+        return self.embedding(tokens_BT)[:, :, 0] * is_token_BT
+
+    def forward(self, tokens_BT: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        return self.token_logits(tokens_BT).sum(dim=1)
+
+
+def test_a_discriminator_may_write_to_the_tokens_that_it_is_given() -> None:
+    """Neither an episode nor the sequences of a task change, whoever asks, with an array or a tensor."""
+    env = SeqGANEnv(**GRAMMAR, reward="log_ratio", n_real=20, n_held_out=20, shaping="discriminator")
+    scoring, rows_BT = env.task.scoring, env.held_out_sequences
+    before_BT, tensor_BT = rows_BT.copy(), torch.from_numpy(rows_BT)
+    discriminator = Writing(scoring.spec).eval()
+    scoring.set_discriminator(discriminator)
+    for ask in (
+        discriminator,
+        discriminator.tensor_logits,
+        discriminator.exact_logits,
+        scoring.score_tensor,
+        scoring.action_values,
+        scoring.known_values,
+    ):
+        ask(tensor_BT)
+        np.testing.assert_array_equal(rows_BT, before_BT)
+    for ask_array in (discriminator.logits, discriminator.row_logits, discriminator.prefix_logits, scoring.step_reward):
+        ask_array(rows_BT)
+        np.testing.assert_array_equal(rows_BT, before_BT)
+    trainer = DiscriminatorTrainer(discriminator)
+    trainer.fit_until_stale(rows_BT, rows_BT, rows_BT, rows_BT, max_epochs=1)
+    np.testing.assert_array_equal(rows_BT, before_BT)
+    observation_T, _ = env.reset()
+    row_T = rows_BT[scoring.spec.lengths(rows_BT) < scoring.spec.max_length][0]
+    for token in row_T[scoring.spec.is_token(row_T)]:
+        observation_T, *_ = env.step(token)
+    np.testing.assert_array_equal(observation_T, row_T)
+
+
 @pytest.mark.theory
 @pytest.mark.parametrize("reward", REWARDS)
 def test_the_score_of_every_sequence_is_the_reward_of_its_logit(reward: str) -> None:
