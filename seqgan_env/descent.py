@@ -52,6 +52,8 @@ def gradient_step(
     if not may_look(loss.device) or norm > max_grad_norm:  # to scale by 1 is a pass over all of them
         torch.nn.utils.clip_grads_with_norm_(parameters, max_grad_norm, norm)
     optimizer.step()
+    for parameter in parameters:  # by which caches see that it has changed; a fused optimiser leaves that out
+        torch.autograd.graph.increment_version(parameter)
     return norm
 
 

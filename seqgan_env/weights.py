@@ -243,8 +243,9 @@ def _at_most(n_weights: int) -> Iterator[None]:
 class Fingerprint:
     """The identity of some tensors, the count of their changes, and a sample of their elements.
 
-    Torch's count sees most changes; fused optimisers and ``Tensor.data`` escape it. Without a tensor no change is seen,
-    so that nothing equals the fingerprint of none, not even itself.
+    Torch's count sees most changes, and ``gradient_step`` lets it see its own; other fused optimisers and
+    ``Tensor.data`` escape it. Without a tensor no change is seen, so that nothing equals the fingerprint of none, not
+    even itself.
 
     Args:
         tensors: by name.

@@ -245,8 +245,8 @@ class Discriminator(nn.Module):
         unfinished sequences are both read as they are.
 
         A copy of the network in double precision is kept until the weights change, which is seen by torch's count of
-        changes and, since fused optimisers and ``Tensor.data`` escape it, by a sample of every weight. The network
-        itself is only read, so several threads may score with it.
+        changes and, since fused optimisers outside of ``DiscriminatorTrainer`` and ``Tensor.data`` escape it, by a
+        sample of every weight. The network itself is only read, so several threads may score with it.
         """
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         if not tensors or self.device.type == "mps":  # which knows no double precision

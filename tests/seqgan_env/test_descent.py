@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from seqgan_env.autoregressive.maximum_likelihood import MaximumLikelihoodTraine
 from seqgan_env.descent import check_step_size, check_weights, gradient_step, mean_loss
 from seqgan_env.discriminators import DiscriminatorTrainer, save_discriminator
 from seqgan_env.tokens import SequenceSpec
+from seqgan_env.weights import Fingerprint
 from tests.support.agents import agent, tiny_agent
 from tests.support.discriminators import sequences, small
 
@@ -68,6 +70,25 @@ def test_nothing_changes_where_a_number_is_not_finite(
     with pytest.raises(ValueError, match=message):
         gradient_step(optimizer, loss, 1.0, "layer", also=also, waits=waits)
     assert all(torch.equal(before[name], tensor) for name, tensor in made.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        torch.optim.SGD,
+        functools.partial(torch.optim.Adam, fused=True),
+        functools.partial(torch.optim.AdamW, fused=True, weight_decay=0.0),
+    ],
+    ids=["SGD", "Adam", "AdamW"],
+)
+def test_a_step_is_seen_by_what_is_kept_of_the_weights(optimizer: Callable[..., torch.optim.Optimizer]) -> None:
+    """Also where it changes a few rows of many: a fingerprint has a sample of the elements."""
+    table = nn.Embedding(1000, 1)
+    made = optimizer(table.parameters(), lr=0.1)
+    before, sample = Fingerprint(dict(table.named_parameters())), table.weight.detach().clone()
+    gradient_step(made, table(torch.tensor([1, 2])).sum(), 5.0, "table")
+    assert torch.equal(table.weight[::31], sample[::31])
+    assert before != Fingerprint(dict(table.named_parameters()))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1e-9])

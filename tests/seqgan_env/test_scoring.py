@@ -367,7 +367,7 @@ class TestPrecision:
                 parameter.mul_(1.5)
         seen.append(task.scoring.step_reward(rows_BT))
         trainer = DiscriminatorTrainer(task.scoring.discriminator, learning_rate=0.1)
-        trainer.fit(rows_BT, rows_BT)  # by a fused optimiser, which torch's count of changes does not see
+        trainer.fit(rows_BT, rows_BT)
         seen.append(task.scoring.step_reward(rows_BT))
         for parameter in task.scoring.discriminator.parameters():
             parameter.data.clamp_(-0.05, 0.05)
