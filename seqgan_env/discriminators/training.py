@@ -34,7 +34,7 @@ from seqgan_env.discriminators.losses import (
 from seqgan_env.discriminators.optimal import Logits, beside_optimum
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import Tokens
-from seqgan_env.weights import load_optimizer
+from seqgan_env.weights import digest, load_optimizer
 
 
 class DiscriminatorTrainer:
@@ -97,7 +97,7 @@ class DiscriminatorTrainer:
         self.max_grad_norm = max_grad_norm
         self.seed = seed
         self.n_updates = 0
-        self._unfinished: dict[str, Any] | None = None  # of fit_until_stale: the history, and the best state so far
+        self._unfinished: dict[str, Any] | None = None  # fit_until_stale: of which sequences, history, best state
 
     def update(self, real_BT: Tensor, generated_BT: Tensor) -> Tensor:
         """One gradient step on the loss plus the network's own penalty; none where all weights are fixed.
@@ -197,7 +197,7 @@ class DiscriminatorTrainer:
         counts what was undone too, so that a later training draws other numbers.
 
         A call that is interrupted, by an error or between two processes by way of ``state_dict``, is taken up by the
-        next call, which must be given the same sequences.
+        next call with the same sequences; one with others begins anew, from the weights of that moment.
 
         Args:
             real: real sequences, shape ``(n_real, T)``.
@@ -222,8 +222,9 @@ class DiscriminatorTrainer:
             raise ValueError(
                 f"the held-out sequences must be some of each kind, got {len(held_out[0])} and {len(held_out[1])}"
             )
-        if self._unfinished is None:
-            self._unfinished = {"history": [self.evaluate(*held_out)], "best": self.snapshot()}
+        of = digest({str(i): torch.as_tensor(each) for i, each in enumerate((real, generated, *held_out))}, "")
+        if self._unfinished is None or self._unfinished.get("of") != of:
+            self._unfinished = {"of": of, "history": [self.evaluate(*held_out)], "best": self.snapshot()}
         history = self._unfinished["history"]
         best_epoch = int(np.argmin([scores["log_loss"] for scores in history]))
         while len(history) <= max_epochs and len(history) - 1 - best_epoch < patience:

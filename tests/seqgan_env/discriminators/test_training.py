@@ -247,6 +247,23 @@ class TestFitUntilStale:
             assert other.n_updates == whole.n_updates
             assert other.fit(*self.TRAIN) == copy.deepcopy(whole).fit(*self.TRAIN)
 
+    @pytest.mark.parametrize("other", range(4))
+    def test_with_other_sequences_it_begins_anew(self, other: int) -> None:
+        """The round that comes after an interrupted one draws its own negatives, and is measured on others."""
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        part, sets = self.trainer(), [*self.TRAIN, *self.HELD_OUT]
+        with pytest.raises(KeyboardInterrupt):
+            self.fit(part, on_epoch=interrupt)
+        sets[other] = sets[other][::-1].copy()
+        sets[other][0] = sequences(1, seed=99)[0]
+        fresh, state = self.trainer(), copy.deepcopy(part.state_dict())
+        del state["unfinished"]
+        fresh.load_state_dict(state)
+        assert part.fit_until_stale(*sets) == fresh.fit_until_stale(*sets)
+
     @pytest.mark.parametrize(
         ("kwargs", "message"),
         [
