@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -117,10 +117,11 @@ class DiscriminatorCallback(BaseCallback):
                 )
         if self._history is None and self.config.history:
             self._history = self._restored_history(handle.spec)
+        has_others = self._served is not self.training_env or handle.newest_version > self.version
         self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
             self.trainer = trainer_of(handle.copy_discriminator(), self.config, self.seed)
-        elif self._served is not self.training_env and not handle.has(self.trainer.discriminator):
+        elif has_others and not handle.has(self.trainer.discriminator):
             self.version += 1
         self._handles = [handle]
         self._give(handle)  # all of these environments are to pay with its weights from the first episode on
@@ -150,7 +151,9 @@ class DiscriminatorCallback(BaseCallback):
                 f"PretrainingCallback must stand before DiscriminatorCallback(n_rounds_before={n_rounds}), which "
                 "trains against its result, got it after that"
             )
-        for env in _evaluated_in(others):
+        for env in (getattr(each, "eval_env", None) for each in others):  # which some evaluate in
+            if not isinstance(env, VecEnv):
+                continue
             handle = TaskHandle(env)
             if handle.has_discriminator_of(self._handle):
                 self._handles.append(handle)
@@ -291,10 +294,3 @@ def _each_in(callback: Any) -> Iterator[BaseCallback]:
         yield callback
         for child in (*getattr(callback, "callbacks", ()), getattr(callback, "callback", None)):
             yield from _each_in(child)
-
-
-def _evaluated_in(callbacks: Iterable[BaseCallback]) -> Iterator[VecEnv]:
-    """The environments that some callbacks evaluate in."""
-    for callback in callbacks:
-        if isinstance(env := getattr(callback, "eval_env", None), VecEnv):
-            yield env

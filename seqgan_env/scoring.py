@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class Scoring:
         self._build = build
         self._device = device
         self._discriminator: Discriminator | None = None
+        self._is_given = False  # whether that is an object of others, which may score elsewhere too
 
     @property
     def entry(self) -> RewardEntry:
@@ -73,7 +75,7 @@ class Scoring:
         return self._discriminator
 
     def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
-        """Score with this very object from now on.
+        """Score with this very object from now on; ``load_discriminator`` leaves it as it is, and goes on with a copy.
 
         Args:
             discriminator: of the same task.
@@ -86,7 +88,7 @@ class Scoring:
             raise ValueError(f"the discriminator must be a Discriminator, got {type(discriminator).__name__}")
         if discriminator.spec != self.spec:
             raise ValueError(f"the discriminator is made for {discriminator.spec}, the task has {self.spec}")
-        self._discriminator = discriminator.eval()
+        self._discriminator, self._is_given = discriminator.eval(), True
         self.version = self.version + 1 if version is None else version
 
     def discriminator_weights(self) -> Weights:
@@ -95,7 +97,7 @@ class Scoring:
         return Weights(self.spec, {name: tensor.cpu().numpy().copy() for name, tensor in state.items()})
 
     def load_discriminator(self, weights: Mapping[str, npt.NDArray[Any]], version: int | None = None) -> None:
-        """Copy new weights into the discriminator.
+        """Copy new weights into the discriminator, or into a copy of one that was given with ``set_discriminator``.
 
         Args:
             weights: those of ``discriminator_weights``, of a discriminator of the same kind; another mapping does not
@@ -107,10 +109,14 @@ class Scoring:
         """
         if isinstance(weights, Weights) and weights.spec != self.spec:
             raise ValueError(f"the weights are made for {weights.spec}, the task has {self.spec}")
+        discriminator, is_given = self.discriminator, self._is_given and len(weights) > 0
         try:
-            self.discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
+            discriminator = copy.deepcopy(discriminator) if is_given else discriminator
+            discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
         except (TypeError, ValueError) as error:
             raise ValueError(f"the weights do not fit the task's discriminator: {error}") from error
+        if is_given:
+            self._discriminator, self._is_given = discriminator, False
         self.version = self.version + 1 if version is None else version
 
     # Scores

@@ -442,6 +442,20 @@ class TestWhere:
         for name, array in weights_of(env)[0].items():
             np.testing.assert_array_equal(array, callback.trainer.discriminator.state_dict()[name].numpy())
 
+    @pytest.mark.parametrize("loads", [True, False])
+    def test_weights_that_came_between_two_learnings_have_a_version_of_their_own(self, loads: bool) -> None:
+        """What is kept by the version, such as rewards of a replay buffer, would otherwise pay one as the other."""
+        env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+        model, callback = agent(env), DiscriminatorCallback(10**6, **RETRAIN)
+        model.learn(48, callback)
+        before, version = weights_of(env)[0], callback.version
+        if loads:
+            env.env_method("load_discriminator", {name: 0 * array for name, array in before.items()})
+        model.learn(48, callback, reset_num_timesteps=False)
+        for name, array in weights_of(env)[0].items():
+            np.testing.assert_array_equal(array, before[name])
+        assert callback.version == version + 2 * loads == env.get_attr("discriminator_version")[0]
+
     def test_the_seed_decides_the_weights(self) -> None:
         def trained(seed: int) -> dict[str, np.ndarray]:
             env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)

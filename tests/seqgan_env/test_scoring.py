@@ -202,6 +202,32 @@ def test_an_object_set_as_discriminator_is_used_itself_and_without_dropout() -> 
     assert not discriminator.training
 
 
+def test_new_weights_leave_an_object_that_others_score_with_as_it_is() -> None:
+    given, ours, theirs = (
+        build_discriminator("cnn", tiny_task().spec, kwargs=TINY["discriminator_kwargs"], seed=3),
+        tiny_task(),
+        tiny_task(),
+    )
+    tokens_BT = all_sequences(given.spec)
+    for task in (ours, theirs):
+        task.scoring.set_discriminator(given)
+    before_B = theirs.scoring.score(tokens_BT)
+    with pytest.raises(ValueError, match="the weights do not fit"):
+        ours.scoring.load_discriminator({"no": np.zeros(1)})
+    assert ours.scoring.discriminator is given
+    for seed in (1, 2):
+        sender = tiny_task(discriminator_seed=seed).scoring
+        ours.scoring.load_discriminator(sender.discriminator_weights())
+        np.testing.assert_array_equal(ours.scoring.score(tokens_BT), sender.score(tokens_BT))
+        np.testing.assert_array_equal(theirs.scoring.score(tokens_BT), before_B)
+        np.testing.assert_array_equal(given.row_logits(tokens_BT), theirs.scoring.discriminator.row_logits(tokens_BT))
+    assert (theirs.scoring.version, ours.scoring.version) == (1, 3)
+    follows = optimal(given.spec)  # a copy of what follows a generator would follow a copy of that
+    ours.scoring.set_discriminator(follows)
+    ours.scoring.load_discriminator(ours.scoring.discriminator_weights())
+    assert ours.scoring.discriminator is follows
+
+
 def test_a_discriminator_of_another_task_is_refused() -> None:
     task = tiny_task()
     other = OptimalDiscriminator(SequenceSpec(3, 4), task.source.log_prob, task.source.log_prob)  # type: ignore[attr-defined]
