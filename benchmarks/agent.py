@@ -25,7 +25,6 @@ from agents.runs.workers import side_by_side
 from benchmarks.curves import BASELINE, KEPT, below_cell, best_sum, curves_of, gains_at, game_seconds, record_at
 from benchmarks.distillation import distil
 from benchmarks.harness import (
-    DOCS,
     RESULTS,
     begin_results,
     check_same_seeds,
@@ -35,15 +34,14 @@ from benchmarks.harness import (
     measured_with,
     svg_figure,
     write_results,
-    write_section,
 )
 from benchmarks.language_models import fit
+from benchmarks.pages import reporter
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 
 FILE = RESULTS / "agent.json"
-PAGE = DOCS / "results.md"
 
 JUDGES = ("exact", "generative")
 """The discriminators: the optimum, and language models that learnt the same sentences."""
@@ -211,16 +209,6 @@ def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
     return {"seconds": game_seconds(records) if phase == FINAL_TEMPERATURE else 0.0, "records": kept}
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables and the picture into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "agent", results, lambda document: tables(document, page.parent))
-
-
 def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """The tables of the docs, in Markdown.
 
@@ -282,6 +270,8 @@ def draw_curves(tasks: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], 
                 axes.grid(alpha=0.3)
                 axes.legend(fontsize=6)
 
+
+report = reporter("agent", FILE, tables)
 
 if __name__ == "__main__":
     command_line("agent", {"run": run, "report": report})

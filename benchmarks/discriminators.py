@@ -24,7 +24,6 @@ from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
 from agents.sweeps.cells import hashed
 from benchmarks.harness import (
-    DOCS,
     RESULTS,
     cells_that_stay,
     check_some,
@@ -36,9 +35,9 @@ from benchmarks.harness import (
     measured_with,
     svg_figure,
     write_results,
-    write_section,
 )
 from benchmarks.language_models import N_LIKELIHOOD, N_REAL, TASKS, models_of
+from benchmarks.pages import reporter
 from seqgan_env.autoregressive import AutoregressiveModel, MaximumLikelihoodTrainer
 from seqgan_env.checks import PositiveInt
 from seqgan_env.discriminators import build_discriminator, discriminator_scores
@@ -48,7 +47,6 @@ from seqgan_env.seeding import derived_seed
 from seqgan_env.task import Task
 
 FILE = RESULTS / "discriminators.json"
-PAGE = DOCS / "results.md"
 
 CNN = PRESETS["grammar"].task.discriminator_kwargs
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
@@ -195,16 +193,6 @@ def strong_generator(name: str, seed: int, out: Path) -> AutoregressiveModel:
     return generator.eval()
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables and the picture into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "discriminators", results, lambda document: tables(document, page.parent))
-
-
 def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """The share of the optimum of every kind, in Markdown.
 
@@ -263,6 +251,8 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
             axes.grid(alpha=0.3)
         figure.axes[0].legend()
 
+
+report = reporter("discriminators", FILE, tables)
 
 if __name__ == "__main__":
     command_line("discriminators", {"run": run, "report": report})

@@ -1,4 +1,4 @@
-"""The parts that every benchmark shares: where results lie, what they were measured on, and their way into the docs.
+"""The parts that every benchmark shares: its command line, its file of results, and the form of pictures and tables.
 
 A benchmark is scenarios as data, a ``run`` that measures and writes JSON, and a ``report`` that writes tables from it.
 """
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 NOT_REACHED = "not reached"
 """The text of a cell where a seed has no value."""
-DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -186,29 +185,6 @@ def keep_result(file: Path, result: dict[str, Any], settings: Mapping[str, Any])
     return result
 
 
-def write_section(page: Path, name: str, results: Path, tables: Callable[[Any], str]) -> None:
-    """Make a section of the docs from committed results.
-
-    Args:
-        page: the Markdown file.
-        name: of the section.
-        results: the JSON file.
-        tables: makes Markdown of it.
-
-    Raises:
-        ValueError: the page has no such section, or the file has other results.
-    """
-    section(page, name)
-    document = read_results(results)
-    try:
-        text = tables(document)
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        with refusal(results, f"file of results of {name!r}"):
-            raise error
-    replace_section(page, name, text)
-    print(f"wrote {page}", file=sys.stderr)
-
-
 def measured_with(environment: Mapping[str, Any]) -> str:
     """The versions and the machine of a result, in words."""
     versions = ", ".join(f"{name} {number}" for name, number in environment["versions"].items())
@@ -249,39 +225,3 @@ def mean_cell(values: Sequence[float | None], sign: str = "", digits: int = 3) -
         return NOT_REACHED
     mean, half = interval(found)
     return f"{mean:{sign}.{digits}f} ± {half:.{digits}f}"
-
-
-def replace_section(page: Path, name: str, text: str) -> None:
-    """Put ``text`` between the comments of a section.
-
-    Args:
-        page: the Markdown file.
-        name: of the section.
-        text: its new content.
-
-    Raises:
-        ValueError: the page has no such section.
-    """
-    section(page, name)
-    begin, end = _comments(name)
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    after = rest.split(end)[1]
-    with atomic_write(page) as stream:
-        stream.write(f"{before}{begin}{text}{end}{after}".encode())
-
-
-def section(page: Path, name: str) -> str:
-    """The text between the comments of a section.
-
-    Raises:
-        ValueError: the page has no such section.
-    """
-    content = page.read_text(encoding="utf-8")
-    begin, end = _comments(name)
-    if content.count(begin) != 1 or content.count(end) != 1:
-        raise ValueError(f"{page} must hold {begin.strip()} and {end} once each")
-    return content.split(begin)[1].split(end)[0]
-
-
-def _comments(name: str) -> tuple[str, str]:
-    return f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"

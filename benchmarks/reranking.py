@@ -25,7 +25,6 @@ from agents.runs.report import markdown_table
 from agents.runs.sample import load_generator
 from agents.runs.workers import side_by_side
 from benchmarks.harness import (
-    DOCS,
     RESULTS,
     begin_results,
     command_line,
@@ -34,8 +33,8 @@ from benchmarks.harness import (
     mean_cell,
     measured_with,
     write_results,
-    write_section,
 )
+from benchmarks.pages import reporter
 from benchmarks.rewards.games import SCENARIOS, games
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import PositiveInt, check_choice
@@ -43,7 +42,6 @@ from seqgan_env.discriminators import GenerativeDiscriminator
 from seqgan_env.task import Task
 
 FILE = RESULTS / "reranking.json"
-PAGE = DOCS / "results.md"
 JUDGES = ("log_d", "generative")
 """The games whose discriminators choose."""
 RULES = ("best_of", "resample")
@@ -183,16 +181,6 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
     return keep_result(file, found, made_with)
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the table into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "reranking", results, table)
-
-
 def table(document: Mapping[str, Any]) -> str:
     """The table of the docs, in Markdown."""
     cells = {
@@ -205,6 +193,8 @@ def table(document: Mapping[str, Any]) -> str:
         f"{markdown_table(cells, list(KEPT), first='discriminator, generator, choice')}\n"
     )
 
+
+report = reporter("reranking", FILE, lambda document, _: table(document))
 
 if __name__ == "__main__":
     command_line("reranking", {"run": run, "report": report})

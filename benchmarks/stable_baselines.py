@@ -17,11 +17,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents import DiscriminatorCallback, PrefixExtractor, make_seqgan_vec_env
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, write_results, write_section
+from benchmarks.harness import RESULTS, begin_results, command_line, write_results
+from benchmarks.pages import reporter
 from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "stable_baselines.json"
-PAGE = DOCS / "results.md"
 ALGORITHMS = {"PPO": (PPO, {"n_steps": 128}), "A2C": (A2C, {})}
 """Class and arguments of each; PPO's collections are short, since the discriminator can only change between them."""
 
@@ -95,16 +95,6 @@ def run(
     write_results(results, {"seed": seed, "runs": runs})
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the table into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "stable_baselines", results, table)
-
-
 def table(document: Mapping[str, Any]) -> str:
     """One line an algorithm."""
     rows = {
@@ -118,6 +108,8 @@ def table(document: Mapping[str, Any]) -> str:
     }
     return markdown_table(rows, list(next(iter(rows.values()))), first="algorithm")
 
+
+report = reporter("stable_baselines", FILE, lambda document, _: table(document))
 
 if __name__ == "__main__":
     command_line("stable_baselines", {"run": run, "report": report})

@@ -21,7 +21,8 @@ from agents.sweeps.engines import build_engine
 from agents.sweeps.graph import Node, graph_of
 from agents.sweeps.spec import Resources, cells_of
 from agents.sweeps.work import check, do
-from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, measured_with, write_results, write_section
+from benchmarks.harness import RESULTS, begin_results, command_line, measured_with, write_results
+from benchmarks.pages import DOCS, write_section
 from seqgan_env.checks import PositiveInt
 
 FILE = RESULTS / "sweeps.json"

@@ -17,7 +17,6 @@ from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from benchmarks.curves import BASELINE, diversity_at, record_at
 from benchmarks.harness import (
-    DOCS,
     RESULTS,
     begin_results,
     check_some,
@@ -25,8 +24,8 @@ from benchmarks.harness import (
     mean_cell,
     svg_figure,
     write_results,
-    write_section,
 )
+from benchmarks.pages import reporter
 from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import Scenario
 from seqgan_env.checks import PositiveInt
@@ -34,7 +33,6 @@ from seqgan_env.files import atomic_write, refusal
 from seqgan_env.sources.text_file import read_lines
 
 FILE = RESULTS / "text.json"
-PAGE = DOCS / "results.md"
 N_MEASURED = 5_000
 """Sequences in each measurement of a row; the real ones are half of those that are held out."""
 PARTS = ("train", "test")
@@ -148,16 +146,6 @@ def _without_folder(config: RunConfig, name: str) -> dict[str, Any]:
     return dataclasses.replace(config, task=dataclasses.replace(config.task, source=name)).to_dict()
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables, the sentences and the picture into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "text", results, lambda document: tables(document, page.parent))
-
-
 def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """A table, sentences and a picture for each corpus, in Markdown.
 
@@ -234,6 +222,8 @@ def draw(corpora: Mapping[str, Any], file: Path) -> None:
                 axes.legend()
         figure.suptitle("up and left is better; temperatures from 1.2 to 0.4")
 
+
+report = reporter("text", FILE, tables)
 
 if __name__ == "__main__":
     command_line("text", {"run": run, "report": report})

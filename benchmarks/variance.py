@@ -26,7 +26,8 @@ from torch import Tensor
 from agents import SeqGAN, make_seqgan_vec_env
 from agents.collection import Episodes
 from agents.runs.report import markdown_table
-from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, measured_with, write_results, write_section
+from benchmarks.harness import RESULTS, begin_results, command_line, measured_with, write_results
+from benchmarks.pages import DOCS, reporter
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.enumeration import all_sequences
@@ -34,7 +35,6 @@ from seqgan_env.seeding import torch_rng
 from seqgan_env.task import Task
 
 FILE = RESULTS / "variance.json"
-PAGE = DOCS / "theory.md"
 
 Gradients = npt.NDArray[np.float64]
 
@@ -216,16 +216,6 @@ def summary(
     return rows
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file, in which they stand between two comments.
-    """
-    write_section(page, "variance", results, tables)
-
-
 def tables(document: Mapping[str, Any]) -> str:
     """The tables of the docs, in Markdown."""
     parts = [f"Measured with {measured_with(document['environment'])}, one thread.\n"]
@@ -267,6 +257,8 @@ def _float(value: float | None) -> float:
     assert value is not None
     return value
 
+
+report = reporter("variance", FILE, lambda document, _: tables(document), DOCS / "theory.md")
 
 if __name__ == "__main__":
     command_line("variance", {"run": run, "report": report})

@@ -15,7 +15,8 @@ from agents.sweeps.report import improvement_table, shown_interval
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.algorithms import comparison
 from benchmarks.algorithms.comparison import OVERALL
-from benchmarks.harness import DOCS, measured_with, svg_figure, write_section
+from benchmarks.harness import measured_with, svg_figure
+from benchmarks.pages import DOCS, write_section
 
 PAGE = DOCS / "benchmark.md"
 

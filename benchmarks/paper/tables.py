@@ -11,7 +11,8 @@ import numpy as np
 from agents.runs.phases import TEMPERATURES
 from agents.runs.report import markdown_table
 from benchmarks.curves import BASELINE, best_sum, curves_of, diversity_at, record_at
-from benchmarks.harness import DOCS, mean_cell, svg_figure, write_section
+from benchmarks.harness import mean_cell, svg_figure
+from benchmarks.pages import DOCS, write_section
 from benchmarks.paper.experiment import FILE
 from benchmarks.paper.grid import measured_on
 from benchmarks.paper.rows import ROWS

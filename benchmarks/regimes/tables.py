@@ -10,22 +10,12 @@ import numpy as np
 
 from agents.runs.report import markdown_table
 from benchmarks.curves import BASELINE, below_cell, best_sum, curves_of, gains_at
-from benchmarks.harness import DOCS, interval, mean_cell, measured_with, svg_figure, write_section
+from benchmarks.harness import interval, mean_cell, measured_with, svg_figure
+from benchmarks.pages import reporter
 from benchmarks.regimes.cells import FILE, GAMES, TASKS
 
-PAGE = DOCS / "results.md"
 LEVEL = 0.7
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
-
-
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the table and the picture into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "regimes", results, lambda document: tables(document, page.parent))
 
 
 def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
@@ -111,3 +101,6 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
                 axes.set_xticks(range(len(region.units)), list(map(str, region.units)))
                 axes.set_yticks(range(len(region.n_real)), list(region.n_real))
         figure.suptitle("the sum of both divergences at the best temperature, against that of maximum likelihood")
+
+
+report = reporter("regimes", FILE, tables)

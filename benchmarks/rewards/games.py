@@ -17,7 +17,6 @@ from agents.runs.presets import LOG_RATIO, PRESETS, TOKENWISE
 from agents.runs.report import markdown_table, summary
 from benchmarks.curves import BASELINE, Curve, below_cell, curve_of, gain_at
 from benchmarks.harness import (
-    DOCS,
     RESULTS,
     begin_results,
     check_some,
@@ -26,14 +25,13 @@ from benchmarks.harness import (
     metric_table,
     svg_figure,
     write_results,
-    write_section,
 )
+from benchmarks.pages import reporter
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import refusal
 from seqgan_env.metrics import columns
 
 FILE = RESULTS / "rewards.json"
-PAGE = DOCS / "results.md"
 
 
 class Scenario(NamedTuple):
@@ -144,16 +142,6 @@ def games(seed: int, scenario: str) -> dict[str, RunConfig]:
     return demo_runs(seed, *SCENARIOS[scenario])
 
 
-def report(results: Path = FILE, page: Path = PAGE) -> None:
-    """Write the tables and the pictures into the docs.
-
-    Args:
-        results: the JSON file.
-        page: the Markdown file.
-    """
-    write_section(page, "rewards", results, lambda document: tables(document, page.parent))
-
-
 def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """The tables of the docs, in Markdown.
 
@@ -226,3 +214,6 @@ def draw(curves: Mapping[str, Sequence[Curve]], file: Path, title: str) -> None:
         )
         axes.legend()
         axes.grid(alpha=0.3)
+
+
+report = reporter("rewards", FILE, tables)

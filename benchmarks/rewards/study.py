@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,16 @@ from agents.runs.report import markdown_table
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.curves import BASELINE, KEPT, best_sum, gains_at, game_seconds, record_at
 from benchmarks.harness import (
-    DOCS,
     NOT_REACHED,
     RESULTS,
     begin_results,
     measured_with,
     svg_figure,
     write_results,
-    write_section,
 )
+from benchmarks.pages import reporter
 from seqgan_env.checks import PositiveInt
 
-PAGE = DOCS / "results.md"
 LEVEL = 0.5
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
 _LEARNING = ("step", "nll_oracle", "nll_test", "kl_sum")
@@ -99,14 +97,10 @@ class Study:
         plain = "".join(c if c.isalnum() or c in ".+_-" else "-" for c in name)
         return f"{list(self.groups).index(group)}-{plain}"
 
-    def report(self, results: Path | None = None, page: Path = PAGE) -> None:
-        """Write the tables and the pictures into the docs.
-
-        Args:
-            results: the JSON file; by default the one that is committed.
-            page: the Markdown file.
-        """
-        write_section(page, self.name, results or self.file, lambda document: self.tables(document, page.parent))
+    @property
+    def report(self) -> Callable[..., None]:
+        """The command that writes its tables and pictures into the docs."""
+        return reporter(self.name, self.file, self.tables)
 
     def tables(self, document: Mapping[str, Any], pictures: Path | None = None) -> str:
         """The tables of the docs, in Markdown.

@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from agents.sweeps.environment import peak_memory_mb
-from benchmarks.harness import DOCS, RESULTS, begin_results, command_line, read_results, replace_section, write_results
+from benchmarks.harness import RESULTS, begin_results, command_line, read_results, write_results
+from benchmarks.pages import DOCS, replace_section
 from benchmarks.speed.measuring import (
     environments,
     episodes,

@@ -20,10 +20,9 @@ from benchmarks.harness import (
     interval,
     keep_result,
     kept_result,
-    replace_section,
-    section,
     write_results,
 )
+from benchmarks.pages import DOCS, replace_section, section
 from benchmarks.paper import experiment as paper
 from benchmarks.paper import tables as paper_tables
 from benchmarks.regimes import cells as regimes
@@ -31,7 +30,6 @@ from benchmarks.regimes import tables as regimes_tables
 from benchmarks.rewards import games
 from benchmarks.rewards.ablations import ABLATIONS
 from benchmarks.rewards.menu import MENU
-from benchmarks.rewards.study import PAGE
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.measuring import errors, measure, rates
 from benchmarks.speed.paths import HotPath, Setting, Size
@@ -287,28 +285,28 @@ def test_a_mean_over_seeds_is_that_of_a_column_which_each_seed_has() -> None:
 @pytest.mark.parametrize(
     ("name", "page", "results", "tables"),
     [
-        ("ablations", PAGE, ABLATIONS.file, ABLATIONS.tables),
-        ("agent", agent.PAGE, agent.FILE, agent.tables),
-        ("algorithms", algorithms_tables.PAGE, algorithms.FILE, algorithms_tables.tables),
-        ("discriminators", discriminators.PAGE, discriminators.FILE, discriminators.tables),
-        ("menu", PAGE, MENU.file, MENU.tables),
-        ("paper", paper_tables.PAGE, paper.FILE, paper_tables.tables),
-        ("regimes", regimes_tables.PAGE, regimes.FILE, regimes_tables.tables),
-        ("reranking", reranking.PAGE, reranking.FILE, reranking.table),
-        ("rewards", games.PAGE, games.FILE, games.tables),
-        ("search", algorithms_tables.PAGE, algorithms.SEARCH, algorithms_tables.search_table),
-        ("stable_baselines", stable_baselines.PAGE, stable_baselines.FILE, stable_baselines.table),
-        ("sweeps", sweeps.PAGE, sweeps.FILE, sweeps.tables),
-        ("text", text.PAGE, text.FILE, text.tables),
-        ("variance", variance.PAGE, variance.FILE, variance.tables),
+        ("ablations", "results.md", ABLATIONS.file, ABLATIONS.tables),
+        ("agent", "results.md", agent.FILE, agent.tables),
+        ("algorithms", "benchmark.md", algorithms.FILE, algorithms_tables.tables),
+        ("discriminators", "results.md", discriminators.FILE, discriminators.tables),
+        ("menu", "results.md", MENU.file, MENU.tables),
+        ("paper", "results.md", paper.FILE, paper_tables.tables),
+        ("regimes", "results.md", regimes.FILE, regimes_tables.tables),
+        ("reranking", "results.md", reranking.FILE, reranking.table),
+        ("rewards", "results.md", games.FILE, games.tables),
+        ("search", "benchmark.md", algorithms.SEARCH, algorithms_tables.search_table),
+        ("stable_baselines", "results.md", stable_baselines.FILE, stable_baselines.table),
+        ("sweeps", "sweeps.md", sweeps.FILE, sweeps.tables),
+        ("text", "results.md", text.FILE, text.tables),
+        ("variance", "theory.md", variance.FILE, variance.tables),
     ],
 )
 def test_the_tables_are_made_from_the_committed_results(
-    name: str, page: Path, results: Path, tables: Callable[[Any], str]
+    name: str, page: str, results: Path, tables: Callable[[Any], str]
 ) -> None:
     """And where none are committed, there are no tables."""
     expected = tables(json.loads(results.read_text(encoding="utf-8"))) if results.exists() else ""
-    assert section(page, name) == expected
+    assert section(DOCS / page, name) == expected
 
 
 @pytest.mark.skipif(not stable_baselines.FILE.exists(), reason="no results are committed")
