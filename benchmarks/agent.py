@@ -26,12 +26,12 @@ from benchmarks.curves import BASELINE, KEPT, below_cell, best_sum, curves_of, g
 from benchmarks.distillation import distil
 from benchmarks.harness import (
     RESULTS,
-    begin_results,
-    check_same_seeds,
     check_some,
     command_line,
+    in_order,
     mean_cell,
     measured_with,
+    parts_that_stay,
     svg_figure,
     write_results,
 )
@@ -39,7 +39,6 @@ from benchmarks.language_models import fit
 from benchmarks.pages import reporter
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.checks import PositiveInt
-from seqgan_env.files import refusal
 
 FILE = RESULTS / "agent.json"
 
@@ -143,15 +142,12 @@ def run(
     """
     check_some("tasks", tasks, TASKS)
     numbers = list(range(1, 1 + seeds))
-    before = begin_results(results)
-    with refusal(results, "file of results of the agent's options"):
-        rows = {task: own for task, own in before.get("tasks", {}).items() if task not in tasks}
-    check_same_seeds(before if rows else {}, numbers)
+    rows = parts_that_stay(results, "tasks", tasks, seeds=numbers)
     out.mkdir(parents=True, exist_ok=True)
     own = {task: TASKS[task] for task in tasks}
     side_by_side(fit, {name: (t.preset, _learned(out / name), t.models) for name, t in own.items()}, workers)
     rows |= {name: measure(t, out / name, numbers, workers) for name, t in own.items()}
-    write_results(results, {"seeds": numbers, "tasks": {task: rows[task] for task in TASKS if task in rows}})
+    write_results(results, {"seeds": numbers, "tasks": in_order(rows, TASKS)})
 
 
 def measure(task: Task, out: Path, seeds: Sequence[int], workers: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,18 +96,30 @@ def begin_results(file: Path) -> dict[str, Any]:
         return read_results(file) if file.exists() else {}
 
 
-def check_same_seeds(before: Mapping[str, Any], seeds: Sequence[int]) -> None:
-    """Refuse other seeds than those of the results that stay in a file.
+def parts_that_stay(file: Path, kind: str, again: Collection[str], **same: Any) -> dict[str, Any]:
+    """The parts of a file of results that are not done again, by name.
 
     Args:
-        before: the content of the file; nothing where nothing stays.
-        seeds: of the new results.
+        file: see ``begin_results``.
+        kind: the field that holds them, such as tasks.
+        again: the names of those that are.
+        **same: other fields, which must be the same where parts stay.
 
     Raises:
-        ValueError: they are others.
+        ValueError: see ``begin_results``; there is no such field, or another one differs.
+        OSError: see ``begin_results``.
     """
-    if before and before.get("seeds") != list(seeds):
-        raise ValueError(f"the seeds must be those of the results that stay, {before.get('seeds')}, got {list(seeds)}")
+    before = begin_results(file)
+    with refusal(file, "file of results"):
+        parts = check_type(kind, before[kind] if before else {}, dict[str, Any])
+    staying = {name: part for name, part in parts.items() if name not in again}
+    _check_same(before if staying else {}, same)
+    return staying
+
+
+def in_order(parts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The parts of a file of results as they are written: in the order of all names that there are."""
+    return {name: parts[name] for name in names if name in parts}
 
 
 def cells_that_stay(file: Path, seeds: Sequence[int], tasks: Collection[str]) -> list[dict[str, Any]]:
@@ -119,15 +131,22 @@ def cells_that_stay(file: Path, seeds: Sequence[int], tasks: Collection[str]) ->
         tasks: of the new cells.
 
     Raises:
-        ValueError: see ``begin_results`` and ``check_same_seeds``.
+        ValueError: see ``begin_results``; or cells of other seeds stay.
         OSError: see ``begin_results``.
     """
     before = begin_results(file)
     with refusal(file, "file of results"):
         cells = check_type("cells", before.get("cells", []), list[dict[str, Any]])
         staying = [cell for cell in cells if cell["task"] not in tasks]
-    check_same_seeds(before if staying else {}, seeds)
+    _check_same(before if staying else {}, {"seeds": list(seeds)})
     return staying
+
+
+def _check_same(before: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Refuse fields that differ from those of the results that stay in a file, where ``before`` holds some."""
+    for name, value in fields.items():
+        if before and before.get(name) != value:
+            raise ValueError(f"{name} must be those of the results that stay, {before.get(name)}, got {value}")
 
 
 def read_results(file: Path) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from agents.runs.report import markdown_table
 from benchmarks.curves import BASELINE, diversity_at, record_at
 from benchmarks.harness import (
     RESULTS,
-    begin_results,
     check_some,
     command_line,
+    in_order,
     mean_cell,
+    parts_that_stay,
     svg_figure,
     write_results,
 )
@@ -29,7 +30,7 @@ from benchmarks.pages import reporter
 from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import Scenario
 from seqgan_env.checks import PositiveInt
-from seqgan_env.files import atomic_write, refusal
+from seqgan_env.files import atomic_write
 from seqgan_env.sources.text_file import read_lines
 
 FILE = RESULTS / "text.json"
@@ -97,9 +98,7 @@ def run(
         OSError: no file can be written there, or a corpus can't be read.
     """
     check_some("only", only, CORPORA)
-    before = begin_results(results)
-    with refusal(results, "file of results of real text"):
-        corpora = dict(before["corpora"]) if before else {}
+    corpora = parts_that_stay(results, "corpora", only)
     numbers = list(range(1, 1 + seeds))
     files = {name: [data / f"{name}_{part}.txt" for part in PARTS] for name in only}
     lines = {
@@ -128,7 +127,7 @@ def run(
             "n_real": len(task.real_sequences),
             "rows": {row: [found[Cell(row, seed)] for seed in numbers] for row in SHOWN},
         }
-    write_results(results, {"corpora": {name: corpora[name] for name in CORPORA if name in corpora}})
+    write_results(results, {"corpora": in_order(corpora, CORPORA)})
 
 
 def grid_of(name: str, out: Path, n: int) -> Grid:

@@ -13,7 +13,7 @@ from agents.sweeps import run_sweep
 from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
 from agents.sweeps.spec import cells_of
-from benchmarks.harness import RESULTS, begin_results, check_some, write_results
+from benchmarks.harness import RESULTS, check_some, in_order, parts_that_stay, write_results
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import parse_json, read_bytes, refusal
 
@@ -83,7 +83,8 @@ def search(
     """
     own_seeds = list(range(100, 100 + seeds))
     only = only or tuple(TASKS)
-    tasks = _others(results, only, own_seeds)
+    check_some("only", only, TASKS)
+    tasks = parts_that_stay(results, "tasks", only, seeds=own_seeds, budget=BUDGET)
     entries = [
         {"name": name, **FIXED.get(name, {}), "search": {"trials": trials, **ranges}} for name, ranges in RANGES.items()
     ]
@@ -93,25 +94,8 @@ def search(
     _write(results, own_seeds, tasks)
 
 
-def _others(results: Path, only: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-    """The tasks that stay in a file as they are.
-
-    Raises:
-        ValueError: they have other seeds or another budget, or ``only`` has no task.
-    """
-    check_some("only", only, TASKS)
-    kept = begin_results(results)
-    with refusal(results, "file of results of the algorithms"):
-        tasks = {task: own for task, own in (kept["tasks"] if kept else {}).items() if task not in only}
-    for name, wanted in (("seeds", list(seeds)), ("budget", BUDGET)):
-        if tasks and kept.get(name) != wanted:
-            raise ValueError(f"{name} must be those of the tasks that stay, {kept.get(name)}, got {wanted}")
-    return tasks
-
-
 def _write(results: Path, seeds: Sequence[int], tasks: Mapping[str, Any]) -> None:
-    in_order = {task: tasks[task] for task in TASKS if task in tasks}
-    write_results(results, {"seeds": list(seeds), "budget": BUDGET, "tasks": in_order})
+    write_results(results, {"seeds": seeds, "budget": BUDGET, "tasks": in_order(tasks, TASKS)})
 
 
 def by_settings(found: Sequence[Result], entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -170,7 +154,8 @@ def run(
     """
     own_seeds = list(range(1, 1 + seeds))
     only = only or tuple(TASKS)
-    tasks = _others(results, only, own_seeds)
+    check_some("only", only, TASKS)
+    tasks = parts_that_stay(results, "tasks", only, seeds=own_seeds, budget=BUDGET)
     best = {task: _best(searched, task) for task in only}
     for task, entries in best.items():
         shaped = [entry for entry in entries if entry["name"] in SHAPED]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agents.runs.folder import check_same
-from benchmarks.harness import RESULTS, begin_results, check_some, write_results
+from benchmarks.harness import RESULTS, begin_results, check_some, in_order, write_results
 from benchmarks.paper.grid import Cell, Grid, check_oracle
 from benchmarks.paper.rows import ROWS, SIZES
 from seqgan_env.checks import PositiveInt, check_choice
@@ -55,5 +55,5 @@ def run(
     check_same(theirs, measured, f"{results}, in which the rows {'; '.join(staying)} stay,")
     found = Grid(SIZES[size], oracle, out / size, n).measure(rows, numbers, workers)
     every = staying | {row: [found[Cell(row, seed)] for seed in numbers] for row in rows}
-    sizes[size] = {**measured, "rows": {row: every[row] for row in ROWS if row in every}}
-    write_results(results, {"sizes": {name: sizes[name] for name in SIZES if name in sizes}})
+    sizes[size] = {**measured, "rows": in_order(every, ROWS)}
+    write_results(results, {"sizes": in_order(sizes, SIZES)})

@@ -18,17 +18,17 @@ from agents.runs.report import markdown_table, summary
 from benchmarks.curves import BASELINE, Curve, below_cell, curve_of, gain_at
 from benchmarks.harness import (
     RESULTS,
-    begin_results,
     check_some,
+    in_order,
     mean_cell,
     measured_with,
     metric_table,
+    parts_that_stay,
     svg_figure,
     write_results,
 )
 from benchmarks.pages import reporter
 from seqgan_env.checks import PositiveInt
-from seqgan_env.files import refusal
 from seqgan_env.metrics import columns
 
 FILE = RESULTS / "rewards.json"
@@ -108,9 +108,7 @@ def run(
         only: some of ``SCENARIOS``.
     """
     check_some("only", only, SCENARIOS)
-    before = begin_results(results)
-    with refusal(results, "file of results of the games"):
-        scenarios = dict(before["scenarios"]) if before else {}
+    scenarios = parts_that_stay(results, "scenarios", only)
     own_seeds = list(range(1, 1 + seeds))
     for scenario in only:
         rows: dict[str, list[dict[str, Any]]] = {}
@@ -129,7 +127,7 @@ def run(
                 curves.setdefault(f"SeqGAN {label}", []).append(curve_of(ends))
         config = SCENARIOS[scenario].config.to_dict()
         scenarios[scenario] = {"seeds": own_seeds, "config": config, "rows": rows, "curves": curves}
-    write_results(results, {"scenarios": {name: scenarios[name] for name in SCENARIOS if name in scenarios}})
+    write_results(results, {"scenarios": in_order(scenarios, SCENARIOS)})
 
 
 def games(seed: int, scenario: str) -> dict[str, RunConfig]:

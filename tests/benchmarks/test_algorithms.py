@@ -140,10 +140,10 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(comparison.TASKS, "SeqGANSmall-v0", {})
     comparison.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
     assert json.loads(results.read_text())["tasks"] == {"SeqGANGrammar-v0": runs, "SeqGANSmall-v0": []}
-    with pytest.raises(ValueError, match=r"those of the tasks that stay, \[1\], got \[1, 2\]"):
+    with pytest.raises(ValueError, match=r"those of the results that stay, \[1\], got \[1, 2\]"):
         comparison.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
     monkeypatch.setattr(comparison, "BUDGET", {"steps": 50, "evaluations": 1})
-    with pytest.raises(ValueError, match=r"budget must be those of the tasks that stay, .*40.*, got .*50"):
+    with pytest.raises(ValueError, match=r"budget must be those of the results that stay, .*40.*, got .*50"):
         comparison.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
     with pytest.raises(ValueError, match="only must be some of"):
         comparison.run(tmp_path / "run", 1, results, 1, searched, only=("chess",))
