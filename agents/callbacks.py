@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, trainer_of
@@ -55,8 +55,8 @@ class DiscriminatorCallback(BaseCallback):
     Raises:
         ValueError: a value is out of range; or, in learning, the algorithm does not tell its callbacks which episodes
             have ended (``ARS`` of sb3-contrib doesn't), an episode was cut short before its sequence was complete,
-            ``VecNormalize`` scales the observations, there is nothing to draw from for ``n_rounds_before``, or these
-            would come before a ``PretrainingCallback`` of the same learning.
+            ``VecNormalize`` scales the observations, there is nothing to draw from for ``n_rounds_before``, these would
+            come before a ``PretrainingCallback`` of the same learning, or it stands inside an ``EventCallback``.
     """
 
     @check_arguments
@@ -87,11 +87,9 @@ class DiscriminatorCallback(BaseCallback):
         """The measurement after the last training, as ``Adversary.round`` gives it."""
         self._n_episodes = 0
         self._n_steps_before = 0  # steps at the last round, made or skipped
-        self._sampler: Sampler | None = None
         self._history: NegativeHistory | None = None
         self._old: dict[str, Any] = {}  # the state of a history that is still to be made
         self._finished: deque[Tokens] = deque(maxlen=self.config.n_generated)
-        self._goes_on = True
         self._n_rounds = 0
         self._played_with: BaseAlgorithm | None = None
         self._served: VecEnv | None = None  # the environments that have the trainer's weights
@@ -143,6 +141,12 @@ class DiscriminatorCallback(BaseCallback):
 
     def _on_training_start(self) -> None:
         others = list(_each_in(self.locals.get("callback")))
+        for each in others:
+            if isinstance(each, EventCallback) and self in _each_in(each):
+                raise ValueError(
+                    "DiscriminatorCallback must be given to learn itself, with EverySteps for a number of steps, got "
+                    f"it inside {type(each).__name__}, which does not say when a collection begins"
+                )
         after = others[others.index(self) :] if self in others else []
         # those that are left: it may have learnt before, or been restored or interrupted in the middle of them
         n_rounds = max(0, self.n_rounds_before - self._n_rounds)

@@ -14,7 +14,7 @@ import torch
 from gymnasium.wrappers import DtypeObservation
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, EveryNTimesteps
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EvalCallback, EveryNTimesteps
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv
@@ -398,6 +398,25 @@ class TestWhere:
         model.learn(300, [evaluation, callback])
         assert len({scores.tobytes() for scores in judged}) > 2
         assert eval_env.get_attr("discriminator_version")[0] == callback.version
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            lambda callback: EveryNTimesteps(8, callback),
+            lambda callback: [EveryNTimesteps(8, CallbackList([callback]))],
+            lambda callback: EvalCallback(make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE), callback_after_eval=callback),
+        ],
+    )
+    def test_inside_an_event_that_tells_it_of_no_collection_it_is_refused(
+        self, event: Callable[[BaseCallback], Any]
+    ) -> None:
+        """It would never train; outside it does, also after that."""
+        model, callback = agent(), DiscriminatorCallback(8, **RETRAIN)
+        with pytest.raises(ValueError, match=r"must be given to learn itself, with EverySteps .*, got it inside E"):
+            model.learn(48, event(callback))
+        assert model.num_timesteps == 0
+        model.learn(2 * 48, callback)
+        assert callback.version == 1
 
     def test_an_evaluation_with_another_discriminator_is_left_alone(self) -> None:
         eval_env = make_seqgan_vec_env("SeqGAN-v0", 2, **{**ORACLE, "discriminator_kwargs": {"filters": [[2, 3]]}})
