@@ -261,7 +261,8 @@ def _plain(value: Any, kind: Any) -> Any:
     if kind is float:
         return float(value) if isinstance(value, Real) and not is_bool and _is_finite(value) else _WRONG
     if kind is str and isinstance(value, os.PathLike):
-        return os.fspath(value)
+        path = os.fsdecode(value)  # of a file, also where one of the names that are told from paths is that of a file
+        return os.path.join(os.curdir, path) if path.isidentifier() else path
     if kind is collections.abc.Callable:
         return value if callable(value) else _WRONG
     try:

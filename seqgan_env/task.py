@@ -18,7 +18,7 @@ from seqgan_env import mdp
 from seqgan_env.checks import NonNegativeInt, PositiveInt, Share, build_config, check_choice, check_type
 from seqgan_env.constraints import ActionMask, AllowedNext, Mask
 from seqgan_env.device import resolve_device
-from seqgan_env.discriminators import Discriminator, build_discriminator, check_discriminator
+from seqgan_env.discriminators import DISCRIMINATORS, Discriminator, build_discriminator, check_discriminator
 from seqgan_env.functions import load_function
 from seqgan_env.rewards import RewardContext, RewardFunction, check_clip, reward_entry
 from seqgan_env.scoring import MAX_EXACT_SCORES, Scoring
@@ -49,8 +49,7 @@ class TaskConfig(SourceConfig):
         shaping: ``"none"``; a key of ``seqgan_env.shaping.SHAPINGS`` (``docs/shaping.md``); a potential, as a function
             ``(tokens_BT, length_B) -> potential_B`` or its name, ``"module:function"``; a list, whose payments add up.
         shaping_kwargs: fields of the settings of each by its name, such as ``{"length": {"weight": 0.1}}``.
-        shaping_gamma: the discount of the agent that learns, which the shaping must share to leave the best policy as
-            it is.
+        shaping_gamma: the discount of the agent that learns, which the shaping must share to keep the best policy.
         min_length: the tokens that a sequence has before it may end, counting end-of-sequence itself.
         allowed_tokens: a lexicon of ids or, where tokens have text, words; None allows all.
         allowed_next: a function ``(tokens_BT, length_B) -> allowed_BV`` of the prefixes, or its name,
@@ -130,7 +129,7 @@ def build_task_config(arguments: Mapping[str, Any]) -> TaskConfig:
 
 
 class Task:
-    """The task that ``TaskConfig`` describes; what costs time is made when first needed.
+    """The task that ``TaskConfig`` describes; what costs time, but for reading files, is made when first needed.
 
     Args:
         config: the description.
@@ -167,6 +166,8 @@ class Task:
             resolve_device(config.device),
         )
         """The rewards of complete sequences."""
+        if config.discriminator not in DISCRIMINATORS:
+            _ = self.scoring.discriminator  # read now: later there may be another file, or none
         self.shaping = self._build_shaping()
         """The payments of steps beside that, or None."""
 
@@ -263,11 +264,10 @@ class Task:
         if not isinstance(token, str):
             return token
         vocabulary = self.source.vocabulary
-        found = vocabulary.id_of(token) if vocabulary is not None and token in vocabulary else None
-        if found is None:
-            has = "its tokens have no text" if vocabulary is None else "its vocabulary does not hold it"
-            raise ValueError(f"allowed_tokens must hold tokens of source {self.config.source!r}, got {token!r}: {has}")
-        return found
+        if vocabulary is not None and token in vocabulary and (found := vocabulary.id_of(token)) is not None:
+            return found
+        has = "its tokens have no text" if vocabulary is None else "its vocabulary does not hold it"
+        raise ValueError(f"allowed_tokens must hold tokens of source {self.config.source!r}, got {token!r}: {has}")
 
     def encode_prefix(self, options: Mapping[str, Any] | None) -> Any:
         """The prefix, or prefixes, that ``reset(options=...)`` asks for, as token ids.

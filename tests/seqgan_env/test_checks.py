@@ -186,7 +186,9 @@ class Typed:
         ("number", np.float32(0.5), 0.5),
         ("number", 3, 3.0),
         ("flag", np.True_, True),
-        ("text", Path("a"), "a"),
+        ("text", Path("a.txt"), "a.txt"),
+        ("text", Path("a/b"), "a/b"),
+        ("text", Path("a"), "./a"),  # which no name is
         ("maybe", None, None),
         ("pairs", [[1, 2], (3, 4)], ((1, 2), (3, 4))),
         ("several", (1, "b"), [1, "b"]),

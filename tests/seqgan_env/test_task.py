@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from seqgan_env import SeqGANEnv
+from seqgan_env.discriminators import DISCRIMINATORS, build_discriminator, save_discriminator
+from seqgan_env.sources import NAMED_SOURCES, Corpus
 from seqgan_env.task import Task, TaskConfig
+from seqgan_env.tokens import SequenceSpec
 from tests.support.reference_env import TINY
 from tests.support.tasks import tiny_task
+
+SPEC = SequenceSpec(3, 3)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +70,38 @@ def test_an_unknown_field_is_an_error() -> None:
 def test_a_config_survives_json() -> None:
     config = TaskConfig(**TINY)
     assert TaskConfig(**json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+def test_a_path_is_that_of_a_file_also_where_a_file_is_named_as_something_built_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in NAMED_SOURCES:
+        Path(name).write_text("a b\nc d\ne f\n")
+        source = Task(TaskConfig(source=Path(name))).source  # type: ignore[arg-type]
+        assert isinstance(source, Corpus)
+    judge = build_discriminator("cnn", SPEC, kwargs=TINY["discriminator_kwargs"], seed=5)
+    for name in DISCRIMINATORS:
+        save_discriminator(judge, name)
+        config = TaskConfig(vocab_size=3, max_length=3, discriminator=Path(name))  # type: ignore[arg-type]
+        again = TaskConfig(**json.loads(json.dumps(dataclasses.asdict(config))))
+        found = Task(again).scoring.discriminator
+        np.testing.assert_array_equal(found.logits([[0, 1, 2]]), judge.logits([[0, 1, 2]]))
+
+
+def test_a_discriminator_s_file_is_read_when_the_task_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of it later, by the same path or from another folder."""
+    monkeypatch.chdir(tmp_path)
+    judges = [build_discriminator("cnn", SPEC, kwargs=TINY["discriminator_kwargs"], seed=seed) for seed in range(2)]
+    tasks = []
+    for judge in judges:
+        save_discriminator(judge, "judge")
+        tasks.append(Task(TaskConfig(vocab_size=3, max_length=3, discriminator="judge", reward="log_ratio")))
+    Path("judge").unlink()
+    monkeypatch.chdir(tmp_path.parent)
+    for task, judge in zip(tasks, judges, strict=True):
+        np.testing.assert_allclose(task.scoring.score([[0, 1, 2]]), judge.logits([[0, 1, 2]]), rtol=1e-5)
+        assert task.scoring.version == 0
 
 
 def test_real_and_held_out_sequences_are_the_source_s_own() -> None:
