@@ -6,7 +6,7 @@ An annotation says all of it: ``n: PositiveInt`` is checked by ``check_fields`` 
 
 from __future__ import annotations
 
-import collections.abc
+import copy
 import dataclasses
 import functools
 import inspect
@@ -15,14 +15,14 @@ import os
 import reprlib
 import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Real
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import numpy as np
 
 Config = TypeVar("Config")
-Function = TypeVar("Function", bound=collections.abc.Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _LARGEST = 2**63
 
@@ -108,8 +108,7 @@ def build_config(
         raise ValueError(f"{owner} takes its arguments by name, got {shown(arguments)}")
     elif unknown := sorted(set(map(str, arguments)) - set(fields)):
         raise ValueError(f"{owner} takes {', '.join(fields) or 'no arguments'}; got {', '.join(unknown)}")
-    hints = field_types(config_class)
-    checked = {name: check_type(name, value, hints[name]) for name, value in arguments.items()}
+    checked = {name: check_type(name, value, field_types(config_class)[name]) for name, value in arguments.items()}
     try:
         return config_class(**checked)
     except TypeError as error:
@@ -120,7 +119,7 @@ def check_fields(config: Any, *, may_lack: Collection[str] = ()) -> None:
     """Check a frozen dataclass from within its ``__post_init__``: each field becomes what ``check_type`` makes of it.
 
     Args:
-        config: the instance.
+        config: the instance; mappings in it become deep copies, so that nobody changes them from outside.
         may_lack: fields that may also be None.
 
     Raises:
@@ -129,7 +128,8 @@ def check_fields(config: Any, *, may_lack: Collection[str] = ()) -> None:
     for name, hint in field_types(type(config)).items():
         value = getattr(config, name)
         if value is not None or name not in may_lack:
-            object.__setattr__(config, name, check_type(name, value, hint))
+            plain = check_type(name, value, hint)
+            object.__setattr__(config, name, copy.deepcopy(plain) if isinstance(plain, dict) else plain)
 
 
 def check_names(owner: str, values: Any, names: Collection[str]) -> None:
@@ -263,7 +263,7 @@ def _plain(value: Any, kind: Any) -> Any:
     if kind is str and isinstance(value, os.PathLike):
         path = os.fsdecode(value)  # of a file, also where one of the names that are told from paths is that of a file
         return os.path.join(os.curdir, path) if path.isidentifier() else path
-    if kind is collections.abc.Callable:
+    if kind is Callable:
         return value if callable(value) else _WRONG
     try:
         return value if isinstance(value, kind) else _WRONG
@@ -295,6 +295,6 @@ def _described(hint: Any) -> str:
         return f"a list (each {_described(arguments[0])})"
     if origin in (dict, Mapping):
         return "a mapping from names"
-    if origin is collections.abc.Callable:
+    if origin is Callable:
         return "a function"
     return "None" if hint is type(None) else _NAMES.get(hint, getattr(hint, "__name__", str(hint)))

@@ -179,6 +179,14 @@ class Typed:
         check_fields(self, may_lack=("text",))
 
 
+@dataclass(frozen=True)
+class Nested:
+    kwargs: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "plain"),
     [
@@ -205,6 +213,14 @@ def test_a_value_of_its_type_becomes_plain(name: str, value: Any, plain: Any) ->
         found = getattr(config, name)
         assert found == plain
         assert type(found) is type(plain)
+
+
+def test_what_a_mapping_holds_is_the_config_s_own() -> None:
+    given: dict[str, Any] = {"filters": [[1, 8]]}
+    configs = build_config(Nested, {"kwargs": given}, "it"), Nested(given)
+    given["filters"][0][0] = 2
+    given["more"] = {}
+    assert [config.kwargs for config in configs] == [{"filters": [[1, 8]]}] * 2
 
 
 @pytest.mark.parametrize(

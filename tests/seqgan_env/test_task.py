@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -87,6 +88,27 @@ def test_a_path_is_that_of_a_file_also_where_a_file_is_named_as_something_built_
         again = TaskConfig(**json.loads(json.dumps(dataclasses.asdict(config))))
         found = Task(again).scoring.discriminator
         np.testing.assert_array_equal(found.logits([[0, 1, 2]]), judge.logits([[0, 1, 2]]))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"discriminator_kwargs": {"filters": [[1, 8]]}},
+        {"reward": "composite", "reward_kwargs": {"weights": [["log_d", 1.0]], "kwargs": {}}},
+        {"shaping": ["length"], "shaping_kwargs": {"length": {"weight": 0.1}}},
+    ],
+)
+def test_settings_within_settings_are_the_task_s_own(settings: dict[str, Any]) -> None:
+    """Who makes several environments of one mapping, and changes it in between, gets each as it was."""
+    given = copy.deepcopy(settings)
+    task = Task(TaskConfig(vocab_size=3, max_length=3, **given))
+    for each in given.values():
+        if isinstance(each, dict):
+            for inner in each.values():
+                inner.clear()
+            each.clear()
+    assert all(task.config.kwargs[name] == value for name, value in settings.items())
+    assert np.isfinite(task.scoring.score([[0, 1, 2]])).all()
 
 
 def test_a_discriminator_s_file_is_read_when_the_task_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
