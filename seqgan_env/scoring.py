@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
+from seqgan_env.discriminators.parts import evaluating
 from seqgan_env.rewards import (
     CompositeReward,
     DenseReward,
@@ -168,7 +169,7 @@ class Scoring:
         """
         reward, discriminator = self._dense()
         self.n_scored += len(tokens_BT)
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(discriminator):
             return reward.action_values(discriminator.token_logits(tokens_BT.to(self._device, copy=True)).double())
 
     def known_values(self, tokens_BT: Tensor) -> Tensor:
@@ -183,7 +184,7 @@ class Scoring:
             ValueError: as for ``action_values``.
         """
         reward, discriminator = self._dense()
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(discriminator):
             logit_real_BTV = discriminator.all_token_logits(tokens_BT.to(self._device, copy=True)).double()
         token_BT1 = tokens_BT.to(logit_real_BTV.device)[:, :, None].clamp(max=self.spec.vocab_size - 1)
         term_BT1 = logit_real_BTV.gather(2, token_BT1)  # 0 at padding

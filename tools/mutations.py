@@ -935,9 +935,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "discriminator: dropout stays on while it scores",
-        "seqgan_env/discriminators/base.py",
-        "if was_training:\n            self.eval()\n        try:",
-        "self.train()\n        try:",
+        "seqgan_env/discriminators/parts.py",
+        "if was_training:\n        network.eval()\n    try:",
+        "network.train()\n    try:",
         ("seqgan_env/discriminators/optimal", "seqgan_env/scoring", "seqgan_env/env"),
     ),
     Mutation(

@@ -15,7 +15,7 @@ from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NoConfig, check_arguments, check_type, shown
 from seqgan_env.device import may_look
 from seqgan_env.discriminators.losses import Objective, discriminator_loss
-from seqgan_env.discriminators.parts import folded
+from seqgan_env.discriminators.parts import evaluating, folded
 from seqgan_env.parallel import parallel_map
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Fingerprint, load_weights
@@ -284,14 +284,8 @@ class Discriminator(nn.Module):
         return self.row_logits(tokens_BT)
 
     def _evaluate(self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int) -> Tensor:
-        was_training = self.training
-        if was_training:
-            self.eval()
-        try:
+        with evaluating(self):
             parts = parallel_map(score, tokens_BT.split(batch_size), tokens_BT.device, "scoring")
-        finally:
-            if was_training:
-                self.train()
         return torch.cat(parts) if parts else torch.zeros(0, device=tokens_BT.device)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -120,6 +122,19 @@ class Conv1d(_Normalised, nn.Conv1d):
         """See ``torch.nn.Conv1d``."""
         filtered: Tensor = self._conv_forward(x, self.applied_weight, self.bias)
         return filtered
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A context in which a network is in evaluation mode; afterwards it is in the mode that it was in."""
+    was_training = network.training
+    if was_training:
+        network.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            network.train()
 
 
 def folded(network: Network) -> Network:

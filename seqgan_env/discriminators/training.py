@@ -112,15 +112,17 @@ class DiscriminatorTrainer:
         """
         d = self.discriminator
         learns = any(parameter.requires_grad for parameter in d.parameters())  # not where real sequences were enough
-        d.train(learns)
         rng = torch_rng(self.seed, "dropout", self.n_updates, device=d.device)
         more = () if self._objective is discriminator_loss else (self._objective,)  # which a network need not take
         real_BT, generated_BT = real_BT.to(d.device), generated_BT.to(d.device)
-        loss = d.loss(real_BT, generated_BT, rng, *more)
+        d.train(learns)
+        try:
+            loss = d.loss(real_BT, generated_BT, rng, *more)
+        finally:  # also where it is interrupted: environments may score with this very object
+            d.eval()
         if not learns:
             self.n_updates += 1
             return loss
-        d.eval()
         total = loss + d.penalty()
         if self.gradient_penalty:
             total = total + self.gradient_penalty * d.gradient_penalty(real_BT, generated_BT, rng)

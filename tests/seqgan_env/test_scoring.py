@@ -384,6 +384,19 @@ class TestPrecision:
             assert weight.dtype == before[name].dtype
             np.testing.assert_array_equal(weight, before[name])
 
+    def test_values_of_tokens_know_no_dropout_in_either_mode(self) -> None:
+        kwargs = {"discriminator": "log_ratio", "discriminator_kwargs": {"dropout": 0.5}}
+        task = tiny_task(**kwargs, reward="log_ratio")
+        discriminator, tokens_BT = task.scoring.discriminator, torch.from_numpy(all_sequences(task.spec))
+        for parameter in discriminator.parameters():
+            parameter.data.fill_(0.1)
+        for ask in (task.scoring.action_values, task.scoring.known_values):
+            expected = ask(tokens_BT)
+            discriminator.train()
+            assert torch.equal(ask(tokens_BT), expected)
+            assert discriminator.training
+            discriminator.eval()
+
     def test_weights_changed_in_place_count_at_once(self) -> None:
         task = Task(TaskConfig(**GRAMMAR))
         rows_BT = task.real_sequences[:5]

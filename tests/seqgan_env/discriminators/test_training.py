@@ -33,6 +33,17 @@ class TestTraining:
         assert after < before
         assert not discriminator.training
 
+    @pytest.mark.parametrize("part", ["loss", "penalty"])
+    def test_an_update_that_is_interrupted_leaves_no_dropout(self, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        discriminator, tokens_BT = small(), torch.from_numpy(sequences(4))
+        monkeypatch.setattr(discriminator, part, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            DiscriminatorTrainer(discriminator).update(tokens_BT, tokens_BT)
+        assert not any(module.training for module in discriminator.modules())
+
     def test_the_penalty_is_trained_on_but_not_reported(self) -> None:
         real_BT = torch.from_numpy(sequences(32))
         losses, norms = [], []
