@@ -72,7 +72,8 @@ class Scoring:
     def discriminator(self) -> Discriminator:
         """The current discriminator."""
         if self._discriminator is None:
-            self._discriminator = self._build().to(self._device)
+            with torch.inference_mode(False):  # whose tensors could never be trained
+                self._discriminator = self._build().to(self._device)
         return self._discriminator
 
     def set_discriminator(self, discriminator: Discriminator, version: int | None = None) -> None:
@@ -112,7 +113,8 @@ class Scoring:
             raise ValueError(f"the weights are made for {weights.spec}, the task has {self.spec}")
         discriminator, is_given = self.discriminator, self._is_given and len(weights) > 0
         try:
-            discriminator = copy.deepcopy(discriminator) if is_given else discriminator
+            with torch.inference_mode(False):
+                discriminator = copy.deepcopy(discriminator) if is_given else discriminator
             discriminator.load_weights({name: torch.tensor(array) for name, array in weights.items()})
         except (TypeError, ValueError) as error:
             raise ValueError(f"the weights do not fit the task's discriminator: {error}") from error

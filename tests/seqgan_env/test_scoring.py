@@ -228,6 +228,18 @@ def test_new_weights_leave_an_object_that_others_score_with_as_it_is() -> None:
     assert ours.scoring.discriminator is follows
 
 
+def test_a_discriminator_can_be_trained_although_it_was_first_needed_in_inference_mode() -> None:
+    env, given, tokens_BT = SeqGANEnv(**TINY), tiny_task(), np.array([[0, 1, 2]])
+    given.scoring.set_discriminator(build_discriminator("cnn", given.spec, kwargs=TINY["discriminator_kwargs"], seed=3))
+    for scoring in (env.task.scoring, given.scoring):
+        with torch.inference_mode():
+            before_B = scoring.score(tokens_BT)
+            scoring.load_discriminator(scoring.discriminator_weights())
+        np.testing.assert_array_equal(scoring.score(tokens_BT), before_B)
+        DiscriminatorTrainer(scoring.discriminator, learning_rate=0.1).fit(tokens_BT, 2 - tokens_BT)
+        assert (scoring.score(tokens_BT) != before_B).all()
+
+
 def test_a_discriminator_of_another_task_is_refused() -> None:
     task = tiny_task()
     other = OptimalDiscriminator(SequenceSpec(3, 4), task.source.log_prob, task.source.log_prob)  # type: ignore[attr-defined]
