@@ -467,7 +467,10 @@ class SeqGAN(BaseAlgorithm):
         self.logger.dump(step=self.num_timesteps)
 
     def sample(self, n: int, *, seed: int = 0, **arguments: Any) -> Tokens:
-        """Draw ``n`` complete sequences that the task allows, ``(n, T)``; see ``AutoregressiveModel.draw``."""
+        """Draw ``n`` complete sequences, ``(n, T)``; see ``AutoregressiveModel.draw``.
+
+        They keep to the constraints of the environment; an agent that was loaded without one knows of none.
+        """
         return self.policy.acting.draw(n, seed=seed, **arguments)
 
     # Keeping
@@ -583,7 +586,8 @@ class SeqGAN(BaseAlgorithm):
 
         Args:
             path: of the file, with ``.zip`` or without; or a stream.
-            env: to go on learning in; None is enough to predict and to sample.
+            env: to go on learning in; None is enough to predict and to sample, without the constraints of the task,
+                which no file holds.
             device: where the policy computes.
             custom_objects: what the file cannot hold, as ``policy_class`` and ``optimizer_class`` for those of your
                 own; and arguments of the constructor that replace the stored ones.
