@@ -5,7 +5,6 @@ It has what the game has, those models and the time.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 from pathlib import Path
@@ -26,16 +25,16 @@ from seqgan_env.discriminators import load_discriminator
 from seqgan_env.task import Task
 
 
-def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: Path) -> dict[str, Any]:
+def distil(config: RunConfig, start: Path, learned: Path, n_epochs: int, file: Path) -> dict[str, Any]:
     """Teach a generator token by token what the language models of a discriminator know: the control without a game.
 
-    On real prefixes and on the generator's own, for as many epochs as take the time of a game, by the time of one.
+    On real prefixes and on the generator's own.
 
     Args:
         config: of the run whose maximum likelihood it starts from.
         start: that run's folder.
         learned: the file of the generative discriminator.
-        seconds: the time of the game.
+        n_epochs: passes over the real sequences.
         file: of the result, which is read if it is there.
 
     Returns:
@@ -46,6 +45,7 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
         "config": config.to_dict(),
         "models": dataclasses.asdict(load_discriminator(learned).config),
         "rival": dataclasses.asdict(rival.settings(config)),
+        "n_epochs": n_epochs,
     }
     if (done := kept_result(file, ("seconds", "n_epochs", "records"), made_with)) is not None:
         return done
@@ -54,16 +54,11 @@ def distil(config: RunConfig, start: Path, learned: Path, seconds: float, file: 
     generator = AutoregressiveModel(task.spec, config.generator.core, **config.generator.kwargs)
     generator.load_state_dict(generator_weights(RunFolder(start).load_state(pretrained=True)[1]["agent"]))
     generator.eval()
-
-    def learn(model: AutoregressiveModel, n_epochs: int) -> float:
-        trainer = rival.trainer(model, config, learned, n_epochs)
-        started = time.perf_counter()
-        for _ in range(n_epochs):
-            trainer.epoch(task.real_sequences)
-        return time.perf_counter() - started
-
-    n_epochs = max(1, round(seconds / learn(copy.deepcopy(generator), 1)))
-    elapsed = learn(generator, n_epochs)
+    trainer = rival.trainer(generator, config, learned, n_epochs)
+    started = time.perf_counter()
+    for _ in range(n_epochs):
+        trainer.epoch(task.real_sequences)
+    elapsed = time.perf_counter() - started
     evaluator = Evaluator(task, generator, config.evaluation.n, seed)
     measured = [{"temperature": t, **evaluator.measure("record", t)} for t in TEMPERATURES]
     records = [{name: m[name] for name in KEPT} | {"phase": FINAL_TEMPERATURE} for m in measured]

@@ -83,10 +83,10 @@ def test_an_option_changes_what_its_name_says_and_nothing_else(name: str, tmp_pa
             assert {field for field in own if own[field] != base[field]} == expected
 
 
-def test_a_row_is_of_its_own_game_and_the_distilled_one_has_its_time(
+def test_a_row_is_of_its_own_game_and_the_distilled_one_begins_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The baseline is what all games of a seed began with; distillation begins there, and has what a game has."""
+    """The baseline is what all games of a seed began with; distillation begins there."""
     distilled: list[tuple[Any, ...]] = []
     took = {"generative, base": 33.0}
 
@@ -103,7 +103,7 @@ def test_a_row_is_of_its_own_game_and_the_distilled_one_has_its_time(
         }
 
     monkeypatch.setattr(agent, "compare", play)
-    monkeypatch.setattr(agent, "distil", lambda *job: distilled.append(job) or {"seconds": job[3]})
+    monkeypatch.setattr(agent, "distil", lambda *job: distilled.append(job) or {"n_epochs": job[3]})
     monkeypatch.setattr(agent, "side_by_side", lambda work, jobs, n: {key: work(*job) for key, job in jobs.items()})
     task, seeds = agent.TASKS["small"], [1, 2]
     rows = agent.measure(task, tmp_path / "out", seeds, 1)
@@ -115,10 +115,10 @@ def test_a_row_is_of_its_own_game_and_the_distilled_one_has_its_time(
             expected = row(100 * k + seed, FINAL_TEMPERATURE if k else TEMPERATURE)["records"]
             assert own["records"] == [{key: r[key] for key in ("phase", *KEPT)} for r in expected]
     first = next(iter(runs))
-    for (config, start, learned, seconds, file), seed in zip(distilled, seeds, strict=True):
+    for (config, start, learned, n_epochs, file), seed in zip(distilled, seeds, strict=True):
         assert config == agent.games(task, seed, learned)[first]
         assert start == tmp_path / "out" / str(seed) / first
-        assert (learned, seconds) == ((tmp_path / "out.safetensors").resolve(), 33.0 + seed)
+        assert (learned, n_epochs) == ((tmp_path / "out.safetensors").resolve(), task.n_epochs)
         assert str(seed) in file.name
 
 
