@@ -43,7 +43,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class EveryEpisodes:
-    """Train after every ``n`` episodes, and at most between two collections, however many episodes one holds.
+    """Train after every ``n`` episodes; between two collections at most once, however many episodes one holds.
 
     Raises:
         ValueError: a number is below 1.
@@ -51,7 +51,7 @@ class EveryEpisodes:
 
     n: PositiveInt
     n_rounds: PositiveInt = 1
-    """Rounds made then, one after the other, each on fresh negatives."""
+    """Rounds made then, one after the other, each on fresh negatives where the model can be drawn from."""
 
     def __post_init__(self) -> None:
         check_fields(self)

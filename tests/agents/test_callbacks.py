@@ -463,7 +463,7 @@ class TestWhere:
 
     @pytest.mark.parametrize("loads", [True, False])
     def test_weights_that_came_between_two_learnings_have_a_version_of_their_own(self, loads: bool) -> None:
-        """What is kept by the version, such as rewards of a replay buffer, would otherwise pay one as the other."""
+        """Rewards that are kept by the version, as in a replay buffer, would otherwise be those of others."""
         env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
         model, callback = agent(env), DiscriminatorCallback(10**6, **RETRAIN)
         model.learn(48, callback)

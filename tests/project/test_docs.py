@@ -1,4 +1,4 @@
-"""What the documents point at exists: files, functions and tests; and those that are made are as they are made now."""
+"""Files, functions and tests that the documents point at exist, and generated pages are as they are made now."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_a_path_is_that_of_a_file_also_where_a_file_is_named_as_something_built_
     ],
 )
 def test_settings_within_settings_are_the_task_s_own(settings: dict[str, Any]) -> None:
-    """Who makes several environments of one mapping, and changes it in between, gets each as it was."""
+    """Several environments made of one mapping that changes in between: each is as it was when it was made."""
     given = copy.deepcopy(settings)
     task = Task(TaskConfig(vocab_size=3, max_length=3, **given))
     for each in given.values():
