@@ -70,13 +70,13 @@ class Discriminator(nn.Module):
         """Without what can be made again."""
         return {**self.__dict__, "_doubled": None}
 
-    def __call__(self, tokens_BT: Tensor, *more: Any) -> Any:
+    def __call__(self, tokens_BT: Tensor, *more: Any, **named: Any) -> Any:
         """``forward`` of a copy of the tokens, which it may write to, as in ``tokens_BT[is_pad_BT] = 0``.
 
         Raises:
             ValueError: it gives anything but one floating-point number a sequence.
         """
-        logit_real_B = super().__call__(tokens_BT.clone(), *more)
+        logit_real_B = super().__call__(tokens_BT.clone(), *more, **named)
         is_tensor, expected = isinstance(logit_real_B, Tensor), tuple(tokens_BT.shape[:1])
         if not is_tensor or logit_real_B.shape != expected or not logit_real_B.is_floating_point():
             got = f"{tuple(logit_real_B.shape)} of {logit_real_B.dtype}" if is_tensor else shown(logit_real_B)

@@ -72,7 +72,7 @@ def test_a_discriminator_may_write_to_the_tokens_that_it_is_given() -> None:
     discriminator = Writing(scoring.spec).eval()
     scoring.set_discriminator(discriminator)
     for ask in (
-        discriminator,
+        lambda tokens_BT: discriminator(tokens_BT, rng=None),
         discriminator.tensor_logits,
         discriminator.exact_logits,
         scoring.score_tensor,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,14 @@ def test_settings_within_settings_are_the_task_s_own(settings: dict[str, Any]) -
             each.clear()
     assert all(task.config.kwargs[name] == value for name, value in settings.items())
     assert np.isfinite(task.scoring.score([[0, 1, 2]])).all()
+
+
+def test_a_setting_may_be_a_mapping_that_nobody_can_change_or_something_that_cannot_be_copied() -> None:
+    ensemble = {"kind": "gru", "kwargs": types.MappingProxyType({})}
+    task = Task(TaskConfig(vocab_size=3, max_length=3, discriminator="ensemble", discriminator_kwargs=ensemble))
+    assert np.isfinite(task.scoring.score([[0, 1, 2]])).all()
+    with pytest.raises(ValueError, match="filters must be a list"):
+        Task(TaskConfig(discriminator_kwargs={"filters": threading.Lock()})).scoring.score([[0] * 20])
 
 
 def test_a_discriminator_s_file_is_read_when_the_task_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
