@@ -47,10 +47,10 @@ class RunFolder:
         """Refuse a folder that a new run must not write to.
 
         Raises:
-            ValueError: it holds another run, or is not an empty folder.
+            ValueError: it holds a run, or is not an empty folder.
         """
         if self.path.exists() and (not self.path.is_dir() or any(map(self._is_content, self.path.iterdir()))):
-            holds = "holds another run; resume it or choose another folder"
+            holds = "holds a run; resume it (--resume) or choose another folder"
             raise ValueError(f"{self.path} {holds if self.holds_run else 'is not an empty folder'}")
 
     def _is_content(self, path: Path) -> bool:

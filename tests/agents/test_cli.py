@@ -225,7 +225,7 @@ def test_bad_requests_to_a_run(run: Path, arguments: list[str], says: str, capsy
 def test_another_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert main([*TRAIN, "--out", str(run)]) == 2
-    assert "holds another run" in capsys.readouterr().err
+    assert "holds a run" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 

@@ -64,7 +64,7 @@ def test_runs_are_not_compared_in_the_folder_of_something_else(finished: Path, t
     folder = shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "report.html").write_text("precious")
-    for out, says in ((folder, "holds another run"), (tmp_path / "other", "is not an empty folder")):
+    for out, says in ((folder, "holds a run"), (tmp_path / "other", "is not an empty folder")):
         before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
         with pytest.raises(ValueError, match=says):
             compare({"log_d": TINY}, out, progress=False)

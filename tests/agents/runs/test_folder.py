@@ -12,7 +12,7 @@ from tests.support.runs import TINY, changed
 
 
 def test_bad_folders_and_files_are_refused_before_anything_is_written(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds another run"):
+    with pytest.raises(ValueError, match="holds a run"):
         Experiment(TINY, finished)
     with pytest.raises(ValueError, match="no run to resume"):
         Experiment(TINY, tmp_path / "none", resume=True)

@@ -244,7 +244,7 @@ def test_a_search_with_other_settings_is_not_mixed_with_this_one(whole: Path, as
 
 def test_what_is_no_search_is_left_alone(finished: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    with pytest.raises(ValueError, match="holds another run"):
+    with pytest.raises(ValueError, match="holds a run"):
         tune(TINY, finished, 1)
     (tmp_path / "tune.json").write_text("{")
     with pytest.raises(ValueError, match=r"tune\.json is not a readable result of a search"):
