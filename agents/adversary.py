@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.history import NegativeHistory
 from seqgan_env.autoregressive import AutoregressiveModel
@@ -54,6 +55,14 @@ class GeneratorSampler:
     def sample(self, n: int, *, seed: int = 0) -> Tokens:
         """See ``Sampler``."""
         return self.generator.draw(n, seed=seed)
+
+
+def sampler_of(model: BaseAlgorithm, *, constrained: bool) -> Sampler | None:
+    """The source of fresh negatives: the model, or the generator in its policy, unless constraints cut that one off."""
+    if isinstance(model, Sampler):
+        return model
+    generator = getattr(model.policy, "generator", None)
+    return GeneratorSampler(generator) if isinstance(generator, AutoregressiveModel) and not constrained else None
 
 
 @dataclass(frozen=True)

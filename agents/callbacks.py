@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
-from agents.adversary import Adversary, GeneratorSampler, RoundConfig, Sampler, trainer_of
+from agents.adversary import Adversary, RoundConfig, Sampler, sampler_of, trainer_of
 from agents.collection import ended_sequences, last_rows
 from agents.history import NegativeHistory
 from agents.sb3.handle import TaskHandle
 from agents.sb3.pretraining import PretrainingCallback
 from agents.sb3.replay import Relabelling
 from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
-from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice, check_type
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.progress import progress
@@ -91,22 +92,25 @@ class DiscriminatorCallback(BaseCallback):
         self._old: dict[str, Any] = {}  # the state of a history that is still to be made
         self._finished: deque[Tokens] = deque(maxlen=self.config.n_generated)
         self._n_rounds = 0
+        self._n_rounds_now = 0  # those of a series, which an interruption may cut short
         self._played_with: BaseAlgorithm | None = None
         self._served: VecEnv | None = None  # the environments that have the trainer's weights
 
     def _init_callback(self) -> None:
         if self._played_with not in (None, self.model):  # another model: its episodes are counted from the beginning
-            self._n_episodes = 0
+            self._n_episodes = self._n_rounds_now = 0
             self._finished.clear()
             self._history, self._old = None, {}
         self._n_steps_before = min(self._n_steps_before, self.model.num_timesteps)  # which may begin at 0 again
         self._played_with = self.model
         self._goes_on = True
         self._handle = handle = TaskHandle(self.training_env)
-        self._sampler = _sampler_of(self.model, handle)
+        self._sampler = sampler_of(self.model, constrained=bool(handle.config.constraints))
         handle.check_not_normalized()
         if self._sampler is None:
             handle.check_observations()  # of which the negatives are the last ones
+            if self._finished:  # maybe those of a state
+                handle.spec.validate(np.array(self._finished), complete=True, name="finished")
             if self.n_rounds_before:
                 under = f" under the constraints {handle.config.constraints}" if handle.config.constraints else ""
                 raise ValueError(
@@ -187,7 +191,6 @@ class DiscriminatorCallback(BaseCallback):
 
     def retrain_if_due(self) -> None:
         """Train if the schedule says so, and as often as it does."""
-        n_rounds_now = 0
         decision: Decision = "more"
         while decision == "more":
             game = GameStatus(
@@ -196,16 +199,17 @@ class DiscriminatorCallback(BaseCallback):
                 self._n_rounds,
                 self.last_scores,
                 self.num_timesteps - self._n_steps_before,
-                n_rounds_now,
+                self._n_rounds_now,
                 lambda: self._adversary.measure(self._negatives()),
             )
             decision = self.schedule.decide(game)
             check_choice("a schedule's decision", decision, get_args(Decision))
             if decision in ("train", "more"):
                 self.retrain()
-                n_rounds_now += 1
+                self._n_rounds_now += 1
             if decision in ("skip", "train", "more"):
                 self._n_episodes, self._n_steps_before = 0, self.num_timesteps
+        self._n_rounds_now = 0
         self._goes_on = decision != "stop"
 
     def retrain(self) -> None:
@@ -255,7 +259,9 @@ class DiscriminatorCallback(BaseCallback):
             "n_episodes": self._n_episodes,
             "n_steps_before": self._n_steps_before,
             "history": dict(self._old) if self._history is None else self._history.state_dict(),
+            "finished": torch.tensor(np.array(self._finished, dtype=np.int64)),
             "n_rounds": self._n_rounds,
+            "n_rounds_now": self._n_rounds_now,
             "last_scores": self.last_scores,
         }
 
@@ -267,7 +273,9 @@ class DiscriminatorCallback(BaseCallback):
         """
         self.version = int(state["version"])
         self._n_episodes = int(state["n_episodes"])
-        self._n_rounds = int(state["n_rounds"])
+        self._finished.clear()
+        self._finished.extend(check_type("finished", state["finished"], Tensor).numpy())
+        self._n_rounds, self._n_rounds_now = int(state["n_rounds"]), int(state["n_rounds_now"])
         self._n_steps_before = int(state["n_steps_before"])
         self.last_scores = dict(check_type("last_scores", state["last_scores"], dict[str, float]))
         self._old, self._history = dict(state["history"]), None
@@ -280,16 +288,6 @@ class DiscriminatorCallback(BaseCallback):
         if self._old:
             history.load_state_dict(self._old)
         return history
-
-
-def _sampler_of(model: BaseAlgorithm, handle: TaskHandle) -> Sampler | None:
-    """The source of fresh negatives: the model, or the generator in its policy, which knows of no constraints."""
-    if isinstance(model, Sampler):
-        return model
-    generator = getattr(model.policy, "generator", None)
-    if isinstance(generator, AutoregressiveModel) and not handle.config.constraints:
-        return GeneratorSampler(generator)
-    return None
 
 
 def _each_in(callback: Any) -> Iterator[BaseCallback]:

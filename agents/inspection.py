@@ -12,6 +12,7 @@ import numpy as np
 
 from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.files import printable
+from seqgan_env.sources import NAMED_SOURCES, SourceConfig
 from seqgan_env.sources.corpus import vocabulary_of
 from seqgan_env.sources.finite import lines_of, same_lines
 from seqgan_env.sources.id_file import IDS, end_added, ids_of
@@ -226,6 +227,17 @@ def _warnings(
             yield "lines have hardly more than one token; delimiter says what stands between two of them"
     if "".join(_preview(text)[0]).startswith(_JSON) and not has_json_lines(text.name):
         yield "it looks like JSON; an object a line is read as such from a file whose name ends in .jsonl"
+
+
+def warnings_about(source: SourceConfig) -> list[str]:
+    """The ``warnings`` of ``inspect_text`` about the text of a source, none where it is no text."""
+    if source.source in NAMED_SOURCES or source.source.endswith(".pkl"):
+        return []
+    names = ["level", "delimiter", "text_field", "normalization", "max_length", "min_count", "held_out"]
+    names += ["vocab_size"] if source.level == BPE else []  # which of ids need not be counted
+    given = {name: value for name in names if (value := getattr(source, name)) is not None}
+    warnings: list[str] = inspect_text(source.source, **given)["warnings"]
+    return warnings
 
 
 def inspection_text(found: dict[str, Any]) -> str:

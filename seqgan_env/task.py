@@ -1,7 +1,4 @@
-"""A task: its real sequences, spaces, prefixes and constraints, and the scoring and shaping of what is written.
-
-The single and the vector environment share it.
-"""
+"""A task, which both environments share: real sequences, spaces, prefixes, constraints, scoring and shaping."""
 
 from __future__ import annotations
 
@@ -145,7 +142,8 @@ class Task:
         if isinstance(self.source, LSTMOracle):
             self.source.to(config.device)
         self.spec: SequenceSpec = self.source.spec
-        check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
+        self.discriminator_arguments = check_discriminator(config.discriminator, self.spec, config.discriminator_kwargs)
+        """The registered name and the settings of the discriminator that the task begins with."""
         self.action_mask = ActionMask(
             self.spec,
             min_length=config.min_length,

@@ -116,6 +116,11 @@ class TaskAccess:
         """The part of the value of every token that is known with it, ``(B, T, V)``; see ``Scoring.known_values``."""
         return self.task.scoring.known_values(torch.from_numpy(tokens_BT)).cpu().numpy()
 
+    @property
+    def discriminator_arguments(self) -> tuple[str, dict[str, Any]]:
+        """The registered name and the settings of the discriminator that the task begins with."""
+        return self.task.discriminator_arguments
+
     @check_arguments
     def set_discriminator(self, discriminator: Discriminator, version: NonNegativeInt | None = None) -> None:
         """Score with this object from now on; see ``Scoring.set_discriminator``."""

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import tyro
 
-from agents.cli.base import Command, console
+from agents.cli.base import Command, as_flags, console
 from agents.runs.config import RunConfig
 from agents.runs.demo import demo_runs
 from agents.runs.flags import flag_with
@@ -46,7 +46,9 @@ class Train(Command):
 
     def run(self, config: RunConfig) -> None:
         """Train, print a table, say where the report is."""
+        from agents.inspection import warnings_about
         from agents.runs.experiment import Experiment
+        from agents.runs.notes import notes
         from agents.runs.report import rich_table, summary
         from agents.runs.standard_input import keeping_standard_input
 
@@ -54,8 +56,12 @@ class Train(Command):
         out = self.out or Path("runs") / f"{source.stem}-{config.task.reward}-{config.seed}"
         with keeping_standard_input(config, out, resume=self.resume) as config:
             experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from, track=self.track)
+        for warning in () if self.resume else warnings_about(config.task):
+            print(printable(f"seqgan: warning: {as_flags(warning)}"), file=sys.stderr)
         records = experiment.run()
         console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
+        for note in notes(records):
+            print(f"note: {note}")
         print(printable(f"report: {experiment.folder.report}"))
 
 

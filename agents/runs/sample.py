@@ -97,8 +97,8 @@ def _judge(folder: RunFolder, model: AutoregressiveModel) -> Discriminator:
     config, state = folder.load_state()
     if not config.is_adversarial:
         raise ValueError(f"{folder.path} has no trained discriminator to choose by: its game is {config.label!r}")
+    task = config.task
+    judge = build_discriminator(task.discriminator, model.spec, kwargs=task.discriminator_kwargs)
     with refusal(folder.checkpoint, "checkpoint of this run"):
-        task = config.task
-        judge = build_discriminator(task.discriminator, model.spec, seed=config.seed, kwargs=task.discriminator_kwargs)
         judge.load_weights(state["adversary"]["discriminator"])
     return judge.to(model.device)

@@ -12,8 +12,10 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
-from threading import Thread
+from threading import RLock, Thread
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from tqdm import tqdm
 
 from seqgan_env.checks import PositiveInt, check_arguments, check_type
 
@@ -227,6 +229,7 @@ def side_by_side(
 def _serve(pipe: connection.Connection, modules: list[str]) -> None:
     """Do the jobs that come, in a process that ends with its parent and knows the modules that it has imported."""
     _end_with_parent()
+    tqdm.set_lock(RLock())  # its own is a semaphore, which is left behind where the process is ended
     import_for_workers(modules)
     while True:
         answer: tuple[Any, Exception | None, str]

@@ -189,12 +189,10 @@ class TaskHandle:
 
     def copy_discriminator(self) -> Discriminator:
         """A discriminator with the settings of the task and the weights that the first environment has."""
-        config = self.config
-        copy = build_discriminator(
-            config.discriminator, self.spec, seed=config.discriminator_seed, kwargs=config.discriminator_kwargs
-        )
+        name, kwargs = self._get("discriminator_arguments")
+        copy = build_discriminator(name, self.spec, kwargs=kwargs)
         copy.load_weights({name: torch.tensor(array) for name, array in self._call("discriminator_weights").items()})
-        return copy.to(resolve_device(config.device))
+        return copy.to(resolve_device(self.config.device))
 
     def has(self, discriminator: Discriminator) -> bool:
         """Whether the first environment pays with this very object."""
@@ -260,9 +258,9 @@ def handle_for_planning(env: VecEnv, estimator: EstimatorConfig | None = None) -
         # the completions are scored by the task itself, and tokens are names
         raise ValueError("SeqGAN needs tokens and rewards as they are, got an environment inside VecNormalize")
     handle.check_observations()
-    for config in handle.configs:
+    for config, (discriminator, _) in zip(handle.configs, env.get_attr("discriminator_arguments"), strict=True):
         constraints, shaping = config.constraints, {"shaping": config.shaping}
-        follows = discriminator_kind(config.discriminator).follows_generator
+        follows = discriminator_kind(discriminator).follows_generator
         sums = estimator.dense or estimator.exact_last_step
         for what, is_so, got in (
             ("the same constraints in every environment", constraints != handle.config.constraints, constraints),

@@ -112,22 +112,30 @@ def discriminator_kind(name: str) -> type[Discriminator]:
 
 
 @check_arguments
-def check_discriminator(name: str, spec: SequenceSpec, kwargs: Mapping[str, Any] | None = None) -> None:
+def check_discriminator(
+    name: str, spec: SequenceSpec, kwargs: Mapping[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
     """Check the arguments of ``build_discriminator``, without its time and memory.
+
+    Returns:
+        A registered name and settings that make one of the same form; of a file those that it holds.
 
     Raises:
         ValueError: an unknown name, a bad argument, or a file of another task.
     """
+    own = dict(kwargs or {})
     if name in DISCRIMINATORS:
-        _config(name, spec, kwargs or {})
-        return
+        _config(name, spec, own)
+        return name, own
     recipe = _recipe_of(name)
     follows = DISCRIMINATORS.lookup(recipe.name).kind.follows_generator
-    if unknown := sorted(set(kwargs or {}) - set(_OF_GENERATOR if follows else ())):
+    if unknown := sorted(set(own) - set(_OF_GENERATOR if follows else ())):
         raise ValueError(f"discriminator_kwargs come with the file {name}; got {', '.join(unknown)}")
     if recipe.spec != spec:
         raise ValueError(f"{name} is a discriminator of {recipe.spec}, the task has {spec}")
-    _config(recipe.name, spec, {**recipe.kwargs, **(kwargs or {})})
+    own = {**recipe.kwargs, **own}
+    _config(recipe.name, spec, own)
+    return recipe.name, own
 
 
 @check_arguments

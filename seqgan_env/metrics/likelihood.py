@@ -113,7 +113,6 @@ _COLUMNS = {
         "neither",
         "generated sequences under the generator",
         panel="likelihoods",
-        narrow="entr-\nopy",
     ),
     "kl_forward": Column(
         "KL forward",

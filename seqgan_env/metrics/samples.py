@@ -32,7 +32,9 @@ class Distinct:
     """The share of different sequences, and the number of different tokens."""
 
     columns = {
-        "distinct": Column("distinct", "share", "neither", "generated sequences that differ from each other"),
+        "distinct": Column(
+            "distinct", "share", "neither", "generated sequences that differ from each other", narrow="dis-\ntinct"
+        ),
         "tokens_used": Column(
             "tokens used", "tokens", "neither", "different tokens in the generated sequences", in_tables=False
         ),

@@ -513,7 +513,9 @@ class TestWhere:
             assert torch.equal(ours, theirs)
         for name, array in weights_of(through_env)[0].items():
             np.testing.assert_array_equal(weights_of(env)[0][name], array)
-        assert callback.state_dict() == through_callback.state_dict()
+        ours, theirs = (each.state_dict() for each in (callback, through_callback))
+        assert torch.equal(ours.pop("finished"), theirs.pop("finished"))
+        assert ours == theirs
         assert callback.version == 3
 
 
@@ -579,6 +581,54 @@ def test_a_callback_that_is_restored_has_its_old_negatives() -> None:
     assert state["history"]["n_seen"] == 32
     restored = play(1, state)
     assert torch.equal(restored.state_dict()["history"]["kept"][:32], state["history"]["kept"])
+
+
+def test_a_callback_that_is_restored_has_the_episodes_that_ended(tmp_path: Path) -> None:
+    """They are the negatives of its next round where the model has no generator to draw from."""
+    env = make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)
+    stopped = DiscriminatorCallback(20, **RETRAIN)
+    ppo(env).learn(96, stopped)
+    state = stopped.state_dict()
+    assert state["n_rounds"] == 0
+    assert len(state["finished"]) == 16
+    save_checkpoint(tmp_path / "state.zip", state)
+
+    restored = DiscriminatorCallback(16, trainer=spy_of(env), **RETRAIN)
+    restored.load_state_dict(load_checkpoint(tmp_path / "state.zip"))
+    ppo(env).learn(96, restored)
+    assert isinstance(restored.trainer, Spy)
+    (_, generated), *_ = restored.trainer.fitted
+    np.testing.assert_array_equal(generated, state["finished"][: len(generated)].numpy())  # others are held out
+
+    state["finished"][0, 0] = 99
+    restored = DiscriminatorCallback(16, **RETRAIN)
+    restored.load_state_dict(state)
+    with pytest.raises(ValueError, match="finished must hold"):
+        ppo(env).learn(96, restored)
+
+
+@pytest.mark.parametrize("through_state", [False, True])
+def test_a_series_of_rounds_that_was_interrupted_is_made_up(
+    through_state: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same callback in its next learning, and by one that is restored."""
+    callback = DiscriminatorCallback(EveryEpisodes(8, n_rounds=3), **RETRAIN)
+    model, made = agent(), DiscriminatorCallback.retrain
+
+    def retrain(self: DiscriminatorCallback) -> None:
+        if self._n_rounds == 1:
+            raise KeyboardInterrupt
+        made(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DiscriminatorCallback, "retrain", retrain)
+        with pytest.raises(KeyboardInterrupt):
+            model.learn(2 * 48, callback)
+    if through_state:
+        state, callback = callback.state_dict(), DiscriminatorCallback(callback.schedule, **RETRAIN)
+        callback.load_state_dict(state)
+    model.learn(1, callback, reset_num_timesteps=False)
+    assert callback.state_dict()["n_rounds"] == 3
 
 
 def test_old_negatives_and_steps_are_those_of_one_learning() -> None:

@@ -236,6 +236,22 @@ def test_resume_takes_the_settings_of_the_run(run: Path, capsys: pytest.CaptureF
     assert "agent.n_episodes 9 instead of 8" in capsys.readouterr().err
 
 
+def test_training_warns_of_the_text_and_of_what_the_game_has_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of ``inspect``, and once: not when the run goes on."""
+    (tmp_path / "a.txt").write_text("one two\ntwo one\none one\n" * 9)
+    config = changed(TINY, task={"source": str(tmp_path / "a.txt"), "vocab_size": None, "min_count": 2})
+    monkeypatch.setattr("agents.runs.notes.REPEATS", 99)
+    command = ["train", *flags_of(config), "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert "seqgan: warning: 27 lines are few; a discriminator soon knows them by heart\n" in shown.err
+    assert "note: the game has made the generator repeat itself" in shown.out
+    assert main([*command, "--resume"]) == 0
+    assert "few" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from agents.cli import main
-from agents.inspection import inspect_text, inspection_text
+from agents.inspection import inspect_text, inspection_text, warnings_about
 from agents.runs.presets import PRESETS
-from seqgan_env.sources import build_source
+from seqgan_env.sources import SourceConfig, build_source
 
 COMMON = "a b c\nb c\n" * 200
 TEXT = "a dog\n\nthe dog\na dog\na dog sleeps here\n"
@@ -172,6 +172,24 @@ def test_warns_of_what_would_go_wrong(text: str, settings: Any, warning: str) ->
 )
 def test_a_sound_text_has_no_warning(text: str, settings: Any) -> None:
     assert inspected(text, **settings)["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "expected"),
+    [
+        ("a b\nb\n", {}, ["2 lines are few; a discriminator soon knows them by heart"]),
+        (MANY, {}, []),
+        ("0 1\n1 0\n" * 500, {"level": "ids", "vocab_size": 4}, ["998 of 1000 lines repeat another one"]),
+    ],
+)
+def test_what_training_warns_of_is_that(text: str, settings: Any, expected: list[str], tmp_path: Path) -> None:
+    (path := tmp_path / "text").write_text(text)
+    assert warnings_about(SourceConfig(source=str(path), **settings)) == expected
+
+
+@pytest.mark.parametrize("source", ["grammar", "oracle", "parameters.pkl"])
+def test_there_is_nothing_to_warn_of_without_a_text(source: str) -> None:
+    assert warnings_about(SourceConfig(source=source)) == []
 
 
 class TestCommand:

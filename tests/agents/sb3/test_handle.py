@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -16,9 +17,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from agents import DiscriminatorCallback, GeneratorActorCritic, SeqGAN, make_seqgan_vec_env
 from agents.sb3.handle import TaskHandle
+from seqgan_env.discriminators import build_discriminator, save_discriminator
 from seqgan_env.task import TaskConfig
 from seqgan_env.tokens import SequenceSpec
-from tests.support.builders import ORACLE
+from tests.support.builders import ORACLE, POLICY
 
 ROWS = np.random.default_rng(0).integers(20, size=(7, 6))
 LOCAL: dict[str, Callable[[], VecEnv]] = {
@@ -105,6 +107,30 @@ def test_a_copy_of_the_discriminator_has_the_weights_of_the_moment_and_leaves_it
     with torch.no_grad():
         copy.output.bias += 1
     np.testing.assert_array_equal(handle.score(ROWS), score_B)
+
+
+@pytest.mark.parametrize("kind", [DummyVecEnv, SubprocVecEnv])
+def test_a_discriminator_s_file_may_go_once_the_environment_is_made(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever reads it later would meet another one, or none."""
+    monkeypatch.chdir(tmp_path)
+    judge = build_discriminator("gru", SequenceSpec(20, 6), seed=3)
+    save_discriminator(judge, "judge")
+    env = make_vec_env(
+        "seqgan_env:SeqGAN-v0",
+        1,
+        env_kwargs={**ORACLE, "discriminator": "judge", "discriminator_kwargs": {}},
+        vec_env_cls=kind,
+    )
+    Path("judge").unlink()
+    copy = TaskHandle(env).copy_discriminator()
+    assert type(copy) is type(judge)
+    np.testing.assert_allclose(copy.logits(ROWS), judge.logits(ROWS), rtol=1e-5)
+    callback = DiscriminatorCallback(8, n_generated=16, n_epochs=1)
+    SeqGAN("GruPolicy", env, n_episodes=8, policy_kwargs=POLICY, device="cpu").learn(2 * 48, callback)
+    assert callback.version == 1
+    env.close()
 
 
 @pytest.mark.parametrize("name", LOCAL)
