@@ -137,6 +137,7 @@ def run(
     workers: PositiveInt = 2,
     searched: Path = SEARCH,
     only: tuple[str, ...] = (),
+    rows: tuple[str, ...] = (),
 ) -> None:
     """Compare the algorithms with their best settings, and write the results, of each task first without shapings.
 
@@ -147,26 +148,33 @@ def run(
         workers: processes side by side.
         searched: the results of ``search``.
         only: some of ``TASKS``, whose others stay in the file; by default all of them.
+        rows: some of the algorithms, whose others stay too, as long as the search has found nothing else for them; by
+            default all of them and the control.
 
     Raises:
-        ValueError: an unknown task, or others were played with other seeds or another budget; the search lacks an
-            algorithm, or all its runs have failed; nothing has been done then.
+        ValueError: an unknown task or algorithm, or others were played with other seeds or another budget; the search
+            lacks an algorithm, or all its runs have failed; nothing has been done then.
     """
     own_seeds = list(range(1, 1 + seeds))
     only = only or tuple(TASKS)
     check_some("only", only, TASKS)
-    tasks = parts_that_stay(results, "tasks", only, seeds=own_seeds, budget=BUDGET)
-    best = {task: _best(searched, task) for task in only}
+    chosen = rows or (*algorithms(), CONTROL)
+    check_some("rows", chosen, (*algorithms(), CONTROL))
+    tasks = parts_that_stay(results, "tasks", () if rows else only, seeds=own_seeds, budget=BUDGET)
+    best = {task: [*_best(searched, task), {"name": CONTROL}] for task in only}
     for task, entries in best.items():
-        shaped = [entry for entry in entries if entry["name"] in SHAPED]
+        own = [entry for entry in entries if entry["name"] in chosen]
+        shaped = [entry for entry in own if entry["name"] in SHAPED]
+        others = [row for row in tasks.get(task, []) if row["algorithm"] not in chosen]
         done: dict[str, Result] = {}
         for axes in (
-            {"algorithm": [*entries, CONTROL], "reward": list(REWARDS)},
+            {"algorithm": own, "reward": list(REWARDS)},
             {"algorithm": shaped, "reward": ["log_d"], "shaping": list(SHAPINGS)},
         ):
-            done |= {each["key"]: each for each in _played(task, own_seeds, workers, out, **axes)}
-            tasks[task] = [_kept(each) for each in done.values()]
-            _write(results, own_seeds, tasks)
+            if axes["algorithm"]:
+                done |= {each["key"]: each for each in _played(task, own_seeds, workers, out, **axes)}
+                tasks[task] = [*others, *map(_kept, done.values())]
+                _write(results, own_seeds, tasks)
 
 
 def _best(searched: Path, task: str) -> list[dict[str, Any]]:

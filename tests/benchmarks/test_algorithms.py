@@ -140,6 +140,14 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(comparison.TASKS, "SeqGANSmall-v0", {})
     comparison.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",))
     assert json.loads(results.read_text())["tasks"] == {"SeqGANGrammar-v0": runs, "SeqGANSmall-v0": []}
+    staying = [run | {"seed": 1, "commit": "earlier"} for run in runs]
+    results.write_text(json.dumps({**document, "tasks": {**document["tasks"], "SeqGANGrammar-v0": staying}}))
+    comparison.run(tmp_path / "run", 1, results, 1, searched, rows=("ppo", "random"), only=("SeqGANGrammar-v0",))
+    partly = json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]
+    assert {run["algorithm"] for run in partly if run["commit"] == "earlier"} == {"dqn", "maximum_likelihood"}
+    new = [run for run in partly if run["commit"] != "earlier"]
+    assert new == [run for run in runs if run["algorithm"] in ("ppo", "random")]
+    assert len(partly) == len(runs)
     with pytest.raises(ValueError, match=r"those of the results that stay, \[1\], got \[1, 2\]"):
         comparison.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
     monkeypatch.setattr(comparison, "BUDGET", {"steps": 50, "evaluations": 1})
