@@ -97,7 +97,7 @@ def run(
     """
     check_some("tasks", tasks, TASKS)
     numbers = list(range(1, 1 + seeds))
-    staying = cells_that_stay(results, numbers, tasks)
+    staying = cells_that_stay(results, numbers, lambda cell: cell["task"] in tasks)
     out.mkdir(parents=True, exist_ok=True)
     side_by_side(strong_generator, {(t, seed): (t, seed, out) for t in tasks for seed in numbers}, workers)
     cells = [Cell(t, n_real, kind, seed) for seed in numbers for t in tasks for n_real in N_REAL for kind in KINDS]

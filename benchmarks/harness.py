@@ -122,13 +122,15 @@ def in_order(parts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: parts[name] for name in names if name in parts}
 
 
-def cells_that_stay(file: Path, seeds: Sequence[int], tasks: Collection[str]) -> list[dict[str, Any]]:
-    """The cells of other tasks in a file of results.
+def cells_that_stay(
+    file: Path, seeds: Sequence[int], is_new: Callable[[Mapping[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """The cells in a file of results that are not measured anew.
 
     Args:
         file: see ``begin_results``.
         seeds: of the new cells.
-        tasks: of the new cells.
+        is_new: whether a cell is one of those.
 
     Raises:
         ValueError: see ``begin_results``; or cells of other seeds stay.
@@ -137,7 +139,7 @@ def cells_that_stay(file: Path, seeds: Sequence[int], tasks: Collection[str]) ->
     before = begin_results(file)
     with refusal(file, "file of results"):
         cells = check_type("cells", before.get("cells", []), list[dict[str, Any]])
-        staying = [cell for cell in cells if cell["task"] not in tasks]
+        staying = [cell for cell in cells if not is_new(cell)]
     _check_same(before if staying else {}, {"seeds": list(seeds)})
     return staying
 

@@ -99,7 +99,12 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """Of its folder and its file."""
-        return "-".join(map(str, self)).replace(",", "")
+        return f"{_row_name(self.task, self.units, self.n_real)}-{self.seed}"
+
+
+def _row_name(task: str, units: int, n_real: str) -> str:
+    """The name of the cells that differ in their seeds alone."""
+    return f"{task}-{units}-{n_real.replace(',', '')}"
 
 
 def run(
@@ -108,6 +113,7 @@ def run(
     results: Path = FILE,
     workers: PositiveInt = 2,
     tasks: tuple[str, ...] = tuple(TASKS),
+    only: tuple[str, ...] = (),
     oracle: str = "oracle",
 ) -> None:
     """Train every cell and write the results.
@@ -117,15 +123,21 @@ def run(
         seeds: how many, from 1; those from 100 on are for choosing settings.
         results: the JSON file.
         workers: processes side by side.
-        tasks: some of ``TASKS``; the cells of the others stay in the file.
+        tasks: some of ``TASKS``.
+        only: some of their rows, such as ``grammar-8-10000``, by default all; other cells stay in the file.
         oracle: of the task ``published``, the file of the oracle that the literature uses; by default the project's own
             of the same construction.
     """
     check_some("tasks", tasks, TASKS)
+    rows = {_row_name(t, u, n): (t, u, n) for t in tasks for n in TASKS[t].n_real for u in TASKS[t].units}
+    check_some("only", only or tuple(rows), rows)
+    rows = {name: row for name, row in rows.items() if not only or name in only}
     check_oracle(oracle)
     numbers = list(range(1, 1 + seeds))
-    staying = cells_that_stay(results, numbers, tasks)
-    cells = [Cell(t, u, n, seed) for seed in numbers for t in tasks for n in TASKS[t].n_real for u in TASKS[t].units]
+    staying = cells_that_stay(
+        results, numbers, lambda cell: _row_name(cell["task"], cell["units"], cell["n_real"]) in rows
+    )
+    cells = [Cell(*row, seed) for seed in numbers for row in rows.values()]
     out.mkdir(parents=True, exist_ok=True)
     models = dict.fromkeys((c.task, c.n_real, c.seed) for c in cells if not (out / f"{c.name}.json").exists())
     side_by_side(learn_models, {key: (*key, out, oracle) for key in models}, workers)

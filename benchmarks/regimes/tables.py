@@ -35,7 +35,8 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         "where a seed has none.\n"
     ]
     for task, own in _shown(cells).items():
-        rows = {f"{u} units, {n}": _cells(_select(own, u, n)) for n in TASKS[task].n_real for u in TASKS[task].units}
+        done = {f"{u} units, {n}": _select(own, u, n) for n in TASKS[task].n_real for u in TASKS[task].units}
+        rows = {name: _cells(of_seeds) for name, of_seeds in done.items() if of_seeds}
         columns = [name for name in next(iter(rows.values())) if any(row[name] for row in rows.values())]
         table = markdown_table(rows, columns, first="cell")
         parts.append(f"### Regimes, {task}\n\nSource `{own[0]['source']}`.\n\n{table}")
@@ -88,10 +89,11 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
         for axes_G, (task, of_task) in zip(panels, shown.items(), strict=True):
             region = TASKS[task]
             for axes, game in zip(axes_G, GAMES, strict=True):
-                share_NU = np.zeros((len(region.n_real), len(region.units)))
+                share_NU = np.full((len(region.n_real), len(region.units)), np.nan)
                 for i, n_real in enumerate(region.n_real):
                     for j, units in enumerate(region.units):
-                        own = _select(of_task, units, n_real)
+                        if not (own := _select(of_task, units, n_real)):
+                            continue
                         mean, half = interval(gained(own, game))
                         share_NU[i, j] = mean / np.mean([best_sum(c["rows"][BASELINE]) for c in own])
                         sure = "" if abs(mean) > half else "?"

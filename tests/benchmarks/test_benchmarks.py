@@ -141,6 +141,7 @@ def test_the_numbers_of_a_command_are_at_least_one(name: str, monkeypatch: pytes
         ("algorithms", "rows"),
         ("discriminators", "tasks"),
         ("paper", "rows"),
+        ("regimes", "only"),
         ("regimes", "tasks"),
         ("rewards", "only"),
         ("search", "only"),

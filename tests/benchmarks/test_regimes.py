@@ -96,6 +96,12 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["cells"] == two["cells"]
     cell, other = one["cells"]
+    (tmp_path / "one.json").write_text(
+        json.dumps({**one, "cells": [{**each, "dropout": 0.5} for each in one["cells"]]})
+    )
+    cells.run(tmp_path / "runs", 1, tmp_path / "one.json", 1, ("grammar",), ("grammar-3-few",))
+    partly = json.loads((tmp_path / "one.json").read_text())["cells"]
+    assert [(each["units"], each["dropout"]) for each in partly] == [(4, 0.5), (3, other["dropout"])]
     assert (cell["task"], cell["units"], cell["seed"], cell["dropout"]) == ("grammar", 4, 1, 0.0)
     assert cell["source"] == "oracle"
     assert (other["units"], list(other["rows"])) == (3, list(cell["rows"]))
@@ -146,6 +152,12 @@ def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
     head = next(line for line in text.splitlines() if line.startswith("| cell |")).split(" | ")
     line = next(line for line in text.splitlines() if line.startswith("| 8 units, 2,000 |")).split(" | ")
     cell = dict(zip(*([each.removesuffix(" |") for each in own] for own in (head, line)), strict=True))
+    document["cells"] = [each for each in found if each["task"] == "grammar" and each["units"] == 8]
+    (tmp_path / "partly").mkdir()
+    partly = tables.tables(document, tmp_path / "partly")
+    assert [each.split(" | ")[0] for each in partly.splitlines() if " units, " in each] == [
+        f"| 8 units, {n}" for n in N_REAL
+    ]
     lacks = next(line for line in text.splitlines() if line.startswith("| 4 units, 2,000 |"))
     assert dict(zip(head, lacks.split(" | "), strict=True))[f"{next(iter(GAMES))}: share"] == ""
     assert cell["KL sum, best T"] == "10.400 ± 0.000"
