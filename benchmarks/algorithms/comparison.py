@@ -44,7 +44,7 @@ FIXED: dict[str, dict[str, Any]] = {
 not searched at all."""
 CONTROL = "random"
 REWARDS = ("log_d", "log_ratio", "d", "neg_log_one_minus_d", "constant")
-SHAPINGS = ("discriminator", "increments", "length", "repetition")
+SHAPINGS = ("discriminator", "increments", "length", "repetition", "prefix")
 SHAPED = ("seqgan", "ppo")
 """The algorithms that play every shaping too, beside log D."""
 BUDGET = {"steps": 160_000, "evaluations": 5}
