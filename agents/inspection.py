@@ -27,6 +27,8 @@ COVERED = 0.98
 QUANTILES = {"min": 0.0, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "q99": 0.99, "max": 1.0}
 """Of the lengths of lines."""
 
+_Warning = tuple[str, bool]
+"""A sentence, and whether training is refused for it."""
 _N_SHOWN = {"most_frequent": 12, "preview": 3}
 _FEW = 1000  # lines
 _JSON = ('{"', '["', '[{"')  # the beginnings of objects and lists
@@ -64,7 +66,8 @@ def inspect_text(
         end-of-sequence; ``end``, 1 where that is added to each line, else 0; ``coverage``, a row for each of
         ``MIN_COUNTS``, at level ``"bpe"`` of characters; ``most_frequent`` tokens and their counts; ``preview``, the
         tokens of the first lines; ``suggested`` settings, with which the file can be trained on; ``warnings``, a
-        sentence each; and ``held_out``, of the other file its ``lines``, those ``in_both``, and ``unknown``, the share
+        sentence each; ``refused``, those of them for which training with these settings is refused; and ``held_out``,
+        of the other file its ``lines``, those ``in_both``, and ``unknown``, the share
         of its tokens, at level ``"bpe"`` of its characters: None without one.
 
     Raises:
@@ -91,11 +94,11 @@ def inspect_text(
     end = end_added(length_L, max_length) if level == IDS else 1
     n_distinct = int(same_lines(text.word_F, length_L).max()) + 1
     unknown = 0.0 if level == IDS else 1 - _kept(counted, min_count)["share_of_tokens"]
-    warnings, longest = list(_warnings(text, level, n_distinct, max_length, end, min_count, unknown)), lengths["max"]
+    found, longest = list(_warnings(text, level, n_distinct, max_length, end, min_count, unknown)), lengths["max"]
     compared = None
     if other is not None and other_counted is not None:
         compared, longest = _compared(counted, other_counted, min_count), max(longest, int(other.length_L.max()))
-        warnings += _warnings_of_held_out(text, other, level, compared, max_length or lengths["max"] + end, end)
+        found += _warnings_of_held_out(text, other, level, compared, max_length or lengths["max"] + end, end)
     end_of_both = end_added(length_L, longest) if level == IDS else 1
     return {
         "file": text.name,
@@ -111,7 +114,8 @@ def inspect_text(
         "preview": _preview(text),
         "end": end,
         "suggested": _suggested(level, {**lengths, "max": longest}, end_of_both, coverage) | of_pieces,
-        "warnings": warnings,
+        "warnings": [warning for warning, _ in found],
+        "refused": [warning for warning, is_refused in found if is_refused],
         "held_out": compared,
     }
 
@@ -144,22 +148,22 @@ def _compared(text: TokenizedFile, other: TokenizedFile, min_count: int) -> dict
 
 def _warnings_of_held_out(
     text: TokenizedFile, other: TokenizedFile, level: str, compared: dict[str, Any], max_length: int, end: int
-) -> Iterator[str]:
+) -> Iterator[_Warning]:
     """Each thing for which training would refuse a file of held-out text, or that would spoil what it measures."""
     for refusal in (refusals := list(_refusals(other, level, max_length, end))):
-        yield f"the held-out file: {refusal}"
+        yield f"the held-out file: {refusal}", True
     if level == IDS and not refusals:
         if not end and int(other.length_L.min()) < max_length:
-            yield f"the held-out file: all lines must have {max_length} ids, as those of the text have"
+            yield f"the held-out file: all lines must have {max_length} ids, as those of the text have", True
         if (largest := int(ids_of(other).max())) > int(ids_of(text).max()):
-            yield f"the held-out file: it has the id {largest}; vocab_size must be at least {largest + 1 + end}"
+            yield f"the held-out file: it has the id {largest}; vocab_size must be at least {largest + 1 + end}", True
     if compared["lines"] < 2:
-        yield "one held-out line is too few: half of them choose, the other half reports"
+        yield "one held-out line is too few: half of them choose, the other half reports", True
     if compared["in_both"]:
         of_all = f"{compared['in_both']} of {compared['lines']} held-out lines"
-        yield f"{of_all} stand in the text too, and are not trained on"
+        yield f"{of_all} stand in the text too, and are not trained on", False
     if compared["unknown"] > 1 - COVERED and level != IDS:
-        yield f"{compared['unknown']:.0%} of the held-out {counted_unit(level)}s are unknown"
+        yield f"{compared['unknown']:.0%} of the held-out {counted_unit(level)}s are unknown", False
 
 
 def _refusals(file: TokenizedFile, level: str, max_length: int | None, end: int) -> Iterator[str]:
@@ -201,43 +205,44 @@ def _warnings(
     end: int,
     min_count: int,
     unknown: float,
-) -> Iterator[str]:
+) -> Iterator[_Warning]:
     """Each thing that training would refuse, or that would spoil it, in a sentence."""
     n_lines = len(text.length_L)
     if n_distinct < 2:
         what = "there is one line" if n_lines == 1 else f"all {n_lines} lines are equal"
-        yield f"{what}; training needs at least 2 distinct lines, one of them to hold out"
+        yield f"{what}; training needs at least 2 distinct lines, one of them to hold out", True
     elif n_lines < _FEW:
-        yield f"{n_lines} lines are few; a discriminator soon knows them by heart"
+        yield f"{n_lines} lines are few; a discriminator soon knows them by heart", False
     if 2 <= n_distinct < n_lines / 2:
-        yield f"{n_lines - n_distinct} of {n_lines} lines repeat another one"
-    yield from (refusals := list(_refusals(text, level, max_length, end)))
+        yield f"{n_lines - n_distinct} of {n_lines} lines repeat another one", False
+    refusals = list(_refusals(text, level, max_length, end))
+    yield from ((refusal, True) for refusal in refusals)
     if level == IDS and not refusals:
         ids = set(ids_of(text).tolist())
         if len(ids) <= max(ids) / 2:
-            yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V"
+            yield f"{len(ids)} ids occur of the {max(ids) + 1} up to the largest, which all count towards V", False
     if unknown == 1:
-        yield f"every {counted_unit(level)} occurs less than min_count = {min_count} times, and nothing is left"
+        yield f"every {counted_unit(level)} occurs less than min_count = {min_count} times, and nothing is left", True
     elif unknown > 1 - COVERED:
-        yield f"with min_count = {min_count}, {unknown:.0%} of the {counted_unit(level)}s become unknown"
+        yield f"with min_count = {min_count}, {unknown:.0%} of the {counted_unit(level)}s become unknown", False
     if text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8:
         if level == "word":
-            yield "lines have hardly more than one word; level='char' suits text that is written without spaces"
+            yield "lines have hardly more than one word; level='char' suits text that is written without spaces", False
         if level == "token":
-            yield "lines have hardly more than one token; delimiter says what stands between two of them"
+            yield "lines have hardly more than one token; delimiter says what stands between two of them", False
     if "".join(_preview(text)[0]).startswith(_JSON) and not has_json_lines(text.name):
-        yield "it looks like JSON; an object a line is read as such from a file whose name ends in .jsonl"
+        yield "it looks like JSON; an object a line is read as such from a file whose name ends in .jsonl", False
 
 
 def warnings_about(source: SourceConfig) -> list[str]:
-    """The ``warnings`` of ``inspect_text`` about the text of a source, none where it is no text."""
+    """The ``warnings`` of ``inspect_text`` about the text of a source that is not refused; none where it is no text."""
     if source.source in NAMED_SOURCES or source.source.endswith(".pkl"):
         return []
     names = ["level", "delimiter", "text_field", "normalization", "max_length", "min_count", "held_out"]
-    names += ["vocab_size"] if source.level == BPE else []  # which of ids need not be counted
+    names += ["vocab_size"] if source.level == BPE else []
     given = {name: value for name in names if (value := getattr(source, name)) is not None}
-    warnings: list[str] = inspect_text(source.source, **given)["warnings"]
-    return warnings
+    found = inspect_text(source.source, **given)
+    return [warning for warning in found["warnings"] if warning not in found["refused"]]
 
 
 def inspection_text(found: dict[str, Any]) -> str:

@@ -148,12 +148,12 @@ def run(
         workers: processes side by side.
         searched: the results of ``search``.
         only: some of ``TASKS``, whose others stay in the file; by default all of them.
-        rows: some of the algorithms, whose others stay too, as long as the search has found nothing else for them; by
-            default all of them and the control.
+        rows: some of the algorithms, by default all of them and the control; the runs of others stay too.
 
     Raises:
-        ValueError: an unknown task or algorithm, or others were played with other seeds or another budget; the search
-            lacks an algorithm, or all its runs have failed; nothing has been done then.
+        ValueError: an unknown task or algorithm; others were played with other seeds, another budget or other settings
+            than the search has found; the search lacks an algorithm, or all its runs have failed; nothing has been
+            done then.
     """
     own_seeds = list(range(1, 1 + seeds))
     only = only or tuple(TASKS)
@@ -163,17 +163,19 @@ def run(
     tasks = parts_that_stay(results, "tasks", () if rows else only, seeds=own_seeds, budget=BUDGET)
     best = {task: [*_best(searched, task), {"name": CONTROL}] for task in only}
     for task, entries in best.items():
+        with refusal(results, "file of results"):
+            _check_settings([row for row in tasks.get(task, []) if row["algorithm"] not in chosen], task, entries)
+    for task, entries in best.items():
         own = [entry for entry in entries if entry["name"] in chosen]
         shaped = [entry for entry in own if entry["name"] in SHAPED]
-        others = [row for row in tasks.get(task, []) if row["algorithm"] not in chosen]
-        done: dict[str, Result] = {}
         for axes in (
             {"algorithm": own, "reward": list(REWARDS)},
             {"algorithm": shaped, "reward": ["log_d"], "shaping": list(SHAPINGS)},
         ):
             if axes["algorithm"]:
-                done |= {each["key"]: each for each in _played(task, own_seeds, workers, out, **axes)}
-                tasks[task] = [*others, *map(_kept, done.values())]
+                new = [_kept(each) for each in _played(task, own_seeds, workers, out, **axes)]
+                played = {_combination(row) for row in new}
+                tasks[task] = [*(row for row in tasks.get(task, []) if _combination(row) not in played), *new]
                 _write(results, own_seeds, tasks)
 
 
@@ -197,7 +199,7 @@ def _played(task: str, seeds: Sequence[int], workers: int, out: Path, **axes: An
 
 def _kept(each: Result) -> dict[str, Any]:
     """The part of a run's result that is committed."""
-    axes = {name: each["axes"][name] for name in ("algorithm", "reward", "shaping")}
+    axes = {name: each["axes"][name] for name in ("algorithm", "settings", "reward", "shaping")}
     if each["status"] != DONE:
         return {**axes, "seed": each["seed"], "error": each["error"]}
     names = ("steps", "scored", *KEPT)
@@ -206,6 +208,29 @@ def _kept(each: Result) -> dict[str, Any]:
     cost = {name: each[name] for name in ("wall_time_s", "peak_memory_mb")}
     made_by = {name: each["environment"][name] for name in ("commit", "versions")}  # of one run, as others may be older
     return {**axes, "seed": each["seed"], **cost, **made_by, "start": start, "records": records}
+
+
+def _combination(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The part of a kept run that says which it is."""
+    return row["algorithm"], row["reward"], row["shaping"], row["seed"]
+
+
+def _check_settings(rows: Sequence[Mapping[str, Any]], task: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse runs that stay with other settings than the entries have; of those that do not tell nothing is known."""
+    spec = {
+        "seeds": [0],
+        "task": [TASKS[task]],
+        "budget": BUDGET,
+        "run": _RUN,
+        "algorithm": entries,
+        "reward": ["log_d"],
+    }
+    ours = {cell.axes["algorithm"]: cell.axes["settings"] for cell in cells_of(spec)}
+    for row in rows:
+        if row.get("settings") not in (None, ours[row["algorithm"]]):
+            raise ValueError(
+                f"{row['algorithm']} stays with {row['settings']}; the search has {ours[row['algorithm']]}"
+            )
 
 
 def _mean(values: Iterable[float]) -> float:

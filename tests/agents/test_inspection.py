@@ -180,6 +180,7 @@ def test_a_sound_text_has_no_warning(text: str, settings: Any) -> None:
         ("a b\nb\n", {}, ["2 lines are few; a discriminator soon knows them by heart"]),
         (MANY, {}, []),
         ("0 1\n1 0\n" * 500, {"level": "ids", "vocab_size": 4}, ["998 of 1000 lines repeat another one"]),
+        (MANY + "a " * 99, {"max_length": 9, "long_lines": "drop"}, []),  # of those that training has done with
     ],
 )
 def test_what_training_warns_of_is_that(text: str, settings: Any, expected: list[str], tmp_path: Path) -> None:

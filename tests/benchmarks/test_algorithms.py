@@ -148,6 +148,10 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     new = [run for run in partly if run["commit"] != "earlier"]
     assert new == [run for run in runs if run["algorithm"] in ("ppo", "random")]
     assert len(partly) == len(runs)
+    other = [run | {"settings": "n_epochs=7"} if run["algorithm"] == "dqn" else run for run in runs]
+    results.write_text(json.dumps({**document, "tasks": {**document["tasks"], "SeqGANGrammar-v0": other}}))
+    with pytest.raises(ValueError, match=r"dqn stays with n_epochs=7; the search has .*train_freq=8"):
+        comparison.run(tmp_path / "run", 1, results, 1, searched, rows=("ppo",), only=("SeqGANGrammar-v0",))
     with pytest.raises(ValueError, match=r"those of the results that stay, \[1\], got \[1, 2\]"):
         comparison.run(tmp_path / "run", 2, results, 1, searched, only=("SeqGANGrammar-v0",))
     monkeypatch.setattr(comparison, "BUDGET", {"steps": 50, "evaluations": 1})
