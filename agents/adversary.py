@@ -58,7 +58,7 @@ class GeneratorSampler:
 
 
 def sampler_of(model: BaseAlgorithm, *, constrained: bool) -> Sampler | None:
-    """The source of fresh negatives: the model, or the generator in its policy, unless constraints cut that one off."""
+    """The source of fresh negatives: the model, or the generator in its policy, which knows of no constraints."""
     if isinstance(model, Sampler):
         return model
     generator = getattr(model.policy, "generator", None)

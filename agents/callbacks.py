@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -18,10 +16,19 @@ from agents.adversary import Adversary, RoundConfig, Sampler, sampler_of, traine
 from agents.collection import ended_sequences, last_rows
 from agents.history import NegativeHistory
 from agents.sb3.handle import TaskHandle
+from agents.sb3.learning import each_callback, evaluation_tasks
 from agents.sb3.pretraining import PretrainingCallback
 from agents.sb3.replay import Relabelling
 from agents.schedules import Decision, EveryEpisodes, GameStatus, Schedule
-from seqgan_env.checks import NonNegativeInt, PositiveInt, build_config, check_arguments, check_choice, check_type
+from seqgan_env.checks import (
+    NonNegativeInt,
+    PositiveInt,
+    build_config,
+    check_arguments,
+    check_choice,
+    check_names,
+    check_type,
+)
 from seqgan_env.discriminators import DiscriminatorTrainer
 from seqgan_env.progress import progress
 from seqgan_env.seeding import derived_seed
@@ -94,6 +101,8 @@ class DiscriminatorCallback(BaseCallback):
         self._n_rounds = 0
         self._n_rounds_now = 0  # those of a series, which an interruption may cut short
         self._played_with: BaseAlgorithm | None = None
+        self._goes_on = True  # what a schedule has decided
+        self._handles: list[TaskHandle] = []  # the environments of the learning, and those of its evaluations
         self._served: VecEnv | None = None  # the environments that have the trainer's weights
 
     def _init_callback(self) -> None:
@@ -118,7 +127,7 @@ class DiscriminatorCallback(BaseCallback):
                     f"{type(self.model.policy).__name__}{under}"
                 )
         if self._history is None and self.config.history:
-            self._history = self._restored_history(handle.spec)
+            self._history = self._restored_history(handle.spec, self._old)
         has_others = self._served is not self.training_env or handle.newest_version > self.version
         self.version = max(self.version, handle.newest_version)
         if self.trainer is None:
@@ -144,9 +153,9 @@ class DiscriminatorCallback(BaseCallback):
             buffer.set_env(self.training_env)
 
     def _on_training_start(self) -> None:
-        others = list(_each_in(self.locals.get("callback")))
+        others = list(each_callback(self.locals.get("callback")))
         for each in others:
-            if isinstance(each, EventCallback) and self in _each_in(each):
+            if isinstance(each, EventCallback) and self in each_callback(each):
                 raise ValueError(
                     "DiscriminatorCallback must be given to learn itself, with EverySteps for a number of steps, got "
                     f"it inside {type(each).__name__}, which does not say when a collection begins"
@@ -159,19 +168,9 @@ class DiscriminatorCallback(BaseCallback):
                 f"PretrainingCallback must stand before DiscriminatorCallback(n_rounds_before={n_rounds}), which "
                 "trains against its result, got it after that"
             )
-        for env in (getattr(each, "eval_env", None) for each in others):  # which some evaluate in
-            if not isinstance(env, VecEnv):
-                continue
-            handle = TaskHandle(env)
-            if handle.has_discriminator_of(self._handle):
-                self._handles.append(handle)
-                self._give(handle)
-            elif handle.is_untrained:
-                theirs, ours = (
-                    f"{config.reward} of {config.discriminator} {config.discriminator_kwargs}"
-                    for config in (handle.config, self._handle.config)
-                )
-                warnings.warn(f"an evaluation pays {theirs}, which nothing trains, the learning {ours}", stacklevel=2)
+        for handle in evaluation_tasks(others, self._handle):
+            self._handles.append(handle)
+            self._give(handle)
         with progress(n_rounds, "discriminator", "round") as bar:
             for _ in range(n_rounds):
                 self.retrain()
@@ -269,30 +268,26 @@ class DiscriminatorCallback(BaseCallback):
         """Restore ``state_dict``.
 
         Raises:
-            ValueError: the old negatives are not those of this callback, or a score is no number.
+            ValueError: it is none, or its old negatives are not those of this callback. Whether the episodes that ended
+                are those of the task is seen in the next learning.
         """
-        self.version = int(state["version"])
-        self._n_episodes = int(state["n_episodes"])
+        check_names("the state of a callback", state, list(self.state_dict()))
+        counts = ("version", "n_episodes", "n_steps_before", "n_rounds", "n_rounds_now")
+        count = {name: check_type(name, state[name], NonNegativeInt) for name in counts}
+        scores = check_type("last_scores", state["last_scores"], dict[str, float])
+        finished = check_type("finished", state["finished"], Tensor)
+        history, old = None, dict(state["history"])
+        if old and self.trainer is not None:
+            history = self._restored_history(self.trainer.discriminator.spec, old)
+        self.version, self._n_episodes, self._n_steps_before, self._n_rounds, self._n_rounds_now = count.values()
+        self.last_scores, self._history, self._old = dict(scores), history, old
         self._finished.clear()
-        self._finished.extend(check_type("finished", state["finished"], Tensor).numpy())
-        self._n_rounds, self._n_rounds_now = int(state["n_rounds"]), int(state["n_rounds_now"])
-        self._n_steps_before = int(state["n_steps_before"])
-        self.last_scores = dict(check_type("last_scores", state["last_scores"], dict[str, float]))
-        self._old, self._history = dict(state["history"]), None
-        if self._old and self.trainer is not None:
-            self._history = self._restored_history(self.trainer.discriminator.spec)
+        self._finished.extend(torch.atleast_2d(finished.detach().clone()).numpy() if finished.numel() else ())
+        self._played_with = None  # so that the next learning takes it for its own
 
-    def _restored_history(self, spec: SequenceSpec) -> NegativeHistory:
-        """The sample of earlier negatives, as it was when a state was stored."""
+    def _restored_history(self, spec: SequenceSpec, state: dict[str, Any]) -> NegativeHistory:
+        """The sample of earlier negatives, as it was when a state was stored; an empty state is that of none."""
         history = NegativeHistory(spec, 10 * self.config.n_generated, self.seed)
-        if self._old:
-            history.load_state_dict(self._old)
+        if state:
+            history.load_state_dict(state)
         return history
-
-
-def _each_in(callback: Any) -> Iterator[BaseCallback]:
-    """A callback and those within it, in the order in which they are called."""
-    if isinstance(callback, BaseCallback):
-        yield callback
-        for child in (*getattr(callback, "callbacks", ()), getattr(callback, "callback", None)):
-            yield from _each_in(child)

@@ -58,7 +58,8 @@ class EveryEpisodes:
 
     def decide(self, game: GameStatus) -> Decision:
         """See ``Schedule``."""
-        if game.n_rounds_now == 0 and game.n_episodes < self.n:
+        is_due = game.n_episodes >= self.n if game.n_rounds_now == 0 else game.n_rounds_now < self.n_rounds
+        if not is_due:
             return "wait"
         return "more" if game.n_rounds_now + 1 < self.n_rounds else "train"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agents.runs.folder import Record
+from agents.runs.phases import LIKELIHOOD
 from agents.runs.report import summary
 
 REPEATS = 0.5
-"""A game is told of that leaves less than this share of the different sequences that maximum likelihood has."""
+"""The share of maximum likelihood's ``distinct`` below which a game is said to repeat itself."""
 
 
 def notes(records: Sequence[Record]) -> list[str]:
@@ -17,12 +18,13 @@ def notes(records: Sequence[Record]) -> list[str]:
     Args:
         records: its evaluations.
     """
-    rows = summary({"": records})
-    before, after = (rows.get(name, {}).get("distinct") for name in ("max. likelihood", "SeqGAN "))
-    if before is None or after is None or after >= REPEATS * before:
+    rows = summary({"game": records})
+    before, after = (rows.get(name, {}).get("distinct") for name in ("max. likelihood", "SeqGAN game"))
+    has_learnt = any(record["phase"] == LIKELIHOOD for record in records)
+    if not has_learnt or before is None or after is None or after >= REPEATS * before:
         return []
     return [
-        f"the game has made the generator repeat itself: {after:.0%} of its sequences differ from each other, after "
-        f"maximum likelihood {before:.0%} did; fewer updates (--agent.n-updates), a smaller step "
-        "(--agent.learning-rate) or more real sequences may help, and pretrained.zip keeps the generator from before"
+        f"the game has made the generator repeat itself: only {after:.0%} of its sequences are different ones, "
+        f"after maximum likelihood {before:.0%} were; fewer updates (--agent.n-updates), a smaller step "
+        "(--agent.learning-rate) or more real sequences may help"
     ]

@@ -99,7 +99,7 @@ def rich_table(rows: Mapping[str, Record], title: str) -> Table:
     table = Table(
         title=title_text, caption="\n".join(legend(shown)), caption_justify="left", box=SIMPLE_HEAD, padding=0
     )
-    table.add_column("generator", no_wrap=True)
+    table.add_column("generator", overflow="fold")  # whose names alone are broken where a terminal is narrow
     for column in shown.values():
         table.add_column(column.narrow, justify="right", no_wrap=True)
     for name, row in rows.items():

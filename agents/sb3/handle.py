@@ -191,7 +191,12 @@ class TaskHandle:
         """A discriminator with the settings of the task and the weights that the first environment has."""
         name, kwargs = self._get("discriminator_arguments")
         copy = build_discriminator(name, self.spec, kwargs=kwargs)
-        copy.load_weights({name: torch.tensor(array) for name, array in self._call("discriminator_weights").items()})
+        weights = {name: torch.tensor(array) for name, array in self._call("discriminator_weights").items()}
+        try:
+            copy.load_weights(weights)
+        except ValueError as error:
+            made = f"{name}, as the task's settings say; set_discriminator has given another one"
+            raise ValueError(f"the first environment's discriminator must be a {made}: {error}") from error
         return copy.to(resolve_device(self.config.device))
 
     def has(self, discriminator: Discriminator) -> bool:
@@ -201,11 +206,11 @@ class TaskHandle:
 
     def has_discriminator_of(self, other: TaskHandle) -> bool:
         """Whether the rewards of both are those of a trained discriminator with the same settings."""
-        settings = [
-            (reward_entry(config.reward).discriminator, config.discriminator, dict(config.discriminator_kwargs))
-            for config in (self.config, other.config)
-        ]
-        return settings[0] == settings[1]
+        ours, theirs = (
+            (reward_entry(each.config.reward).discriminator, each._get("discriminator_arguments"))
+            for each in (self, other)
+        )
+        return bool(ours == theirs)
 
     @property
     def is_untrained(self) -> bool:

@@ -124,7 +124,7 @@ def run(
         results: the JSON file.
         workers: processes side by side.
         tasks: some of ``TASKS``.
-        only: some of their rows, such as ``grammar-8-10000``, by default all; other cells stay in the file.
+        only: some of their rows, such as ``grammar-8-10000``; by default all. Cells of other rows stay in the file.
         oracle: of the task ``published``, the file of the oracle that the literature uses; by default the project's own
             of the same construction.
     """
@@ -138,6 +138,9 @@ def run(
         results, numbers, lambda cell: _row_name(cell["task"], cell["units"], cell["n_real"]) in rows
     )
     cells = [Cell(*row, seed) for seed in numbers for row in rows.values()]
+    sources = {cell.task: Path(config_of(cell, 0.0, oracle).task.source).name for cell in cells}
+    if other := {cell["source"] for cell in staying if cell["source"] != sources.get(cell["task"], cell["source"])}:
+        raise ValueError(f"the source must be that of the cells that stay, {', '.join(other)}, got {oracle}")
     out.mkdir(parents=True, exist_ok=True)
     models = dict.fromkeys((c.task, c.n_real, c.seed) for c in cells if not (out / f"{c.name}.json").exists())
     side_by_side(learn_models, {key: (*key, out, oracle) for key in models}, workers)

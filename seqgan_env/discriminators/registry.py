@@ -118,24 +118,20 @@ def check_discriminator(
     """Check the arguments of ``build_discriminator``, without its time and memory.
 
     Returns:
-        A registered name and settings that make one of the same form; of a file those that it holds.
+        The registered name and all its settings; of a file those that it holds.
 
     Raises:
         ValueError: an unknown name, a bad argument, or a file of another task.
     """
-    own = dict(kwargs or {})
     if name in DISCRIMINATORS:
-        _config(name, spec, own)
-        return name, own
+        return name, asdict(_config(name, spec, kwargs or {}))
     recipe = _recipe_of(name)
     follows = DISCRIMINATORS.lookup(recipe.name).kind.follows_generator
-    if unknown := sorted(set(own) - set(_OF_GENERATOR if follows else ())):
+    if unknown := sorted(set(kwargs or {}) - set(_OF_GENERATOR if follows else ())):
         raise ValueError(f"discriminator_kwargs come with the file {name}; got {', '.join(unknown)}")
     if recipe.spec != spec:
         raise ValueError(f"{name} is a discriminator of {recipe.spec}, the task has {spec}")
-    own = {**recipe.kwargs, **own}
-    _config(recipe.name, spec, own)
-    return recipe.name, own
+    return recipe.name, asdict(_config(recipe.name, spec, {**recipe.kwargs, **(kwargs or {})}))
 
 
 @check_arguments

@@ -40,7 +40,7 @@ class Discrimination:
                 subject="discriminator",
                 panel="log-loss on held-out sequences",
                 role="overall" if name == "trained" else "",
-                narrow=f"{label}\nloss",
+                narrow=f"{label}\nloss" if name == "trained" else "",
             ),
             f"{prefix}_calibration_error": Column(
                 f"{label} calibration error",

@@ -600,9 +600,22 @@ def test_a_callback_that_is_restored_has_the_episodes_that_ended(tmp_path: Path)
     (_, generated), *_ = restored.trainer.fitted
     np.testing.assert_array_equal(generated, state["finished"][: len(generated)].numpy())  # others are held out
 
+    used = DiscriminatorCallback(16, trainer=spy_of(env), **RETRAIN)
+    ppo(make_seqgan_vec_env("SeqGAN-v0", 4, **ORACLE)).learn(24, used)
+    used.load_state_dict(state)
+    ppo(env).learn(1, used)
+    assert isinstance(used.trainer, Spy)
+    np.testing.assert_array_equal(used.trainer.fitted[0][1], generated)
+
+    with pytest.raises(ValueError, match=r"state of a callback has unknown or missing fields, .*: finished"):
+        used.load_state_dict({name: value for name, value in state.items() if name != "finished"})
+    with pytest.raises(ValueError, match="n_rounds_now must be a whole number of at least 0, got -5"):
+        used.load_state_dict({**state, "version": 99, "n_rounds_now": -5})
+    assert used.version < 99
     state["finished"][0, 0] = 99
     restored = DiscriminatorCallback(16, **RETRAIN)
     restored.load_state_dict(state)
+    state["finished"][0, 0] = 0  # the callback has rows of its own
     with pytest.raises(ValueError, match="finished must hold"):
         ppo(env).learn(96, restored)
 

@@ -102,6 +102,9 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
     cells.run(tmp_path / "runs", 1, tmp_path / "one.json", 1, ("grammar",), ("grammar-3-few",))
     partly = json.loads((tmp_path / "one.json").read_text())["cells"]
     assert [(each["units"], each["dropout"]) for each in partly] == [(4, 0.5), (3, other["dropout"])]
+    (tmp_path / "one.json").write_text(json.dumps({**one, "cells": [{**cell, "source": "other.pkl"}, other]}))
+    with pytest.raises(ValueError, match=r"the source must be that of the cells that stay, other\.pkl, got oracle"):
+        cells.run(tmp_path / "runs", 1, tmp_path / "one.json", 1, ("grammar",), ("grammar-3-few",))
     assert (cell["task"], cell["units"], cell["seed"], cell["dropout"]) == ("grammar", 4, 1, 0.0)
     assert cell["source"] == "oracle"
     assert (other["units"], list(other["rows"])) == (3, list(cell["rows"]))

@@ -21,8 +21,10 @@ def records(before: float | None, after: float | None) -> list[dict[str, Any]]:
 
 def test_a_generator_that_repeats_itself_is_told_of() -> None:
     (note,) = notes(records(0.91, 0.05))
-    assert note.startswith("the game has made the generator repeat itself: 5% of its sequences differ from each other,")
-    assert "after maximum likelihood 91% did" in note
+    assert note.startswith(
+        "the game has made the generator repeat itself: only 5% of its sequences are different ones,"
+    )
+    assert "after maximum likelihood 91% were" in note
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.91, 0.46), (0.1, 0.9), (0.0, 0.0), (None, 0.1), (0.9, None)])
@@ -30,5 +32,6 @@ def test_others_are_not(before: float | None, after: float | None) -> None:
     assert notes(records(before, after)) == []
 
 
-def test_a_run_without_a_game_is_not() -> None:
+def test_a_run_without_a_game_or_without_maximum_likelihood_is_not() -> None:
     assert notes(records(0.9, 0.1)[:1]) == []
+    assert notes(records(0.9, 0.1)[1:]) == []

@@ -22,7 +22,7 @@ from agents.runs.report import (
     write_comparison,
     write_report,
 )
-from seqgan_env.metrics import METRICS, Column, EvaluationBatch, register_metric
+from seqgan_env.metrics import METRICS, Column, EvaluationBatch, columns, register_metric
 from tests.support.browser import too_wide
 from tests.support.runs import TINY, changed
 
@@ -84,6 +84,17 @@ def test_a_title_is_shown_as_it_is_and_moves_no_cursor() -> None:
     Console(file=out, width=200, force_terminal=True).print(rich_table(summary({"log D": of_text()}), title))
     assert r"[red]\x1b[2J.txt" in out.getvalue()
     assert "\x1b[2J" not in out.getvalue()
+
+
+def test_a_narrow_terminal_shows_every_number_whole() -> None:
+    """Of all the columns that terminals have, beside the longest name."""
+    row = {name: 2.345 for name, column in columns().items() if column.narrow}
+    out = io.StringIO()
+    Console(file=out, width=80, force_terminal=True).print(
+        rich_table({"SeqGAN log-ratio, generative, T = 0.85": row}, "")
+    )
+    assert "\u2026" not in out.getvalue()
+    assert out.getvalue().count("2.345") == len(row)
 
 
 def page_of(records: list[dict[str, Any]], folder: Path, lengths: Lengths | None = None) -> str:
