@@ -56,12 +56,13 @@ from seqgan_env.checks import (
 from seqgan_env.descent import check_step_size, gradient_step
 from seqgan_env.device import check_device
 from seqgan_env.files import refusal
-from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.seeding import numpy_rng, torch_rng
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import check_buildable, check_form, load_optimizer
 
 Self = TypeVar("Self", bound="SeqGAN")
+
+_N_CHECKED = 32  # episodes of an update whose rewards are compared with the task's own
 
 
 class Update(NamedTuple):
@@ -351,7 +352,7 @@ class SeqGAN(BaseAlgorithm):
 
         Others are compared in the next update.
         """
-        step = -(-self.n_episodes // MAX_EXACT_SCORES)
+        step = -(-self.n_episodes // _N_CHECKED)
         some = slice(self._n_updates % step, None, step)
         tokens_KT, chosen_KT, return_K = (each[some].cpu().numpy() for each in episodes)
         start_K = self._task.spec.lengths(tokens_KT) - chosen_KT.sum(axis=1)

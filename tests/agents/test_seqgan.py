@@ -396,7 +396,7 @@ class TestRewards:
         assert model.n_updates == 0
 
     def test_of_many_episodes_others_are_compared_each_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("agents.seqgan.MAX_EXACT_SCORES", 3)
+        monkeypatch.setattr("agents.seqgan._N_CHECKED", 3)
         model = agent()
         checked: list[Tokens] = []
         monkeypatch.setattr(model._handle, "check_returns", lambda tokens_BT, *more: checked.append(tokens_BT))
