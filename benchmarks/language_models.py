@@ -16,7 +16,7 @@ from agents.runs.presets import PRESETS
 from benchmarks.harness import keep_result, kept_result
 from benchmarks.rewards.games import SCENARIOS
 from seqgan_env.device import resolve_device
-from seqgan_env.discriminators import build_discriminator, save_discriminator
+from seqgan_env.discriminators import build_discriminator, load_discriminator, save_discriminator
 from seqgan_env.discriminators.generative import GenerativeConfig
 from seqgan_env.task import Task
 
@@ -60,7 +60,8 @@ def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProx
 
     Args:
         config: the task and its generator.
-        file: where the discriminator is written, and beside it of what it was made; one that is there is left as it is.
+        file: where the discriminator is written, and beside it of what it was made; one that is there is left as it is,
+            and one that was interrupted goes on after the last model that it had fitted.
         settings: fields of ``GenerativeConfig``.
 
     Raises:
@@ -75,9 +76,18 @@ def fit(config: RunConfig, file: Path, settings: Mapping[str, Any] = MappingProx
         "real": hashlib.sha256(task.real_sequences.tobytes()).hexdigest(),
         "seed": config.seed,
     }
-    if kept_result(made := file.with_suffix(".json"), (), made_with) is not None and file.exists():
+    done = file.with_suffix(".json")
+    if kept_result(done, (), made_with) is not None and file.exists():
         return
+    part = file.with_suffix(".part")
+    begun = part.with_suffix(".begun.json")
+    if kept_result(begun, (), made_with) is not None and part.exists():
+        discriminator = load_discriminator(part)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    keep_result(begun, {}, made_with)
     discriminator.to(resolve_device(config.runtime.device))
-    discriminator.fit_real(task.real_sequences, config.seed)
+    discriminator.fit_real(task.real_sequences, config.seed, lambda: save_discriminator(discriminator, part))
     save_discriminator(discriminator, file)
-    keep_result(made, {}, made_with)
+    keep_result(done, {}, made_with)
+    part.unlink(missing_ok=True)
+    begun.unlink()

@@ -34,6 +34,7 @@ from seqgan_env.sources import build_source
 from seqgan_env.task import Task
 from seqgan_env.weights import load_weights
 
+_MODELS = "models"
 N_SAMPLES = 10
 """Sentences that the result of a cell shows, the first that are drawn, where tokens have text."""
 
@@ -111,8 +112,8 @@ class Grid:
         left = self.check(rows, seeds)
         starts = sorted({(ROWS[cell.row].start, cell.seed) for cell in left})
         models = sorted({cell.seed for cell in left if ROWS[cell.row].needs_models})
-        side_by_side(self.begin, {job: job for job in starts}, workers)
-        side_by_side(self.learn_models, {seed: (seed,) for seed in models}, workers)
+        longest_first = [*((_MODELS, seed) for seed in models), *starts]
+        side_by_side(self.prepare, {job: job for job in longest_first}, workers)
         with tqdm(desc="rows", total=len(cells), initial=len(cells) - len(left)) as bar:
             side_by_side(self.play, {cell: (cell,) for cell in left}, workers, lambda _: bar.update())
         return {cell: self.kept(cell) or {} for cell in cells}
@@ -159,24 +160,23 @@ class Grid:
         """The file of a rival's training until it is measured."""
         return self.out / f"{cell.name}.zip"
 
-    def begin(self, name: str, seed: int) -> None:
-        """Do the maximum likelihood that rows start from, or what is left of it.
+    def prepare(self, name: str, seed: int) -> None:
+        """Do the maximum likelihood that rows start from, or fit the language models, or what is left of either.
 
         Args:
-            name: the ``start`` of some rows.
+            name: the ``start`` of some rows, or ``"models"``.
             seed: everything random follows it.
         """
-        self.start(name, seed).run(pretraining_only=True)
+        if name == _MODELS:
+            fit(self.config(Cell("distilled", seed)), self.models(seed), self.scenario.models)
+        else:
+            self.start(name, seed).run(pretraining_only=True)
 
     def start(self, name: str, seed: int) -> Experiment:
         """The run of a start, as it is on the disk."""
         row = next(row for row, found in ROWS.items() if found.start == name and not found.game and not found.rival)
         folder = self.out / str(seed) / f"start-{name}"
         return Experiment.begin_or_resume(self.config(Cell(row, seed)), folder)
-
-    def learn_models(self, seed: int) -> None:
-        """Fit the language models of a seed."""
-        fit(self.config(Cell("distilled", seed)), self.models(seed), self.scenario.models)
 
     def models(self, seed: int) -> Path:
         """The file of the language models of a seed."""

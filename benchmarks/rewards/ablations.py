@@ -26,11 +26,14 @@ def _members(n: int) -> Parts:
     }
 
 
+_PLAIN = {"baseline": "none", "normalize_advantage": False}
+_HALF = "Cross-fitting, maximum likelihood on half of the sentences"
+_ONLY_HALF = "The same with half of the sentences for both"
 GROUPS: dict[str, dict[str, Parts]] = {
     "Completions of each prefix": {f"N = {n}": _agent(n_completions=n) for n in (1, 4, 16, 64)},
     "The policy of the completions": {
         "live": {},
-        "lag 0.8, as the paper": _agent(rollout_lag=0.8),
+        "lag 0.8, as in the paper": _agent(rollout_lag=0.8),
         "lag 0.95": _agent(rollout_lag=0.95),
     },
     "Baseline": {
@@ -39,7 +42,8 @@ GROUPS: dict[str, dict[str, Parts]] = {
         "batch": _agent(baseline="batch"),
         "learned": _agent(baseline="learned"),
         "none": _agent(baseline="none"),
-        "none, advantages as they are, as the paper": _agent(baseline="none", normalize_advantage=False),
+        "none, advantages as they are": _agent(**_PLAIN),
+        "none, reward D, as in the paper": {"task": {"reward": "d"}, **_agent(**_PLAIN)},
     },
     "Reward": {name: {"task": {"reward": name}} for name in ("log_d", "d", "neg_log_one_minus_d", "log_ratio")},
     "Training of the discriminator": {
@@ -49,11 +53,12 @@ GROUPS: dict[str, dict[str, Parts]] = {
         "four rounds an update": _adversary(rounds_at_once=4),
         "no pretraining": _adversary(n_rounds=0),
     },
-    "Members of an ensemble": {f"{n} cnn": _members(n) for n in (1, 3, 10)},
-    "Cross-fitting, maximum likelihood on half of the sentences": {
+    "Members of an ensemble": {"1 cnn": {}, **{f"{n} cnn": _members(n) for n in (3, 10)}},
+    _HALF: {
         "the discriminator learns from all": {},
         "the discriminator learns from the other half": _adversary(skip_real=0.5),
     },
+    _ONLY_HALF: {"the discriminator learns from the same half": {}},
 }
 """The games by group and name: the parts in which each differs from the base."""
 
@@ -61,5 +66,5 @@ ABLATIONS = Study(
     "ablations",
     BASE,
     GROUPS,
-    {"Cross-fitting, maximum likelihood on half of the sentences": {"pretraining": {"real_share": 0.5}}},
+    {_HALF: {"pretraining": {"real_share": 0.5}}, _ONLY_HALF: {"task": {"n_real": BASE.task.n_real // 2}}},
 )

@@ -160,7 +160,7 @@ def test_what_other_tasks_have_stays_in_the_file(module: Any, tmp_path: Path, mo
     file = tmp_path / "results.json"
     for name in ("fit", "learn_models", "strong_generator"):
         monkeypatch.setattr(module, name, lambda *arguments: None, raising=False)
-    monkeypatch.setattr(module, "measure", lambda *arguments: {"measured": 1})
+    monkeypatch.setattr(module, "measure", lambda *arguments: {"measured": 1, "source": "any"})
 
     def run(task: str, seeds: int) -> Any:
         module.run(tmp_path / "runs", seeds, file, 1, tasks=(task,))
@@ -170,7 +170,7 @@ def test_what_other_tasks_have_stays_in_the_file(module: Any, tmp_path: Path, mo
     both = run("small", 1)
     before = file.read_bytes()
     if module is agent:
-        assert both["tasks"] == {"grammar": {"measured": 1}, "small": {"measured": 1}}
+        assert both["tasks"] == {name: {"measured": 1, "source": "any"} for name in ("grammar", "small")}
     else:
         assert [cell for cell in both["cells"] if cell["task"] == "grammar"] == first["cells"]
         assert {cell["task"] for cell in both["cells"]} == {"grammar", "small"}

@@ -12,7 +12,7 @@ from agents.runs.config import RunConfig
 from agents.runs.experiment import Experiment
 from benchmarks import distillation, language_models
 from benchmarks.curves import KEPT
-from seqgan_env.discriminators import build_discriminator, load_discriminator
+from seqgan_env.discriminators import Discriminator, build_discriminator, load_discriminator
 from tests.support.runs import TINY, changed
 
 SMALL = {"embedding_dim": 3, "hidden_dim": 4, "n_members": 2}
@@ -36,6 +36,23 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     assert all(torch.equal(weights[name], tensor) for name, tensor in load_discriminator(learned).state_dict().items())
     with pytest.raises(ValueError, match=r"p\.json has other settings: real"):  # of another language
         language_models.fit(config.changed({"task": {"source_seed": 5}}), learned)
+    interrupted = tmp_path / "q.safetensors"
+    save = language_models.save_discriminator
+
+    def save_once(discriminator: Discriminator, path: Path) -> None:
+        save(discriminator, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(language_models, "save_discriminator", save_once)
+        for _ in range(SMALL["n_members"]):
+            with pytest.raises(KeyboardInterrupt):  # after each model, of which none is fitted again
+                language_models.fit(config, interrupted)
+    assert load_discriminator(interrupted.with_suffix(".part")).n_fitted == 2
+    language_models.fit(config, interrupted)
+    again = load_discriminator(interrupted).state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in again.items())
+    assert {file.name for file in tmp_path.glob("q.*")} == {"q.json", "q.safetensors"}
     row = distillation.distil(config, tmp_path / "run", learned, 2, tmp_path / "row.json")
     assert row["n_epochs"] == 2
     start, taught = (

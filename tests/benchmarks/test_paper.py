@@ -120,7 +120,7 @@ def test_a_rival_has_its_own_trainer(tmp_path: Path) -> None:
     """And several mediators begin as the language models, which still learn."""
     grid = Grid(TINY_SIZE, "oracle", tmp_path, 50)
     (tmp_path / "1").mkdir()
-    grid.learn_models(1)
+    grid.prepare("models", 1)
     models = load_discriminator(grid.models(1))
     assert isinstance(models, GenerativeDiscriminator)
     for name, (kind, expected) in TRAINERS.items():
@@ -210,9 +210,9 @@ def test_a_rival_goes_on_where_it_stopped(row: str, tmp_path: Path, monkeypatch:
     scenario, cell = dataclasses.replace(TINY_SIZE, n_epochs=dict.fromkeys(RIVALS, 3)), Cell(row, 1)
     whole, stopped = (Grid(scenario, "oracle", tmp_path / name, 50) for name in ("whole", "stopped"))
     with without_pictures():
-        whole.begin(ROWS[row].start, 1)
+        whole.prepare(ROWS[row].start, 1)
         if ROWS[row].needs_models:
-            whole.learn_models(1)
+            whole.prepare("models", 1)
     shutil.copytree(whole.out, stopped.out)
     whole.play(cell)
     epoch, made = MaximumLikelihoodTrainer.epoch, []
@@ -308,11 +308,11 @@ def test_rows_of_other_settings_are_not_taken_for_these(
 def test_language_models_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
     grid = Grid(dataclasses.replace(TINY_SIZE, n_epochs={"distillation": 1}), "oracle", tmp_path, 50)
     (tmp_path / "1").mkdir()
-    grid.learn_models(1)
-    grid.learn_models(1)
+    grid.prepare("models", 1)
+    grid.prepare("models", 1)
     more = dataclasses.replace(grid.scenario, models={**TINY_SIZE.models, "n_members": 3})
     with pytest.raises(ValueError, match=r"models\.json has other settings: models\.n_members 3 instead of 2"):
-        dataclasses.replace(grid, scenario=more).learn_models(1)
+        dataclasses.replace(grid, scenario=more).prepare("models", 1)
 
 
 @pytest.mark.parametrize(

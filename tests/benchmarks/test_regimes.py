@@ -45,6 +45,8 @@ def test_every_cell_can_be_built(task: str) -> None:
                 assert own.agent.dense == own.agent.inner_sums == (own.task.reward == "log_ratio")
                 if own.agent.dense:
                     assert own.agent.n_updates == region.agent["n_updates"]
+            # the preset's own step ends above maximum likelihood at every temperature
+            assert games["cnn, log D"].agent.learning_rate == 1e-3
             cnn = games["cnn, log D"].task
             build_discriminator(cnn.discriminator, spec, seed=0, kwargs=cnn.discriminator_kwargs)
             seen.add(str(config))
