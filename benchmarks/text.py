@@ -8,19 +8,24 @@ picture of ``docs/results.md`` from it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agents.runs.config import RunConfig
+from agents.runs.evaluation import Evaluator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
+from agents.runs.workers import side_by_side
 from benchmarks.curves import BASELINE, diversity_at, record_at
 from benchmarks.harness import (
     RESULTS,
     check_some,
     command_line,
     in_order,
+    keep_result,
+    kept_result,
     mean_cell,
     parts_that_stay,
     svg_figure,
@@ -31,13 +36,22 @@ from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import Scenario
 from seqgan_env.checks import PositiveInt
 from seqgan_env.files import atomic_write
+from seqgan_env.seeding import numpy_rng
+from seqgan_env.sources import build_source
+from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.text_file import read_lines
+from seqgan_env.task import Task
+from seqgan_env.tokens import Tokens
 
 FILE = RESULTS / "text.json"
-N_MEASURED = 5_000
+N_MEASURED = 3_500
 """Sequences in each measurement of a row; the real ones are half of those that are held out."""
 PARTS = ("train", "test")
-"""The files of a corpus, whose lines are put together and split anew: the first ones' are too few to hold some out."""
+"""The files of a corpus. Their different lines are put together and split anew: the first file alone is too small to
+hold some out."""
+HELD_OUT = 0.4
+"""The share of the lines that are not trained on which is held out; the rest is the row of real text."""
+REAL = "real text"
 SHOWN = (BASELINE, "SeqGAN log D", "PG-BLEU", "SeqGAN log-ratio, generative", "distilled")
 """The rows of the paper's experiment that are trained on text."""
 AT_ONE = ("nll_test", "bleu_4", "self_bleu_4", "js_2", "copied", "lm_forward", "lm_reverse", "frechet")
@@ -47,6 +61,7 @@ DIVERSITIES = {"self_bleu_4": "Self-BLEU-4: less is more diverse", "nll_test": "
 """The metrics of the curves over temperature, and what their axes say."""
 LEVELS = (1.0, 0.7)
 """The temperatures of maximum likelihood whose BLEU-4 the rows are compared at."""
+_GROUPS = ("text",), ("language_model",)  # of metrics, at every temperature and at 1 alone
 N_SHOWN = 5
 """Sentences of each row in the docs: the first that are drawn with the first seed."""
 
@@ -56,14 +71,16 @@ def _scenario(level: str, n_epochs: int, n_updates: int) -> Scenario:
     preset = PRESETS["text"]
     base = dataclasses.replace(
         preset,
-        task=dataclasses.replace(preset.task, level=level),
+        task=dataclasses.replace(preset.task, level=level, long_lines="drop"),
         pretraining=dataclasses.replace(preset.pretraining, n_epochs=n_epochs),
         evaluation=dataclasses.replace(preset.evaluation, every=preset.agent.n_updates, metrics=()),
         runtime=dataclasses.replace(preset.runtime, n_threads=1),
     )
+    # the preset's 60 updates play a fortieth of the episodes that the ratio's game does
+    more = {"SeqGAN log D": {"agent": {"n_updates": n_updates}}}
     models = {"n_members": 5, "embedding_dim": 128, "hidden_dim": 256, "dropout": 0.5, "validation": 0.0}
     schedule = {"n_epochs": n_epochs, "learning_rate": 0.01}
-    return Scenario(base, {**models, **schedule}, n_updates, {"distillation": n_epochs})
+    return Scenario(base, {**models, **schedule}, n_updates, {"distillation": n_epochs}, of_row=more)
 
 
 CORPORA: dict[str, Scenario] = {
@@ -106,25 +123,28 @@ def run(
     }  # before any work
     out.mkdir(parents=True, exist_ok=True)
     for name in only:
-        content = "".join(f"{line}\n" for line in lines[name]).encode()
-        if not (file := out / f"{name}.txt").exists():
-            with atomic_write(file) as stream:
-                stream.write(content)
-        elif file.read_bytes() != content:
-            raise ValueError(f"{file} holds another corpus than {files[name][0].parent}: take another folder for out")
+        for file, own in zip(_files(name, out), _split(lines[name], CORPORA[name].base.task.n_real), strict=True):
+            content = "".join(f"{line}\n" for line in own).encode()
+            if not file.exists():
+                with atomic_write(file) as stream:
+                    stream.write(content)
+            elif file.read_bytes() != content:
+                raise ValueError(f"{file} holds another corpus than that in {data}: take another folder for out")
     grids = {name: grid_of(name, out, n) for name in only}
     for grid in grids.values():
         grid.check(SHOWN, numbers)
     for name, grid in grids.items():
         found = grid.measure(SHOWN, numbers, workers)
+        real = side_by_side(measure_real, {seed: (name, out, n, seed) for seed in numbers}, workers)
         task = grid.start("strongest", numbers[0]).game.task
         corpora[name] = {
             "seeds": numbers,
             "n": n,
-            "config": _without_folder(CORPORA[name].base, f"{name}.txt"),
+            "config": _without_folder(grid.scenario.base, f"{name}.txt"),
             "vocab_size": task.spec.vocab_size,
             "max_length": task.spec.max_length,
             "n_real": len(task.real_sequences),
+            REAL: list(real.values()),
             "rows": {row: [found[Cell(row, seed)] for seed in numbers] for row in SHOWN},
         }
     write_results(results, {"corpora": in_order(corpora, CORPORA)})
@@ -135,14 +155,70 @@ def grid_of(name: str, out: Path, n: int) -> Grid:
 
     Args:
         name: a key of ``CORPORA``.
-        out: the folder of the runs, which holds the corpus in one file.
+        out: the folder of the runs, which holds the parts of the corpus.
         n: sequences in each measurement.
     """
-    return Grid(CORPORA[name], str(out / f"{name}.txt"), out / name, n, ("text",), ("language_model",))
+    train, held_out, _ = _files(name, out)
+    base = CORPORA[name].base.changed({"task": {"held_out": str(held_out)}})
+    scenario = dataclasses.replace(CORPORA[name], base=base)
+    return Grid(scenario, str(train), out / name, n, *_GROUPS)
+
+
+def measure_real(name: str, out: Path, n: int, seed: int) -> dict[str, Any]:
+    """Measure real sequences, which nothing was trained on, as if a generator had drawn them.
+
+    Args:
+        name: a key of ``CORPORA``.
+        out: see ``grid_of``.
+        n: sequences, at most as many as there are.
+        seed: which of them, and what is random in the measurement.
+    """
+    file, settings = out / name / f"{seed}/real.json", {"n": n, "seed": seed}
+    if (done := kept_result(file, (QUALITY,), settings)) is not None:
+        return done
+    task = grid_of(name, out, n).start("strongest", seed).game.task
+    text = RealText(task, _files(name, out)[2])
+    at_one = Evaluator(task, text, min(n, len(text)), seed, groups=[*itertools.chain(*_GROUPS)]).measure("paper")
+    return keep_result(file, at_one, settings)
+
+
+class RealText:
+    """The sequences of a file as something that can be drawn from.
+
+    Args:
+        task: which it is to be like; of a longer line nothing is drawn.
+        file: a sequence a line.
+    """
+
+    def __init__(self, task: Task, file: Path) -> None:
+        vocabulary, longest = task.source.vocabulary, task.spec.max_length
+        source = build_source(file, vocabulary=vocabulary, max_length=longest, long_lines="drop")
+        assert isinstance(source, FiniteSource)
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tokens:
+        """Draw without replacement; the temperature is that of the text."""
+        return self._source.rows(numpy_rng(seed, "real text").permutation(len(self))[:n])
+
+
+def _files(name: str, out: Path) -> tuple[Path, Path, Path]:
+    """The files of the sequences to train on, of held-out ones and of those that stand beside generated ones."""
+    return out / f"{name}.txt", out / f"{name}-held-out.txt", out / f"{name}-real.txt"
+
+
+def _split(lines: Sequence[str], n_real: int) -> tuple[list[str], list[str], list[str]]:
+    """The different lines of a corpus in three parts, of which the first has at most ``n_real``."""
+    different = list(dict.fromkeys(lines))
+    shuffled = [different[i] for i in numpy_rng(0, "corpus").permutation(len(different))]
+    n_held_out = round(HELD_OUT * len(shuffled[n_real:]))
+    return shuffled[:n_real], shuffled[n_real:][:n_held_out], shuffled[n_real:][n_held_out:]
 
 
 def _without_folder(config: RunConfig, name: str) -> dict[str, Any]:
-    return dataclasses.replace(config, task=dataclasses.replace(config.task, source=name)).to_dict()
+    return config.changed({"task": {"source": name, "held_out": None}}).to_dict()
 
 
 def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
@@ -162,7 +238,9 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         at_one = {row: [record_at(each) for each in cells] for row, cells in rows.items()}
         lm_real = mean_cell([r["lm_real"] for r in at_one[BASELINE]])
         cells = {
-            row: {metric: mean_cell([r[metric] for r in found]) for metric in AT_ONE} for row, found in at_one.items()
+            row: {metric: mean_cell([r[metric] for r in found]) for metric in AT_ONE if metric in found[0]}
+            for row, found in {REAL: corpus.get(REAL, []), **at_one}.items()
+            if found
         }
         parts.append(
             f"### {name}\n\nV = {corpus['vocab_size']}, T = {corpus['max_length']}, {corpus['n_real']:,} sequences to "
@@ -216,6 +294,8 @@ def draw(corpora: Mapping[str, Any], file: Path) -> None:
                     for seed, cell in enumerate(cells):
                         points = [(r[metric], r[QUALITY]) for r in cell["records"]]
                         axes.plot(*zip(*points, strict=True), "o-", label="" if seed else row, **line)
+                for seed, found in enumerate(found for found in corpus.get(REAL, []) if metric in found):
+                    axes.plot(found[metric], found[QUALITY], "k*", ms=9, label="" if seed else REAL)
                 axes.set(title=name, xlabel=label, ylabel="BLEU-4: more is better")
                 axes.grid(alpha=0.3)
                 axes.legend()

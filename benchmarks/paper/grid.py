@@ -135,7 +135,8 @@ class Grid:
     def settings(self, cell: Cell) -> dict[str, Any]:
         """The settings that the result of a cell depends on, as plain data."""
         row, config = ROWS[cell.row], self.config(cell).to_dict()
-        config["task"]["source"] = self._known
+        config["task"]["source"] = self._known  # with a file of held-out sequences the hash of both
+        config["task"]["held_out"] = None
         found = {"n": self.n, "groups": self.groups, "groups_at_one": self.groups_at_one, "config": config}
         if row.needs_models:
             found["models"] = dict(self.scenario.models)

@@ -27,6 +27,8 @@ class Scenario:
     """Epochs of each rival."""
     as_published: Parts = field(default_factory=dict)
     """The paper's own maximum likelihood and game, as far as they differ."""
+    of_row: Mapping[str, Parts] = field(default_factory=dict)
+    """The fields in which the game of a row differs here from that of ``ROWS``."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def config_of(row: str, scenario: Scenario, seed: int, source: str = "oracle") -
         config = _changed(config, scenario.as_published)
     if found.start == "random":
         config = _changed(config, {"pretraining": {"n_epochs": 0}})
-    config = _changed(config, found.game)
+    config = _changed(_changed(config, found.game), scenario.of_row.get(row, {}))
     if found.tokenwise:
         config = _changed(config, {"agent": {"n_updates": scenario.n_updates}})
     return dataclasses.replace(config, seed=seed)

@@ -13,7 +13,8 @@ from benchmarks import text
 from benchmarks.curves import BASELINE
 from benchmarks.paper.grid import N_SAMPLES
 from benchmarks.paper.rivals import RIVALS
-from benchmarks.paper.rows import ROWS, Scenario
+from benchmarks.paper.rows import ROWS, Scenario, config_of
+from seqgan_env.task import Task, TaskConfig
 from tests.support.runs import TINY, changed, without_pictures
 
 CURVE = (1.2, 1.0, 0.85, 0.7, 0.5)
@@ -49,8 +50,15 @@ def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
     corpus = json.loads(file.read_text())["corpora"]["lines"]
     assert corpus["config"]["task"]["source"] == "lines.txt"  # and no folder of this machine
     assert str(folder) not in file.read_text()
-    assert len((folder / "runs/lines.txt").read_text().splitlines()) == 100
+    parts = [
+        (folder / f"runs/{name}.txt").read_text().splitlines() for name in ("lines", "lines-held-out", "lines-real")
+    ]
+    assert [len(lines) for lines in parts] == [60, 16, 24]
+    assert len({line for lines in parts for line in lines}) == 100
     assert corpus["n_real"] == 60
+    (real,) = corpus[text.REAL]
+    assert set(text.AT_ONE) - {"nll_test"} <= set(real)
+    assert real["bleu_references"] == 8
     for row in text.SHOWN:
         (cell,) = corpus["rows"][row]
         by_temperature = {r["temperature"]: r for r in cell["records"]}
@@ -67,7 +75,8 @@ def test_each_row_is_measured_as_text_and_shown(folder: Path) -> None:
     game = text.grid_of("lines", folder / "runs", 20).start(ROWS[BASELINE].start, 1).game
     drawn, decode = game.agent.generator.draw(N_SAMPLES, seed=1), game.task.source.vocabulary.decode
     assert corpus["rows"][BASELINE][0]["samples"] == [decode(row_T[row_T != game.task.spec.pad_id]) for row_T in drawn]
-    assert all(row in (folder / "text.svg").read_text() for row in text.SHOWN)
+    assert all(row in (folder / "text.svg").read_text() for row in (*text.SHOWN, text.REAL))
+    assert f"\n| {text.REAL} |  | {real['bleu_4']:.3f} ± nan |" in shown
     before = file.read_bytes()
     with without_pictures():
         text.run(folder, folder / "runs", 1, file, 1, only=("lines",), n=20)
@@ -96,7 +105,7 @@ def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
 def test_another_corpus_is_refused_and_the_first_one_stays(folder: Path) -> None:
     (folder / "runs").mkdir()
     (folder / "runs/lines.txt").write_text("of another folder\n")
-    with pytest.raises(ValueError, match=r"lines.txt holds another corpus than"):
+    with pytest.raises(ValueError, match=r"lines.txt holds another corpus than that in"):
         text.run(folder, folder / "runs", 1, folder / "text.json", 1, only=("lines",), n=20)
     assert (folder / "runs/lines.txt").read_text() == "of another folder\n"
 
@@ -104,3 +113,16 @@ def test_another_corpus_is_refused_and_the_first_one_stays(folder: Path) -> None
 def test_the_rows_of_each_corpus_can_be_trained() -> None:
     for scenario in text.CORPORA.values():
         assert all(ROWS[row].rival in ("", *scenario.n_epochs) for row in text.SHOWN)
+        updates = {row: config_of(row, scenario, 1).agent.n_updates for row in text.SHOWN if ROWS[row].game}
+        assert updates == {"SeqGAN log D": 600, "PG-BLEU": 60, "SeqGAN log-ratio, generative": 600}
+
+
+def test_real_text_is_drawn_without_replacement_and_no_longer_than_the_task(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("a a\nb\na b a\nb c\n")
+    (tmp_path / "train.txt").write_text("a b\nb a\nc\n")
+    task = Task(TaskConfig(source=str(tmp_path / "train.txt")))
+    real = text.RealText(task, tmp_path / "real.txt")
+    vocabulary, pad = task.source.vocabulary, task.spec.pad_id
+    assert vocabulary is not None
+    drawn = [vocabulary.decode(row_T[row_T != pad]) for row_T in real.draw(9, seed=1)]
+    assert sorted(drawn) == ["a a", "b", "b c"]
