@@ -12,9 +12,11 @@ import numpy as np
 
 from agents.runs.comparison import compare
 from agents.runs.config import Parts, RunConfig
+from agents.runs.experiment import Experiment
 from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.report import markdown_table
+from agents.runs.workers import side_by_side
 from agents.sweeps.statistics import interquartile_mean
 from benchmarks.curves import BASELINE, KEPT, best_sum, gains_at, game_seconds, record_at
 from benchmarks.harness import (
@@ -64,15 +66,17 @@ class Study:
         """
         begin_results(results := results or self.file)
         out, numbers = out or Path("runs") / self.name, list(range(1, 1 + seeds))
+        sets = {out / str(seed) / group: (group, own) for seed in numbers for group, own in self.games(seed).items()}
+        starts = {folder: next(iter(games.items())) for folder, (_, games) in sets.items()}
+        side_by_side(_pretrain, {folder: (game, folder / name) for folder, (name, game) in starts.items()}, workers)
         rows: dict[str, list[dict[str, Any]]] = {}
-        for seed in numbers:
-            for group, games in self.games(seed).items():
-                first = {name: next(o for o, other in games.items() if other == game) for name, game in games.items()}
-                different = {name: games[name] for name in first.values()}
-                done = compare(different, out / str(seed) / group, n_workers=workers)
-                rows.setdefault(f"{group}{BASELINE}", []).append(_row(next(iter(done.values())), TEMPERATURE))
-                for name in games:
-                    rows.setdefault(name, []).append(_row(done[first[name]], FINAL_TEMPERATURE))
+        for folder, (group, games) in sets.items():
+            first = {name: next(o for o, other in games.items() if other == game) for name, game in games.items()}
+            different = {name: games[name] for name in first.values()}
+            done = compare(different, folder, n_workers=workers)
+            rows.setdefault(f"{group}{BASELINE}", []).append(_row(next(iter(done.values())), TEMPERATURE))
+            for name in games:
+                rows.setdefault(name, []).append(_row(done[first[name]], FINAL_TEMPERATURE))
         write_results(results, {"seeds": numbers, "config": self.base.to_dict(), "rows": rows})
 
     def games(self, seed: int) -> dict[str, dict[str, RunConfig]]:
@@ -181,6 +185,11 @@ class Study:
                 axes.set(title=group, xlabel="updates", ylabel="change of the KL sum (nats per token)")
                 axes.grid(alpha=0.3)
                 axes.legend(fontsize=6)
+
+
+def _pretrain(config: RunConfig, folder: Path) -> None:
+    """Do the maximum likelihood that games start from, or what is left of it."""
+    Experiment.begin_or_resume(config, folder, progress=False).run(pretraining_only=True)
 
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
