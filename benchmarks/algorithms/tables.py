@@ -35,7 +35,7 @@ def report(results: Path = comparison.FILE, page: Path = PAGE, searched: Path = 
 
 def search_table(document: Mapping[str, Any]) -> str:
     """The settings that were found, in Markdown."""
-    parts = [f"Measured with {measured_with(document['environment'])}.\n"]
+    parts = [f"Measured, the last task of all, with {measured_with(document['environment'])}.\n"]
     for task, found in document["tasks"].items():
         rows = {}
         for name, tried in found["tried"].items():
@@ -59,8 +59,8 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """
     seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
     parts = [
-        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured with "
-        f"{measured_with(document['environment'])}.\n"
+        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured, the last runs of "
+        f"all, with {measured_with(document['environment'])}.\n"
     ]
     for task, runs in document["tasks"].items():
         plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
