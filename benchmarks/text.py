@@ -18,6 +18,7 @@ from agents.runs.evaluation import Evaluator
 from agents.runs.presets import PRESETS
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
+from benchmarks.corpora import RealText, corpus_files, write_parts
 from benchmarks.curves import BASELINE, diversity_at, record_at
 from benchmarks.harness import (
     RESULTS,
@@ -35,13 +36,7 @@ from benchmarks.pages import reporter
 from benchmarks.paper.grid import Cell, Grid, measured_on
 from benchmarks.paper.rows import Scenario
 from seqgan_env.checks import PositiveInt
-from seqgan_env.files import atomic_write
-from seqgan_env.seeding import numpy_rng
-from seqgan_env.sources import build_source
-from seqgan_env.sources.finite import FiniteSource
 from seqgan_env.sources.text_file import read_lines
-from seqgan_env.task import Task
-from seqgan_env.tokens import Tokens
 
 FILE = RESULTS / "text.json"
 N_MEASURED = 3_500
@@ -49,8 +44,6 @@ N_MEASURED = 3_500
 PARTS = ("train", "test")
 """The files of a corpus. Their different lines are put together and split anew: the first file alone is too small to
 hold some out."""
-HELD_OUT = 0.4
-"""The share of the lines that are not trained on which is held out; the rest is the row of real text."""
 REAL = "real text"
 SHOWN = (BASELINE, "SeqGAN log D", "PG-BLEU", "SeqGAN log-ratio, generative", "distilled")
 """The rows of the paper's experiment that are trained on text."""
@@ -123,13 +116,7 @@ def run(
     }  # before any work
     out.mkdir(parents=True, exist_ok=True)
     for name in only:
-        for file, own in zip(_files(name, out), _split(lines[name], CORPORA[name].base.task.n_real), strict=True):
-            content = "".join(f"{line}\n" for line in own).encode()
-            if not file.exists():
-                with atomic_write(file) as stream:
-                    stream.write(content)
-            elif file.read_bytes() != content:
-                raise ValueError(f"{file} holds another corpus than that in {data}: take another folder for out")
+        write_parts(lines[name], corpus_files(name, out), CORPORA[name].base.task.n_real)
     grids = {name: grid_of(name, out, n) for name in only}
     for grid in grids.values():
         grid.check(SHOWN, numbers)
@@ -158,7 +145,7 @@ def grid_of(name: str, out: Path, n: int) -> Grid:
         out: the folder of the runs, which holds the parts of the corpus.
         n: sequences in each measurement.
     """
-    train, held_out, _ = _files(name, out)
+    train, held_out, _ = corpus_files(name, out)
     base = CORPORA[name].base.changed({"task": {"held_out": str(held_out)}})
     scenario = dataclasses.replace(CORPORA[name], base=base)
     return Grid(scenario, str(train), out / name, n, *_GROUPS)
@@ -177,44 +164,9 @@ def measure_real(name: str, out: Path, n: int, seed: int) -> dict[str, Any]:
     if (done := kept_result(file, (QUALITY,), settings)) is not None:
         return done
     task = grid_of(name, out, n).start("strongest", seed).game.task
-    text = RealText(task, _files(name, out)[2])
+    text = RealText(task, corpus_files(name, out)[2])
     at_one = Evaluator(task, text, min(n, len(text)), seed, groups=[*itertools.chain(*_GROUPS)]).measure("paper")
     return keep_result(file, at_one, settings)
-
-
-class RealText:
-    """The sequences of a file as something that can be drawn from.
-
-    Args:
-        task: which it is to be like; of a longer line nothing is drawn.
-        file: a sequence a line.
-    """
-
-    def __init__(self, task: Task, file: Path) -> None:
-        vocabulary, longest = task.source.vocabulary, task.spec.max_length
-        source = build_source(file, vocabulary=vocabulary, max_length=longest, long_lines="drop")
-        assert isinstance(source, FiniteSource)
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def draw(self, n: int, *, seed: int = 0, temperature: float = 1.0) -> Tokens:
-        """Draw without replacement; the temperature is that of the text."""
-        return self._source.rows(numpy_rng(seed, "real text").permutation(len(self))[:n])
-
-
-def _files(name: str, out: Path) -> tuple[Path, Path, Path]:
-    """The files of the sequences to train on, of held-out ones and of those that stand beside generated ones."""
-    return out / f"{name}.txt", out / f"{name}-held-out.txt", out / f"{name}-real.txt"
-
-
-def _split(lines: Sequence[str], n_real: int) -> tuple[list[str], list[str], list[str]]:
-    """The different lines of a corpus in three parts, of which the first has at most ``n_real``."""
-    different = list(dict.fromkeys(lines))
-    shuffled = [different[i] for i in numpy_rng(0, "corpus").permutation(len(different))]
-    n_held_out = round(HELD_OUT * len(shuffled[n_real:]))
-    return shuffled[:n_real], shuffled[n_real:][:n_held_out], shuffled[n_real:][n_held_out:]
 
 
 def _without_folder(config: RunConfig, name: str) -> dict[str, Any]:

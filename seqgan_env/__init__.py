@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from seqgan_env.env import SeqGANEnv
 from seqgan_env.registration import TASKS, register
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.task_docs import describe
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.vector_env import SeqGANVectorEnv

@@ -12,8 +12,9 @@ from gymnasium.error import ResetNeeded
 
 from seqgan_env import mdp
 from seqgan_env.checks import check_arguments
-from seqgan_env.task import Task, build_task_config
+from seqgan_env.task import Task
 from seqgan_env.task_access import TaskAccess
+from seqgan_env.task_config import build_task_config
 from seqgan_env.tokens import Tokens
 
 if TYPE_CHECKING:

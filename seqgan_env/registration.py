@@ -8,6 +8,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from seqgan_env.task_config import OwnDiscriminator
+
 
 @dataclass(frozen=True)
 class RegisteredTask:
@@ -50,11 +52,9 @@ TASKS: dict[str, RegisteredTask] = {
             "max_length": 10,
             "n_real": 20_000,
             "n_held_out": 10_000,
-            "discriminator_kwargs": {
-                "embedding_dim": 32,
-                "filters": [[width, 64] for width in range(1, 6)],
-                "l2": 0.01,
-            },
+            "discriminator_kwargs": OwnDiscriminator(
+                {"embedding_dim": 32, "filters": [[width, 64] for width in range(1, 6)], "l2": 0.01}, "cnn"
+            ),
         },
     ),
     "SeqGANTiny-v0": RegisteredTask(
@@ -68,7 +68,7 @@ TASKS: dict[str, RegisteredTask] = {
             "n_real": 1_000,
             "n_held_out": 500,
             "discriminator": "tabular",
-            "discriminator_kwargs": {"scale": 2.0},
+            "discriminator_kwargs": OwnDiscriminator({"scale": 2.0}, "tabular"),
         },
         rewards="While the discriminator stays as it is made, the best sequence earns -0.004, the worst -6.181, and "
         "random tokens -1.062 on average; 95 % of the way from there to the best is a mean reward of -0.057, the "
@@ -81,7 +81,10 @@ TASKS: dict[str, RegisteredTask] = {
         "distribution is known exactly, and what there is to learn reaches over several words: verbs agree with their "
         "subjects, and objects suit their verbs. One sentence in five hundred is word salad, so that no sequence has "
         "probability 0. The filters of the discriminator have widths up to 5, 64 of each.",
-        kwargs={"source": "grammar", "discriminator_kwargs": {"filters": [[width, 64] for width in range(1, 6)]}},
+        kwargs={
+            "source": "grammar",
+            "discriminator_kwargs": OwnDiscriminator({"filters": [[width, 64] for width in range(1, 6)]}, "cnn"),
+        },
     ),
     "SeqGANText-v0": RegisteredTask(
         title="a text file of your own",
@@ -94,7 +97,10 @@ TASKS: dict[str, RegisteredTask] = {
         "them compressed (`my.txt.gz`, `.bz2`, `.xz`). V counts the distinct words, `<eos>` and `<unk>`; T is the "
         "length of the longest line, `<eos>` included. At most a fifth of the lines are held out. The filters of the "
         "discriminator have widths up to 5, 100 of each.",
-        kwargs={"source": None, "discriminator_kwargs": {"filters": [[width, 100] for width in range(1, 6)]}},
+        kwargs={
+            "source": None,
+            "discriminator_kwargs": OwnDiscriminator({"filters": [[width, 100] for width in range(1, 6)]}, "cnn"),
+        },
     ),
 }
 """The tasks by id."""

@@ -14,7 +14,8 @@ from seqgan_env.checks import NonNegativeInt, check_arguments
 from seqgan_env.discriminators import Discriminator
 from seqgan_env.shaping import total_payments
 from seqgan_env.sources import KnownSource
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
 

@@ -18,7 +18,8 @@ from seqgan_env.checks import check_arguments
 from seqgan_env.env import SeqGANEnv
 from seqgan_env.registration import TASKS, class_name
 from seqgan_env.sources import SourceConfig
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec
 
 _ARGUMENT = re.compile(r"^    (\w+): (.+(?:\n {8}.+)*)", flags=re.MULTILINE)

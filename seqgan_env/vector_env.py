@@ -23,8 +23,9 @@ from seqgan_env import mdp
 from seqgan_env.checks import NonNegativeInt, PositiveInt, check_arguments, check_type
 from seqgan_env.constraints import Mask
 from seqgan_env.device import check_memory
-from seqgan_env.task import Task, build_task_config
+from seqgan_env.task import Task
 from seqgan_env.task_access import TaskAccess
+from seqgan_env.task_config import build_task_config
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from agents.runs.flags import flag_of
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 
 RunArgument = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 """The folder of a run, the first argument."""

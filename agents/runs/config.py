@@ -35,7 +35,7 @@ from seqgan_env.metrics import check_groups
 from seqgan_env.rewards import reward_entry
 from seqgan_env.shaping import needed_discriminator, shaping_configs
 from seqgan_env.sources import NAMED_SOURCES
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 
 Parts = Mapping[str, Mapping[str, Any]]
 """Fields that differ, by the part of a ``RunConfig``."""

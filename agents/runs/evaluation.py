@@ -26,7 +26,8 @@ from seqgan_env.metrics import EvaluationBatch, check_groups, measure
 from seqgan_env.metrics.base import LogProb
 from seqgan_env.seeding import derived_seed
 from seqgan_env.sources import NAMED_SOURCES, FactoredSource, KnownSource
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokenizing import BPE
 from seqgan_env.tokens import Tokens
 from seqgan_env.vocabulary import Vocabulary

@@ -31,7 +31,7 @@ from seqgan_env.rewards import REWARDS
 from seqgan_env.setting_docs import setting_meanings
 from seqgan_env.shaping import SHAPINGS, shaping_configs
 from seqgan_env.sources.id_file import IDS
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.task_docs import argument_meanings
 
 _OF_THE_RUN = ("device", "discriminator_seed", "discriminator_kwargs", "reward_kwargs", "shaping_kwargs")

@@ -16,7 +16,7 @@ from agents.runs.config import (
 )
 from seqgan_env.checks import check_choice
 from seqgan_env.registration import TASKS
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 
 TOKENWISE: dict[str, Any] = {
     "n_episodes": 256,

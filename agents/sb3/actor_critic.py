@@ -195,8 +195,11 @@ def with_generator(
         **arguments: further arguments of the algorithm.
 
     Raises:
-        ValueError: the agent was made for other sequences, or the file is not an agent's.
+        ValueError: the agent was made for other sequences, the file is not an agent's, the algorithm has no actor and
+            critic, or the task has constraints, which the policy knows nothing of.
     """
+    if not issubclass(algorithm, OnPolicyAlgorithm):
+        raise ValueError(f"algorithm must be one with an actor and a critic, as PPO, got {algorithm.__name__}")
     agent = generator if isinstance(generator, SeqGAN) else SeqGAN.load(generator, device="cpu")
     own = {name: value for name, value in agent.policy_kwargs.items() if not name.startswith("optimizer_")}
     spec = agent.policy.spec
@@ -204,8 +207,10 @@ def with_generator(
     model = algorithm(
         cast("type[ActorCriticPolicy]", policy), env, policy_kwargs={**own, **(policy_kwargs or {})}, **arguments
     )
-    if (found := TaskHandle(cast(VecEnv, model.get_env())).spec) != spec:
-        raise ValueError(f"the agent was made for {spec}, the environment has {found}")
+    if (handle := TaskHandle(cast(VecEnv, model.get_env()))).spec != spec:
+        raise ValueError(f"the agent was made for {spec}, the environment has {handle.spec}")
+    if handle.config.constraints:
+        raise ValueError(f"with_generator needs a task without constraints, got {handle.config.constraints}")
     cast(SharesGenerator, model.policy).load_generator(agent)
     return model
 

@@ -16,7 +16,8 @@ from agents.estimator import EstimatorConfig
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator, discriminator_kind
 from seqgan_env.rewards import reward_entry
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 from seqgan_env.weights import Weights
 

@@ -25,7 +25,7 @@ from seqgan_env.checks import PositiveInt, Seed, Share, build_config, check_fiel
 from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.files import one_line
 from seqgan_env.registration import TASKS
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 
 _AXES = ("task", "algorithm", "reward", "shaping", "discriminator")
 _KEYS = ("seeds", *_AXES, "budget", "run", "grid", "resources")

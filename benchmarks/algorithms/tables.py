@@ -59,8 +59,8 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """
     seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
     parts = [
-        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured, the last runs of "
-        f"all, with {measured_with(document['environment'])}.\n"
+        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured, the last runs "
+        f"of all, with {measured_with(document['environment'])}.\n"
     ]
     for task, runs in document["tasks"].items():
         plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]

@@ -129,7 +129,7 @@ class Payment:
         if not isinstance(reward_B, Tensor) or reward_B.shape != logit_real_B.shape or reward_B.is_complex():
             got = f"{tuple(reward_B.shape)} of {reward_B.dtype}" if isinstance(reward_B, Tensor) else shown(reward_B)
             expected = tuple(logit_real_B.shape)
-            raise ValueError(f"a reward must give one number for each sequence, shape {expected}; got {got}")
+            raise ValueError(f"a reward must give a tensor, one number for each sequence, shape {expected}; got {got}")
         return reward_B.detach()
 
     def _check_range(self, reward_B: npt.NDArray[np.float64]) -> None:

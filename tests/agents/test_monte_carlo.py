@@ -20,7 +20,8 @@ from seqgan_env.autoregressive import model as model_module
 from seqgan_env.autoregressive.cores import Core, CoreConfig, CoreState
 from seqgan_env.autoregressive.sampling import sample_tokens
 from seqgan_env.discriminators import build_discriminator
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import every_kind, lstm, make_generator, prefixes, score_by, show, tasks

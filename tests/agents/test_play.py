@@ -14,7 +14,8 @@ from agents.cli import main
 from agents.play import make_env, play, tokens_of
 from agents.runs.experiment import Experiment
 from seqgan_env.env import SeqGANEnv
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from tests.support.cases import SMALL_GRAMMAR
 from tests.support.runs import SHORT, without_pictures
 

@@ -23,7 +23,8 @@ from seqgan_env.discriminators import DISCRIMINATORS, build_discriminator, discr
 from seqgan_env.discriminators.generative import GenerativeConfig
 from seqgan_env.discriminators.optimal import share_of_optimum
 from seqgan_env.seeding import derived_seed
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from tests.support.builders import ORACLE, make_generator
 
 

@@ -14,7 +14,8 @@ from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import CNNDiscriminator, DiscriminatorTrainer
 from seqgan_env.discriminators.cnn import CNNConfig
 from seqgan_env.metrics.likelihood import likelihood_metrics
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import every_kind, make_generator, score_by

@@ -10,11 +10,13 @@ import pytest
 
 from agents.runs.phases import TEMPERATURES
 from benchmarks import text
+from benchmarks.corpora import RealText
 from benchmarks.curves import BASELINE
 from benchmarks.paper.grid import N_SAMPLES
 from benchmarks.paper.rivals import RIVALS
 from benchmarks.paper.rows import ROWS, Scenario, config_of
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from tests.support.runs import TINY, changed, without_pictures
 
 CURVE = (1.2, 1.0, 0.85, 0.7, 0.5)
@@ -105,7 +107,7 @@ def test_a_corpus_that_is_not_there_is_refused(folder: Path) -> None:
 def test_another_corpus_is_refused_and_the_first_one_stays(folder: Path) -> None:
     (folder / "runs").mkdir()
     (folder / "runs/lines.txt").write_text("of another folder\n")
-    with pytest.raises(ValueError, match=r"lines.txt holds another corpus than that in"):
+    with pytest.raises(ValueError, match=r"lines.txt holds another corpus: take"):
         text.run(folder, folder / "runs", 1, folder / "text.json", 1, only=("lines",), n=20)
     assert (folder / "runs/lines.txt").read_text() == "of another folder\n"
 
@@ -121,7 +123,7 @@ def test_real_text_is_drawn_without_replacement_and_no_longer_than_the_task(tmp_
     (tmp_path / "real.txt").write_text("a a\nb\na b a\nb c\n")
     (tmp_path / "train.txt").write_text("a b\nb a\nc\n")
     task = Task(TaskConfig(source=str(tmp_path / "train.txt")))
-    real = text.RealText(task, tmp_path / "real.txt")
+    real = RealText(task, tmp_path / "real.txt")
     vocabulary, pad = task.source.vocabulary, task.spec.pad_id
     assert vocabulary is not None
     drawn = [vocabulary.decode(row_T[row_T != pad]) for row_T in real.draw(9, seed=1)]

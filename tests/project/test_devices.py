@@ -15,7 +15,8 @@ import torch
 from agents.runs.experiment import Experiment
 from agents.runs.phases import ADVERSARIAL
 from seqgan_env.sources import LSTMOracle
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from tests.support.runs import SHORT, changed
 
 DEVICES = [

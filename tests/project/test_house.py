@@ -49,6 +49,7 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("constraints", "rewards", "metrics"),
         ("scoring",),
         ("shaping",),
+        ("task_config",),
         ("task",),
         ("task_access",),
         ("env", "vector_env", "rendering", "wrappers"),
@@ -103,6 +104,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "seqgan_env/sources/base.py": "tests/seqgan_env/sources/test_oracle.py",
     "seqgan_env/sources/english.py": "tests/seqgan_env/sources/test_grammar.py",
     "seqgan_env/task_access.py": "tests/seqgan_env/test_scoring.py",
+    "seqgan_env/task_config.py": "tests/seqgan_env/test_task.py",
     "seqgan_env/tokenizing.py": "tests/seqgan_env/test_vocabulary.py",
 }
 """Modules that are tested through another one, and the file that does it."""

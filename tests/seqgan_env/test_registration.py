@@ -55,6 +55,23 @@ class TestEveryId:
         with pytest.raises(AssertionError, match="too early"):
             bare(env).score([[1] * bare(env).sequence_spec.max_length])
 
+    def test_another_discriminator_is_a_name(self, env_id: str) -> None:
+        """The id's own settings are those of its own discriminator, and given ones hold for whichever is named."""
+        needs = NEEDS.get(env_id, {})
+        own = gym.spec(env_id).kwargs.get("discriminator", "cnn")
+        for name in {"gru", "ensemble", "log_ratio"} - {own}:
+            env = gym.make(env_id, **needs, discriminator=name)
+            assert dict(bare(env).task_config.discriminator_kwargs) == {}
+            again = gym.make(env.spec)  # as a worker process does
+            assert bare(again).task_config == bare(env).task_config
+            vector: Any = gym.make_vec(env_id, 2, **needs, discriminator=name)
+            assert vector.task_config == bare(env).task_config
+        given = gym.make(env_id, **needs, discriminator="gru", discriminator_kwargs={"hidden_dim": 3})
+        assert bare(given).task_config.discriminator_kwargs == {"hidden_dim": 3}
+        registered = gym.spec(env_id).kwargs.get("discriminator_kwargs", {})
+        assert bare(gym.make(env_id, **needs)).task_config.discriminator_kwargs == registered
+        assert bare(gym.make(env_id, **needs, discriminator=own)).task_config.discriminator_kwargs == registered
+
 
 def test_the_first_environment_of_a_process_is_cheap_too() -> None:
     """Nothing large is imported only then. In seconds of the processor, so that a busy machine can't blame the code."""

@@ -25,7 +25,8 @@ from seqgan_env.discriminators import (
 )
 from seqgan_env.rewards import REWARDS
 from seqgan_env.scoring import MAX_EXACT_SCORES
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support.discriminators import optimal
 from tests.support.reference import all_sequences

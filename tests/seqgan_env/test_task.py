@@ -16,7 +16,8 @@ import pytest
 from seqgan_env import SeqGANEnv
 from seqgan_env.discriminators import DISCRIMINATORS, build_discriminator, save_discriminator
 from seqgan_env.sources import NAMED_SOURCES, Corpus
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support.reference_env import TINY
 from tests.support.tasks import tiny_task

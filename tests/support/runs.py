@@ -20,7 +20,7 @@ from agents.runs.config import (
     RunConfig,
     RuntimeConfig,
 )
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 
 TINY = RunConfig(
     task=TaskConfig(

@@ -7,7 +7,8 @@ from typing import Any
 import gymnasium as gym
 
 from seqgan_env import SeqGANEnv
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from tests.support.package import ROOT
 from tests.support.reference_env import TINY
 

@@ -21,7 +21,7 @@ from agents.runs.config import (
 )
 from agents.runs.presets import PRESETS, get_preset, preset_for
 from seqgan_env.discriminators import CNNDiscriminator, TabularDiscriminator
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 from tests.support.reference_env import mean_token
 from tests.support.runs import TINY, changed
 

@@ -10,7 +10,7 @@ import pytest
 
 from agents.runs.experiment import Experiment
 from agents.runs.text_reward import TextReward, as_trl_reward
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 from tests.support.runs import SHORT
 
 LINES = ["a man rides a horse", "a dog runs", "the man runs", "a horse", "the dog rides"] * 8

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sb3_contrib import TRPO, MaskablePPO
-from stable_baselines3 import A2C, PPO
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents import (
@@ -241,6 +241,15 @@ class TestStart:
         plain = PPO(GeneratorActorCritic, env, policy_kwargs={"eos_id": task.spec.eos_id}, seed=1, device="cpu")
         assert isinstance(plain.policy, GeneratorActorCritic)
         assert -plain.policy.generator.sequence_log_prob(task.held_out_sequences).mean() > 0.95 * ignorant
+
+    def test_algorithms_without_a_critic_and_constraints_are_refused(self) -> None:
+        env = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE)
+        agent = SeqGAN("LstmPolicy", env, policy_kwargs=POLICY, device="cpu")
+        with pytest.raises(ValueError, match="algorithm must be one with an actor and a critic, as PPO, got DQN"):
+            with_generator(DQN, env, agent)
+        constrained = make_seqgan_vec_env("SeqGAN-v0", 2, **ORACLE, allowed_tokens=[1, 2])
+        with pytest.raises(ValueError, match=r"needs a task without constraints, got \{'allowed_tokens': \[1, 2\]\}"):
+            with_generator(PPO, constrained, agent, device="cpu")
 
     def test_what_the_environment_plays_has_the_pretrained_likelihood(self) -> None:
         """The mean log-probability that PPO's own rollout records, over 960 tokens, against the generator's own."""

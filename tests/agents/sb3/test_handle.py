@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 from agents import DiscriminatorCallback, GeneratorActorCritic, SeqGAN, make_seqgan_vec_env
 from agents.sb3.handle import TaskHandle
 from seqgan_env.discriminators import build_discriminator, save_discriminator
-from seqgan_env.task import TaskConfig
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec
 from tests.support.builders import ORACLE, POLICY
 

@@ -15,7 +15,8 @@ from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE
 from seqgan_env.metrics import EvaluationBatch, measure
 from seqgan_env.metrics.temperatures import TEMPERATURES
 from seqgan_env.sources.base import split_known
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.tokens import SequenceSpec, Tokens
 from tests.support.runs import SHORT, changed
 

@@ -193,9 +193,9 @@ class TestExact:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda x: x[:, None], r"a reward must give one number for each sequence, shape \(2,\); got \(2, 1\) of"),
-        (lambda x: x.sum(), r"a reward must give one number for each sequence, shape \(2,\); got \(\)"),
-        (lambda x: x[:1], r"a reward must give one number for each sequence, shape \(2,\); got \(1,\)"),
+        (lambda x: x[:, None], r"must give a tensor, one number for each sequence, shape \(2,\); got \(2, 1\) of"),
+        (lambda x: x.sum(), r"must give a tensor, one number for each sequence, shape \(2,\); got \(\)"),
+        (lambda x: x[:1], r"must give a tensor, one number for each sequence, shape \(2,\); got \(1,\)"),
         (lambda x: torch.full_like(x, torch.nan), "rewards must be finite in single precision, got nan"),
         (lambda x: torch.full_like(x, torch.inf), "rewards must be finite in single precision, got inf"),
         (lambda x: torch.full_like(x, -1e39), r"rewards must be finite in single precision, got -1e\+39"),

@@ -11,7 +11,8 @@ import pytest
 
 from seqgan_env.sources import IdFile, Source, SourceConfig, build_source
 from seqgan_env.sources.file_pair import FilePair
-from seqgan_env.task import Task, TaskConfig
+from seqgan_env.task import Task
+from seqgan_env.task_config import TaskConfig
 from seqgan_env.vocabulary import Vocabulary
 
 TRAIN = "a b c\nb a\nc a b\nb b\nc c c\n" * 3
