@@ -42,6 +42,8 @@ class Sample(Command):
     resample: int = 1
     """Draw so many for each, and print one of them by chance, the likelier the more real the discriminator finds it:
     nearer to real sequences where best-of narrows them down."""
+    known_only: bool = False
+    """Draw no unknown token, <unk>."""
     seed: int = 0
     """The same seed gives the same sequences."""
     device: str = "auto"
@@ -56,6 +58,7 @@ class Sample(Command):
             prefix=self.prefix,
             best_of=self.best_of,
             resample=self.resample,
+            known_only=self.known_only,
             temperature=self.temperature,
             seed=self.seed,
             top_k=self.top_k,

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.reranking import choice, reranked
 from agents.runs.folder import RunFolder
 from agents.seqgan import SeqGAN
-from seqgan_env.autoregressive import AutoregressiveModel
+from seqgan_env.autoregressive import AutoregressiveModel, ConstrainedModel
 from seqgan_env.checks import PositiveInt, check_arguments
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
@@ -36,6 +38,7 @@ class TextGenerator:
         prefix: str = "",
         best_of: PositiveInt = 1,
         resample: PositiveInt = 1,
+        known_only: bool = False,
         **arguments: Any,
     ) -> list[str]:
         """Draw sequences as a person reads them.
@@ -45,18 +48,28 @@ class TextGenerator:
             prefix: text or, where tokens have no text, token ids separated by spaces.
             best_of: draw so many for each, and keep the one that the judge finds most real.
             resample: draw so many for each, and keep one with a probability in proportion to ``D / (1 - D)``.
+            known_only: draw no unknown token, ``<unk>``; the probabilities of others are scaled up to 1.
             **arguments: ``seed``, ``temperature``, ``top_k`` and ``top_p`` of ``AutoregressiveModel.draw``.
 
         Raises:
             ValueError: a value is out of range, as more candidates than ``MAX_CANDIDATES``, the prefix is too long or
                 out of vocabulary, or there is no judge to choose by, or more than one rule.
         """
-        sampler = reranked(self.model, self.judge, *choice(best_of, resample))
+        model = self._without_unknown() if known_only else self.model
+        sampler = reranked(model, self.judge, *choice(best_of, resample))
         rows = sampler.draw(n, prefix=self._ids(prefix), **arguments)
         if self.vocabulary is not None:
             return [self.vocabulary.decode(row) for row in rows]
         pad_id = self.model.spec.pad_id
         return [" ".join(str(token) for token in row if token != pad_id) for row in rows]
+
+    def _without_unknown(self) -> AutoregressiveModel:
+        """The generator, its softmax cut off at the unknown token where there is one."""
+        unk_id = None if self.vocabulary is None else self.vocabulary.unk_id
+        if unk_id is None:
+            return self.model
+        is_known_V = np.arange(self.model.spec.vocab_size) != unk_id
+        return ConstrainedModel(self.model, lambda tokens_BT: np.tile(is_known_V, (len(tokens_BT), 1)))
 
     def _ids(self, prefix: str) -> list[int]:
         if self.vocabulary is not None:

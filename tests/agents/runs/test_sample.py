@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agents.cli import main
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from agents.runs.sample import load_generator
@@ -47,6 +48,21 @@ def test_a_text_file_is_learnt_and_sampled_without_the_file(tmp_path: Path) -> N
         generator.texts(1, prefix="a zebra")
     with pytest.raises(ValueError, match="shorter than T"):
         generator.texts(1, prefix="a big big big big big")
+
+
+def test_unknown_words_can_be_left_out(tmp_path: Path) -> None:
+    """All else is drawn as before, one of them after the other."""
+    corpus = tmp_path / "rare.txt"
+    corpus.write_text("".join(f"a w{n} cat\na dog\n" for n in range(30)))
+    task = {"source": str(corpus), "vocab_size": None, "max_length": None, "min_count": 2}
+    Experiment(changed(TINY, task=task, agent={"n_updates": 0}), tmp_path / "run", progress=False).run()
+    generator = load_generator(tmp_path / "run", judged=True)
+    texts = generator.texts(200)
+    assert any("<unk>" in text for text in texts)
+    known = generator.texts(200, known_only=True)
+    assert not any("<unk>" in text for text in (*known, *generator.texts(20, known_only=True, best_of=3)))
+    assert {"a dog"} <= set(known)
+    assert main(["sample", str(tmp_path / "run"), "-n", "50", "--known-only"]) == 0
 
 
 def test_byte_pairs_are_learnt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
