@@ -134,14 +134,15 @@ class AutoregressiveModel(nn.Module):
         return log_prob_BT.masked_fill(~self.spec.is_token(tokens_BT), 0)
 
     @torch.no_grad()
-    def sequence_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    def sequence_log_prob(self, tokens_BT: Tokens | Tensor, temperature: float = 1.0) -> npt.NDArray[np.float64]:
         """The log-probability of each sequence (eq. 13.31), nats, shape ``(B,)``, summed in double precision."""
         log_prob_B: npt.NDArray[np.float64] = self.token_log_prob(tokens_BT, temperature).sum(axis=1)
         return log_prob_B
 
     @torch.no_grad()
-    def token_log_prob(self, tokens_BT: Tokens, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    def token_log_prob(self, tokens_BT: Tokens | Tensor, temperature: float = 1.0) -> npt.NDArray[np.float64]:
         """``log_prob`` without gradient, in bounded memory, as an array of shape ``(B, T)``."""
+        tokens_BT = tokens_BT.cpu().numpy() if isinstance(tokens_BT, Tensor) else tokens_BT  # a reward has tensors
         order_B = self.spec.lengths(tokens_BT).argsort(kind="stable")  # a chunk is read as far as its longest goes
         size = max(1, _CHUNK_TOKENS // self.spec.max_length)
         log_prob_BT = np.zeros(tokens_BT.shape)

@@ -122,6 +122,7 @@ class TestLogProb:
             monkeypatch.setattr(model_module, "_CHUNK_TOKENS", size)
             np.testing.assert_allclose(agent.sequence_log_prob(tokens_BT.numpy()), expected_B, atol=1e-12)
         assert agent.sequence_log_prob(tokens_BT[:0].numpy()).shape == (0,)
+        np.testing.assert_array_equal(agent.sequence_log_prob(tokens_BT), agent.sequence_log_prob(tokens_BT.numpy()))
 
 
 @every_kind
