@@ -24,8 +24,8 @@ class Group(NamedTuple):
     is_relative: bool
     """Whether scores are shares of the pretrained generator's, since those of different tasks are of different size."""
 
-    def strata(self, runs: Sequence[Result], metric: str) -> list[list[float]]:
-        """The final scores of some runs, one list for each task, so that lower is better.
+    def strata(self, runs: Sequence[Result], metric: str) -> dict[str, list[float]]:
+        """The final scores of some runs by task, in the order of their names, so that lower is better.
 
         Args:
             runs: of the group.
@@ -36,7 +36,7 @@ class Group(NamedTuple):
         for run in runs:
             if (value := score(run, run["records"][-1], metric, relative=self.is_relative)) is not None:
                 by_task.setdefault(run["axes"]["task"], []).append(sign * value)
-        return [by_task[task] for task in sorted(by_task)]
+        return dict(sorted(by_task.items()))
 
 
 def score(run: Result, record: Record, metric: str, *, relative: bool) -> float | None:

@@ -75,7 +75,7 @@ def _curves(runs: Mapping[str, Sequence[Result]], metric: str, budget: str) -> s
 
 def _profiles(group: Group, metric: str) -> str | None:
     strata = {label: group.strata(own, metric) for label, own in group.runs.items()}
-    scores = np.array([value for own in strata.values() for each in own for value in each])
+    scores = np.array([value for own in strata.values() for each in own.values() for value in each])
     if not len(scores):
         return None
     margin = 0.05 * (np.ptp(scores) or 1.0)
@@ -83,7 +83,7 @@ def _profiles(group: Group, metric: str) -> str | None:
     figure, axes = _axes()
     for label, own in strata.items():
         if own:
-            axes.plot(thresholds, profile(own, thresholds), label=label)
+            axes.plot(thresholds, profile([*own.values()], thresholds), label=label)
     column = columns()[metric]
     what = "a multiple of the pretrained generator's" if group.is_relative else column.unit
     sign = "−" if column.better == "higher" else ""

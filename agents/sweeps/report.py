@@ -63,10 +63,10 @@ def table(group: Group) -> str:
         row = {"runs": str(len(own))}
         for name, column in shown.items():
             if strata := group.strata(own, name):
-                n_found = sum(map(len, strata))
-                row[column.label] = shown_interval(interquartile_mean(*strata), flip=column.better == "higher") + (
-                    f" ({n_found} of {len(own)})" if n_found < len(own) else ""
-                )
+                n_found = sum(map(len, strata.values()))
+                row[column.label] = shown_interval(
+                    interquartile_mean(*strata.values()), flip=column.better == "higher"
+                ) + (f" ({n_found} of {len(own)})" if n_found < len(own) else "")
         for name, unit in (("steps", ""), ("scored", ""), ("wall_time_s", " s")):
             row[name.removesuffix("_s").replace("_", " ")] = f"{sum(r[name] for r in own) / len(own):,.0f}{unit}"
         rows[label] = row
@@ -75,18 +75,21 @@ def table(group: Group) -> str:
 
 
 def improvement_table(group: Group, metric: str) -> str:
-    """The probability that the run of a row is better than that of a column, in Markdown."""
+    """The probability that the run of a row is better than that of a column, over the tasks that both have.
+
+    Returns:
+        A table in Markdown; the cell of two that share no task is empty.
+    """
     strata = {label: group.strata(own, metric) for label, own in group.runs.items()}
     strata = {label: own for label, own in strata.items() if own}
-    rows = {
-        ours: {
-            theirs: ""
-            if theirs == ours or len(strata[theirs]) != len(strata[ours])
-            else shown_interval(improvement(strata[theirs], strata[ours]), digits=2)
-            for theirs in strata
-        }
-        for ours in strata
-    }
+
+    def cell(ours: str, theirs: str) -> str:
+        if ours == theirs or not (both := strata[ours].keys() & strata[theirs].keys()):
+            return ""
+        x, y = ([own for task, own in strata[label].items() if task in both] for label in (theirs, ours))
+        return shown_interval(improvement(x, y), digits=2)
+
+    rows = {ours: {theirs: cell(ours, theirs) for theirs in strata} for ours in strata}
     return markdown_table(rows, list(strata), first="is better than")
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from agents.sweeps.environment import describe
-from agents.sweeps.groups import ALL_TASKS, groups_of
+from agents.sweeps.groups import ALL_TASKS, Group, groups_of
 from agents.sweeps.pictures import curve, pictures
 from agents.sweeps.report import (
     chosen_metrics,
     comma_separated,
+    improvement_table,
     markdown,
     measurements,
     shown_interval,
@@ -51,8 +52,8 @@ def test_rows_are_named_by_what_differs_and_hold_the_middle_of_the_seeds() -> No
         "random",
         *(f"{algorithm}, {reward}" for algorithm in ("seqgan", "ppo", "dqn") for reward in ("log_d", "constant")),
     }
-    assert group.strata(group.runs["seqgan, log_d"], "kl_sum") == [[0.75, 0.74, 0.73]]
-    assert group.strata(group.runs["dqn, log_d"], "kl_sum") == []
+    assert group.strata(group.runs["seqgan, log_d"], "kl_sum") == {"SeqGANTiny-v0": [0.75, 0.74, 0.73]}
+    assert group.strata(group.runs["dqn, log_d"], "kl_sum") == {}
     text = markdown(results(), ["kl_sum"])
     assert "| seqgan, log_d | 3 | 1.740 [1.730, 1.750] | 0.740 [0.730, 0.750] | 64 | 16 | 1 s |" in text
     assert "| pretrained generator |  | 3.000 | 2.000 |" in text
@@ -72,8 +73,29 @@ def test_tasks_are_put_together_by_their_share_of_the_start() -> None:
     assert [group.name for group in single] == ["SeqGANTiny-v0", "SeqGANTiny-v0 (n_real=50)"]
     assert together.name == ALL_TASKS
     strata = together.strata(together.runs["ppo, constant"], "kl_sum")
-    np.testing.assert_allclose(strata, [[0.75, 0.745, 0.74]] * 2)
+    np.testing.assert_allclose([*strata.values()], [[0.75, 0.745, 0.74]] * 2)
     assert "| ppo, constant | 6 |" in markdown(both)
+
+
+def test_runs_are_compared_on_the_tasks_that_both_have() -> None:
+    """Both algorithms are equal, and the second task is the easier one."""
+    tasks = {"a": 1.0, "b": 0.5, "c": 0.1}
+
+    def improvements(lacking: dict[str, str]) -> list[str]:
+        runs: dict[str, list[dict[str, Any]]] = {}
+        for algorithm in ("ppo", "a2c"):
+            for cell in cells_of(spec_with(algorithm=[algorithm])):
+                for task, score in tasks.items():
+                    if task not in lacking[algorithm]:
+                        run = result_of(cell, score)
+                        runs.setdefault(algorithm, []).append({**run, "axes": {**run["axes"], "task": task}})
+        return improvement_table(Group(ALL_TASKS, runs, is_relative=True), "kl_sum").splitlines()[2:]
+
+    assert improvements({"ppo": "a", "a2c": "b"}) == [
+        "| ppo |  | 0.50 [0.50, 0.50] |",
+        "| a2c | 0.50 [0.50, 0.50] |  |",
+    ]
+    assert improvements({"ppo": "bc", "a2c": "a"}) == ["| ppo |  |  |", "| a2c |  |  |"]
 
 
 def test_curves_meet_at_the_same_places() -> None:
@@ -219,7 +241,7 @@ def test_higher_is_better_where_the_metric_says_so() -> None:
         for record in (result["start"], *result["records"]):
             record["grammatical"] = 0.5 + 0.1 * result["seed"]
     (group,) = groups_of(found)
-    assert group.strata(found, "grammatical") == [[-0.5, -0.6, -0.7]]
+    assert group.strata(found, "grammatical") == {"SeqGANTiny-v0": [-0.5, -0.6, -0.7]}
     assert "0.600 [0.500, 0.700]" in markdown(found)
 
 
