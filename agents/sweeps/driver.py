@@ -53,7 +53,8 @@ def run_sweep(
         progress: show a table on the terminal.
 
     Returns:
-        The results of all runs in the folder, as in ``results.jsonl``, those that failed among them.
+        The results of the runs that the specification means, as in ``results.jsonl``, those that failed among them.
+        Runs of earlier calls that it does not mean stay in the folder.
 
     Raises:
         ValueError: the specification, a combination, the folder, the engine or a tracker cannot be what is asked;
@@ -69,7 +70,7 @@ def run_sweep(
     with engine or LocalEngine(1) as using:
         _check_all([node.work for node in nodes if isinstance(node.work, Cell) and not folder.is_done(node)])
         with folder.lock():
-            folder.begin(spec)
+            folder.begin(spec, nodes)
             missing = [node for node in nodes if not folder.is_done(node)]
             try:
                 for result in folder.runs():
@@ -79,6 +80,8 @@ def run_sweep(
                     while missing:
                         _Schedule(folder, missing, using, table, trackers, failures).run()
                         more = graph_of(plan.cells(score))
+                        nodes += more
+                        folder.begin(spec, nodes)
                         missing = [node for node in more if node.id not in failures and not folder.is_done(node)]
                         table.add(missing)
             except BaseException:

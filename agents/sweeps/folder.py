@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.runs.lock import exclusive
+from agents.sweeps.cells import Cell
 from agents.sweeps.graph import Node
 from seqgan_env.checks import check_choice, check_type, shown
 from seqgan_env.files import atomic_write, is_partial, parse_json, read_bytes, refusal, remove_partial
@@ -49,10 +50,7 @@ class SweepFolder:
             ValueError: see above; or a file in it is damaged.
         """
         if self.mark.exists():
-            with refusal(self.mark, "sweep"):
-                mark = parse_json(read_bytes(self.mark))
-                check_choice("name", mark["name"], (_NAME,))
-                check_choice("version", mark["version"], (_VERSION,))
+            self._planned()
         elif self.path.exists() and (not self.path.is_dir() or any(map(self._is_content, self.path.iterdir()))):
             raise ValueError(f"{self.path} is neither a sweep nor an empty folder")
         missing = [node for node in nodes if not self.is_done(node)]
@@ -74,13 +72,20 @@ class SweepFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         return exclusive(self.path / ".lock")
 
-    def begin(self, spec: Mapping[str, Any]) -> None:
-        """Write what the sweep is, and remove what a killed one left half written."""
+    def begin(self, spec: Mapping[str, Any], nodes: Sequence[Node]) -> None:
+        """Write what the sweep is, and remove what a killed one left half written.
+
+        Args:
+            spec: the tables of its file.
+            nodes: the work; its runs are the results of the folder from now on, by their names in it.
+        """
         for kind in _SUFFIXES:
             (self.path / kind).mkdir(exist_ok=True)
             remove_partial(self.path / kind)
         remove_partial(self.path)
-        self._write(self.mark, json.dumps({"name": _NAME, "version": _VERSION, "spec": spec}, indent=2).encode())
+        runs = {node.key: node.work.axes for node in nodes if isinstance(node.work, Cell)}
+        mark = {"name": _NAME, "version": _VERSION, "spec": spec, "runs": runs}
+        self._write(self.mark, json.dumps(mark, indent=2).encode())
 
     def is_done(self, node: Node) -> bool:
         """Whether a piece of work is done; a run that failed is not, and is tried again by the next command.
@@ -113,7 +118,7 @@ class SweepFolder:
         return _read_result(path) if path.exists() else None
 
     def gather(self) -> list[Result]:
-        """Write ``results.jsonl`` from the files of all runs, those of earlier and wider sweeps too.
+        """Write ``results.jsonl`` from the files of ``runs``.
 
         Returns:
             The results, in the order of their names on the axes and the seeds.
@@ -123,13 +128,31 @@ class SweepFolder:
         return results
 
     def runs(self) -> list[Result]:
-        """The results of all runs so far, also while the sweep goes on.
+        """The results so far of the runs of the last command, also while it goes on; others in the folder are left out.
+
+        A run has its names of that command, whatever it was called when it was played.
 
         Raises:
-            ValueError: the file of a run is damaged.
+            ValueError: the file of a run, or that of the sweep, is damaged.
         """
-        results = [_read_result(path) for path in (self.path / "run").glob("*.json")]
+        planned = self._planned() if self.mark.exists() else None
+        results = []
+        for path in (self.path / "run").glob("*.json"):
+            if planned is None:
+                results.append(_read_result(path))
+            elif path.stem in planned:
+                results.append({**_read_result(path), "axes": planned[path.stem]})
         return sorted(results, key=lambda result: (*result["axes"].values(), result["seed"]))
+
+    def _planned(self) -> Mapping[str, Mapping[str, str]] | None:
+        """The names on the axes of each run of the last command by its key; None in a folder of an earlier version."""
+        with refusal(self.mark, "sweep"):
+            mark = parse_json(read_bytes(self.mark))
+            check_choice("name", mark["name"], (_NAME,))
+            check_choice("version", mark["version"], (_VERSION,))
+            kind = Mapping[str, Mapping[str, str]] | None
+            runs: Mapping[str, Mapping[str, str]] | None = check_type("runs", mark.get("runs"), kind)
+            return runs
 
     def _path(self, kind: str, key: str) -> Path:
         return self.path / kind / f"{key}{_SUFFIXES[kind]}"

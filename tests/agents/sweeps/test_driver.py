@@ -54,13 +54,35 @@ def test_each_piece_of_work_is_done_once_and_in_order(tmp_path: Path) -> None:
 
 
 def test_a_sweep_can_be_widened_and_narrowed(tmp_path: Path) -> None:
-    run(spec_with(), tmp_path, HereEngine())
+    narrow = run(spec_with(), tmp_path, HereEngine())
     engine = HereEngine()
     wider = run(spec_with(algorithm=["seqgan", "ppo"]), tmp_path, engine)
     assert [node.work.algorithm for node in engine.submitted if isinstance(node.work, Cell)] == ["ppo"]
     assert engine.kinds == ["run"]
     assert len(wider) == 2
-    assert run(spec_with(), tmp_path, HereEngine()) == wider
+    assert run(spec_with(), tmp_path, HereEngine()) == read_results(tmp_path) == narrow
+    again = HereEngine()
+    assert run(spec_with(algorithm=["seqgan", "ppo"]), tmp_path, again) == wider
+    assert again.submitted == []
+
+
+def test_runs_of_another_experiment_do_not_count_as_more_seeds(tmp_path: Path) -> None:
+    short, long = (spec_with(budget={"steps": steps}, seeds=[0, 1]) for steps in (64, 128))
+    run(short, tmp_path, HereEngine())
+    results = run(long, tmp_path, HereEngine())
+    assert [result["budget"]["steps"] for result in results] == [128, 128]
+    assert read_results(tmp_path) == read_results(tmp_path / "results.jsonl") == results
+    back = HereEngine()
+    assert [result["budget"]["steps"] for result in run(short, tmp_path, back)] == [64, 64]
+    assert back.submitted == []
+
+
+def test_a_run_has_the_name_of_the_sweep_that_shows_it(tmp_path: Path) -> None:
+    """A default that is written out is the same run; two names would make two rows of one algorithm."""
+    run(spec_with(algorithm=["ppo"]), tmp_path, HereEngine())
+    written_out = [{"name": "ppo", "learning_rate": 0.0003}]
+    results = run(spec_with(algorithm=written_out, seeds=[0, 1]), tmp_path, HereEngine())
+    assert [result["axes"]["settings"] for result in results] == ["learning_rate=0.0003"] * 2
 
 
 def test_a_run_that_raises_is_recorded_and_tried_again_by_the_next_command(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -24,7 +25,7 @@ RUNS = [node for node in NODES if isinstance(node.work, Cell)]
 def folder(tmp_path: Path) -> SweepFolder:
     folder = SweepFolder(tmp_path / "sweep")
     with folder.lock():
-        folder.begin({"seeds": [0]})
+        folder.begin({"seeds": [0]}, NODES)
         for node in NODES:
             folder.write(node, pretend(node))
         folder.gather()
@@ -45,7 +46,7 @@ def test_what_is_done_is_known(folder: SweepFolder) -> None:
 def test_what_a_killed_driver_left_half_written_is_removed(folder: SweepFolder) -> None:
     partial = folder.path / "run" / ".x.json.1.abcd.partial"
     partial.write_text("half")
-    folder.begin({})
+    folder.begin({}, NODES)
     assert not partial.exists()
     assert len(folder.gather()) == 2
 
@@ -62,7 +63,12 @@ def test_the_folder_of_something_else_is_left_alone(tmp_path: Path, kind: str) -
         SweepFolder(path).check(NODES)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": "other", "version": 1}', '{"name": "seqgan-env sweep"}'])
+RUNLESS = '{"name": "seqgan-env sweep", "version": 1, "runs": [3]}'
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"name": "other", "version": 1}', '{"name": "seqgan-env sweep"}', RUNLESS]
+)
 def test_a_damaged_mark_is_named(folder: SweepFolder, content: str) -> None:
     folder.mark.write_text(content)
     with pytest.raises(ValueError, match=r"sweep\.json is not a readable sweep: "):
@@ -117,6 +123,24 @@ def test_what_is_no_result_is_named(folder: SweepFolder, content: str | None, sa
         folder.results.write_text(content)
     with pytest.raises(ValueError, match=says):
         read_results(folder.results)
+
+
+def test_the_results_are_those_of_the_last_command_by_its_names(folder: SweepFolder) -> None:
+    work = RUNS[1].work
+    assert isinstance(work, Cell)
+    renamed = dataclasses.replace(work, axes={**work.axes, "settings": "n=1"})
+    folder.begin({}, [dataclasses.replace(RUNS[1], work=renamed)])
+    (result,) = folder.gather()
+    assert (result["seed"], result["axes"]) == (1, renamed.axes)
+    assert read_results(folder.path) == read_results(folder.results) == [result]
+    assert all(map(folder.is_done, NODES))
+
+
+def test_a_folder_that_does_not_name_its_runs_has_all_of_them(folder: SweepFolder) -> None:
+    folder.mark.write_text('{"name": "seqgan-env sweep", "version": 1}')
+    assert len(read_results(folder.path)) == 2
+    folder.mark.unlink()
+    assert len(read_results(folder.path)) == 2
 
 
 def test_results_are_ordered_by_their_names(folder: SweepFolder) -> None:
