@@ -188,7 +188,9 @@ def hashed(values: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value as text; six digits of a number where they tell it from all others."""
+    is_short = isinstance(value, float) and float(f"{value:g}") == value
+    return f"{value:g}" if is_short else str(value)
 
 
 def name_with(name: str, settings: Mapping[str, Any]) -> str:

@@ -102,6 +102,20 @@ def test_so_is_a_held_out_file(tmp_path: Path) -> None:
     assert cell(task=[{"name": "SeqGANText-v0", "source": train, "held_out": held_out[1]}]).key != a
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.00305, "0.00305"), (1e-5, "1e-05"), (50000.0, "50000"), (16, "16"), (1234567.0, "1234567.0"), (True, "True")],
+)
+def test_a_number_in_a_name_is_short(value: Any, text: str) -> None:
+    assert cells.name_with("ppo", {"x": value}) == f"ppo (x={text})"
+
+
+def test_different_numbers_have_different_names() -> None:
+    rates = [0.12345671, 0.12345672]
+    found = cells_of(spec_with(algorithm=[{"name": "ppo", "grid": {"learning_rate": rates}}]))
+    assert [each.axes["settings"] for each in found] == [f"learning_rate={rate}" for rate in rates]
+
+
 def test_the_header_of_a_result_says_everything() -> None:
     one = cell()
     assert one.header["axes"] == {
