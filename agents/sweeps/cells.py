@@ -74,6 +74,10 @@ class Cell:
         """The same run with another seed."""
         return dataclasses.replace(self, config=with_seed(self.config, seed))
 
+    def with_names(self, **names: str) -> Cell:
+        """The same run by other names on some of the axes."""
+        return dataclasses.replace(self, axes={**self.axes, **names})
+
 
 def build_cell(
     run: RunConfig, algorithm: str, given: Mapping[str, Any], budget: Budget, axes: Mapping[str, str]
@@ -92,8 +96,7 @@ def build_cell(
     """
     entry = algorithm_entry(algorithm)
     settings = entry.complete(given, run, algorithm)
-    label = ", ".join(f"{name}={_short(value)}" for name, value in sorted(given.items()))
-    axes = {**axes, "algorithm": algorithm, "settings": label}
+    axes = {**axes, "algorithm": algorithm, "settings": listed(dict(sorted(given.items())))}
     if entry.plays == "any":
         _check_reward(entry, algorithm, run)
         is_seqgan = algorithm == "seqgan"
@@ -195,4 +198,9 @@ def _short(value: Any) -> str:
 
 def name_with(name: str, settings: Mapping[str, Any]) -> str:
     """A name on an axis, with its settings."""
-    return f"{name} ({', '.join(f'{key}={_short(value)}' for key, value in settings.items())})" if settings else name
+    return f"{name} ({listed(settings)})" if settings else name
+
+
+def listed(settings: Mapping[str, Any]) -> str:
+    """Settings as text."""
+    return ", ".join(f"{name}={_short(value)}" for name, value in settings.items())

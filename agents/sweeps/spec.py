@@ -19,7 +19,7 @@ from agents.runs.presets import PRESETS
 from agents.runs.search_space import with_settings
 from agents.sweeps.adaptive import Score, Trials
 from agents.sweeps.budget import Budget
-from agents.sweeps.cells import Cell, build_cell, name_with
+from agents.sweeps.cells import Cell, build_cell, listed, name_with
 from agents.sweeps.search import Search, search_of
 from seqgan_env.checks import PositiveInt, Seed, Share, build_config, check_fields, check_type, shown
 from seqgan_env.discriminators import DISCRIMINATORS
@@ -130,12 +130,16 @@ class Plan:
                 with the combination.
         """
         cells: dict[str, Cell] = {}
+        shared: dict[str, Mapping[str, Any]] = {}  # what the variants that are one run have in common
         for variant, *entries in itertools.product(self._variants, *self._axes):
             for cell in self._trials(variant, entries, score):
                 if cell.key not in self._given:
                     cells.setdefault(cell.key, cell)
+                    common = shared.setdefault(cell.key, variant).items()
+                    shared[cell.key] = {name: value for name, value in common if variant[name] == value}
         self._given |= cells.keys()
-        return [cell.with_seed(seed) for seed in self._seeds for cell in cells.values()]
+        named = [cell.with_names(variant=listed(shared[key])) for key, cell in cells.items()]
+        return [cell.with_seed(seed) for seed in self._seeds for cell in named]
 
     def _trials(self, variant: Mapping[str, Any], entries: Sequence[Entry], score: Score) -> list[Cell]:
         """The runs of a combination whatever their seed: one, or more trials of the search that it has."""
@@ -186,7 +190,7 @@ class Plan:
             "reward": str(run.task.reward) if reward.name is None else reward.label,
             "shaping": _shaping_name(run.task) if shaping.name is None else shaping.label,
             "discriminator": _stem(run.task) if discriminator.name is None else discriminator.label,
-            "variant": ", ".join(f"{name}={value}" for name, value in variant.items()),
+            "variant": listed(variant),
         }
         return build_cell(run, algorithm.name, algorithm.settings, self._budget, names)
 

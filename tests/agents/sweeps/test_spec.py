@@ -44,6 +44,14 @@ def test_axes_and_grids_are_combined() -> None:
         assert cell.axes["variant"] == f"adversary.every_n_episodes={adversary.every_n_episodes}"
 
 
+def test_a_variant_is_named_by_what_matters_to_the_run() -> None:
+    grid = {"agent.learning_rate": [0.001, 0.01], "adversary.n_rounds": [1, 2]}
+    cells = cells_of(spec_with(algorithm=["seqgan", "ppo", "random"], grid=grid, seeds=[0, 1]))
+    names = {name: {cell.axes["variant"] for cell in cells if cell.algorithm == name} for name in ("ppo", "random")}
+    assert names == {"ppo": {"adversary.n_rounds=1", "adversary.n_rounds=2"}, "random": {""}}
+    assert len({cell.axes["variant"] for cell in cells if cell.algorithm == "seqgan"}) == 4
+
+
 def test_shapings_that_add_up_have_settings_by_name() -> None:
     weights = {"length": {"weight": 0.5}}
     (cell,) = cells_of(spec_with(shaping=[{"name": ["length", "repetition"], **weights}]))
