@@ -108,9 +108,10 @@ def rich_table(rows: Mapping[str, Record], title: str) -> Table:
 
 
 def markdown_table(rows: Mapping[str, Mapping[str, str]], columns: Sequence[str], first: str = "generator") -> str:
-    """A table for the docs, from cells that are text already."""
-    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    lines += [f"| {name.strip()} | " + " | ".join(row.get(c, "") for c in columns) + " |" for name, row in rows.items()]
+    """A table for the docs, from cells that are text already; a line break becomes a space."""
+    cells = [[first, *columns], *([name.strip(), *(row.get(c, "") for c in columns)] for name, row in rows.items())]
+    lines = ["| " + " | ".join(" ".join(cell.splitlines()).replace("|", r"\|") for cell in row) + " |" for row in cells]
+    lines.insert(1, "|---" * len(cells[0]) + "|")
     return "\n".join(lines) + "\n"
 
 
@@ -222,7 +223,7 @@ def _panel(records: Records, phase: str, fields: Mapping[str, Column], title: st
                 label = column.label + (f", {name}" if len(records) > 1 else "")
                 style = ("-", "--", ":", "-.")[index % 4] if len(points) > 1 else "o"
                 color = f"C{run if len(records) > 1 else index}"
-                axes.plot(*zip(*points, strict=True), style, color=color, label=label)
+                axes.plot(*zip(*points, strict=True), style, color=color, label=label.replace("$", r"\$"))
     if not axes.lines:
         return None
     return _finished(figure, axes, title, x_label, next(iter(fields.values())).unit)
@@ -240,7 +241,7 @@ def _trade_off(records: Records, quality: str, diversity: str) -> str | None:
             continue
         color = "0.4" if phase == TEMPERATURE else f"C{index - 1}"
         x, y, _ = zip(*points, strict=True)
-        axes.plot(x, y, "o-", color=color, label=label, markersize=3)
+        axes.plot(x, y, "o-", color=color, label=label.replace("$", r"\$"), markersize=3)
         for at_one in [point[:2] for point in points if point[2] == 1]:  # none where a metric is undefined there
             axes.plot(*at_one, "s", color=color, markersize=8)
     if not axes.lines:
@@ -263,9 +264,8 @@ def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) ->
     wrapped = partial(fill, break_on_hyphens=False)
     axes.set(title=wrapped(title, 64), xlabel=wrapped(x_label, 72), ylabel=wrapped(y_label, 40))
     axes.grid(alpha=0.3)
-    n_columns = 2
-    legend = figure.legend(fontsize=7, loc="outside lower center", ncols=n_columns)
-    figure.set_figheight(figure.get_figheight() + 0.16 * math.ceil(len(legend.texts) / n_columns))
+    legend = figure.legend(fontsize=7, loc="outside lower center", ncols=2)
+    figure.set_figheight(figure.get_figheight() + 0.16 * math.ceil(len(legend.texts) / 2))
     return encoded_png(figure)
 
 

@@ -106,9 +106,11 @@ def _finished(figure: Any, axes: Any, title: str, x_label: str, y_label: str) ->
         return None
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     if len(axes.lines) <= _N_INSIDE:
-        axes.legend(fontsize=7)
+        legend = axes.legend(fontsize=7)
     else:
         figure.set_figheight(figure.get_figheight() + 0.16 * len(axes.lines))
-        figure.legend(fontsize=7, loc="outside lower left")
+        legend = figure.legend(fontsize=7, loc="outside lower left")
+    for text in legend.texts:
+        text.set_parse_math(False)  # a name may have a $
     axes.grid(alpha=0.3)
     return encoded_png(figure)

@@ -20,7 +20,7 @@ from agents.sweeps.groups import Group, groups_of
 from agents.sweeps.pictures import pictures
 from agents.sweeps.statistics import Interval, improvement, interquartile_mean
 from seqgan_env.checks import check_choice
-from seqgan_env.files import atomic_write, refusal
+from seqgan_env.files import atomic_write, one_line, refusal
 from seqgan_env.metrics import Column, columns, columns_of_role
 
 START = "pretrained generator"
@@ -123,7 +123,7 @@ def _shown(runs: Iterable[Result]) -> Mapping[str, Column]:
 def failures(results: Sequence[Result]) -> list[str]:
     """A line for each run that failed."""
     return [
-        f"{', '.join(filter(None, map(str, result['axes'].values())))}, seed {result['seed']}: {result['error']}"
+        one_line(f"{', '.join(filter(None, result['axes'].values()))}, seed {result['seed']}: {result['error']}")
         for result in results
         if result["status"] != DONE
     ]
@@ -133,7 +133,9 @@ def markdown(results: Sequence[Result], metrics: Sequence[str] = ()) -> str:
     """The tables as a document, with the probabilities of improvement by some metrics."""
     parts = ["# Sweep\n"]
     for group in groups_of(results):
-        parts.append(f"## {group.name}\n\n{_INTERVALS}{_RELATIVE if group.is_relative else ''}\n\n{table(group)}")
+        parts.append(
+            f"## {one_line(group.name)}\n\n{_INTERVALS}{_RELATIVE if group.is_relative else ''}\n\n{table(group)}"
+        )
         for metric in filter(_has_better, metrics):
             title = f"### Probability of improvement, {columns()[metric].label}"
             parts.append(f"{title}\n\n{improvement_table(group, metric)}")
@@ -175,7 +177,7 @@ def _done(results: Sequence[Result]) -> list[Result]:
 
 def _html_table(text: str) -> str:
     """A table in Markdown as HTML."""
-    rows = [[html.escape(cell.strip()) for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    rows = [[html.escape(cell.replace(r"\|", "|")) for cell in line[2:-2].split(" | ")] for line in text.splitlines()]
     head = "".join(f"<th>{cell}</th>" for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows[2:])
     return f"<table><tr>{head}</tr>{body}</table>"

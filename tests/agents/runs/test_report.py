@@ -16,6 +16,7 @@ from agents.runs.experiment import Experiment
 from agents.runs.report import (
     Lengths,
     legend,
+    markdown_table,
     rich_table,
     shown_columns,
     summary,
@@ -111,6 +112,19 @@ def test_the_page_of_several_runs_fits_a_phone(tmp_path: Path) -> None:
     config = changed(TINY, task={"held_out": "/a/long/path/to/a/file/of/sequences/that/nothing/has/learned/from.txt"})
     write_comparison(tmp_path / "report.html", config, {"word " * 20: of_text()}, {"x" * 100: ["y" * 100]}, {})
     assert too_wide(tmp_path, (tmp_path / "report.html").as_uri()) == {}
+
+
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    write_comparison(tmp_path / "report.html", TINY, {"$x_$": of_text(), "b": of_text()}, {}, {})
+    assert "Adversarial game" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_table_has_a_line_for_each_row_whatever_is_in_it() -> None:
+    assert markdown_table({"a|b": {"x\ny": "1"}}, ["x\ny"]).splitlines() == [
+        "| generator | x y |",
+        "|---|---|",
+        r"| a\|b | 1 |",
+    ]
 
 
 @pytest.mark.usefixtures("_with_lengths")

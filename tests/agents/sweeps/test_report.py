@@ -227,6 +227,24 @@ def test_the_page_needs_no_other_file_and_the_json_alone(tmp_path: Path) -> None
     assert too_wide(tmp_path, page.as_uri()) == {}
 
 
+def test_a_name_may_have_what_tables_and_formulas_are_written_with(tmp_path: Path) -> None:
+    name = "a|b $x_$ \\| c\n| d |"
+    found = results(algorithm=["seqgan", "ppo"], reward=["log_d"], seeds=[0, 1])
+    for result in found:
+        result["axes"] |= {"task": name, "settings": name} if result["axes"]["algorithm"] == "ppo" else {"task": name}
+    failed = {"axes": found[0]["axes"], "seed": 7, "status": "failed", "error": "no\nluck"}
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(json.dumps(result) + "\n" for result in [*found, failed]))
+    page, tables, _ = write_report(path)
+    lines = tables.read_text().splitlines()
+    assert r"## a|b $x_$ \| c | d |" in lines
+    assert r"- a|b $x_$ \| c | d |, seqgan, log_d, none, tabular, seed 7: no luck" in lines
+    cells = page.read_text()
+    assert cells.count(r"<td>ppo, a|b $x_$ \| c | d |</td>") == 3  # in the table, and in two of improvement
+    assert any(line.startswith(r"| ppo, a\|b $x_$ \\| c \| d \| | 2 |") for line in lines)
+    assert {row.count("<td>") for row in cells.split("<tr>") if "<td>" in row} == {7, 3}
+
+
 def test_a_metric_is_chosen_by_name() -> None:
     assert chosen_metrics(results(), ()) == ["kl_sum", "nll_oracle"]
     assert chosen_metrics(results(), ["nll_oracle"]) == ["nll_oracle"]
