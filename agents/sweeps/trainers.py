@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from agents.rivals import (
@@ -42,7 +43,7 @@ MakeTrainer = Callable[[Contest, Any, int], MaximumLikelihoodTrainer]
 
 
 class TrainerLearner:
-    """A trainer that passes over the real sequences in parts, between which it is measured.
+    """A trainer that passes over the real sequences in parts, between which it is measured; the last may be shorter.
 
     Args:
         contest: the run.
@@ -72,10 +73,21 @@ class TrainerLearner:
             if not len(left):
                 left = numpy_rng(self._seed, "sweep", "real", n_passes).permutation(len(self._real))
                 n_passes += 1
-            part, left = left[: self._n], left[self._n :]
+            n = self._n_needed(watch, left[: self._n])
+            part, left = left[:n], left[n:]
             watch.logger.record("train/loss", self._trainer.epoch(self._real[part]))
             n_tokens = int(self._spec.lengths(self._real[part]).sum())
             watch.spend(n_tokens * self._per_token, len(part) * self._per_sequence)
+
+    def _n_needed(self, watch: Watch, part: npt.NDArray[np.int64]) -> int:
+        """The sequences of a part, shape ``(B,)``, until the budget is spent; at most all."""
+        n, budget = len(part), watch.budget
+        if budget.steps is not None:
+            n_tokens_B = self._spec.lengths(self._real[part]).cumsum() * self._per_token
+            n = min(n, 1 + int((n_tokens_B < budget.steps - watch.steps).sum()))
+        if budget.scored is not None and self._per_sequence:
+            n = min(n, math.ceil((budget.scored - watch.scored) / self._per_sequence))
+        return n
 
 
 class UniformLearner:

@@ -237,6 +237,19 @@ def test_steps_of_seqgan_are_its_tokens_where_sequences_end() -> None:
     assert a2c["steps"] == 24
 
 
+@pytest.mark.parametrize("evaluations", [1, 3])
+def test_a_trainer_learns_for_as_long_however_often_it_is_measured(evaluations: int) -> None:
+    """Sequences have up to twenty tokens, and one of them ends the run."""
+    budget = {"steps": 200, "evaluations": evaluations}
+    assert 200 <= play("maximum_likelihood", task=[GRAMMAR], budget=budget)["steps"] < 220
+    assert 200 <= play("self_adversarial", task=[GRAMMAR], budget=budget)["steps"] < 240
+
+
+def test_a_trainer_ends_with_the_sequence_that_spends_the_scored_ones() -> None:
+    budget = {"steps": 1000, "scored": 50, "evaluations": 1}
+    assert play("relaxed", task=[GRAMMAR], budget=budget)["scored"] == 50
+
+
 @pytest.mark.parametrize("algorithm", ["seqgan", "a2c", "dqn", "cooperative"])
 def test_the_same_run_again_is_the_same(algorithm: str) -> None:
     first, again = played(algorithm), played.__wrapped__(algorithm)
