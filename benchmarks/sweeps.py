@@ -56,7 +56,7 @@ class InstantEngine:
 
     def submit(self, node: Node, *inputs: bytes) -> None:
         """End the piece of work with a result of one record."""
-        output = b"a checkpoint"
+        output = b"PK\5\6" + bytes(18)  # a checkpoint: an empty archive
         if isinstance(node.work, Cell):
             output = json.dumps(
                 {**node.work.header, "status": "done", "records": [dict(_NOTHING)], **_NOTHING, "start": {}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from numbers import Real
@@ -90,18 +91,22 @@ class SweepFolder:
     def is_done(self, node: Node) -> bool:
         """Whether a piece of work is done; a run that failed is not, and is tried again by the next command.
 
+        Nor is a checkpoint that is cut off, which is made again.
+
         Raises:
             ValueError: the file of a run is damaged.
         """
         path = self._path(*node.id)
-        return path.exists() and (node.kind != "run" or _read_result(path)["status"] == DONE)
+        if node.kind != "run":
+            return zipfile.is_zipfile(path)
+        return path.exists() and _read_result(path)["status"] == DONE
 
     def read(self, node_id: tuple[str, str]) -> bytes:
         """The output of a piece of work that is done, by its ``id``."""
         return read_bytes(self._path(*node_id))
 
     def write(self, node: Node, output: bytes) -> None:
-        """Keep the output of a piece of work; only that of a run that failed is ever written over.
+        """Keep the output of a piece of work; only what failed or is damaged is ever written over.
 
         Raises:
             OSError: the disk is full, or the like; what was there before is still there.

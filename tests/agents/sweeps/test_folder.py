@@ -35,12 +35,20 @@ def folder(tmp_path: Path) -> SweepFolder:
 def test_what_is_done_is_known(folder: SweepFolder) -> None:
     folder.check(NODES)
     assert all(map(folder.is_done, NODES))
-    assert folder.read(NODES[0].id) == NODES[0].key.encode()
+    assert folder.read(NODES[0].id) == pretend(NODES[0])
     failed: Node = RUNS[0]
     assert isinstance(failed.work, Cell)
     folder.write(failed, json.dumps({**failed.work.header, "status": "failed", "error": "x"}).encode())
     assert not folder.is_done(failed)
     assert [result["status"] for result in folder.gather()] == ["failed", "done"]
+
+
+def test_a_checkpoint_that_is_cut_off_is_made_again(folder: SweepFolder) -> None:
+    path = folder.path / "pretraining" / f"{NODES[0].key}.zip"
+    path.write_bytes(pretend(NODES[0])[:-30])
+    assert [node for node in NODES if not folder.is_done(node)] == [NODES[0]]
+    folder.write(NODES[0], pretend(NODES[0]))
+    assert folder.is_done(NODES[0])
 
 
 def test_what_a_killed_driver_left_half_written_is_removed(folder: SweepFolder) -> None:
