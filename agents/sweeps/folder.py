@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from numbers import Real
 from pathlib import Path
@@ -169,7 +169,7 @@ class SweepFolder:
 
 
 def read_results(path: str | Path) -> list[Result]:
-    """The runs in a file of results.
+    """The runs in a file of results; one that stands in it twice counts once, as it stands there last.
 
     Args:
         path: of the file, or the folder of a sweep.
@@ -179,15 +179,15 @@ def read_results(path: str | Path) -> list[Result]:
     """
     path = Path(path)
     with refusal(path, "file of results"):
-        results = SweepFolder(path).runs() if path.is_dir() else list(_lines(read_bytes(path)))
+        results = SweepFolder(path).runs() if path.is_dir() else _lines(read_bytes(path))
         if not results:
             raise ValueError("it holds no run")
         return results
 
 
-def _lines(content: bytes) -> Iterator[Result]:
-    for line in content.splitlines():
-        yield _checked(parse_json(line))
+def _lines(content: bytes) -> list[Result]:
+    results = [_checked(parse_json(line)) for line in content.splitlines()]
+    return list({result.get("key", number): result for number, result in enumerate(results)}.values())
 
 
 def _read_result(path: Path) -> Result:
@@ -201,6 +201,7 @@ def _checked(result: Any) -> Result:
         raise ValueError(f"a run must have its axes and its seed, got {shown(result)}")
     check_type("axes", {"task": None, **result["axes"]}, Mapping[str, str])
     check_type("seed", result["seed"], int)
+    check_type("key", result.get("key", ""), str)
     check_choice("the status of a run", result.get("status"), (DONE, FAILED))
     if result["status"] == FAILED:
         check_type("error", result.get("error"), str)

@@ -225,7 +225,8 @@ def write_report(source: str | Path, metrics: Sequence[str] = (), *, parquet: bo
         The files.
 
     Raises:
-        ValueError: there are no results, none is done, a metric is unknown, or Parquet needs what is not installed.
+        ValueError: there are no results, none is done, a metric is unknown, a file of the report would be written over
+            the results, or Parquet needs what is not installed.
     """
     if parquet:
         try:
@@ -239,13 +240,14 @@ def write_report(source: str | Path, metrics: Sequence[str] = (), *, parquet: bo
         raise ValueError(f"{source} holds no run that is done; {failures(results)[0]}")
     chosen = chosen_metrics(results, metrics)
     stem = SweepFolder(source).report if Path(source).is_dir() else Path(source).with_suffix("")
-    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".html", ".md", ".csv")]
+    paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".html", ".md", ".csv", ".parquet")[: 3 + parquet]]
+    if any(path.exists() and path.samefile(source) for path in paths):
+        raise ValueError(f"the report would be written over {source}: results need another name, as results.jsonl")
     write_page(paths[0], page(results, chosen))
-    for path, text in zip(paths[1:], (markdown(results, chosen), comma_separated(results)), strict=True):
+    for path, text in zip(paths[1:3], (markdown(results, chosen), comma_separated(results)), strict=True):
         with atomic_write(path) as file:
             file.write(text.encode())
     if parquet:
-        paths.append(stem.with_name(f"{stem.name}.parquet"))
         with refusal(source, "file of results"):
             columns_of_types = arrow.Table.from_pylist(measurements(results))
         with atomic_write(paths[-1]) as file:

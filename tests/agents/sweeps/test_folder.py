@@ -109,6 +109,7 @@ def given(**changes: Any) -> str:
         ("[]", "a run must have its axes and its seed, got "),
         (given(axes={}), r"axes\['task'\] must be a string, got None"),
         (given(axes={"task": 3}), r"axes\['task'\] must be a string, got 3"),
+        (given(key=[]), r"key must be a string, got \[\]"),
         (given(seed="x"), "seed must be a whole number, got 'x'"),
         (given(status="lost"), "the status of a run must be one of done, failed; got 'lost'"),
         (given(status="failed"), "error must be a string, got None"),
@@ -149,6 +150,12 @@ def test_a_folder_that_does_not_name_its_runs_has_all_of_them(folder: SweepFolde
     assert len(read_results(folder.path)) == 2
     folder.mark.unlink()
     assert len(read_results(folder.path)) == 2
+
+
+def test_a_run_that_stands_in_a_file_twice_counts_once(folder: SweepFolder) -> None:
+    folder.results.write_text(folder.results.read_text() * 2 + given(scored=17))
+    found = read_results(folder.results)
+    assert [(result["seed"], result["scored"]) for result in found] == [(0, 17), (1, 16)]
 
 
 def test_results_are_ordered_by_their_names(folder: SweepFolder) -> None:

@@ -245,6 +245,16 @@ def test_a_name_may_have_what_tables_and_formulas_are_written_with(tmp_path: Pat
     assert {row.count("<td>") for row in cells.split("<tr>") if "<td>" in row} == {7, 3}
 
 
+@pytest.mark.parametrize("suffix", [".html", ".md", ".csv"])
+def test_a_report_is_not_written_over_its_results(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_text(json.dumps(results()[0]) + "\n")
+    before = path.read_text()
+    with pytest.raises(ValueError, match=r"the report would be written over .*/x\.\w+: results need another name"):
+        write_report(path)
+    assert [each.read_text() for each in tmp_path.iterdir()] == [before]
+
+
 def test_a_metric_is_chosen_by_name() -> None:
     assert chosen_metrics(results(), ()) == ["kl_sum", "nll_oracle"]
     assert chosen_metrics(results(), ["nll_oracle"]) == ["nll_oracle"]
