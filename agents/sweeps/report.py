@@ -30,9 +30,14 @@ START = "pretrained generator"
 def chosen_metrics(results: Sequence[Result], names: Sequence[str]) -> list[str]:
     """The metrics of pictures: those that are named, or else those that sum a generator up or say its quality.
 
+    Returns:
+        Their columns; none where no run is done.
+
     Raises:
-        ValueError: an unknown metric, or there is none to show.
+        ValueError: an unknown metric.
     """
+    if not _done(results):
+        return []
     found = {name for result in results if result["status"] == DONE for name in result["records"][-1]}
     for name in names:
         check_choice("metric", name, [column for column in columns() if column in found])
@@ -207,14 +212,14 @@ def comma_separated(results: Sequence[Result]) -> str:
     """The ``measurements`` as text."""
     made = measurements(results)
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(made[0]), lineterminator="\n")
+    writer = csv.DictWriter(file, list(made[0]) if made else [*AXES, "seed"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(made)
     return file.getvalue()
 
 
 def write_report(source: str | Path, metrics: Sequence[str] = (), *, parquet: bool = False) -> list[Path]:
-    """Write ``report.html``, ``report.md`` and ``report.csv`` beside the results.
+    """Write ``report.html``, ``report.md`` and ``report.csv`` beside the results, also where all runs have failed.
 
     Args:
         source: a file of results, or the folder of a sweep.
@@ -225,7 +230,7 @@ def write_report(source: str | Path, metrics: Sequence[str] = (), *, parquet: bo
         The files.
 
     Raises:
-        ValueError: there are no results, none is done, a metric is unknown, a file of the report would be written over
+        ValueError: there are no results, a metric is unknown, a file of the report would be written over
             the results, or Parquet needs what is not installed.
     """
     if parquet:
@@ -236,8 +241,6 @@ def write_report(source: str | Path, metrics: Sequence[str] = (), *, parquet: bo
                 "Parquet needs pyarrow, which is not installed: pip install 'seqgan-env[parquet]'"
             ) from error
     results = read_results(source)
-    if not _done(results):
-        raise ValueError(f"{source} holds no run that is done; {failures(results)[0]}")
     chosen = chosen_metrics(results, metrics)
     stem = SweepFolder(source).report if Path(source).is_dir() else Path(source).with_suffix("")
     paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".html", ".md", ".csv", ".parquet")[: 3 + parquet]]

@@ -472,6 +472,20 @@ def test_the_status_of_a_sweep_tells_failed_runs(
     assert shown.err == ("seqgan: 1 of 2 runs failed, as the report says\n" if n_failed else "")
 
 
+def test_a_sweep_of_which_every_run_fails_has_a_report_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> bytes:
+        raise ValueError("no luck")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("agents.sweeps.engines.build_engine", lambda *given: HereEngine(fail))
+    Path("sweep.py").write_text(f"SPEC = {spec_with()!r}")
+    assert main(["sweep", "sweep.py"]) == 1
+    assert "seed 0: its pretraining failed: no luck" in capsys.readouterr().out
+    assert "no luck" in Path("runs/sweep-sweep/report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -286,8 +286,10 @@ def test_zero_has_no_sign() -> None:
     assert shown_interval(Interval(-0.0004, -0.0006, 0.0006)) == "0.000 [-0.001, 0.001]"
 
 
-def test_a_sweep_without_a_finished_run_has_no_report(tmp_path: Path) -> None:
+def test_a_sweep_without_a_finished_run_has_a_report_of_its_failures(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text('{"axes": {"task": "a"}, "seed": 0, "status": "failed", "error": "no luck"}\n')
-    with pytest.raises(ValueError, match="holds no run that is done; a, seed 0: no luck"):
-        write_report(path)
+    page, tables, numbers = write_report(path)
+    assert "<li>a, seed 0: no luck</li>" in page.read_text()
+    assert tables.read_text() == "# Sweep\n\n## Failed\n\n- a, seed 0: no luck\n"
+    assert numbers.read_text() == "task,algorithm,settings,reward,shaping,discriminator,variant,seed\n"
