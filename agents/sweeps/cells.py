@@ -28,7 +28,7 @@ AXES = ("task", "algorithm", "settings", "reward", "shaping", "discriminator", "
 """The names by which results are told apart, beside the seed."""
 IRRELEVANT = "–"
 """The name of a reward, a shaping or a discriminator that an algorithm makes no use of."""
-_FORMAT = 1  # of the hashed settings: a change of what a run does gives it another number
+_FORMAT = 2  # of the hashed settings: a change of what a run does gives it another number
 _YOUNG_NS = 1_000_000_000
 _SMALL_DISCRIMINATOR: dict[str, Any] = {
     "discriminator": "gru",
