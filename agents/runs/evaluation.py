@@ -62,14 +62,15 @@ def optimal_discriminator(source: KnownSource, generator: Likely) -> OptimalDisc
     def token_log_ratio(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         assert isinstance(source, FactoredSource)
         assert isinstance(generator, AutoregressiveModel)
-        return source.token_log_prob(tokens_BT) - generator.token_log_prob(tokens_BT)
+        n = tokens_BT.shape[1]  # fewer than T where no sequence is as long
+        return source.token_log_prob(tokens_BT)[:, :n] - generator.token_log_prob(tokens_BT)
 
     def all_token_log_ratio(tokens_BT: Tokens) -> npt.NDArray[np.float64]:
         assert isinstance(source, FactoredSource)
         assert isinstance(generator, AutoregressiveModel)
         with torch.no_grad():
             log_g_BTV = generator.all_log_prob(torch.from_numpy(tokens_BT).to(generator.device)).double().cpu().numpy()
-        return source.all_token_log_prob(tokens_BT) - np.asarray(log_g_BTV, dtype=np.float64)
+        return source.all_token_log_prob(tokens_BT)[:, : tokens_BT.shape[1]] - np.asarray(log_g_BTV, dtype=np.float64)
 
     is_factored = isinstance(source, FactoredSource) and isinstance(generator, AutoregressiveModel)
     terms = (token_log_ratio, all_token_log_ratio) if is_factored else ()

@@ -14,14 +14,22 @@ from agents.collection import Episodes
 from agents.estimator import EstimatorConfig
 from agents.gradient import estimate_gradient
 from agents.inner_sums import inner_sums
+from agents.runs.evaluation import optimal_discriminator
 from agents.runs.game import Game
 from seqgan_env.autoregressive import AutoregressiveModel
-from seqgan_env.discriminators import Discriminator, EnsembleConfig, EnsembleDiscriminator, OptimalDiscriminator
+from seqgan_env.discriminators import (
+    Discriminator,
+    EnsembleConfig,
+    EnsembleDiscriminator,
+    OptimalDiscriminator,
+    build_discriminator,
+)
 from seqgan_env.discriminators.ensemble import COMBINATIONS
 from seqgan_env.rewards import RewardContext
 from seqgan_env.rewards.divergences import BothDivergencesConfig
 from seqgan_env.rewards.f_divergence import DIVERGENCES, FDivergenceConfig
 from seqgan_env.scoring import Scoring
+from seqgan_env.sources import Grammar
 from seqgan_env.tokens import SequenceSpec
 from tests.support import reference
 from tests.support.builders import lstm, show
@@ -260,3 +268,42 @@ def test_that_there_are_no_terms_is_said_before_anything_is_learned() -> None:
     agent = {"n_completions": 0, "dense": True, "inner_sums": True, "baseline": "step"}
     with pytest.raises(ValueError, match="the logit of a CNNDiscriminator is no sum over tokens"):
         Game(changed(TINY, task={"reward": "log_ratio"}, agent=agent))
+
+
+@pytest.mark.parametrize("kind", ["generative", "optimal"])
+def test_padding_that_all_sequences_have_changes_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some sentences at a time, of which no one is as long as a sentence may be."""
+    source = Grammar()
+    generator = AutoregressiveModel(source.spec, "lstm", embedding_dim=3, hidden_dim=3)
+    sentences = source.split(200, 1, 1)[0]
+    length_B = source.spec.lengths(sentences)
+    tokens_BT = torch.from_numpy(sentences[length_B < source.spec.max_length - 2])
+    chosen_BT = source.spec.is_token(tokens_BT)
+    chosen_BT[:, 0] = False  # as after a prefix
+    episodes = Episodes(tokens_BT, chosen_BT, torch.zeros(len(tokens_BT), dtype=torch.float64))
+    members = {"n_members": 2, "embedding_dim": 3, "hidden_dim": 3}
+    of_generator = {"generator_core": "lstm", "generator_kwargs": {"embedding_dim": 3, "hidden_dim": 3}}
+    discriminator = (
+        optimal_discriminator(source, generator)
+        if kind == "optimal"
+        else build_discriminator("generative", source.spec, kwargs={**members, **of_generator})
+    )
+    widths: list[int] = []
+
+    def values(tokens_Kt: Tensor) -> tuple[Tensor, Tensor]:
+        widths.append(tokens_Kt.shape[1])
+        with torch.no_grad():
+            known_KtV = discriminator.all_token_logits(tokens_Kt).double()
+        return 2 * known_KtV, known_KtV
+
+    monkeypatch.setattr(monte_carlo, "_TOKENS_AT_ONCE", 40 * source.spec.max_length * source.spec.vocab_size)
+    found = inner_sums(generator, episodes, values)
+    assert max(widths) == int(source.spec.lengths(tokens_BT).max()) < source.spec.max_length
+    assert len(set(widths)) > 1
+    gradient = torch.autograd.grad(found.total, generator.output.weight)[0]
+    monkeypatch.setattr("agents.inner_sums.may_look", lambda device: False)
+    whole = inner_sums(generator, episodes, values)
+    assert widths[-1] == source.spec.max_length
+    torch.testing.assert_close(found.known_BT, whole.known_BT)
+    torch.testing.assert_close(found.total, whole.total)
+    torch.testing.assert_close(gradient, torch.autograd.grad(whole.total, generator.output.weight)[0])
