@@ -489,8 +489,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "inner sums: tokens that the policy did not choose are counted",
         "agents/inner_sums.py",
-        "(each * chosen_BT[some, :, None] for each in values(tokens_BT[some]))",
-        "values(tokens_BT[some])",
+        "(each * chosen_Kt1 for each in values(tokens_Kt))",
+        "values(tokens_Kt)",
         ("agents/inner_sums",),
     ),
     Mutation(
