@@ -112,7 +112,9 @@ def _draw(group: Group, file: Path) -> None:
                 {"steps": "steps: tokens chosen", "scored": "sequences scored by the discriminator"}[budget]
             )
         panels["steps"].set_ylabel("sum of both divergences, best T (nats per token)")
-        panels["steps"].legend()
+        panels["steps"].xaxis.set_major_formatter(lambda steps, _: f"{steps:,.0f}")
+        panels["steps"].locator_params("x", nbins=5)
+        figure.legend(*panels["steps"].get_legend_handles_labels(), loc="outside lower center", ncols=len(group.runs))
         figure.suptitle(f"{group.name}, reward log D: interquartile mean of the seeds, lower is better")
 
 
