@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.sweeps import run_sweep
+from agents.sweeps.cells import IRRELEVANT
 from agents.sweeps.engines import LocalEngine
 from agents.sweeps.folder import DONE, Result
 from agents.sweeps.spec import cells_of
@@ -44,7 +45,7 @@ FIXED: dict[str, dict[str, Any]] = {
 not searched at all."""
 CONTROL = "random"
 REWARDS = ("log_d", "log_ratio", "d", "neg_log_one_minus_d", "constant")
-SHAPINGS = ("discriminator", "increments", "length", "repetition", "prefix")
+SHAPINGS = ("none", "discriminator", "increments", "length", "repetition", "prefix")
 SHAPED = ("seqgan", "ppo")
 """The algorithms that play every shaping too, beside log D."""
 BUDGET = {"steps": 160_000, "evaluations": 5}
@@ -138,6 +139,7 @@ def run(
     searched: Path = SEARCH,
     only: tuple[str, ...] = (),
     rows: tuple[str, ...] = (),
+    shapings: tuple[str, ...] = (),
 ) -> None:
     """Compare the algorithms with their best settings, and write the results, of each task first without shapings.
 
@@ -149,30 +151,39 @@ def run(
         searched: the results of ``search``.
         only: some of ``TASKS``, whose others stay in the file; by default all of them.
         rows: some of the algorithms, by default all of them and the control; the runs of others stay too.
+        shapings: some of ``SHAPINGS``, by default all of them, "none" the part with every reward; the runs of others
+            stay too.
 
     Raises:
-        ValueError: an unknown task or algorithm; others were played with other seeds, another budget or other settings
-            than the search has found; the search lacks an algorithm, or all its runs have failed; nothing has been
-            done then.
+        ValueError: an unknown task, algorithm or shaping; others were played with other seeds, another budget or other
+            settings than the search has found; the search lacks an algorithm, or all its runs have failed; nothing has
+            been done then.
     """
     own_seeds = list(range(1, 1 + seeds))
     only = only or tuple(TASKS)
     check_some("only", only, TASKS)
     chosen = rows or (*algorithms(), CONTROL)
     check_some("rows", chosen, (*algorithms(), CONTROL))
-    tasks = parts_that_stay(results, "tasks", () if rows else only, seeds=own_seeds, budget=BUDGET)
+    check_some("shapings", shapings or SHAPINGS, SHAPINGS)
+    tasks = parts_that_stay(results, "tasks", () if rows or shapings else only, seeds=own_seeds, budget=BUDGET)
+    shapings = shapings or SHAPINGS
+    if "none" not in shapings:
+        chosen = tuple(name for name in chosen if name in SHAPED)
+        check_some("rows that play a shaping", chosen, SHAPED)
     best = {task: [*_best(searched, task), {"name": CONTROL}] for task in only}
     for task, entries in best.items():
         with refusal(results, "file of results"):
-            _check_settings([row for row in tasks.get(task, []) if row["algorithm"] not in chosen], task, entries)
+            anew = {(name, shaping) for name in chosen for shaping in shapings}
+            staying = [row for row in tasks.get(task, []) if (row["algorithm"], _shaping(row)) not in anew]
+            _check_settings(staying, task, entries)
     for task, entries in best.items():
         own = [entry for entry in entries if entry["name"] in chosen]
         shaped = [entry for entry in own if entry["name"] in SHAPED]
         for axes in (
-            {"algorithm": own, "reward": list(REWARDS)},
-            {"algorithm": shaped, "reward": ["log_d"], "shaping": list(SHAPINGS)},
+            {"algorithm": own, "reward": list(REWARDS), "shaping": [each for each in shapings if each == "none"]},
+            {"algorithm": shaped, "reward": ["log_d"], "shaping": [each for each in shapings if each != "none"]},
         ):
-            if axes["algorithm"]:
+            if axes["algorithm"] and axes["shaping"]:
                 new = [_kept(each) for each in _played(task, own_seeds, workers, out, **axes)]
                 played = {_combination(row) for row in new}
                 tasks[task] = [*(row for row in tasks.get(task, []) if _combination(row) not in played), *new]
@@ -213,6 +224,11 @@ def _kept(each: Result) -> dict[str, Any]:
 def _combination(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """The part of a kept run that says which it is."""
     return row["algorithm"], row["reward"], row["shaping"], row["seed"]
+
+
+def _shaping(row: Mapping[str, Any]) -> str:
+    """The shaping of a kept run, "none" where the algorithm has no reward."""
+    return "none" if row["shaping"] == IRRELEVANT else str(row["shaping"])
 
 
 def _check_settings(rows: Sequence[Mapping[str, Any]], task: str, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -138,5 +138,5 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
             "seconds": f"{sum(seconds) / len(seconds):.0f}",
         }
     found = {name for own in changes.values() for name in own}
-    names = [name for name in (*comparison.REWARDS, "none", *comparison.SHAPINGS, IRRELEVANT) if name in found]
+    names = [name for name in (*comparison.REWARDS, *comparison.SHAPINGS, IRRELEVANT) if name in found]
     return markdown_table(rows, [*names, "scored", "seconds"], first="algorithm")

@@ -32,7 +32,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "RANGES", {"ppo": rates, "maximum_likelihood": rates})
     monkeypatch.setattr(comparison, "FIXED", {"ppo": {"n_epochs": 1}, "dqn": {"train_freq": 8}})
     monkeypatch.setattr(comparison, "REWARDS", ("log_d", "constant"))
-    monkeypatch.setattr(comparison, "SHAPINGS", ("length",))
+    monkeypatch.setattr(comparison, "SHAPINGS", ("none", "length"))
     monkeypatch.setattr(comparison, "BUDGET", {"steps": 40, "evaluations": 1})
     evaluation = {**comparison._RUN["evaluation"], "n": 20}
     monkeypatch.setattr(comparison, "_RUN", {"evaluation": evaluation, "agent": {"n_episodes": 2}})
@@ -148,6 +148,13 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     new = [run for run in partly if run["commit"] != "earlier"]
     assert new == [run for run in runs if run["algorithm"] in ("ppo", "random")]
     assert len(partly) == len(runs)
+    results.write_text(json.dumps({**document, "tasks": {**document["tasks"], "SeqGANGrammar-v0": staying}}))
+    comparison.run(tmp_path / "run", 1, results, 1, searched, only=("SeqGANGrammar-v0",), shapings=("length",))
+    partly = json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]
+    assert [run for run in partly if run["commit"] != "earlier"] == [run for run in runs if run["shaping"] == "length"]
+    assert len(partly) == len(runs)
+    with pytest.raises(ValueError, match="rows that play a shaping must be some of 'seqgan', 'ppo'; got none"):
+        comparison.run(tmp_path / "run", 1, results, 1, searched, rows=("dqn",), shapings=("length",))
     other = [run | {"settings": "n_epochs=7"} if run["algorithm"] == "dqn" else run for run in runs]
     results.write_text(json.dumps({**document, "tasks": {**document["tasks"], "SeqGANGrammar-v0": other}}))
     with pytest.raises(ValueError, match=r"dqn stays with n_epochs=7; the search has .*train_freq=8"):
@@ -179,4 +186,4 @@ def test_every_combination_can_be_played(task: str) -> None:
     ]
     spec = {"task": [comparison.TASKS[task]], "budget": comparison.BUDGET, "run": comparison._RUN}
     assert len(cells_of({**spec, "algorithm": entries, "reward": list(comparison.REWARDS)})) == (4 * 2 + 2) * 5 + 2
-    assert cells_of({**spec, "algorithm": ["seqgan", "ppo"], "shaping": ["none", *comparison.SHAPINGS]})
+    assert cells_of({**spec, "algorithm": ["seqgan", "ppo"], "shaping": list(comparison.SHAPINGS)})

@@ -139,6 +139,7 @@ def test_the_numbers_of_a_command_are_at_least_one(name: str, monkeypatch: pytes
         ("agent", "tasks"),
         ("algorithms", "only"),
         ("algorithms", "rows"),
+        ("algorithms", "shapings"),
         ("discriminators", "tasks"),
         ("paper", "rows"),
         ("regimes", "only"),
