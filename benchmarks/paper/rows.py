@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.runs.config import AdversaryConfig, AgentConfig, EvaluationConfig, Parts, RunConfig, RuntimeConfig
+from agents.runs.folder import flat_settings
 from agents.runs.presets import PRESETS, TOKENWISE
 from benchmarks.curves import BASELINE
 from benchmarks.paper.rivals import RIVALS
@@ -194,6 +196,29 @@ def config_of(row: str, scenario: Scenario, seed: int, source: str = "oracle") -
     if found.tokenwise:
         config = _changed(config, {"agent": {"n_updates": scenario.n_updates}})
     return dataclasses.replace(config, seed=seed)
+
+
+def training_of(row: str, scenario: Scenario) -> dict[str, Any]:
+    """How the training of a row differs from the scenario's, as JSON has it, without seed and source.
+
+    Args:
+        row: a key of ``ROWS``.
+        scenario: the task.
+
+    Returns:
+        The settings of its run that are not those of ``scenario.base`` by dotted name, those of its language models,
+        the epochs and the settings of its rival.
+    """
+    base = scenario.base
+    config = config_of(row, scenario, base.seed, base.task.source)
+    usual, own = flat_settings(base.to_dict()), flat_settings(config.to_dict())
+    found: dict[str, Any] = {name: value for name, value in own.items() if name not in usual or usual[name] != value}
+    if ROWS[row].needs_models:
+        found["models"] = dict(scenario.models)
+    if rival := ROWS[row].rival:
+        found |= {"n_epochs": scenario.n_epochs[rival], "rival": dataclasses.asdict(RIVALS[rival].settings(config))}
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
 
 
 def _changed(config: RunConfig, parts: Parts) -> RunConfig:

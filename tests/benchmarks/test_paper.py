@@ -263,6 +263,45 @@ def test_rows_of_the_same_measurement_stay_in_the_file(done: Path, tmp_path: Pat
     assert file.read_bytes() == before
 
 
+def test_rows_that_stay_were_trained_as_they_would_be_now(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that came later was off; how a row was trained is not asked where the file does not tell."""
+    file = tmp_path / "results.json"
+    experiment.run(done, "fast", 1, file, 1, rows=("distilled",), n=50)
+    document = json.loads(file.read_text())
+    del document["sizes"]["fast"]["config"]["agent"]["weight_averaging"]
+    file.write_text(json.dumps(document))
+    experiment.run(done, "fast", 1, file, 1, rows=(BASELINE,), n=50)
+    del document["sizes"]["fast"]["config"]["agent"]["n_updates"]  # which are not those of the defaults
+    file.write_text(json.dumps(document))
+    with pytest.raises(
+        ValueError, match=r"distilled stay, has other settings: config\.agent.n_updates 2 instead of None"
+    ):
+        experiment.run(done, "fast", 1, file, 1, rows=(BASELINE,), n=50)
+    document["sizes"]["fast"]["config"]["agent"]["n_updates"] = 2
+    file.write_text(json.dumps(document))
+    monkeypatch.setitem(SIZES, "fast", dataclasses.replace(TINY_SIZE, n_epochs=dict.fromkeys(RIVALS, 5)))
+    with pytest.raises(ValueError, match=r"training\.distilled\.n_epochs 5 instead of 1"):
+        experiment.run(done, "fast", 1, file, 1, rows=(BASELINE,), n=50)
+    del document["sizes"]["fast"]["training"]
+    file.write_text(json.dumps(document))
+    experiment.run(done, "fast", 1, file, 1, rows=(BASELINE,), n=50)
+    training = json.loads(file.read_text())["sizes"]["fast"]["training"]
+    assert training == {BASELINE: rows.training_of(BASELINE, SIZES["fast"])}
+
+
+def test_the_training_of_a_row_is_told_as_it_differs() -> None:
+    assert rows.training_of(BASELINE, SIZES["fast"]) == {}
+    assert rows.training_of("SeqGAN, as published", SIZES["paper"])["adversary.rounds_at_once"] == 5
+    game = rows.training_of("SeqGAN log-ratio, generative", SIZES["fast"])
+    assert game["models"] == SIZES["fast"].models
+    assert game["agent.n_updates"] == SIZES["fast"].n_updates
+    taught = rows.training_of("distilled", SIZES["fast"])
+    assert taught["n_epochs"] == 40
+    assert taught["rival"]["schedule"]
+
+
 def test_what_was_measured_in_one_way_is_not_taken_for_another(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
