@@ -199,7 +199,7 @@ def config_of(row: str, scenario: Scenario, seed: int, source: str = "oracle") -
 
 
 def training_of(row: str, scenario: Scenario) -> dict[str, Any]:
-    """How the training of a row differs from the scenario's, as JSON has it, without seed and source.
+    """The training of a row as far as it differs from the scenario's base, as JSON has it, without seed and source.
 
     Args:
         row: a key of ``ROWS``.
