@@ -44,10 +44,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """The entry of a name that a user gave.
 
         Raises:
-            ValueError: there is none; the message lists the names.
+            ValueError: there is none; the message lists the names, and says how others come to be known.
         """
         if not isinstance(name, str) or name not in self._entries:
-            raise ValueError(f"{self.kind} must be one of {', '.join(self)}; got {name!r}")
+            own = "your own are known once their module is imported, in commands by --import"
+            raise ValueError(f"{self.kind} must be one of {', '.join(self)}; got {name!r} ({own})")
         return self._entries[name]
 
     def __getitem__(self, name: str) -> Entry:
