@@ -58,6 +58,11 @@ class EstimatorConfig:
     """Weight of KL(p(. | prefix) || G(. | prefix)), nats per sequence, on the generator's own prefixes, p being what
     the terms of the discriminator say: in closed form. Needs ``inner_sums`` and the reward log_ratio."""
 
+    real_prefixes: NonNegativeFloat = 0.0
+    """Weight of the same sums at every prefix of as many real sequences as episodes, a token at a time: what comes
+    after it counts for nothing. With the reward log_ratio of -KL(G(. | prefix) || p(. | prefix)), nats per sequence.
+    Needs ``inner_sums``."""
+
     batch_statistic: str = "none"
     """softmax or rank: put in place of each value its weight in the batch, as MaliGAN does with the reward log_ratio,
     or a function of its rank at its step, as LeakGAN does; see ``agents.batch_statistics``."""
@@ -98,6 +103,8 @@ class EstimatorConfig:
             raise ValueError("inner_sums needs dense values, got dense False")
         if self.forward_kl and not self.inner_sums:
             raise ValueError(f"forward_kl {self.forward_kl} needs inner sums, got inner_sums False")
+        if self.real_prefixes and not self.inner_sums:
+            raise ValueError(f"real_prefixes {self.real_prefixes} needs inner sums, got inner_sums False")
         if not self.n_completions and self.baseline in OF_BEFORE:
             raise ValueError(f"the baseline {self.baseline!r} needs completions, got n_completions 0: take 'step'")
         if self.kl_target is not None and not self.kl_penalty:

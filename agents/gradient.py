@@ -51,6 +51,7 @@ def estimate_gradient(
     known_values: Score | None = None,
     pretrained: AutoregressiveModel | None = None,
     rollout: AutoregressiveModel | None = None,
+    real_RT: Tensor | None = None,
 ) -> Estimate:
     """Estimate the gradient of J from the episodes of a collection; nothing changes.
 
@@ -64,6 +65,7 @@ def estimate_gradient(
         known_values: the same of the part of the values of all tokens that is known with the token, ``known_BTV``.
         pretrained: the generator when learning began; None is the generator as it is.
         rollout: draws the completions; None is the generator.
+        real_RT: real sequences, where ``config`` asks for their prefixes.
     """
     tokens_BT, chosen_BT, reward_B = episodes
     last = last_step(generator, tokens_BT, score) if config.exact_last_step else None
@@ -91,28 +93,45 @@ def estimate_gradient(
         if last is not None:
             ends_MT = tokens_BT[last.sequence_M]
             last = last._replace(q_MV=last.q_MV - cost(lambda model: model.all_log_prob(ends_MT)[:, -1]))
-    inner = None
-    if config.inner_sums:
-        assert known_values is not None
-
-        def summed(tokens_KT: Tensor) -> tuple[Tensor, Tensor]:
-            term_KTV = known_KTV = known_values(tokens_KT)
-            if cost_BT is not None:
-                known_KTV = known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
-            if not (weight := config.forward_kl):
-                return known_KTV, known_KTV
-            # the mean of p / G over the token is 1, so nothing of it is left to sample
-            return known_KTV + weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp(), known_KTV
-
-        inner = inner_sums(generator, episodes, summed)
+    summed = functools.partial(_summed, config, known_values, None if cost_BT is None else cost)
+    inner = inner_sums(generator, episodes, summed) if config.inner_sums else None
     weight_BT = None
     if config.exploration_temperature != 1:
         whole = not config.n_completions or cost_BT is not None  # the episode's own future counts
         weight_BT = importance_weights(generator, episodes, config.exploration_temperature, whole=whole)
     estimate = policy_loss(generator, episodes, q_BT, config, cost_BT, last, inner, weight_BT)
+    if config.real_prefixes:
+        assert real_RT is not None
+        real = Episodes(real_RT, generator.spec.is_token(real_RT), torch.zeros_like(real_RT[:, 0], dtype=torch.float64))
+        total = inner_sums(generator, real, summed).total
+        estimate = estimate._replace(loss=estimate.loss - total * (config.real_prefixes / len(real_RT)))
     if not config.kl_penalty or pretrained is None:
         return estimate
     return estimate._replace(divergence=_divergence(pretrained, episodes, estimate.log_prob_BT, weight_BT))
+
+
+def _summed(
+    config: EstimatorConfig,
+    known_values: Score | None,
+    cost: Callable[[Callable[[AutoregressiveModel], Tensor]], Tensor] | None,
+    tokens_KT: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The values of all tokens that ``inner_sums`` takes.
+
+    Args:
+        config: the weights.
+        known_values: see ``estimate_gradient``.
+        cost: see ``_cost``; None where nothing is taken from the reward.
+        tokens_KT: complete sequences.
+    """
+    assert known_values is not None
+    term_KTV = known_KTV = known_values(tokens_KT)
+    if cost is not None:
+        known_KTV = known_KTV - cost(lambda model: model.all_log_prob(tokens_KT))
+    if not (weight := config.forward_kl):
+        return known_KTV, known_KTV
+    # the mean of p / G over the token is 1, so nothing of it is left to sample
+    return known_KTV + weight * term_KTV.clamp(max=_MOST_LOG_RATIO).exp(), known_KTV
 
 
 @torch.no_grad()

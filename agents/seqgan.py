@@ -389,6 +389,7 @@ class SeqGAN(BaseAlgorithm):
             handle.known_values,
             acting(self._companions.pretrained),
             acting(self._companions.rollout),
+            self._some_real("prefixes") if self.estimator.real_prefixes else None,
         )
 
     def update(self, episodes: Episodes, estimate: Estimate) -> None:

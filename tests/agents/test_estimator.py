@@ -41,6 +41,7 @@ USED: dict[str, Option] = {
     "dense": (SUM, {"dense": True}),
     "inner_sums": (DENSE, {"inner_sums": True}),
     "forward_kl": ({**DENSE, "inner_sums": True}, {"forward_kl": 0.5}),
+    "real_prefixes": ({**DENSE, "inner_sums": True}, {"real_prefixes": 0.5}),
     "batch_statistic": ({}, {"batch_statistic": "rank"}),
     "exploration_temperature": ({}, {"exploration_temperature": 1.5}),
     "entropy_bonus": ({}, {"entropy_bonus": 0.1}),
@@ -56,6 +57,7 @@ LEAST = 1e-300  # beside any number nothing, but above 0: the code of an option 
 NEUTRAL: dict[str, Option] = {
     "rollout_lag": ({}, {"rollout_lag": LEAST}),
     "forward_kl": ({**DENSE, "inner_sums": True}, {"forward_kl": LEAST}),
+    "real_prefixes": ({**DENSE, "inner_sums": True}, {"real_prefixes": LEAST}),
     **{
         f"{name} {way}": (beside, {name: LEAST})
         for name in ("entropy_bonus", "kl_penalty")
@@ -144,6 +146,7 @@ def test_an_option_near_its_limit_is_near_the_plain_agent(near: dict[str, Any]) 
     [
         ({"n_completions": 2**62}, "n_completions must be a whole number in [0, 100000], got 4611686018427387904"),
         ({"forward_kl": 0.5}, "forward_kl 0.5 needs inner sums, got inner_sums False"),
+        ({"real_prefixes": 0.5}, "real_prefixes 0.5 needs inner sums, got inner_sums False"),
         ({"rollout_lag": 1.0}, "rollout_lag must be a finite number in [0, 1), got 1.0"),
         ({"rollout_lag": 0.5, "n_completions": 0, "baseline": "step"}, "rollout_lag 0.5 needs completions"),
         ({"discount": 0.0}, "discount must be a finite number above 0 and at most 1, got 0.0"),

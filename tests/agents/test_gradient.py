@@ -301,7 +301,7 @@ class TestTerms:
             found[forcing] = torch.nn.utils.parameters_to_vector(parameters).detach()
         torch.testing.assert_close(found[weight] - found[0.0], 0.01 * weight * gradient, rtol=1e-3, atol=1e-7)
 
-    @pytest.mark.parametrize("name", ["entropy_bonus", "kl_penalty", "teacher_forcing"])
+    @pytest.mark.parametrize("name", ["entropy_bonus", "kl_penalty", "real_prefixes", "teacher_forcing"])
     @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
     def test_a_weight_out_of_range_is_refused(self, name: str, value: float) -> None:
         with pytest.raises(ValueError, match=f"{name} must be a finite number of at least 0"):

@@ -80,13 +80,17 @@ class Exact:
         likelihoods = source.sequence_log_prob, self.generator.sequence_log_prob
         return OptimalDiscriminator(self.spec, *likelihoods, terms, all_terms)
 
-    def loss(self, tokens_BT: Tensor, chosen_BT: Tensor | None = None, **config: Any) -> Tensor:
+    def loss(
+        self, tokens_BT: Tensor, chosen_BT: Tensor | None = None, real_RT: Tensor | None = None, **config: Any
+    ) -> Tensor:
         mask_BT = self.spec.is_token(tokens_BT)
         reward_B = self.scoring.score_tensor(tokens_BT)
         episodes = Episodes(tokens_BT, mask_BT if chosen_BT is None else mask_BT & chosen_BT, reward_B)
         settings = EstimatorConfig(**{"n_completions": 0, "dense": True, "normalize_advantage": False, **config})
         values = self.scoring.action_values, self.scoring.known_values, lstm(self.spec, 3)
-        return estimate_gradient(self.generator, episodes, self.scoring.score_tensor, settings, None, *values).loss
+        return estimate_gradient(
+            self.generator, episodes, self.scoring.score_tensor, settings, None, *values, real_RT=real_RT
+        ).loss
 
     def moments(self, n: int, **config: Any) -> tuple[Tensor, float]:
         return reference.over_all_batches(self.generator, n, lambda tokens_BT: self.loss(tokens_BT, **config))
@@ -139,6 +143,23 @@ class TestMean:
         more = reference.gradient_of(divergence, parameters)  # type: ignore[arg-type]
         assert more.abs().max() > 1e-2
         mean, _ = exact.moments(1, baseline="none", inner_sums=True, forward_kl=0.5)
+        torch.testing.assert_close(mean, 0.5 * more - exact.gradient(), rtol=1e-8, atol=1e-10)
+
+    @pytest.mark.parametrize("case", LOG_RATIOS.values(), ids=LOG_RATIOS)
+    def test_holds_the_divergence_at_the_prefixes_of_real_sequences(self, case: Case, spec: SequenceSpec) -> None:
+        """Of KL(G(. | prefix) || p(. | prefix)), a sequence at a time, whatever G makes of what comes after."""
+        exact, source = Exact(spec, *case), reference.next_token_of(lstm(spec, 2))
+        own, parameters = reference.next_token_of(exact.generator), list(exact.generator.parameters())
+        rows = reference.sequences(spec)[1:4]
+        divergence = sum(
+            (own(row[:t]) * (own(row[:t]) / source(row[:t]).detach()).log()).sum()
+            for row in rows
+            for t in range(len(row))
+        )
+        more = reference.gradient_of(divergence / len(rows), parameters)  # type: ignore[operator]
+        assert more.abs().max() > 1e-2
+        real_RT = torch.from_numpy(reference.padded(spec, rows))
+        mean, _ = exact.moments(1, baseline="none", inner_sums=True, real_prefixes=0.5, real_RT=real_RT)
         torch.testing.assert_close(mean, 0.5 * more - exact.gradient(), rtol=1e-8, atol=1e-10)
 
     @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -40,7 +40,7 @@ GAMES: dict[str, dict[str, Any]] = {
     },
     "generative": {
         "task": {"reward": "log_ratio", "discriminator": "generative", "discriminator_kwargs": MEMBERS},
-        "agent": {**TOKENWISE, "forward_kl": 3.0, "teacher_forcing": 0.5},
+        "agent": {**TOKENWISE, "forward_kl": 3.0, "real_prefixes": 1.0, "teacher_forcing": 0.5},
     },
     "exact": {"task": {"reward": "exact_log_ratio"}, "agent": TOKENWISE, "adversary": {"exact": True}},
 }
