@@ -22,8 +22,8 @@ from agents.runs.phases import FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import LOG_RATIO, TOKENWISE
 from agents.runs.report import markdown_table
 from agents.runs.workers import side_by_side
+from benchmarks import distillation
 from benchmarks.curves import BASELINE, KEPT, below_cell, best_sum, curves_of, gains_at, game_seconds, record_at
-from benchmarks.distillation import distil
 from benchmarks.harness import (
     RESULTS,
     check_some,
@@ -174,7 +174,7 @@ def measure(task: Task, out: Path, seeds: Sequence[int], workers: int) -> dict[s
         for name, records in done.items():
             rows.setdefault(name, []).append(_row(records, FINAL_TEMPERATURE))
         jobs[seed] = runs[first], out / str(seed) / first, learned, task.n_epochs, out / f"distilled-{seed}.json"
-    rows[DISTILLED] = list(side_by_side(distil, jobs, workers).values())
+    rows[DISTILLED] = list(side_by_side(distillation.train, jobs, workers).values())
     return rows
 
 

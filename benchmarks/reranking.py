@@ -24,6 +24,7 @@ from agents.runs.phases import TEMPERATURES as CURVE
 from agents.runs.report import markdown_table
 from agents.runs.sample import load_generator
 from agents.runs.workers import side_by_side
+from benchmarks.distillation import TEACHING
 from benchmarks.harness import (
     RESULTS,
     begin_results,
@@ -51,13 +52,10 @@ KEPT = ("nll_oracle", "nll_test", "kl_forward", "kl_reverse", "kl_sum")
 ALONE = "alone"
 ONE_MODEL = "one of its models"
 TAUGHT = {
-    "taught by its models": DistillationConfig(learning_rate=0.02, own_share=0.0),
-    "taught by its models, reverse divergence": DistillationConfig(
-        divergence="reverse_kl", learning_rate=0.02, own_share=0.0
-    ),
+    "taught by its models": TEACHING["forward"],
+    "taught by its models, reverse divergence": TEACHING["reverse"],
 }
-"""The ways in which the language models of a discriminator teach the generator, with the best of the settings that were
-tried on seeds 100 and 101."""
+"""The ways in which the language models of a discriminator teach the generator."""
 N_EPOCHS = 50
 """The passes over the real sequences in which they do: about the seconds of the game."""
 
@@ -159,7 +157,8 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
     """
     file = run_folder.parent / f"{run_folder.name}-models.json"
     config, _ = RunFolder(run_folder).load_state()
-    taught = {name: dataclasses.asdict(settings) for name, settings in TAUGHT.items()}
+    ways = {name: rival.settings(config) for name, rival in TAUGHT.items()}
+    taught = {name: dataclasses.asdict(settings) for name, settings in ways.items()}
     made_with = {"config": config.to_dict(), "taught": taught, "n_epochs": N_EPOCHS}
     if (done := kept_result(file, (ONE_MODEL, *TAUGHT), made_with)) is not None:
         return done
@@ -172,8 +171,9 @@ def model_curves(run_folder: Path) -> dict[str, list[Record]]:
         return [{**evaluator.measure(temperature=t), "temperature": t} for t in CURVE]
 
     found = {ONE_MODEL: curve(models[0])}
-    for name, settings in TAUGHT.items():
+    for name, settings in ways.items():
         generator = copy.deepcopy(loaded.model)
+        assert isinstance(settings, DistillationConfig)
         trainer = DistillationTrainer(generator, models, settings, config.seed, total_epochs=N_EPOCHS)
         for _ in range(N_EPOCHS):
             trainer.epoch(task.real_sequences)

@@ -58,7 +58,7 @@ class Rival(NamedTuple):
         return self.build(generator, self.settings(config), config, models, n_epochs)
 
 
-def _alone(trainer: type[MaximumLikelihoodTrainer]) -> Build:
+def alone(trainer: type[MaximumLikelihoodTrainer]) -> Build:
     """Of a trainer that needs a generator alone."""
 
     def build(generator: AutoregressiveModel, settings: Any, config: RunConfig, models: Path, n: int) -> Any:
@@ -97,10 +97,10 @@ def _language_models(file: Path, generator: AutoregressiveModel) -> list[Autoreg
 _SLOW = {"learning_rate": 1e-3}
 _COOPERATIVE = {**_SLOW, "mediator_learning_rate": 1e-3}
 RIVALS: dict[str, Rival] = {
-    "scheduled sampling": Rival(_alone(ScheduledSamplingTrainer), ScheduledSamplingConfig, {"final_real_share": 0.5}),
-    "cooperative": Rival(_alone(CooperativeTrainer), CooperativeConfig, _COOPERATIVE),
+    "scheduled sampling": Rival(alone(ScheduledSamplingTrainer), ScheduledSamplingConfig, {"final_real_share": 0.5}),
+    "cooperative": Rival(alone(CooperativeTrainer), CooperativeConfig, _COOPERATIVE),
     "cooperative, several mediators": Rival(_cooperative, CooperativeConfig, _COOPERATIVE, needs_models=True),
-    "self-adversarial": Rival(_alone(SelfAdversarialTrainer), SelfAdversarialConfig, _SLOW),
+    "self-adversarial": Rival(alone(SelfAdversarialTrainer), SelfAdversarialConfig, _SLOW),
     "relaxed": Rival(_relaxed, RelaxedConfig, {"learning_rate": 1e-4}),
     "distillation": Rival(
         _distillation, DistillationConfig, {"learning_rate": 0.01, "dropout": False}, needs_models=True

@@ -1,4 +1,4 @@
-"""The cells of the map: each is a maximum likelihood and the games that go on from it."""
+"""The cells of the map: each is a maximum likelihood, and the games and their controls that go on from it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agents.runs.folder import Record
 from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE
 from agents.runs.presets import LOG_RATIO, PRESETS, TOKENWISE
 from agents.runs.workers import side_by_side
+from benchmarks import distillation
 from benchmarks.curves import BASELINE, KEPT
 from benchmarks.harness import RESULTS, cells_that_stay, check_some, keep_result, kept_result, write_results
 from benchmarks.language_models import N_REAL, fit, models_of
@@ -49,6 +50,8 @@ class Region:
     """Sequences, by maximum likelihood in all its epochs, which are between 4 and 100."""
     log_d: Mapping[str, Any] = field(default_factory=dict)
     """The part ``agent`` of its game with log D, beside that of ``GAMES``."""
+    n_taught: int = 500_000
+    """Sequences, by each of ``CONTROLS`` in all its epochs: about the seconds of the game with the same models."""
 
 
 _SMALL, _FAST = PRESETS["small"], SIZES["fast"]
@@ -56,7 +59,8 @@ _GENTLE = SCENARIOS["synthetic oracle"].games["log_d"]["agent"]
 TASKS: dict[str, Region] = {
     "grammar": Region(
         PRESETS["grammar"],
-        {"n_updates": 60, "n_episodes": 512, "forward_kl": 3.0, "learning_rate": 0.01},
+        # without the prefixes of real sentences none foresees as well as maximum likelihood
+        {"n_updates": 240, "n_episodes": 128, "forward_kl": 3.0, "real_prefixes": 1.0, "learning_rate": 0.01},
         partial(models_of, "grammar"),
         n_read=1_000_000,  # few units go on learning for a hundred epochs
     ),
@@ -92,6 +96,12 @@ GAMES: dict[str, Parts] = {
     "exact, log-ratio": {**_TOKENWISE, "adversary": {"exact": True}},
 }
 """The games from each cell's maximum likelihood; the last one is what no discriminator can pass."""
+CONTROLS = {
+    "more maximum likelihood": distillation.MORE,
+    **{f"teachers, {name}": rival for name, rival in distillation.TEACHING.items()},
+}
+"""The ways without a game: more epochs of maximum likelihood, and the language models of the ratio as teachers, by the
+divergence that falls."""
 
 
 class Cell(NamedTuple):
@@ -211,7 +221,7 @@ def models_file(cell: Cell, out: Path) -> Path:
 
 
 def measure(cell: Cell, out: Path, oracle: str) -> dict[str, Any]:
-    """Do the maximum likelihood of a cell and play its games.
+    """Do the maximum likelihood of a cell, play its games and let the language models teach.
 
     Args:
         cell: which.
@@ -219,8 +229,9 @@ def measure(cell: Cell, out: Path, oracle: str) -> dict[str, Any]:
         oracle: see ``config_of``.
 
     Returns:
-        The best dropout, and ``rows``: maximum likelihood and each game by temperature, with the share of the optimum
-        that its discriminator has when the game begins; and ``source``, the name of the task's or of its file.
+        The best dropout, and ``rows``: maximum likelihood, each game and each control by temperature, with the share of
+        the optimum that its discriminator has when the game begins; and ``source``, the name of the task's or of its
+        file.
     """
     region, plain = TASKS[cell.task], config_of(cell, 0.0, oracle)
     config = plain.to_dict()
@@ -230,6 +241,8 @@ def measure(cell: Cell, out: Path, oracle: str) -> dict[str, Any]:
         "dropouts": DROPOUTS,
         "models": region.models(cell.n_real),
         "games": GAMES,
+        "controls": {name: dataclasses.asdict(rival.settings(plain)) for name, rival in CONTROLS.items()},
+        "taught": region.n_taught,
         "tokenwise": region.agent,
         "log_d": region.log_d,
     }
@@ -238,19 +251,29 @@ def measure(cell: Cell, out: Path, oracle: str) -> dict[str, Any]:
     tried: dict[float, list[Record]] = {}
     for dropout in DROPOUTS:
         folder = out / cell.name / f"{dropout}"
-        start = Experiment.begin_or_resume(config_of(cell, dropout, oracle), folder, progress=False)
-        tried[dropout] = start.run(pretraining_only=True)
+        likelihood = Experiment.begin_or_resume(config_of(cell, dropout, oracle), folder, progress=False)
+        tried[dropout] = likelihood.run(pretraining_only=True)
     best = min(DROPOUTS, key=lambda dropout: min(r.get("nll_validation", np.inf) for r in tried[dropout]))
     rows = {BASELINE: _row(tried[best], TEMPERATURE)}
+    start, learned = out / cell.name / f"{best}", models_file(cell, out)
     for name in GAMES:
-        folder = out / cell.name / name.replace(", ", "-").replace(" ", "-")
-        played = game_of(cell, name, best, models_file(cell, out), oracle)
-        game = Experiment.begin_or_resume(played, folder, start_from=out / cell.name / f"{best}", progress=False)
+        played = game_of(cell, name, best, learned, oracle)
+        game = Experiment.begin_or_resume(played, _place(cell, name, out), start_from=start, progress=False)
         rows[name] = _row(game.run(), FINAL_TEMPERATURE)
+    n_epochs = max(1, region.n_taught // N_REAL[cell.n_real])
+    for name, rival in CONTROLS.items():
+        own = _place(cell, f"{name}.json", out)
+        taught = distillation.train(config_of(cell, best, oracle), start, learned, n_epochs, own, rival)
+        rows[name] = _row(taught["records"], FINAL_TEMPERATURE)
     return keep_result(file, {"source": Path(plain.task.source).name, "dropout": best, "rows": rows}, made_with)
+
+
+def _place(cell: Cell, name: str, out: Path) -> Path:
+    """Of a game the folder, of a control the file, in the folder of the cell."""
+    return out / cell.name / name.replace(", ", "-").replace(" ", "-")
 
 
 def _row(records: Sequence[Record], phase: str) -> dict[str, Any]:
     kept = [{name: r[name] for name in ("phase", *KEPT)} for r in records if r["phase"] == phase]
-    begins = next((r for r in records if (r["phase"], r["step"]) == (ADVERSARIAL, 0)), {})
+    begins = next((r for r in records if (r["phase"], r.get("step")) == (ADVERSARIAL, 0)), {})
     return {"share": begins.get("discriminator_share_of_optimum"), "records": kept}

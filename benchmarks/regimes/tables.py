@@ -12,8 +12,10 @@ from agents.runs.report import markdown_table
 from benchmarks.curves import BASELINE, below_cell, best_sum, curves_of, gains_at
 from benchmarks.harness import interval, mean_cell, measured_with, svg_figure
 from benchmarks.pages import reporter
-from benchmarks.regimes.cells import FILE, GAMES, TASKS
+from benchmarks.regimes.cells import CONTROLS, FILE, GAMES, TASKS
 
+WAYS = (*GAMES, *CONTROLS)
+"""The ways to go on from maximum likelihood."""
 LEVEL = 0.7
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
 
@@ -28,17 +30,20 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     seeds, cells = document["seeds"], document["cells"]
     parts = [
         f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t). Measured with "
-        f"{measured_with(document['environment'])}. Of each game: both divergences at its best temperature, and `nll "
-        f"oracle` at the `nll test` of maximum likelihood's temperature {LEVEL:g}, less those of maximum likelihood; "
-        "the temperatures of maximum likelihood at whose `nll test` the game's curve lies below, in all seeds, and the "
-        "seeds in which it does at every one; and its discriminator's share of the optimum when the game begins, blank "
-        "where a seed has none.\n"
+        f"{measured_with(document['environment'])}. Of maximum likelihood both divergences at its best temperature; of "
+        "what goes on from it the same, and `nll oracle` at the `nll test` of maximum likelihood's temperature "
+        f"{LEVEL:g}, less those of maximum likelihood; the temperatures of maximum likelihood at whose `nll test` the "
+        "curve lies below, in all seeds, and the seeds in which it does at every one; and the discriminator's share of "
+        "the optimum when the game begins, blank where a seed has none.\n"
     ]
     for task, own in _shown(cells).items():
-        done = {f"{u} units, {n}": _select(own, u, n) for n in TASKS[task].n_real for u in TASKS[task].units}
-        rows = {name: _cells(of_seeds) for name, of_seeds in done.items() if of_seeds}
-        columns = [name for name in next(iter(rows.values())) if any(row[name] for row in rows.values())]
-        table = markdown_table(rows, columns, first="cell")
+        rows = {
+            f"{units} units, {n_real}{name}": row
+            for n_real in TASKS[task].n_real
+            for units in TASKS[task].units
+            for name, row in _cells(_select(own, units, n_real)).items()
+        }
+        table = markdown_table(rows, ["KL sum, best T", "nll oracle", "below", "share"], first="cell")
         parts.append(f"### Regimes, {task}\n\nSource `{own[0]['source']}`.\n\n{table}")
     if pictures is not None:
         draw(cells, pictures / "regimes.svg")
@@ -56,50 +61,60 @@ def _select(cells: Sequence[Mapping[str, Any]], units: int, n_real: str) -> list
     return [c for c in cells if (c["units"], c["n_real"]) == (units, n_real)]
 
 
-def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The text of a row."""
+def _cells(own: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """The text of a cell's rows, by the end of their names; none where it has not been measured."""
+    if not own:
+        return {}
     baseline = [c["rows"][BASELINE] for c in own]
-    found = {"KL sum, best T": mean_cell([best_sum(row) for row in baseline])}
-    for name in GAMES:
+    found = {"": {"KL sum, best T": mean_cell([best_sum(row) for row in baseline])}}
+    for name in _ways(own):
         rows = [c["rows"][name] for c in own]
-        found[f"{name}: KL sum"] = mean_cell(gained(own, name), "+")
-        found[f"{name}: nll oracle"] = mean_cell(gains_at(rows, baseline, LEVEL), "+")
-        found[f"{name}: below"] = below_cell(curves_of(rows), curves_of(baseline))
         shares = [row["share"] for row in rows]
-        # it is missing where too little can be known, most often of the best seeds
-        found[f"{name}: share"] = "" if None in shares else mean_cell(shares)
+        found[f": {name}"] = {
+            "KL sum, best T": mean_cell(gained(own, name), "+"),
+            "nll oracle": mean_cell(gains_at(rows, baseline, LEVEL), "+"),
+            "below": below_cell(curves_of(rows), curves_of(baseline)),
+            # it is missing where too little can be known, most often of the best seeds
+            "share": "" if None in shares else mean_cell(shares),
+        }
     return found
 
 
-def gained(own: Sequence[Mapping[str, Any]], game: str) -> list[float]:
+def _ways(own: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those that every seed of a cell has, as earlier results lack some."""
+    return [name for name in WAYS if all(name in c["rows"] for c in own)]
+
+
+def gained(own: Sequence[Mapping[str, Any]], way: str) -> list[float]:
     """The least sum of both divergences over temperatures less that of maximum likelihood, of each seed of a cell."""
-    return [best_sum(c["rows"][game]) - best_sum(c["rows"][BASELINE]) for c in own]
+    return [best_sum(c["rows"][way]) - best_sum(c["rows"][BASELINE]) for c in own]
 
 
 def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Draw a map for each task and game, in shares of what maximum likelihood leaves, and write the picture.
+    """Draw a map for each task and way, in shares of what maximum likelihood leaves, and write the picture.
 
     Args:
         cells: the results.
         file: an SVG file.
     """
     shown = _shown(cells)
-    with svg_figure(file, (3.6 * len(GAMES), 2.8 * len(shown))) as figure:
-        panels = figure.subplots(len(shown), len(GAMES), squeeze=False)
-        for axes_G, (task, of_task) in zip(panels, shown.items(), strict=True):
+    with svg_figure(file, (3.2 * len(shown), 2.4 * len(WAYS))) as figure:
+        panels = figure.subplots(len(WAYS), len(shown), squeeze=False)
+        for axes_W, (task, of_task) in zip(panels.T, shown.items(), strict=True):
             region = TASKS[task]
-            for axes, game in zip(axes_G, GAMES, strict=True):
+            for axes, way in zip(axes_W, WAYS, strict=True):
                 share_NU = np.full((len(region.n_real), len(region.units)), np.nan)
                 for i, n_real in enumerate(region.n_real):
                     for j, units in enumerate(region.units):
-                        if not (own := _select(of_task, units, n_real)):
+                        own = _select(of_task, units, n_real)
+                        if not own or way not in _ways(own):
                             continue
-                        mean, half = interval(gained(own, game))
+                        mean, half = interval(gained(own, way))
                         share_NU[i, j] = mean / np.mean([best_sum(c["rows"][BASELINE]) for c in own])
                         sure = "" if abs(mean) > half else "?"
                         axes.text(j, i, f"{share_NU[i, j]:+.0%}{sure}", ha="center", va="center")
                 axes.imshow(share_NU, cmap="RdBu_r", vmin=-0.6, vmax=0.6, aspect="auto")
-                axes.set(title=f"{task}: {game}", xlabel="units of the generator", ylabel="real sequences")
+                axes.set(title=f"{task}: {way}", xlabel="units of the generator", ylabel="real sequences")
                 axes.set_xticks(range(len(region.units)), list(map(str, region.units)))
                 axes.set_yticks(range(len(region.n_real)), list(region.n_real))
         figure.suptitle("the sum of both divergences at the best temperature, against that of maximum likelihood")

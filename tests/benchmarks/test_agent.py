@@ -103,7 +103,7 @@ def test_a_row_is_of_its_own_game_and_the_distilled_one_begins_with_it(
         }
 
     monkeypatch.setattr(agent, "compare", play)
-    monkeypatch.setattr(agent, "distil", lambda *job: distilled.append(job) or {"n_epochs": job[3]})
+    monkeypatch.setattr(agent.distillation, "train", lambda *job: distilled.append(job) or {"n_epochs": job[3]})
     monkeypatch.setattr(agent, "side_by_side", lambda work, jobs, n: {key: work(*job) for key, job in jobs.items()})
     task, seeds = agent.TASKS["small"], [1, 2]
     rows = agent.measure(task, tmp_path / "out", seeds, 1)

@@ -53,7 +53,7 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     again = load_discriminator(interrupted).state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in again.items())
     assert {file.name for file in tmp_path.glob("q.*")} == {"q.json", "q.safetensors"}
-    row = distillation.distil(config, tmp_path / "run", learned, 2, tmp_path / "row.json")
+    row = distillation.train(config, tmp_path / "run", learned, 2, tmp_path / "row.json")
     assert row["n_epochs"] == 2
     start, taught = (
         {r["temperature"]: r["kl_forward"] for r in own if "temperature" in r} for own in (records, row["records"])
@@ -64,4 +64,4 @@ def test_the_generator_of_a_run_learns_from_the_models_alone(tmp_path: Path, mon
     kept = json.loads((tmp_path / "row.json").read_text())
     assert {name: kept[name] for name in row} == row
     monkeypatch.setattr(distillation, "RunFolder", lambda _: pytest.fail("it is taught again"))
-    assert distillation.distil(config, tmp_path / "run", learned, 2, tmp_path / "row.json") == row
+    assert distillation.train(config, tmp_path / "run", learned, 2, tmp_path / "row.json") == row

@@ -14,7 +14,7 @@ from agents.runs.phases import ADVERSARIAL, FINAL_TEMPERATURE, TEMPERATURE, TEMP
 from benchmarks.curves import BASELINE
 from benchmarks.language_models import N_REAL
 from benchmarks.regimes import cells, tables
-from benchmarks.regimes.cells import GAMES, TASKS, Cell, Region
+from benchmarks.regimes.cells import CONTROLS, GAMES, TASKS, Cell, Region
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.discriminators import build_discriminator
 from seqgan_env.discriminators.generative import GenerativeConfig
@@ -74,7 +74,7 @@ def test_what_is_no_oracle_is_refused(oracle: str, says: str, tmp_path: Path) ->
 
 
 def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The games go on from the dropout with the least validation likelihood, and each has its own share."""
+    """What follows goes on from the dropout with the least validation likelihood, and each game has its own share."""
     small = {"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}
     region = Region(
         changed(TINY, pretraining={"n_epochs": 2}),
@@ -83,6 +83,7 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
         units=(4, 3),  # the language models, which are fitted once, serve both
         n_real=("few",),
         n_read=400,
+        n_taught=400,
     )
     monkeypatch.setitem(TASKS, "grammar", region)
     monkeypatch.setattr(cells, "N_REAL", {"few": 200})
@@ -95,6 +96,7 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
             cells.run(tmp_path / "runs", 1, tmp_path / f"{name}.json", 1, ("grammar",))
             monkeypatch.setattr(cells, "Experiment", None)
             monkeypatch.setattr(cells, "fit", None)
+            monkeypatch.setattr(cells, "distillation", None)
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["cells"] == two["cells"]
     cell, other = one["cells"]
@@ -110,9 +112,15 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
     assert (cell["task"], cell["units"], cell["seed"], cell["dropout"]) == ("grammar", 4, 1, 0.0)
     assert cell["source"] == "oracle"
     assert (other["units"], list(other["rows"])) == (3, list(cell["rows"]))
-    assert list(cell["rows"]) == [BASELINE, *GAMES]
+    assert list(cell["rows"]) == [BASELINE, *GAMES, *CONTROLS]
     curves = {tuple(r["nll_test"] for r in row["records"]) for row in cell["rows"].values()}
-    assert len(curves) == len(GAMES) + 1
+    assert len(curves) == 1 + len(GAMES) + len(CONTROLS)
+    for control in CONTROLS:
+        assert cell["rows"][control]["share"] is None
+        kept = json.loads(
+            (tmp_path / f"runs/grammar-4-few-1/{control.replace(', ', '-').replace(' ', '-')}.json").read_text()
+        )
+        assert kept["n_epochs"] == 2
     folders = {"cnn-log-D": 2, "generative-log-ratio": 3, "exact-log-ratio": 3}  # the task's own, of token-wise ones
     for (name, n_updates), game in zip(folders.items(), GAMES, strict=True):
         folder = tmp_path / "runs/grammar-4-few-1" / name
@@ -134,14 +142,14 @@ def row(phase: str, shift: float, share: float | None = None) -> dict[str, Any]:
 
 
 def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
-    """And every column is that of its own game; one seed without a share leaves its cell blank."""
-    gains = dict(zip(GAMES, (-0.5, 0.25, -1.5), strict=True))
-    shares = dict(zip(GAMES, (-0.1, 0.3, None), strict=True))
+    """And every row is that of its own game or control; one seed without a share leaves its cell blank."""
+    gains = dict(zip((*GAMES, *CONTROLS), (-0.5, 0.25, -1.5, -2.0, 3.5, 0.0), strict=True))
+    shares = dict(zip((*GAMES, *CONTROLS), (-0.1, 0.3, None, None, None, None), strict=True))
     found = [
         {**Cell(task, units, n_real, seed)._asdict(), "dropout": 0.0, "source": "a file"}
         | {
             "rows": {BASELINE: row(TEMPERATURE, units)}
-            | {game: row(FINAL_TEMPERATURE, units + gains[game], shares[game]) for game in GAMES}
+            | {way: row(FINAL_TEMPERATURE, units + gain, shares[way]) for way, gain in gains.items()}
         }
         for task, region in TASKS.items()
         for units in region.units
@@ -151,29 +159,33 @@ def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
     lacking = next(c for c in found if (c["task"], c["units"], c["n_real"], c["seed"]) == ("grammar", 4, "2,000", 2))
     for each in lacking["rows"].values():
         each["share"] = None
+    del lacking["rows"]["teachers, reverse"]  # as of an earlier version
     document = {"environment": {"versions": {}, "gpu": None, "processor": "p"}, "seeds": [1, 2], "cells": found}
     text = tables.tables(document, tmp_path)
     assert text.count("Source `a file`.") == len(TASKS)
-    head = next(line for line in text.splitlines() if line.startswith("| cell |")).split(" | ")
-    line = next(line for line in text.splitlines() if line.startswith("| 8 units, 2,000 |")).split(" | ")
-    cell = dict(zip(*([each.removesuffix(" |") for each in own] for own in (head, line)), strict=True))
+    columns = ["cell", "KL sum, best T", "nll oracle", "below", "share"]
+
+    def cells_of(name: str) -> dict[str, str]:
+        line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        return dict(zip(columns, (each.strip() for each in line.strip("|").split("|")), strict=True))
+
     document["cells"] = [each for each in found if each["task"] == "grammar" and each["units"] == 8]
     (tmp_path / "partly").mkdir()
     partly = tables.tables(document, tmp_path / "partly")
-    assert [each.split(" | ")[0] for each in partly.splitlines() if " units, " in each] == [
-        f"| 8 units, {n}" for n in N_REAL
+    assert [line.split(" | ")[0] for line in partly.splitlines() if " units, " in line] == [
+        f"| 8 units, {n}{way}" for n in N_REAL for way in ("", *(f": {way}" for way in gains))
     ]
-    lacks = next(line for line in text.splitlines() if line.startswith("| 4 units, 2,000 |"))
-    assert dict(zip(head, lacks.split(" | "), strict=True))[f"{next(iter(GAMES))}: share"] == ""
-    assert cell["KL sum, best T"] == "10.400 ± 0.000"
+    assert cells_of(f"4 units, 2,000: {next(iter(GAMES))}")["share"] == ""
+    n_forward, n_reverse = (text.count(f"| 4 units, 2,000: teachers, {name} |") for name in ("forward", "reverse"))
+    assert n_forward == n_reverse + 1
+    assert cells_of("8 units, 2,000")["KL sum, best T"] == "10.400 ± 0.000"
     n = 2 * len(TEMPERATURES)
-    for game, gain in gains.items():
-        for column in ("KL sum", "nll oracle"):
-            assert cell[f"{game}: {column}"] == f"{gain:+.3f} ± 0.000"
-        below = f"{n} of {n} levels, 2 of 2 seeds" if gain < 0 else f"0 of {n} levels, 0 of 2 seeds"
-        assert cell[f"{game}: below"] == below
-        assert cell.get(f"{game}: share") == (None if shares[game] is None else f"{shares[game]:.3f} ± 0.000")
+    for way, gain in gains.items():
+        cell = cells_of(f"8 units, 2,000: {way}")
+        assert cell["KL sum, best T"] == cell["nll oracle"] == f"{gain:+.3f} ± 0.000"
+        assert cell["below"] == (f"{n} of {n} levels, 2 of 2 seeds" if gain < 0 else f"0 of {n} levels, 0 of 2 seeds")
+        assert cell["share"] == ("" if shares[way] is None else f"{shares[way]:.3f} ± 0.000")
     picture = (tmp_path / "regimes.svg").read_text()
     n_of_8 = sum(len(region.n_real) for region in TASKS.values() if 8 in region.units)
-    for percent in ("-5%", "+2%", "-14%"):  # of 10.4 with 8 units
+    for percent in ("-5%", "+2%", "-14%", "-19%", "+34%"):  # of 10.4 with 8 units
         assert picture.count(f"<!-- {percent} -->") == n_of_8
