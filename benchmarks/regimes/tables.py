@@ -16,6 +16,7 @@ from benchmarks.regimes.cells import CONTROLS, FILE, GAMES, TASKS
 
 WAYS = (*GAMES, *CONTROLS)
 """The ways to go on from maximum likelihood."""
+_IN_A_LINE = 3  # panels of the picture
 LEVEL = 0.7
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
 
@@ -98,11 +99,12 @@ def draw(cells: Sequence[Mapping[str, Any]], file: Path) -> None:
         file: an SVG file.
     """
     shown = _shown(cells)
-    with svg_figure(file, (3.2 * len(shown), 2.4 * len(WAYS))) as figure:
-        panels = figure.subplots(len(WAYS), len(shown), squeeze=False)
-        for axes_W, (task, of_task) in zip(panels.T, shown.items(), strict=True):
+    n_lines = -(-len(WAYS) // _IN_A_LINE)
+    with svg_figure(file, (3.4 * _IN_A_LINE, 2.3 * n_lines * len(shown) + 0.4)) as figure:
+        panels = figure.subplots(n_lines * len(shown), _IN_A_LINE, squeeze=False)
+        for axes_W, (task, of_task) in zip(panels.reshape(len(shown), -1), shown.items(), strict=True):
             region = TASKS[task]
-            for axes, way in zip(axes_W, WAYS, strict=True):
+            for axes, way in zip(axes_W, WAYS, strict=False):  # the last line may be shorter
                 share_NU = np.full((len(region.n_real), len(region.units)), np.nan)
                 for i, n_real in enumerate(region.n_real):
                     for j, units in enumerate(region.units):
