@@ -37,7 +37,7 @@ OPTIMIZERS = {
     if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
 }
 """The optimisers that a file can name."""
-_NAMES = ("policy_class", "optimizer_class", "spec", "arguments")
+_NAMES = ("policy_class", "optimizer_class", "spec", "constraints", "arguments")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,8 @@ class AgentFile:
     """The name of the optimiser's class."""
     spec: SequenceSpec
     """The form of the sequences."""
+    constraints: tuple[str, ...]
+    """The names of the task's constraints, which the environment has."""
     arguments: AgentArguments
     """Arguments of the agent's constructor."""
     state: dict[str, Any]
@@ -100,6 +102,7 @@ class AgentFile:
             "policy_class": self.policy_class,
             "optimizer_class": self.optimizer_class,
             "spec": dataclasses.asdict(self.spec),
+            "constraints": list(self.constraints),
             "arguments": dataclasses.asdict(self.arguments),
             "agent": self.state,
         }

@@ -10,6 +10,7 @@ import math
 import secrets
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeVar
@@ -160,6 +161,7 @@ class SeqGAN(BaseAlgorithm):
         self.last_update: Update | None = None
         """The measurements of the last update."""
         self._companions = Companions(self.estimator)
+        self._constraints: tuple[str, ...] = ()  # their names, which an agent without an environment knows too
         self._handle: TaskHandle | None = None
         self._spec: SequenceSpec | None = None
         if self.env is not None:
@@ -203,8 +205,9 @@ class SeqGAN(BaseAlgorithm):
 
     def _constrain(self) -> None:
         """Let the policy keep to the constraints of the environment."""
-        handle = self._handle
-        self.policy.allowed = handle.allowed_after if handle is not None and handle.config.constraints else None
+        if (handle := self._handle) is not None:
+            self._constraints = tuple(handle.config.constraints)
+            self.policy.allowed = handle.allowed_after if self._constraints else None
 
     @property
     def n_updates(self) -> int:
@@ -570,7 +573,7 @@ class SeqGAN(BaseAlgorithm):
             arguments["learning_rate"] = self.policy.optimizer.param_groups[0]["lr"] or self.lr_schedule(1.0)
         kept = build_config(AgentArguments, arguments, "an agent's file")
         names = self.policy_class.__name__, optimizer_name(self.policy.optimizer_class)
-        AgentFile(*names, self.policy.spec, kept, self.state_dict()).write(path)
+        AgentFile(*names, self.policy.spec, self._constraints, kept, self.state_dict()).write(path)
 
     @classmethod
     @check_arguments
@@ -589,7 +592,7 @@ class SeqGAN(BaseAlgorithm):
         Args:
             path: of the file, with ``.zip`` or without; or a stream.
             env: to go on learning in; None is enough to predict and to sample, without the constraints of the task,
-                which no file holds.
+                which no file holds: a warning names them.
             device: where the policy computes.
             custom_objects: what the file cannot hold, as ``policy_class`` and ``optimizer_class`` for those of your
                 own; and arguments of the constructor that replace the stored ones.
@@ -623,6 +626,9 @@ class SeqGAN(BaseAlgorithm):
         elif model._spec != stored.spec:
             raise ValueError(f"{path} was trained on {stored.spec}, the environment has {model._spec}")
         model._setup_model()
+        if env is None and stored.constraints:
+            model._constraints, named = stored.constraints, ", ".join(stored.constraints)
+            warnings.warn(f"{path} kept to {named} of its environment; without env nothing does", stacklevel=3)
         seed = model.seed
         with refusal(path, "SeqGAN agent"):
             model.load_state_dict(stored.state)

@@ -7,6 +7,7 @@ import functools
 import inspect
 import io
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -981,6 +982,26 @@ class TestSaveAndLoad:
         for learn in (model.learn, model.learn_updates):
             with pytest.raises(ValueError, match="learning needs an environment: pass env to load, or call set_env"):
                 learn(N_STEPS)
+
+    def test_without_an_environment_it_says_which_constraints_nothing_keeps_to(self, tmp_path: Path) -> None:
+        """Also after another save; with an environment, given at once or later, they hold again."""
+        env = gym.make("SeqGANGrammar-v0", **GRAMMAR, min_length=6, allowed_tokens=range(9))
+
+        def keeps_to_them(model: SeqGAN) -> bool:
+            tokens, spec = torch.from_numpy(model.sample(200)), model.policy.spec
+            return set(tokens[spec.is_token(tokens)].tolist()) <= {*range(9), spec.eos_id}
+
+        agent(env).save(tmp_path / "agent")
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="agent kept to min_length, allowed_tokens of its environment;"):
+                model = SeqGAN.load(tmp_path / "agent")
+            model.save(tmp_path / "agent")
+        assert not keeps_to_them(model)
+        model.set_env(env)
+        assert keeps_to_them(model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert keeps_to_them(SeqGAN.load(tmp_path / "agent", env=env))
 
     def test_refuses_a_missing_file_and_one_of_another_algorithm(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"none\.zip is not a readable checkpoint"):
