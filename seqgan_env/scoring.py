@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,9 @@ from torch import Tensor
 
 from seqgan_env.discriminators import Discriminator, OptimalDiscriminator
 from seqgan_env.discriminators.parts import evaluating
-from seqgan_env.rewards import (
-    CompositeReward,
-    DenseReward,
-    Payment,
-    RewardContext,
-    RewardEntry,
-    RewardFunction,
-)
+from seqgan_env.rewards import CompositeReward, DenseReward, Payment, RewardContext, RewardEntry, RewardFunction
 from seqgan_env.rewards.of_logit import OfLogit
-from seqgan_env.tokens import SequenceSpec, Tokens
+from seqgan_env.tokens import SequenceSpec, Tokens, distinct_rows
 from seqgan_env.weights import Weights
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +53,7 @@ class Scoring:
         self._build = build
         self._device = device
         self._discriminator: Discriminator | None = None
+        self._is_exact = True  # whether many prefixes are scored as few are
         self._is_given = False  # whether that is an object of others, which may score elsewhere too
 
     @property
@@ -139,11 +134,8 @@ class Scoring:
         tokens_BT = self.spec.validate(sequences, complete=True, name="sequences")
         if len(tokens_BT) <= MAX_EXACT_SCORES:
             return self.step_reward(tokens_BT)
-        # completions of a long prefix are often the same; each is scored once
-        rows_B = tokens_BT.view(np.dtype((np.void, tokens_BT.itemsize * tokens_BT.shape[1]))).ravel()
-        _, first_K, which_B = np.unique(rows_B, return_index=True, return_inverse=True)
         self.n_scored += len(tokens_BT)
-        distinct_KT = tokens_BT[first_K]
+        distinct_KT, which_B = distinct_rows(tokens_BT)
         reward_B: Floats = self._rewards(distinct_KT, lambda d: d.logits(distinct_KT))[which_B]
         return reward_B
 
@@ -216,6 +208,15 @@ class Scoring:
         self.n_scored += len(tokens_BT)
         return _rounded(self._rewards(tokens_BT, lambda d: d.row_logits(tokens_BT)))
 
+    @contextlib.contextmanager
+    def of_many(self) -> Iterator[None]:
+        """A context in which more than ``MAX_EXACT_SCORES`` prefixes are scored faster, as ``score`` does."""
+        self._is_exact = False
+        try:
+            yield
+        finally:
+            self._is_exact = True
+
     def prefix_reward(self, tokens_BT: Tokens) -> Floats:
         """The reward that each prefix would get as if nothing came after it, shape ``(B,)``.
 
@@ -223,7 +224,7 @@ class Scoring:
             ValueError: as for ``step_reward``.
         """
         self.n_scored += len(tokens_BT)
-        return _rounded(self._rewards(tokens_BT, lambda d: d.prefix_logits(tokens_BT)))
+        return _rounded(self._rewards(tokens_BT, lambda d: self._prefix_logits(d, tokens_BT)))
 
     def prefix_logit(self, tokens_BT: Tokens) -> Floats:
         """The discriminator's logit of each prefix, or complete sequence, as it is, shape ``(B,)``.
@@ -231,7 +232,14 @@ class Scoring:
         Like ``step_reward`` it doesn't depend on what stands beside it.
         """
         self.n_scored += len(tokens_BT)
-        return _rounded(self.discriminator.prefix_logits(tokens_BT))
+        return _rounded(self._prefix_logits(self.discriminator, tokens_BT))
+
+    def _prefix_logits(self, discriminator: Discriminator, tokens_BT: Tokens) -> Floats:
+        if self._is_exact or len(tokens_BT) <= MAX_EXACT_SCORES:
+            return discriminator.prefix_logits(tokens_BT)
+        distinct_KT, which_B = distinct_rows(tokens_BT)
+        logit_real_B: Floats = discriminator.prefix_logits(distinct_KT, exact=False)[which_B]
+        return logit_real_B
 
     def parts(self, sequences: Any) -> dict[str, Floats]:
         """The terminal rewards that a composite one is made of, by name, each of shape ``(B,)`` and not yet weighted.

@@ -77,6 +77,8 @@ class TaskAccess:
     def episode_return(self, sequences: Any, start_B: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float64]:
         """The sum of all that the steps of complete episodes pay: the terminal rewards, and the shaping of every step.
 
+        That of many is up to rounding what the steps pay, as with ``Scoring.score``.
+
         Args:
             sequences: token ids, shape ``(B, t)`` with ``t <= T``.
             start_B: the lengths of the prefixes that the episodes began with; None is the empty one.
@@ -88,7 +90,8 @@ class TaskAccess:
         if self.task.shaping is None:
             return reward_B
         tokens_BT = self.task.spec.validate(sequences, complete=True, name="sequences")
-        return reward_B + total_payments(self.task.shaping, self.task.spec, tokens_BT, start_B)
+        with self.task.scoring.of_many():
+            return reward_B + total_payments(self.task.shaping, self.task.spec, tokens_BT, start_B)
 
     def allowed_after(self, prefixes: Any) -> npt.NDArray[np.int8]:
         """The tokens that may follow prefixes, shape ``(B, V)``; after complete ones all.

@@ -138,3 +138,11 @@ class SequenceSpec:
                 f"{name} must be complete: {self.max_length} tokens long{end}; row {row} has {self.lengths(batch)[row]}"
             )
         return batch
+
+
+def distinct_rows(tokens_BT: Tokens) -> tuple[Tokens, npt.NDArray[np.intp]]:
+    """The different sequences of many, ``(K, T)``, and the number of its own among them for each, ``(B,)``."""
+    rows_BT = np.ascontiguousarray(tokens_BT)
+    row_B = rows_BT.view(np.dtype((np.void, rows_BT.itemsize * rows_BT.shape[1]))).ravel()
+    _, first_K, which_B = np.unique(row_B, return_index=True, return_inverse=True)
+    return rows_BT[first_K], which_B

@@ -275,13 +275,14 @@ class Discriminator(nn.Module):
         """
         return self.exact_logits(tokens_BT)
 
-    def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+    def prefix_logits(self, tokens_BT: Tokens | Tensor, *, exact: bool = True) -> npt.NDArray[np.float64]:
         """``row_logits`` of unfinished sequences, for shaping and for pictures.
 
         Args:
             tokens_BT: prefixes, padded with V.
+            exact: False is enough for many, whose ``logits`` take less time and equal these up to rounding.
         """
-        return self.row_logits(tokens_BT)
+        return self.row_logits(tokens_BT) if exact else self.logits(tokens_BT)
 
     def _evaluate(self, score: Callable[[Tensor], Tensor], tokens_BT: Tensor, batch_size: int) -> Tensor:
         with evaluating(self):

@@ -177,9 +177,9 @@ class EnsembleDiscriminator(Discriminator):
         parts = [torch.from_numpy(member.row_logits(tokens_BT)) for member in self._members]
         return self._combined(parts).numpy()
 
-    def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+    def prefix_logits(self, tokens_BT: Tokens | Tensor, *, exact: bool = True) -> npt.NDArray[np.float64]:
         """The members' logits of the prefixes, combined; see ``Discriminator.prefix_logits``."""
-        parts = [torch.from_numpy(member.prefix_logits(tokens_BT)) for member in self._members]
+        parts = [torch.from_numpy(member.prefix_logits(tokens_BT, exact=exact)) for member in self._members]
         return self._combined(parts).numpy()
 
     @property

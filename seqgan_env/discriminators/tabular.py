@@ -74,7 +74,7 @@ class TabularDiscriminator(Discriminator):
         return np.asarray(table_K.numpy()[index_B], dtype=np.float64)
 
     @torch.no_grad()
-    def prefix_logits(self, tokens_BT: Tokens | Tensor) -> npt.NDArray[np.float64]:
+    def prefix_logits(self, tokens_BT: Tokens | Tensor, *, exact: bool = True) -> npt.NDArray[np.float64]:
         """The mean logit of all completions of each prefix; see ``Discriminator.prefix_logits``."""
         tokens = torch.as_tensor(tokens_BT, device=self.device)
         length_B = self.spec.lengths(tokens)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqgan_env import SeqGANEnv
 from seqgan_env.discriminators import (
+    DISCRIMINATORS,
     Discriminator,
     DiscriminatorTrainer,
     OptimalDiscriminator,
@@ -385,6 +386,36 @@ class TestPrecision:
         exact, fast = task.scoring.score(rows_BT[:-1]), task.scoring.score(rows_BT)[:-1]
         np.testing.assert_allclose(exact, fast, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(exact, exact.astype(np.float32))
+
+    @pytest.mark.parametrize("kind", [name for name in DISCRIMINATORS if name not in ("generative", "tabular")])
+    def test_that_of_many_prefixes_is_the_exact_one_up_to_rounding(
+        self, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each prefix is scored once, and only where many are asked for at once in such a context."""
+        task = Task(TaskConfig(**{**GRAMMAR, "discriminator": kind, "discriminator_kwargs": {}}, reward="log_ratio"))
+        scoring, n, asked = task.scoring, MAX_EXACT_SCORES + 1, []
+        rows_BT = np.resize(task.real_sequences[:40], (n, task.spec.max_length))
+        length_B = 1 + np.arange(n) % 3
+        rows_BT[np.arange(task.spec.max_length) >= length_B[:, None]] = task.spec.pad_id
+        prefix_logits = scoring.discriminator.prefix_logits
+
+        def counted(tokens_BT: Any, *, exact: bool = True) -> Any:
+            asked.append((len(tokens_BT), exact))
+            return prefix_logits(tokens_BT, exact=exact)
+
+        monkeypatch.setattr(scoring.discriminator, "prefix_logits", counted)
+        for ask in (scoring.prefix_reward, scoring.prefix_logit):
+            exact = ask(rows_BT)
+            with scoring.of_many():
+                few, fast = ask(rows_BT[:-1]), ask(rows_BT)
+            again = ask(rows_BT)
+            np.testing.assert_array_equal(few, exact[:-1])
+            np.testing.assert_array_equal(again, exact)
+            np.testing.assert_allclose(fast, exact, rtol=1e-4, atol=1e-6)
+            n_distinct = len(np.unique(rows_BT, axis=0))
+            assert asked == [(n, True), (n - 1, True), (n_distinct, False), (n, True)]
+            asked.clear()
+        assert scoring.n_scored == 8 * n - 2
 
     def test_weights_and_mode_of_the_discriminator_stay(self) -> None:
         task = Task(TaskConfig(**GRAMMAR))
