@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from seqgan_env import SeqGANEnv
+from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.shaping import SHAPINGS, PotentialShaping, register_shaping
 from seqgan_env.shaping.increments import Increments
 from seqgan_env.shaping.length import LengthBonus
@@ -70,6 +71,8 @@ def test_a_return_is_the_sum_of_the_steps(task: dict[str, Any], arguments: dict[
     got = env.episode_return(rows, np.full(len(rows), n_given))
     np.testing.assert_allclose(got, paid, rtol=1e-5, atol=1e-5)
     assert len({round(each, 4) for each in paid}) > 3
+    many = np.resize(np.arange(len(rows)), MAX_EXACT_SCORES + 1)  # which are scored in another way
+    np.testing.assert_allclose(env.episode_return(rows[many], np.full(len(many), n_given)), got[many], atol=1e-5)
     if not n_given:
         np.testing.assert_array_equal(env.episode_return(rows), got)
 
