@@ -59,9 +59,9 @@ class EstimatorConfig:
     the terms of the discriminator say: in closed form. Needs ``inner_sums`` and the reward log_ratio."""
 
     real_prefixes: NonNegativeFloat = 0.0
-    """Weight of the same sums at every prefix of as many real sequences as episodes, a token at a time: what comes
-    after it counts for nothing. With the reward log_ratio of -KL(G(. | prefix) || p(. | prefix)), nats per sequence.
-    Needs ``inner_sums``."""
+    """Weight of the inner sums, ``forward_kl`` among them, at every prefix of as many real sequences as episodes; what
+    would come after the token counts for nothing there. With the reward log_ratio that is the weight of
+    -KL(G(. | prefix) || p(. | prefix)), nats per sequence. Needs ``inner_sums``."""
 
     batch_statistic: str = "none"
     """softmax or rank: put in place of each value its weight in the batch, as MaliGAN does with the reward log_ratio,

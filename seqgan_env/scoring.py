@@ -210,7 +210,10 @@ class Scoring:
 
     @contextlib.contextmanager
     def of_many(self) -> Iterator[None]:
-        """A context in which more than ``MAX_EXACT_SCORES`` prefixes are scored faster, as ``score`` does."""
+        """A context in which more than ``MAX_EXACT_SCORES`` prefixes at once are scored faster, as ``score`` does.
+
+        They equal those outside of it up to rounding, and each of them that occurs more than once is scored once.
+        """
         self._is_exact = False
         try:
             yield
@@ -218,7 +221,7 @@ class Scoring:
             self._is_exact = True
 
     def prefix_reward(self, tokens_BT: Tokens) -> Floats:
-        """The reward that each prefix would get as if nothing came after it, shape ``(B,)``.
+        """The reward that each prefix would get as if nothing came after it, shape ``(B,)``; see ``of_many``.
 
         Raises:
             ValueError: as for ``step_reward``.
@@ -229,7 +232,7 @@ class Scoring:
     def prefix_logit(self, tokens_BT: Tokens) -> Floats:
         """The discriminator's logit of each prefix, or complete sequence, as it is, shape ``(B,)``.
 
-        Like ``step_reward`` it doesn't depend on what stands beside it.
+        Like ``step_reward`` it doesn't depend on what stands beside it, but in ``of_many``.
         """
         self.n_scored += len(tokens_BT)
         return _rounded(self._prefix_logits(self.discriminator, tokens_BT))

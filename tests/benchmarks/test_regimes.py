@@ -74,7 +74,7 @@ def test_what_is_no_oracle_is_refused(oracle: str, says: str, tmp_path: Path) ->
 
 
 def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows goes on from the dropout with the least validation likelihood, and each game has its own share."""
+    """Games and controls go on from the dropout with the least validation likelihood; each game has its own share."""
     small = {"n_members": 1, "embedding_dim": 4, "hidden_dim": 4, "n_epochs": 1}
     region = Region(
         changed(TINY, pretraining={"n_epochs": 2}),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from seqgan_env import SeqGANEnv
+from seqgan_env import SeqGANEnv, SeqGANVectorEnv
 from seqgan_env.scoring import MAX_EXACT_SCORES
 from seqgan_env.shaping import SHAPINGS, PotentialShaping, register_shaping
 from seqgan_env.shaping.increments import Increments
@@ -103,3 +103,26 @@ def test_what_telescopes_is_not_replayed(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(kind, "step", None)
     env = SeqGANEnv(**TINY, shaping=["discriminator", "increments", "length"])
     assert env.episode_return(all_sequences(env.sequence_spec)).shape == (27,)
+
+
+def test_prefixes_of_many_episodes_are_scored_together_and_those_of_steps_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many environments step at once, each pays what it would pay alone."""
+    n = MAX_EXACT_SCORES + 1
+    envs = SeqGANVectorEnv(n, **GRAMMAR, shaping="prefix")
+    rows, asked = np.resize(envs.real_sequences, (n, envs.sequence_spec.max_length)), []
+    discriminator = envs.task.scoring.discriminator
+    prefix_logits = discriminator.prefix_logits
+
+    def seen(tokens_BT: Tokens, *, exact: bool = True) -> npt.NDArray[np.float64]:
+        asked.append((len(tokens_BT), exact))
+        return prefix_logits(tokens_BT, exact=exact)
+
+    monkeypatch.setattr(discriminator, "prefix_logits", seen)
+    envs.episode_return(rows)
+    assert asked[0] == (len(np.unique(rows[:, 0])), False)
+    asked.clear()
+    envs.reset(seed=0)
+    envs.step(rows[:, 0])
+    assert asked == [(n, True)]
