@@ -157,7 +157,7 @@ def run(
     Raises:
         ValueError: an unknown task, algorithm or shaping; others were played with other seeds, another budget or other
             settings than the search has found; the search lacks an algorithm, or all its runs have failed; nothing has
-            been done then.
+            been done then. Or they began with another generator, as on another machine; the file stays as it is then.
     """
     own_seeds = list(range(1, 1 + seeds))
     only = only or tuple(TASKS)
@@ -171,20 +171,25 @@ def run(
         chosen = tuple(name for name in chosen if name in SHAPED)
         check_some("rows that play a shaping", chosen, SHAPED)
     best = {task: [*_best(searched, task), {"name": CONTROL}] for task in only}
+    anew = {(name, shaping) for name in chosen for shaping in shapings}
+    staying = {task: [row for row in tasks.get(task, []) if _part(row) not in anew] for task in only}
     for task, entries in best.items():
         with refusal(results, "file of results"):
-            anew = {(name, shaping) for name in chosen for shaping in shapings}
-            staying = [row for row in tasks.get(task, []) if (row["algorithm"], _shaping(row)) not in anew]
-            _check_settings(staying, task, entries)
+            _check_settings(staying[task], task, entries)
     for task, entries in best.items():
         own = [entry for entry in entries if entry["name"] in chosen]
         shaped = [entry for entry in own if entry["name"] in SHAPED]
-        for axes in (
+        parts: tuple[dict[str, list[Any]], ...] = (
             {"algorithm": own, "reward": list(REWARDS), "shaping": [each for each in shapings if each == "none"]},
             {"algorithm": shaped, "reward": ["log_d"], "shaping": [each for each in shapings if each != "none"]},
-        ):
+        )
+        for axes in parts:
             if axes["algorithm"] and axes["shaping"]:
+                if staying[task]:  # one run shows whether it begins where those do, before hours of work
+                    first = {name: values[:1] for name, values in axes.items()}
+                    _check_starts(map(_kept, _played(task, own_seeds[:1], workers, out, **first)), staying[task])
                 new = [_kept(each) for each in _played(task, own_seeds, workers, out, **axes)]
+                _check_starts(new, staying[task])
                 played = {_combination(row) for row in new}
                 tasks[task] = [*(row for row in tasks.get(task, []) if _combination(row) not in played), *new]
                 _write(results, own_seeds, tasks)
@@ -226,9 +231,20 @@ def _combination(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["algorithm"], row["reward"], row["shaping"], row["seed"]
 
 
-def _shaping(row: Mapping[str, Any]) -> str:
-    """The shaping of a kept run, "none" where the algorithm has no reward."""
-    return "none" if row["shaping"] == IRRELEVANT else str(row["shaping"])
+def _part(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The algorithm and the shaping of a kept run, "none" where there is no reward."""
+    return row["algorithm"], "none" if row["shaping"] == IRRELEVANT else row["shaping"]
+
+
+def _check_starts(rows: Iterable[Mapping[str, Any]], staying: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse runs that did not begin with the generator of those that stay: a difference from it would be no change."""
+    starts = {row["seed"]: row["start"][OVERALL] for row in staying if "error" not in row}
+    for row in rows:
+        if "error" not in row and row["seed"] in starts and row["start"][OVERALL] != starts[row["seed"]]:
+            raise ValueError(
+                f"seed {row['seed']} must begin with {OVERALL} {starts[row['seed']]}, as in the runs that stay, got "
+                f"{row['start'][OVERALL]}, as of another machine or version: play all of the task anew"
+            )
 
 
 def _check_settings(rows: Sequence[Mapping[str, Any]], task: str, entries: Sequence[Mapping[str, Any]]) -> None:

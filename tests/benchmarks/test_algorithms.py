@@ -153,6 +153,13 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     partly = json.loads(results.read_text())["tasks"]["SeqGANGrammar-v0"]
     assert [run for run in partly if run["commit"] != "earlier"] == [run for run in runs if run["shaping"] == "length"]
     assert len(partly) == len(runs)
+    begun = [run | {"start": run["start"] | {comparison.OVERALL: -1.0}} for run in staying]
+    results.write_text(json.dumps({**document, "tasks": {**document["tasks"], "SeqGANGrammar-v0": begun}}))
+    before = results.read_bytes()
+    with pytest.raises(ValueError, match=r"seed 1 must begin with kl_sum_best -1\.0, as in the runs that stay, got "):
+        comparison.run(tmp_path / "other", 1, results, 1, searched, only=("SeqGANGrammar-v0",), rows=("ppo",))
+    assert results.read_bytes() == before
+    assert len(list((tmp_path / "other/SeqGANGrammar-v0/run").glob("*.json"))) == 1
     with pytest.raises(ValueError, match="rows that play a shaping must be some of 'seqgan', 'ppo'; got none"):
         comparison.run(tmp_path / "run", 1, results, 1, searched, rows=("dqn",), shapings=("length",))
     other = [run | {"settings": "n_epochs=7"} if run["algorithm"] == "dqn" else run for run in runs]
