@@ -592,7 +592,7 @@ class SeqGAN(BaseAlgorithm):
         Args:
             path: of the file, with ``.zip`` or without; or a stream.
             env: to go on learning in; None is enough to predict and to sample, without the constraints of the task,
-                which no file holds: a warning names them.
+                which no file holds: a warning names those that are lost.
             device: where the policy computes.
             custom_objects: what the file cannot hold, as ``policy_class`` and ``optimizer_class`` for those of your
                 own; and arguments of the constructor that replace the stored ones.
@@ -626,9 +626,11 @@ class SeqGAN(BaseAlgorithm):
         elif model._spec != stored.spec:
             raise ValueError(f"{path} was trained on {stored.spec}, the environment has {model._spec}")
         model._setup_model()
-        if env is None and stored.constraints:
-            model._constraints, named = stored.constraints, ", ".join(stored.constraints)
-            warnings.warn(f"{path} kept to {named} of its environment; without env nothing does", stacklevel=3)
+        if lost := ", ".join(name for name in stored.constraints if name not in model._constraints):
+            said = f"the agent kept to the constraints {lost}, which it does not now: only an environment has them"
+            warnings.warn(said, stacklevel=3)
+        if env is None:
+            model._constraints = stored.constraints
         seed = model.seed
         with refusal(path, "SeqGAN agent"):
             model.load_state_dict(stored.state)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
+OWN = "your own are known once their module is imported, in commands by --import"
+"""The end of the message that refuses a name."""
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
@@ -47,8 +49,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             ValueError: there is none; the message lists the names, and says how others come to be known.
         """
         if not isinstance(name, str) or name not in self._entries:
-            own = "your own are known once their module is imported, in commands by --import"
-            raise ValueError(f"{self.kind} must be one of {', '.join(self)}; got {name!r} ({own})")
+            raise ValueError(f"{self.kind} must be one of {', '.join(self)}; got {name!r} ({OWN})")
         return self._entries[name]
 
     def __getitem__(self, name: str) -> Entry:

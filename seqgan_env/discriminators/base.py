@@ -280,7 +280,8 @@ class Discriminator(nn.Module):
 
         Args:
             tokens_BT: prefixes, padded with V.
-            exact: False is enough for many, whose ``logits`` take less time and equal these up to rounding.
+            exact: False is enough for many, whose ``logits`` take less time; a subclass that has ``row_logits`` or this
+                of its own answers both ways alike, up to rounding.
         """
         return self.row_logits(tokens_BT) if exact else self.logits(tokens_BT)
 

@@ -17,7 +17,7 @@ from seqgan_env.checks import NonNegativeInt, build_config, check_arguments, che
 from seqgan_env.descent import check_weights
 from seqgan_env.discriminators.base import Discriminator
 from seqgan_env.files import atomic_write, parse_json, refusal
-from seqgan_env.registry import Registry
+from seqgan_env.registry import OWN, Registry
 from seqgan_env.seeding import derived_seed
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import check_buildable, check_sizes, digest, within_memory
@@ -188,7 +188,7 @@ class _Recipe:
 def _recipe_of(name: str) -> _Recipe:
     """The recipe in the file of a discriminator."""
     if not Path(name).is_file():
-        raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r}")
+        raise ValueError(f"discriminator must be one of {', '.join(DISCRIMINATORS)} or a file; got {name!r} ({OWN})")
     with refusal(name, "discriminator file"), safe_open(name, framework="pt") as file:
         return _read_recipe(name, file)[0]
 

@@ -983,7 +983,7 @@ class TestSaveAndLoad:
             with pytest.raises(ValueError, match="learning needs an environment: pass env to load, or call set_env"):
                 learn(N_STEPS)
 
-    def test_without_an_environment_it_says_which_constraints_nothing_keeps_to(self, tmp_path: Path) -> None:
+    def test_it_says_which_constraints_it_has_lost(self, tmp_path: Path) -> None:
         """Also after another save; with an environment, given at once or later, they hold again."""
         env = gym.make("SeqGANGrammar-v0", **GRAMMAR, min_length=6, allowed_tokens=range(9))
 
@@ -993,10 +993,13 @@ class TestSaveAndLoad:
 
         agent(env).save(tmp_path / "agent")
         for _ in range(2):
-            with pytest.warns(UserWarning, match="agent kept to min_length, allowed_tokens of its environment;"):
+            with pytest.warns(UserWarning, match="kept to the constraints min_length, allowed_tokens, which"):
                 model = SeqGAN.load(tmp_path / "agent")
             model.save(tmp_path / "agent")
         assert not keeps_to_them(model)
+        looser = gym.make("SeqGANGrammar-v0", **GRAMMAR, min_length=6)
+        with pytest.warns(UserWarning, match="kept to the constraints allowed_tokens, which it does not now"):
+            SeqGAN.load(tmp_path / "agent", env=looser)
         model.set_env(env)
         assert keeps_to_them(model)
         with warnings.catch_warnings():
