@@ -24,10 +24,8 @@ from agents.runs.workers import import_for_workers
 from seqgan_env.device import is_out_of_memory
 from seqgan_env.files import printable
 
-_GOES_ON = {"train": "; the same command goes on with --resume"} | dict.fromkeys(
-    ("tune", "sweep", "judge", "demo"), "; the same command goes on"
-)
-"""The end of the message after Ctrl-C, of the commands that can go on."""
+_GOES_ON = dict.fromkeys(("tune", "sweep", "judge", "demo"), "the same command goes on")
+"""The end of the message after Ctrl-C, of the commands that can go on and say nothing else."""
 COMMANDS: dict[str, type] = {
     "train": Train,
     "tune": Tune,
@@ -146,8 +144,9 @@ def _main(argv: Sequence[str]) -> int:
         reason = as_flags(" ".join(text.split()) or type(error).__name__)
         print(printable(f"seqgan: error: {reason}"), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"seqgan: interrupted{''.join(_GOES_ON.get(word, '') for word in argv[:1])}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        says = [*map(str, interrupt.args), *(_GOES_ON[word] for word in argv[:1] if word in _GOES_ON)]
+        print("; ".join(["seqgan: interrupted", *says]), file=sys.stderr)
         return 130
     return status
 

@@ -58,7 +58,12 @@ class Train(Command):
             experiment = Experiment(config, out, resume=self.resume, start_from=self.start_from, track=self.track)
         for warning in () if self.resume else warnings_about(config.task):
             print(printable(f"seqgan: warning: {as_flags(warning)}"), file=sys.stderr)
-        records = experiment.run()
+        try:
+            records = experiment.run()
+        except KeyboardInterrupt as interrupt:
+            if not experiment.folder.holds_run:
+                raise
+            raise KeyboardInterrupt("the same command goes on with --resume") from interrupt
         console().print(rich_table(summary({config.label: records}), f"SeqGAN on {source.name}"))
         for note in notes(records):
             print(f"note: {note}")

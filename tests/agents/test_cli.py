@@ -19,6 +19,7 @@ import pytest
 from agents.cli import main, training, using
 from agents.cli.program import COMMANDS
 from agents.runs.experiment import Experiment
+from agents.runs.folder import RunFolder
 from agents.runs.presets import PRESETS
 from seqgan_env.autoregressive import CORES
 from seqgan_env.setting_docs import setting_meanings
@@ -372,7 +373,7 @@ class TestOutput:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            (["train", "--source", "grammar", "--out", "run"], "; the same command goes on with --resume"),
+            (["train", "--source", "grammar", "--out", "run"], ""),
             (["tune", "--source", "grammar", "--out", "run"], "; the same command goes on"),
             (["demo"], "; the same command goes on"),
             (["sample", "run"], ""),
@@ -392,6 +393,26 @@ class TestOutput:
             monkeypatch.setattr(command, "run", interrupt)
         assert main(arguments) == 130
         assert capsys.readouterr().err == f"seqgan: interrupted{says}\n"
+
+    @pytest.mark.parametrize(
+        ("interrupted", "says"), [("measure", "; the same command goes on with --resume"), ("__init__", "")]
+    )
+    def test_training_goes_on_with_resume_once_a_run_has_begun(
+        self,
+        interrupted: str,
+        says: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def interrupt(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Experiment, interrupted, interrupt)
+        assert main(["train", "--preset", "demo", "--out", str(tmp_path / "run")]) == 130
+        assert capsys.readouterr().err.splitlines()[-1] == f"seqgan: interrupted{says}"
+        monkeypatch.undo()
+        assert RunFolder(tmp_path / "run").holds_run is bool(says)
 
     @pytest.mark.usefixtures("_text")
     @pytest.mark.parametrize("arguments", [["sample", "run", "-n", "2"], ["sample", "run", "-n", "20000"], ["--help"]])
