@@ -31,11 +31,13 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     seeds, cells = document["seeds"], document["cells"]
     parts = [
         f"Seeds {seeds[0]} to {seeds[-1]}; mean ± half the width of a 95 % interval (Student's t). Measured with "
-        f"{measured_with(document['environment'])}. Of maximum likelihood both divergences at its best temperature; of "
-        "what goes on from it the same, and `nll oracle` at the `nll test` of maximum likelihood's temperature "
-        f"{LEVEL:g}, less those of maximum likelihood; the temperatures of maximum likelihood at whose `nll test` the "
-        "curve lies below, in all seeds, and the seeds in which it does at every one; and the discriminator's share of "
-        "the optimum when the game begins, blank where a seed has none.\n"
+        f"{measured_with(document['environment'])}. The first row of a generator is its maximum likelihood, the others "
+        "are what goes on from it.\n\n"
+        "- `KL sum, best T`: the sum of both divergences at the best temperature, less that of maximum likelihood.\n"
+        f"- `nll oracle`: at the `nll test` of maximum likelihood's temperature {LEVEL:g}, less that one's.\n"
+        "- `below`: the temperatures of maximum likelihood at whose `nll test` the curve lies below, in all seeds, and "
+        "the seeds in which it does at every one.\n"
+        "- `share`: of the optimum, by the discriminator when the game begins; blank where a seed has none.\n"
     ]
     for task, own in _shown(cells).items():
         rows = {
