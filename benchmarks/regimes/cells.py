@@ -47,7 +47,8 @@ class Region:
     n_real: tuple[str, ...] = tuple(N_REAL)
     """Keys of ``N_REAL``."""
     n_read: int = 400_000
-    """Sequences, by maximum likelihood in all its epochs, which are between 4 and 100."""
+    """Sequences, by maximum likelihood in all its epochs, which are between 4 and ``most_epochs``."""
+    most_epochs: int = 100
     log_d: Mapping[str, Any] = field(default_factory=dict)
     """The part ``agent`` of its game with log D, beside that of ``GAMES``."""
     n_taught: int = 500_000
@@ -62,7 +63,8 @@ TASKS: dict[str, Region] = {
         # without the prefixes of real sentences none foresees as well as maximum likelihood
         {"n_updates": 240, "n_episodes": 128, "forward_kl": 3.0, "real_prefixes": 1.0, "learning_rate": 0.01},
         partial(models_of, "grammar"),
-        n_read=1_000_000,  # few units go on learning for a hundred epochs
+        n_read=3_000_000,  # few units go on learning for hundreds of epochs
+        most_epochs=300,
     ),
     # as many as 12 epochs of unlimited sequences: 4 leave what more of them give for nothing
     "small": Region(_SMALL, {"n_updates": 300}, partial(models_of, "small"), n_read=1_200_000, log_d=_GENTLE),
@@ -87,15 +89,23 @@ TASKS: dict[str, Region] = {
 with 5,000, from the 10,000 sequences of its experiment alone. With 1,000 tokens language models foresee more with a
 dropout of 0.3 than with that of 100 tokens, on the validation half of seed 100."""
 _TOKENWISE = {"task": LOG_RATIO, "agent": TOKENWISE}
+_LOG_D: Parts = {
+    "adversary": {"n_rounds": 120, "learning_rate": 1e-3, "n_generated": 512, "every_n_episodes": 128},
+    "agent": {"n_updates": 200, "n_episodes": 128, "n_completions": 4},
+}
+_FORCED = {"teacher_forcing": 3.0}  # with 1 the longer likelihood of eight units was not kept to at its least nll_test
 GAMES: dict[str, Parts] = {
-    "cnn, log D": {
-        "adversary": {"n_rounds": 30, "learning_rate": 1e-3, "n_generated": 512, "every_n_episodes": 128},
-        "agent": {"n_updates": 200, "n_episodes": 128, "n_completions": 4},
+    "cnn, log D": _LOG_D,
+    "cnn, log D, and likelihood": {**_LOG_D, "agent": {**_LOG_D["agent"], **_FORCED}},
+    "constant, and likelihood": {
+        "task": {"reward": "constant"},
+        "agent": {"n_updates": 200, "n_episodes": 128, "n_completions": 0, "baseline": "batch", **_FORCED},
     },
     "generative, log-ratio": {**_TOKENWISE, "adversary": {"n_rounds": 1, "n_generated": 64, "every_n_episodes": 1}},
     "exact, log-ratio": {**_TOKENWISE, "adversary": {"exact": True}},
 }
-"""The games from each cell's maximum likelihood; the last one is what no discriminator can pass."""
+"""The games from each cell's maximum likelihood; the last one is what no discriminator can pass. Those with likelihood
+add that of real sequences to each update; the one with a constant reward is what this does by itself."""
 CONTROLS = {
     "more maximum likelihood": distillation.MORE,
     **{f"teachers, {name}": rival for name, rival in distillation.TEACHING.items()},
@@ -176,7 +186,7 @@ def config_of(cell: Cell, dropout: float, oracle: str = "oracle") -> RunConfig:
     region = TASKS[cell.task]
     base, n_real = region.base, N_REAL[cell.n_real]
     source = oracle if cell.task == "published" else base.task.source
-    n_epochs = min(100, max(4, region.n_read // n_real))
+    n_epochs = min(region.most_epochs, max(4, region.n_read // n_real))
     units = {"embedding_dim": cell.units, "hidden_dim": cell.units, "dropout": dropout}
     return dataclasses.replace(
         base,
@@ -201,7 +211,7 @@ def game_of(cell: Cell, game: str, dropout: float, models: Path, oracle: str = "
     """
     changes = GAMES[game]
     region = TASKS[cell.task]
-    own: Parts = {"agent": region.agent if "task" in changes else region.log_d}
+    own: Parts = {"agent": region.agent if "inner_sums" in changes["agent"] else region.log_d}
     config = config_of(cell, dropout, oracle).changed(changes, own)
     if not game.startswith("generative"):
         return config

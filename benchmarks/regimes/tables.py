@@ -16,7 +16,7 @@ from benchmarks.regimes.cells import CONTROLS, FILE, GAMES, TASKS
 
 WAYS = (*GAMES, *CONTROLS)
 """The ways to go on from maximum likelihood."""
-_IN_A_LINE = 3  # panels of the picture
+_IN_A_LINE = 4  # panels of the picture
 LEVEL = 0.7
 """The temperature of maximum likelihood whose ``nll_test`` the curves are compared at."""
 
