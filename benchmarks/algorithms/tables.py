@@ -19,6 +19,7 @@ from benchmarks.harness import measured_with, svg_figure
 from benchmarks.pages import DOCS, write_section
 
 PAGE = DOCS / "benchmark.md"
+_COSTS = ("scored", "seconds")
 
 
 def report(results: Path = comparison.FILE, page: Path = PAGE, searched: Path = comparison.SEARCH) -> None:
@@ -59,8 +60,9 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     """
     seeds = f"{document['seeds'][0]} to {document['seeds'][-1]}"
     parts = [
-        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds. Measured, the last runs "
-        f"of all, with {measured_with(document['environment'])}.\n"
+        f"Seeds {seeds}; interquartile mean and its 95 % interval by the bootstrap over seeds; below 0 is better. "
+        "`scored`: sequences that the discriminator scored, the mean of a run; seconds: the median of a run; both "
+        f"without the constant reward. Measured, the last runs of all, with {measured_with(document['environment'])}.\n"
     ]
     for task, runs in document["tasks"].items():
         plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
@@ -72,6 +74,8 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         ):
             if {each[columns] for each in own} - {"none", IRRELEVANT}:  # shapings are played last
                 parts.append(f"**{task}**: {title}.\n\n{_table(own, metric, columns)}")
+                if own is shaped:
+                    parts.append(f"**{task}**: what a run with each shaping costs.\n\n{_costs(own)}")
         learnt: dict[str, list[dict[str, Any]]] = {}
         for each in plain:
             if (
@@ -83,9 +87,10 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
         group = Group(
             task, {name: learnt[name] for name in comparison.algorithms() if name in learnt}, is_relative=False
         )
+        relative = improvement_table(group._replace(is_relative=True), OVERALL)  # or the spread of starts hides it
         parts.append(
-            f"**{task}**: the probability that a run of the row ends with a lower such sum than one of "
-            f"the column, with the reward log D.\n\n{improvement_table(group, OVERALL)}"
+            f"**{task}**: the probability that a run of the row ends with a lower such sum, as a share of its start's, "
+            f"than one of the column, with the reward log D.\n\n{relative}"
         )
         picture = f"algorithms-{task}.svg"
         if pictures is not None:
@@ -121,22 +126,37 @@ def _draw(group: Group, file: Path) -> None:
 def _table(runs: Sequence[Mapping[str, Any]], metric: str, columns: str) -> str:
     """A row for each algorithm, and a column for each of its rewards or shapings."""
     changes: dict[str, dict[str, list[float]]] = {}
-    steps: dict[str, list[Mapping[str, Any]]] = {}
+    paid: dict[str, list[Mapping[str, Any]]] = {}
     for each in runs:
         if "error" not in each and metric in each["records"][-1]:
             change = each["records"][-1][metric] - each["start"][metric]
             changes.setdefault(each["algorithm"], {}).setdefault(each[columns], []).append(change)
-            steps.setdefault(each["algorithm"], []).append(each)
+            if each["reward"] != "constant":
+                paid.setdefault(each["algorithm"], []).append(each)
     rows = {}
     for algorithm in (name for name in (*comparison.algorithms(), comparison.CONTROL) if name in changes):
         own = changes[algorithm]
         rows[algorithm] = {name: shown_interval(interquartile_mean(values)) for name, values in own.items()}
-        n_scored = [each["records"][-1]["scored"] for each in steps[algorithm]]
-        seconds = [each["wall_time_s"] for each in steps[algorithm]]
-        rows[algorithm] |= {
-            "scored": f"{sum(n_scored) / len(n_scored):,.0f}",
-            "seconds": f"{sum(seconds) / len(seconds):.0f}",
-        }
-    found = {name for own in changes.values() for name in own}
-    names = [name for name in (*comparison.REWARDS, *comparison.SHAPINGS, IRRELEVANT) if name in found]
-    return markdown_table(rows, [*names, "scored", "seconds"], first="algorithm")
+        if columns != "shaping" and algorithm in paid:
+            rows[algorithm] |= _cost(paid[algorithm])
+    found = {name for own in rows.values() for name in own}
+    names = [name for name in (*comparison.REWARDS, *comparison.SHAPINGS, IRRELEVANT, *_COSTS) if name in found]
+    return markdown_table(rows, names, first="algorithm")
+
+
+def _costs(runs: Sequence[Mapping[str, Any]]) -> str:
+    """A row for each algorithm with each shaping."""
+    rows = {
+        f"{algorithm}, {shaping}": _cost(own)
+        for algorithm in comparison.SHAPED
+        for shaping in comparison.SHAPINGS
+        if (own := [each for each in runs if (each["algorithm"], each["shaping"]) == (algorithm, shaping)])
+    }
+    return markdown_table(rows, list(_COSTS), first="algorithm and shaping")
+
+
+def _cost(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The sequences scored by a run, their mean, and its seconds, whose median a run that stood still does not move."""
+    n_scored = statistics.fmean(each["records"][-1]["scored"] for each in runs)
+    seconds = statistics.median(each["wall_time_s"] for each in runs)
+    return dict(zip(_COSTS, (f"{n_scored:,.0f}", f"{seconds:.0f}"), strict=True))

@@ -22,6 +22,9 @@ _INTRO = (
     "penalty at every step the best episode is a short one. The column says what a shaping favours where the "
     "discriminator and the reward tell no sequence from another; both columns are shown by enumeration in "
     "`tests/seqgan_env/shaping/test_declarations.py`.",
+    "**What they do.** [Measured](benchmark.md#the-comparison) beside log D, with SeqGAN and PPO: `discriminator` may "
+    "help PPO, whose critic has to find out which token was to blame; `prefix`, which with log D asks for short "
+    "sequences, made both repeat themselves.",
 )
 _ELSEWHERE = (
     "A penalty for leaving a reference, −w log(π(y)/ref(y)), depends on the acting policy, which an environment does "

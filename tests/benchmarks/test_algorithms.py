@@ -179,7 +179,15 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     assert "| is better than | ppo | maximum_likelihood |" in text
     assert "![The sum of both divergences over steps and over scored sequences.](algorithms-SeqGANGrammar-v0" in text
     assert "maximum_likelihood" in (tmp_path / "algorithms-SeqGANGrammar-v0.svg").read_text()
-    assert "| algorithm | none | length | scored | seconds |" in text
+    assert "| algorithm | none | length |\n" in text
+    by_cost = [run for run in runs if run["algorithm"] == "ppo" and run["reward"] == "log_d"]
+    for run in by_cost:
+        cost = f"{run['records'][-1]['scored']:,} | {run['wall_time_s']:.0f}"
+        assert f"| ppo, {run['shaping']} | {cost} |" in text
+    (plain,) = (run for run in by_cost if run["shaping"] == "none")
+    assert f" | {plain['records'][-1]['scored']:,} | {plain['wall_time_s']:.0f} |" in next(
+        line for line in text.splitlines() if line.startswith("| ppo | ")
+    )  # the constant reward is not counted
     assert "| algorithm | log_d | constant | – | scored | seconds |" in text
     document["tasks"]["SeqGANGrammar-v0"] = [run for run in runs if run["shaping"] != "length"]
     assert "shapings" not in tables.tables(document)

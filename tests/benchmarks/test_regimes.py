@@ -121,7 +121,8 @@ def test_a_cell_is_trained_once_from_its_best_likelihood(tmp_path: Path, monkeyp
             (tmp_path / f"runs/grammar-4-few-1/{control.replace(', ', '-').replace(' ', '-')}.json").read_text()
         )
         assert kept["n_epochs"] == 2
-    folders = {"cnn-log-D": 2, "generative-log-ratio": 3, "exact-log-ratio": 3}  # the task's own, of token-wise ones
+    folders = {"cnn-log-D": 2, "cnn-log-D-and-likelihood": 2, "constant-and-likelihood": 2}
+    folders |= {"generative-log-ratio": 3, "exact-log-ratio": 3}  # the task's own, of token-wise ones
     for (name, n_updates), game in zip(folders.items(), GAMES, strict=True):
         folder = tmp_path / "runs/grammar-4-few-1" / name
         assert json.loads((folder / "config.json").read_text())["agent"]["n_updates"] == n_updates
@@ -143,8 +144,8 @@ def row(phase: str, shift: float, share: float | None = None) -> dict[str, Any]:
 
 def test_a_game_is_compared_with_its_own_cell(tmp_path: Path) -> None:
     """And every row is that of its own game or control; one seed without a share leaves its cell blank."""
-    gains = dict(zip((*GAMES, *CONTROLS), (-0.5, 0.25, -1.5, -2.0, 3.5, 0.0), strict=True))
-    shares = dict(zip((*GAMES, *CONTROLS), (-0.1, 0.3, None, None, None, None), strict=True))
+    gains = dict(zip((*GAMES, *CONTROLS), (-0.5, -0.75, 1.0, 0.25, -1.5, -2.0, 3.5, 0.0), strict=True))
+    shares = dict(zip((*GAMES, *CONTROLS), (-0.1, -0.2, None, 0.3, None, None, None, None), strict=True))
     found = [
         {**Cell(task, units, n_real, seed)._asdict(), "dropout": 0.0, "source": "a file"}
         | {
