@@ -66,7 +66,11 @@ def tables(document: Mapping[str, Any], pictures: Path | None = None) -> str:
     ]
     for task, runs in document["tasks"].items():
         plain = [each for each in runs if each["shaping"] in ("none", IRRELEVANT)]
-        shaped = [each for each in runs if each["algorithm"] in comparison.SHAPED and each["reward"] == "log_d"]
+        shaped = [
+            each
+            for each in runs
+            if each["algorithm"] in comparison.SHAPED and each["reward"] == "log_d" and "error" not in each
+        ]
         for title, metric, own, columns in (
             ("the sum of both divergences at the best temperature, less that of the start", OVERALL, plain, "reward"),
             ("`js_2`, less that of the start", "js_2", plain, "reward"),

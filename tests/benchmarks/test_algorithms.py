@@ -184,13 +184,35 @@ def test_a_search_decides_what_is_compared(tmp_path: Path, monkeypatch: pytest.M
     for run in by_cost:
         cost = f"{run['records'][-1]['scored']:,} | {run['wall_time_s']:.0f}"
         assert f"| ppo, {run['shaping']} | {cost} |" in text
-    (plain,) = (run for run in by_cost if run["shaping"] == "none")
-    assert f" | {plain['records'][-1]['scored']:,} | {plain['wall_time_s']:.0f} |" in next(
-        line for line in text.splitlines() if line.startswith("| ppo | ")
-    )  # the constant reward is not counted
     assert "| algorithm | log_d | constant | – | scored | seconds |" in text
     document["tasks"]["SeqGANGrammar-v0"] = [run for run in runs if run["shaping"] != "length"]
     assert "shapings" not in tables.tables(document)
+
+
+def kept(algorithm: str, reward: str, sums: tuple[float, float], scored: int, shaping: str = "none") -> dict[str, Any]:
+    """A run of the results, by its sums of both divergences at the start and in the end."""
+    start, end = ({comparison.OVERALL: value, "js_2": 0.5} for value in sums)
+    records = [start | {"steps": 0, "scored": 0}, end | {"steps": 9, "scored": scored}]
+    named = {"algorithm": algorithm, "reward": reward, "shaping": shaping, "seed": 1}
+    return named | {"start": start, "records": records, "wall_time_s": 3.0}
+
+
+def test_tables_compare_changes_and_tell_what_a_reward_costs() -> None:
+    """However large the start; without what a constant reward or a run that failed has cost."""
+    runs = [
+        kept("ppo", "log_d", (4.0, 3.0), 100),
+        kept("ppo", "constant", (4.0, 4.0), 900),
+        kept("ppo", "log_d", (4.0, 3.5), 300, "length"),
+        kept("a2c", "log_d", (2.0, 1.9), 200),
+    ]
+    failed = {name: value for name, value in runs[2].items() if name not in ("records", "start")} | {"error": "no"}
+    environment: dict[str, Any] = {"versions": {}, "gpu": None, "processor": "p"}
+    text = tables.tables({"environment": environment, "seeds": [1], "tasks": {"SeqGANTiny-v0": [*runs, failed]}})
+    lines = text.splitlines()
+    assert "| ppo | -1.000 [-1.000, -1.000] | 0.000 [0.000, 0.000] | 100 | 3 |" in lines
+    assert "| ppo | -1.000 [-1.000, -1.000] | -0.500 [-0.500, -0.500] |" in lines
+    assert "| ppo, length | 300 | 3 |" in lines
+    assert "| ppo |  | 1.00 [1.00, 1.00] |" in lines  # though its sum is the larger
 
 
 @pytest.mark.parametrize("task", comparison.TASKS)
