@@ -26,6 +26,7 @@ from seqgan_env.checks import (
     shown,
 )
 from seqgan_env.files import refusal
+from seqgan_env.task_config import CONSTRAINTS
 from seqgan_env.tokens import SequenceSpec
 from seqgan_env.weights import check_sizes
 
@@ -34,9 +35,11 @@ KIND = "SeqGAN"
 OPTIMIZERS = {
     name: kind
     for name, kind in vars(torch.optim).items()
-    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
 }
 """The optimisers that a file can name."""
+_NO_ARGUMENTS = ("optimizer_class", "eos_id", "vocabulary")
+"""The arguments of a policy that its file has in other places."""
 _NAMES = ("policy_class", "optimizer_class", "spec", "constraints", "arguments")
 
 
@@ -67,8 +70,8 @@ class AgentArguments(EstimatorConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if "optimizer_class" in self.policy_kwargs:
-            raise ValueError("policy_kwargs must be plain data, got an optimizer_class")
+        if more := [name for name in _NO_ARGUMENTS if name in self.policy_kwargs]:
+            raise ValueError(f"policy_kwargs must be a policy's own plain data, got {', '.join(more)}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,10 @@ class AgentFile:
     """Arguments of the agent's constructor."""
     state: dict[str, Any]
     """The agent's ``state_dict``."""
+
+    def __post_init__(self) -> None:
+        if list(self.constraints) != [name for name in CONSTRAINTS if name in self.constraints]:
+            raise ValueError(f"constraints must be some of {', '.join(CONSTRAINTS)}, got {shown(self.constraints)}")
 
     def write(self, file: Any) -> None:
         """Write it.
@@ -150,6 +157,15 @@ def stored_class(path: Any, argument: str, name: str, known: Mapping[str, Any], 
     if found is None:
         raise ValueError(f"{path} has the {argument} {name!r}; pass it in custom_objects[{argument!r}]")
     return found
+
+
+def check_optimizer(kind: type[torch.optim.Optimizer], policy_kwargs: Mapping[str, Any]) -> None:
+    """Refuse the arguments of an optimiser with which it cannot be made.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: what the optimiser says of them.
+    """
+    kind([torch.nn.Parameter(torch.zeros(1))], lr=1.0, **(policy_kwargs.get("optimizer_kwargs") or {}))  # type: ignore[call-arg]
 
 
 def optimizer_name(kind: type[torch.optim.Optimizer]) -> str:

@@ -5,6 +5,7 @@ Suffixes: L lines that have a token; F the flat array of all tokens.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,8 @@ _Warning = tuple[str, bool]
 """A sentence, and whether training is refused for it."""
 _N_SHOWN = {"most_frequent": 12, "preview": 3}
 _FEW = 1000  # lines
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+"""A character of a script that has no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 _JSON = ('{"', '["', '[{"')  # the beginnings of objects and lists
 _TAIL = 1.5  # the longest line is an exception where it is so many times as long as nearly all others
 
@@ -51,10 +54,10 @@ def inspect_text(
     """Describe a file of text as a source reads it, in plain values; the arguments are those of ``SourceConfig``.
 
     Args:
-        file: its path, or a stream of plain text.
+        file: its path, or a stream of plain text or, where ``text_field`` is given, of lines of JSON.
         level: the level at which it is cut into tokens, ``"ids"`` too.
         delimiter: what stands between two tokens.
-        text_field: the field of lines of JSON that holds the text.
+        text_field: the field of lines of JSON that holds the text, or a list of tokens.
         normalization: the normal form of Unicode.
         max_length: T to warn about; None is that of the longest line.
         min_count: the least count to warn about, and below which a held-out word is unknown.
@@ -225,13 +228,16 @@ def _warnings(
         yield f"every {counted_unit(level)} occurs less than min_count = {min_count} times, and nothing is left", True
     elif unknown > 1 - COVERED:
         yield f"with min_count = {min_count}, {unknown:.0%} of the {counted_unit(level)}s become unknown", False
-    if text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8:
-        if level == "word":
-            yield "lines have hardly more than one word; level='char' suits text that is written without spaces", False
-        if level == "token":
-            yield "lines have hardly more than one token; delimiter says what stands between two of them", False
+    word_length = np.mean([len(word) for word in text.words])
+    n_unspaced = sum(len(_UNSPACED.findall(word)) for word in text.words if len(word) > 3)
+    is_one_word = text.length_L.mean() < 2 and word_length > 8
+    if level == "word" and (is_one_word or n_unspaced > sum(map(len, text.words)) / 2):
+        yield "words are long; level='char' suits text that is written without spaces, as this seems to be", False
+    if level == "token" and is_one_word:
+        yield "lines have hardly more than one token; delimiter says what stands between two of them", False
     if "".join(_preview(text)[0]).startswith(_JSON) and not has_json_lines(text.name):
-        yield "it looks like JSON; an object a line is read as such from a file whose name ends in .jsonl", False
+        how = "from a file whose name ends in .jsonl, from standard input with text_field"
+        yield f"it looks like JSON; an object a line is read as such {how}", False
 
 
 def warnings_about(source: SourceConfig) -> list[str]:
@@ -273,7 +279,7 @@ def inspection_text(found: dict[str, Any]) -> str:
                 *(f"line {n}     {' | '.join(words)}"[:300] for n, words in enumerate(found["preview"], start=1)),
                 *held_out,
                 f"suggested  {flags}",
-                *(f"warning    {warning}" for warning in found["warnings"]),
+                *(f"{'refused' if one in found['refused'] else 'warning'}    {one}" for one in found["warnings"]),
             ]
         )
     )

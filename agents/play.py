@@ -15,12 +15,13 @@ from seqgan_env.env import SeqGANEnv
 from seqgan_env.files import refusal
 from seqgan_env.mdp import EpisodeState
 from seqgan_env.registration import TASKS
+from seqgan_env.rendering import has_screen
 from seqgan_env.rewards import REWARDS
 from seqgan_env.task import Task
 from seqgan_env.tokenizing import SPACED
 
 HELP = "type a token, its beginning or its number; ? lists tokens, < takes the last one back"
-"""Said before the first token."""
+"""Said before the first token, with the token that ends a sequence."""
 N_LISTED = 20
 """Tokens of a list."""
 
@@ -34,12 +35,12 @@ def make_env(name: str, source: str | None = None, held_out: str | None = None, 
         name: an id, or the folder of a run.
         source: the text, of a task that needs one; or the new place of that of a run.
         held_out: the file of held-out text, likewise.
-        render: show a picture of each step.
+        render: show a picture of each step, where there is a screen.
 
     Raises:
         ValueError: there is neither, a file is damaged, or the text is missing or another.
     """
-    mode = "human" if render else "ansi"
+    mode = "human" if render and has_screen() else "ansi"
     folder = RunFolder(name)
     if not folder.holds_run:
         check_choice("the task, or the folder of a run,", name, TASKS)
@@ -71,7 +72,7 @@ def play(env: SeqGANEnv, read: Callable[[], str | None], say: Callable[[str], No
         The sum of what was paid; None where the input ends before the sequence.
     """
     env.reset()
-    say(f"{env.task.config.source}: at most {env.sequence_spec.max_length} tokens; {HELP}")
+    say(_greeting(env))
     past: list[tuple[EpisodeState, float]] = []
     total = 0.0
     while (line := read()) is not None:
@@ -81,6 +82,8 @@ def play(env: SeqGANEnv, read: Callable[[], str | None], say: Callable[[str], No
             if past:
                 state, total = past.pop()
                 env.restore_state(state)
+                if env.render_mode == "human":  # as a step does by itself
+                    env.render()
             say(_shown(env))
         elif line.strip() or _has(env.task, line):
             try:
@@ -151,6 +154,19 @@ def _names(task: Task) -> dict[str, int]:
     return {} if vocabulary is None else {token: i for i, token in enumerate(vocabulary.tokens)}
 
 
+def _greeting(env: SeqGANEnv) -> str:
+    """The task, how to play it and what its discriminator is worth."""
+    spec, config = env.sequence_spec, env.task.config
+    text = f"{config.source}: at most {spec.max_length} tokens; {HELP}"
+    if spec.eos_id is not None:
+        vocabulary = env.task.source.vocabulary
+        name = "" if vocabulary is None else f"{vocabulary.tokens[spec.eos_id]} or "
+        text += f"; {name}{spec.eos_id} ends the sequence"
+    if env.task.scoring.version == 0 and _answers(env, env.clone_state().tokens_BT) is not None:
+        text += "\nthe discriminator has not been trained, and D says nothing yet; that of a run has"
+    return text
+
+
 def _shown(env: SeqGANEnv) -> str:
     """The text so far and the discriminator's answer to it."""
     tokens_T, length = env.clone_state().tokens_BT[0], int(env.clone_state().length_B[0])
@@ -171,9 +187,12 @@ def _listed(env: SeqGANEnv) -> str:
     order: Sequence[int] = range(len(allowed)) if d is None else np.argsort(-d, kind="stable").tolist()
     vocabulary = env.task.source.vocabulary
     lines = [f"{len(allowed)} tokens are allowed{', the most real first' if d is not None else ''}:"]
-    for i in order[:N_LISTED]:
+    ends = [i for i in order[N_LISTED:] if allowed[i] == env.sequence_spec.eos_id]  # by which one is always listed
+    for i in [*order[:N_LISTED], *ends]:
         name = "" if vocabulary is None else f"  {vocabulary.tokens[allowed[i]]}"
         lines.append(f"{allowed[i]:>6}{'' if d is None else f'  D {d[i]:.3f}'}{name}")
+    if n_more := len(allowed) - len(lines) + 1:
+        lines.append(f"   and {n_more} more")
     return "\n".join(lines)
 
 

@@ -30,6 +30,7 @@ from agents.agent_file import (
     OPTIMIZERS,
     AgentArguments,
     AgentFile,
+    check_optimizer,
     optimizer_name,
     plain_arguments,
     stored_class,
@@ -474,7 +475,8 @@ class SeqGAN(BaseAlgorithm):
     def sample(self, n: int, *, seed: int = 0, **arguments: Any) -> Tokens:
         """Draw ``n`` complete sequences, ``(n, T)``; see ``AutoregressiveModel.draw``.
 
-        They keep to the constraints of the environment; an agent that was loaded without one knows of none.
+        A second call with the same seed draws the same ones again; training goes on as if none had been drawn. They
+        keep to the constraints of the environment; an agent that was loaded without one knows of none.
         """
         return self.policy.acting.draw(n, seed=seed, **arguments)
 
@@ -615,10 +617,13 @@ class SeqGAN(BaseAlgorithm):
             **given,
             **kwargs,
         }
-        core_arguments = {k: v for k, v in arguments["policy_kwargs"].items() if not k.startswith("optimizer_")}
+        optimizer_arguments = ("optimizer_class", "optimizer_kwargs")
+        core_arguments = {k: v for k, v in arguments["policy_kwargs"].items() if k not in optimizer_arguments}
         skeleton = functools.partial(policy, *_spaces(stored.spec), lambda _: 1.0, eos_id=stored.spec.eos_id)
         with refusal(path, "SeqGAN agent"):
             check_buildable(lambda: skeleton(**core_arguments), stored.state.get("policy"))
+            if optimizer in OPTIMIZERS.values():
+                check_optimizer(optimizer, kept["policy_kwargs"])
         model = cls(policy, env, device=device, _init_setup_model=False, **arguments)
         if model._spec is None:
             model._spec = stored.spec

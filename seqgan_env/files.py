@@ -65,8 +65,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
     Args:
         path: the name it will have; after an error the file that had it before is still there.
+
+    Raises:
+        ValueError: the path names no file.
     """
     path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}{_PARTIAL}")
     try:
         with open(partial, "xb") as file:
@@ -76,7 +81,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:  # as of a full disk
+        # the name is none where the disk is full, and that of the partial file where there is no folder
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, os.fspath(partial)):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     _sync_folder(path.parent)

@@ -143,12 +143,7 @@ class Window:
         from matplotlib import pyplot as plt
 
         if self._figure is None or not plt.fignum_exists(self._figure.number):
-            try:
-                figure = plt.figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)
-            except Exception:  # each windowing system has exceptions of its own
-                return False
-            if figure.canvas.required_interactive_framework is None:
-                plt.close(figure)
+            if (figure := _window_figure()) is None:
                 return False
             figure.show()
             self._figure = figure
@@ -165,6 +160,30 @@ class Window:
 
             plt.close(self._figure)
             self._figure = None
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened: it takes a screen and an interactive backend of matplotlib."""
+    from matplotlib import pyplot as plt
+
+    if (figure := _window_figure()) is None:
+        return False
+    plt.close(figure)
+    return True
+
+
+def _window_figure() -> Figure | None:
+    """A figure in a window that is not shown yet; None where there can be none."""
+    from matplotlib import pyplot as plt
+
+    try:
+        figure = plt.figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100)
+    except Exception:  # each windowing system has exceptions of its own
+        return None
+    if figure.canvas.required_interactive_framework is None:
+        plt.close(figure)
+        return None
+    return figure
 
 
 def _draw_tokens(draw: ImageDraw.ImageDraw, labels: list[str], colours: list[str], typical: int, n_max: int) -> None:

@@ -15,6 +15,8 @@ from seqgan_env.sources import SourceConfig
 
 OBSERVATIONS = ("tokens", "dict")
 """The forms of an observation."""
+CONSTRAINTS = ("min_length", "allowed_tokens", "allowed_next")
+"""The fields of a task that forbid some tokens after some prefixes."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,7 @@ class TaskConfig(SourceConfig):
     @property
     def constraints(self) -> dict[str, Any]:
         """The fields that forbid some tokens after some prefixes, by name; empty where none does."""
-        names = ("min_length", "allowed_tokens", "allowed_next")
-        return {name: value for name in names if (value := getattr(self, name)) not in (1, None)}
+        return {name: value for name in CONSTRAINTS if (value := getattr(self, name)) not in (1, None)}
 
     @property
     def is_shaped(self) -> bool:

@@ -77,7 +77,7 @@ class Evaluate(Command):
     run_folder: RunArgument
     """The folder of a run."""
     n: Annotated[int | None, tyro.conf.arg(aliases=["-n"])] = None
-    """Sequences of each kind; by default as many as the run's own evaluations."""
+    """Sequences of each kind, and the most references of BLEU; by default as many as the run's own evaluations."""
     temperature: tuple[float, ...] = (1.0,)
     """Of the generator, one or several."""
     best_of: int = 1
@@ -85,8 +85,8 @@ class Evaluate(Command):
     resample: int = 1
     """Measure one of so many sequences, as `seqgan sample --resample` draws them."""
     metrics: tuple[str, ...] | None = None
-    """Groups of metrics to measure beside the usual ones: text, temperatures or text_temperatures, which take seconds,
-    language_model, minutes. By default those of the run's own evaluations."""
+    """Groups of metrics to measure beside the usual ones, with spaces between them: text, temperatures or
+    text_temperatures, which take seconds, language_model, minutes. By default those of the run's own evaluations."""
     source: str | None = None
     """The new place of the run's text; by default it is where it was."""
     held_out: str | None = None
@@ -135,7 +135,8 @@ class Inspect(Command):
     delimiter: str | None = None
     """The text between two tokens; by default white space."""
     text_field: str | None = None
-    """The field of lines of JSON that holds the text; by default text."""
+    """The field of lines of JSON that holds the text, or a list of tokens; by default text. Standard input is lines of
+    JSON where it is given."""
     normalization: str = "NFC"
     """none, NFC or NFKC."""
     max_length: int | None = None
@@ -158,7 +159,8 @@ class Inspect(Command):
         given = {name: getattr(self, name) for name in settings}
         found = inspect_text(file, **given, held_out=self.held_out)
         if not self.json:
-            found["warnings"] = [as_flags(warning) for warning in found["warnings"]]
+            for name in ("warnings", "refused"):
+                found[name] = [as_flags(warning) for warning in found[name]]
         print(json.dumps(found, indent=2) if self.json else inspection_text(found))
 
 
@@ -167,6 +169,7 @@ class Play(Command):
     """Write a sequence yourself, token by token, and see what the discriminator thinks of each beginning.
 
     Type a token, the beginning of one, its number, or several at once; ? lists tokens, < takes the last one back.
+    Where these two are tokens themselves, type their numbers. The discriminator of a registered task is untrained.
     """
 
     task: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ID")]

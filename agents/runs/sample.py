@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from agents.reranking import choice, reranked
 from agents.runs.folder import RunFolder
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel, ConstrainedModel
-from seqgan_env.checks import PositiveInt, check_arguments
+from seqgan_env.checks import PositiveInt, check_arguments, check_choice
 from seqgan_env.device import resolve_device
 from seqgan_env.discriminators import Discriminator, build_discriminator
 from seqgan_env.files import refusal
@@ -60,8 +61,8 @@ class TextGenerator:
         rows = sampler.draw(n, prefix=self._ids(prefix), **arguments)
         if self.vocabulary is not None:
             return [self.vocabulary.decode(row) for row in rows]
-        pad_id = self.model.spec.pad_id
-        return [" ".join(str(token) for token in row if token != pad_id) for row in rows]
+        spec = self.model.spec
+        return [" ".join(str(token) for token in row if token not in (spec.eos_id, spec.pad_id)) for row in rows]
 
     def _without_unknown(self) -> AutoregressiveModel:
         """The generator, its softmax cut off at the unknown token where there is one."""
@@ -113,5 +114,6 @@ def _judge(folder: RunFolder, model: AutoregressiveModel) -> Discriminator:
     task = config.task
     judge = build_discriminator(task.discriminator, model.spec, kwargs=task.discriminator_kwargs)
     with refusal(folder.checkpoint, "checkpoint of this run"):
+        check_choice("spec", state.get("spec"), [dataclasses.asdict(model.spec)])
         judge.load_weights(state["adversary"]["discriminator"])
     return judge.to(model.device)

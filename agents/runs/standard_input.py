@@ -14,9 +14,14 @@ STANDARD_INPUT = "-"
 """Its name as a source."""
 
 
-def kept_text(out: Path) -> Path:
-    """The file beside a run's folder that keeps its text."""
-    return out.with_name(f"{out.name}.txt")
+def kept_text(out: Path, text_field: str | None = None) -> Path:
+    """The file beside a run's folder that keeps its text.
+
+    Args:
+        out: the run's folder.
+        text_field: of lines of JSON, None where the text is plain.
+    """
+    return out.with_name(f"{out.name}.{'txt' if text_field is None else 'jsonl'}")
 
 
 @contextmanager
@@ -31,12 +36,12 @@ def keeping_standard_input(config: RunConfig, out: Path, *, resume: bool) -> Ite
         resume: whether the run goes on, for which its text is not read again.
 
     Raises:
-        ValueError: the run goes on, or there is a file of that name already.
+        ValueError: the run goes on, or there is a file of that name already; or of the context, about standard input.
     """
     if config.task.source != STANDARD_INPUT:
         yield config
         return
-    path = kept_text(out)
+    path = kept_text(out, config.task.text_field)
     if resume:
         raise ValueError(f"a run that goes on reads the text that was kept in {path}; leave --source - out")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +55,8 @@ def keeping_standard_input(config: RunConfig, out: Path, *, resume: bool) -> Ite
         with file:
             file.write(sys.stdin.buffer.read())
         yield dataclasses.replace(config, task=dataclasses.replace(config.task, source=str(path)))
-    except BaseException:
+    except BaseException as error:
         path.unlink()
+        if isinstance(error, ValueError):  # about a file that is no more
+            raise ValueError(str(error).replace(str(path), "standard input")) from error
         raise

@@ -40,7 +40,7 @@ from agents.sb3.handle import TaskHandle
 from agents.seqgan import SeqGAN
 from seqgan_env.autoregressive import AutoregressiveModel
 from seqgan_env.autoregressive.sampling import invert
-from seqgan_env.checks import check_arguments
+from seqgan_env.checks import build_config, check_arguments
 from seqgan_env.device import twice_differentiable
 from seqgan_env.files import refusal
 from seqgan_env.tokens import SequenceSpec
@@ -225,9 +225,9 @@ def _generator_of(source: GeneratorSource, like: AutoregressiveModel) -> Autoreg
     state = load_checkpoint(source)
     if state.get("kind") == "SeqGAN":
         return SeqGAN.load(source, device="cpu").generator
-    if (found := SequenceSpec(**state["spec"])) != like.spec:
-        raise ValueError(f"the generator must be made for {like.spec}, got one for {found}")
     with refusal(source, "checkpoint of a run"):
+        if (found := build_config(SequenceSpec, state["spec"], "spec", complete=True)) != like.spec:
+            raise ValueError(f"the generator must be made for {like.spec}, got one for {found}")
         load_weights(other := copy.deepcopy(like), generator_weights(state["agent"]))
     return other
 

@@ -126,7 +126,7 @@ def check_discriminator(
     if name in DISCRIMINATORS:
         return name, asdict(_config(name, spec, kwargs or {}))
     recipe = _recipe_of(name)
-    follows = DISCRIMINATORS.lookup(recipe.name).kind.follows_generator
+    follows = DISCRIMINATORS[recipe.name].kind.follows_generator
     if unknown := sorted(set(kwargs or {}) - set(_OF_GENERATOR if follows else ())):
         raise ValueError(f"discriminator_kwargs come with the file {name}; got {', '.join(unknown)}")
     if recipe.spec != spec:
@@ -136,10 +136,11 @@ def check_discriminator(
 
 @check_arguments
 def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
-    """Write the weights and the settings of a discriminator, as safetensors.
+    """Write the weights and the settings of a discriminator, as safetensors; missing folders are made.
 
     Raises:
-        ValueError: its class is not registered, so that a reader could not rebuild it, or a weight is not finite.
+        ValueError: its class is not registered, so that a reader could not rebuild it, a weight is not finite, or the
+            path names no file.
     """
     kind = type(discriminator)
     name = next((name for name, entry in DISCRIMINATORS.items() if entry.kind is kind), None)
@@ -148,6 +149,7 @@ def save_discriminator(discriminator: Discriminator, path: str | Path) -> None:
     check_weights(discriminator, "discriminator")
     recipe = json.dumps(asdict(_Recipe(name, asdict(discriminator.config), discriminator.spec)))
     weights = {name: tensor.contiguous().cpu() for name, tensor in discriminator.state_dict().items()}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write(save(weights, metadata={"recipe": recipe, "sha256": digest(weights, recipe)}))
 
@@ -199,6 +201,7 @@ def _read_recipe(path: str | Path, file: Any) -> tuple[_Recipe, str, str]:
     check_names("its metadata", metadata, ("recipe", "sha256"))
     recipe = build_config(_Recipe, parse_json(metadata["recipe"]), "the recipe", complete=True)
     check_sizes(recipe.spec, os.path.getsize(path))
+    _config(recipe.name, recipe.spec, recipe.kwargs)
     return recipe, metadata["recipe"], metadata["sha256"]
 
 

@@ -26,10 +26,11 @@ class Overlap:
     k-grams that a reference holds, each counted at most as often as in the reference that holds it most often; where
     none is held, 0.1 is counted, and where the sentence has none, one. c is its length and r that of the reference
     nearest to it. BLEU is 0 for a sentence without a token of the references, as for an empty one. The references are
-    all held-out sequences of the evaluation; those of Self-BLEU are all other generated sentences, never the sentence
-    itself. Both depend on the number of references, on the constant 0.1 and on the rest of this definition, so these
-    stand in every record too: compare figures with the same numbers only. Quality is BLEU; Self-BLEU is low where
-    generated sentences are diverse, and real ones have one above 0 as well.
+    the half of the held-out sequences that chooses nothing, at most as many as sentences are generated; those of
+    Self-BLEU are all other generated sentences, never the sentence itself. Both depend on the number of references, on
+    the constant 0.1 and on the rest of this definition, so these stand in every record too: compare figures with the
+    same numbers only. Quality is BLEU; Self-BLEU is low where generated sentences are diverse, and real ones have one
+    above 0 as well.
 
     Source: Papineni et al. (2002); Texygen, arXiv 1802.01886, for Self-BLEU; Chen and Cherry (2014) for smoothing.
     """

@@ -56,7 +56,7 @@ class SourceConfig:
             (pieces of words by byte-pair encoding, learnt from the text; needs the extra ``bpe``) or ``"ids"`` (whole
             numbers; where lines differ in length the last id of V is the end), for a text file; None is ``"word"``.
         delimiter: what stands between two tokens of a text file at level ``"token"`` or ``"ids"``; None is white space.
-        text_field: the field of each line of JSON that holds its text; None is ``"text"``.
+        text_field: the field of each line of JSON that holds its text, or a list of its tokens; None is ``"text"``.
         normalization: the normal form of Unicode that a text file is brought to: ``"none"``, ``"NFC"`` (one spelling of
             equal characters) or ``"NFKC"`` (of similar ones too); None is ``"NFC"``.
         min_count: a text file's words rarer than this, or at the levels ``"char"`` and ``"bpe"`` its characters, become

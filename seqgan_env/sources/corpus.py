@@ -34,7 +34,7 @@ class Corpus(FiniteSource):
         vocabulary: use this one, of the same level, normal form and delimiter, instead of making one of the file's own.
         normalization: the normal form of Unicode that the text is brought to: ``"none"``, ``"NFC"`` or ``"NFKC"``.
         delimiter: what stands between two tokens at level ``"token"``; None is white space.
-        text_field: the field of each line of JSON that holds the text; None is ``"text"``.
+        text_field: the field of each line of JSON that holds the text, or a list of its tokens; None is ``"text"``.
         vocab_size: V at level ``"bpe"`` at most; None is 1,000.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class IdFile(FiniteSource):
         max_length: T, end-of-sequence included; None is that of the longest line.
         long_lines: what to do with a line that does not fit into T: ``"error"`` or ``"drop"``.
         delimiter: what stands between two ids; None is white space.
-        text_field: the field of each line of JSON that holds the ids, as a text; None is ``"text"``.
+        text_field: the field of each line of JSON that holds the ids, as a list or as a text; None is ``"text"``.
         ends: whether each line is followed by end-of-sequence, instead of what the lengths of the lines say.
 
     Raises:
@@ -93,6 +94,8 @@ def _id_of(word: str, number: int, file: TokenizedFile) -> int:
     if not (word.isascii() and word.strip().isdecimal() and len(word) < 20 and int(word) < _MOST):
         at = _first(file, number)
         advice = "; level='token' numbers the tokens that occur" if word.isdecimal() else ""
+        if re.fullmatch(r"\d+(\D+\d+)+", word):
+            advice = "; delimiter says what stands between two of them"
         raise file.error(f"{at} must hold token ids, whole numbers from 0 to {_MOST - 1}, got {word!r:.40}{advice}")
     return int(word)
 

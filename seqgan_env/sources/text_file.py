@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,7 +148,8 @@ def read_tokens(
         level: see ``seqgan_env.tokenizing``.
         normalization: the same.
         delimiter: the same.
-        text_field: the field of each line of JSON that holds the text; None is ``TEXT_FIELD``.
+        text_field: the field of each line of JSON that holds the text, or at level ``"token"`` a list of tokens; None
+            is ``TEXT_FIELD``. A stream has lines of JSON where it is given.
 
     Raises:
         ValueError: the file cannot be read, is not what its name says, or is empty; in one line that begins with its
@@ -156,7 +158,8 @@ def read_tokens(
     check_cutting(level, normalization, delimiter)
     name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the stream"
     try:
-        content, read = _content(file, name, text_field)
+        joint = (" " if delimiter is None else delimiter) if level == "token" else None
+        content, read = _content(file, name, text_field, joint)
         numbers = _Numbers()
         number_of = numbers.__getitem__
         flat, lengths, at = array("i"), array("q"), array("q")
@@ -201,8 +204,10 @@ def read_lines(file: File, text_field: str | None = None) -> list[str]:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _content(file: File, name: str, text_field: str | None) -> tuple[bytes, Callable[[str], Lines]]:
-    """A file's bytes, decompressed, and the reader of its lines."""
+def _content(
+    file: File, name: str, text_field: str | None, joint: str | None = None
+) -> tuple[bytes, Callable[[str], Lines]]:
+    """A file's bytes, decompressed, and the reader of its lines; see ``_texts_of_json``."""
     try:
         content = read_bytes(file)
         suffix = PurePath(name.lower()).suffix
@@ -211,8 +216,8 @@ def _content(file: File, name: str, text_field: str | None) -> tuple[bytes, Call
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no file on a disk, or a damaged one
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"the corpus must be a text file that can be read: {reason}") from error
-    if has_json_lines(name):
-        return content, lambda text: _texts_of_json(text, TEXT_FIELD if text_field is None else text_field)
+    if has_json_lines(name) or (text_field is not None and not isinstance(file, (str, os.PathLike))):
+        return content, lambda text: _texts_of_json(text, TEXT_FIELD if text_field is None else text_field, joint)
     if text_field is not None:
         raise ValueError("text_field is of lines of JSON, in a file whose name ends in .jsonl, .jsonl.gz or the like")
     return content, _lines
@@ -240,8 +245,8 @@ def _lines(text: str) -> Lines:
     return enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1)
 
 
-def _texts_of_json(text: str, field: str) -> Iterator[tuple[int, str]]:
-    """The texts in a field of lines of JSON; line breaks in a text read as spaces."""
+def _texts_of_json(text: str, field: str, joint: str | None) -> Iterator[tuple[int, str]]:
+    """The texts in a field of lines of JSON; line breaks in a text read as spaces, tokens of a list are joined."""
     for number, line in _lines(text):
         if not line.strip():
             continue
@@ -257,13 +262,28 @@ def _texts_of_json(text: str, field: str) -> Iterator[tuple[int, str]]:
             found += ", ..." if len(values) > _N_FIELDS else ""
             raise ValueError(f"line {number} has no field {field!r}; it has {found}; text_field names another")
         found = values[field]
+        if isinstance(found, list) and joint is not None:
+            found = joint.join(_token(each, joint, number, field) for each in found)
         if not isinstance(found, str):
-            raise ValueError(f"line {number} must have a text in its field {field!r}, got {shown(found)}")
+            advice = "; a list of tokens needs level='token' or level='ids'" if isinstance(found, list) else ""
+            raise ValueError(f"line {number} must have a text in its field {field!r}, got {shown(found)}{advice}")
         try:
             found.encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"line {number} must have valid Unicode in its field {field!r}: {error.reason}") from error
         yield number, " ".join(found.replace("\r", "\n").split("\n"))
+
+
+def _token(value: Any, joint: str, number: int, field: str) -> str:
+    """The text of a token in a list, which is one by itself."""
+    token = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not token.strip() or len(token.split(None if joint == " " else joint)) > 1:
+        apart = "white space" if joint == " " else repr(joint)
+        raise ValueError(
+            f"line {number} must have texts without {apart}, or whole numbers, in the list of its field {field!r}, got "
+            f"{shown(value)}"
+        )
+    return token
 
 
 class _Numbers(dict[str, int]):

@@ -134,6 +134,8 @@ def test_a_source_takes_the_suggested_settings(text: str, level: str, tmp_path: 
 
 
 MANY = "".join(f"w{i} x\n" for i in range(1000))
+CUT = "".join(f"\u5357{chr(0x4E00 + i)} \u964c\u6885 {chr(0x5E00 + i)}\n" for i in range(1000))
+"""Words of a script without spaces that stand apart already."""
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,8 @@ MANY = "".join(f"w{i} x\n" for i in range(1000))
         (TEXT, {"min_count": 9}, "every token occurs less than min_count = 9 times, and nothing is left"),
         ("a <eos>\nb\n", {"level": "token"}, "the token '<eos>' stands in it, which is refused"),
         ("\u5357\u964c\u5357\u964c\u5357\u964c\u5357\u964c\u5357\n" * 2, {}, "level='char' suits text that is written"),
+        ("\u5357\u964c\u6885\u6885\u5357\uff0c\u5e74\u5357\u6885\u5e74\u3002\n" * 2, {}, "level='char' suits"),
+        ("acgtacgtacgt\nacgtacctacgt\n" * 9, {}, "level='char' suits text that is written"),
         (
             "a\\t long\\tline\nand\\tanother\n",
             {"level": "token", "delimiter": "\t"},
@@ -159,6 +163,7 @@ MANY = "".join(f"w{i} x\n" for i in range(1000))
         ('["a b", "c"]\n', {"level": "token"}, "it looks like JSON"),
         ("0 9\n1 01\n", {"level": "ids"}, "3 ids occur of the 10 up to the largest"),
         ("1 2\nx 1\n", {"level": "ids"}, "line 2 must hold token ids"),
+        ("1,2\n2,1\n", {"level": "ids"}, "got '1,2'; delimiter says what stands between two of them"),
         ("1 2\n2 1\n", {"level": "ids", "max_length": 1}, "2 of 2 lines are longer than max_length = 1"),
     ],
 )
@@ -168,7 +173,12 @@ def test_warns_of_what_would_go_wrong(text: str, settings: Any, warning: str) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "settings"), [(MANY, {}), ("".join(f"{i} 3\n" for i in range(1000)), {"level": "ids", "max_length": 2})]
+    ("text", "settings"),
+    [
+        (MANY, {}),
+        ("".join(f"{i} 3\n" for i in range(1000)), {"level": "ids", "max_length": 2}),
+        (CUT, {}),
+    ],
 )
 def test_a_sound_text_has_no_warning(text: str, settings: Any) -> None:
     assert inspected(text, **settings)["warnings"] == []
@@ -219,12 +229,18 @@ class TestCommand:
         assert "min 1, q25 10,001, median" in shown
         path.write_text("one line\nanother two\n")
         assert main(["inspect", str(path)]) == 0
-        assert f"less than min_count = {PRESETS['text'].task.min_count} times" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        refused = f"every token occurs less than min_count = {PRESETS['text'].task.min_count} times"
+        assert f"\nrefused    {refused}" in shown
+        assert "\nwarning    2 lines are few" in shown
 
     def test_reads_standard_input(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
         assert main(["inspect", "-", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["lines"] == 4
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b'{"ids": [1, 2]}\n{"ids": [0]}\n')))
+        assert main(["inspect", "-", "--json", "--level", "ids", "--text-field", "ids"]) == 0
+        assert json.loads(capsys.readouterr().out)["preview"] == [["1", "2"], ["0"]]
 
     @pytest.mark.parametrize(
         ("arguments", "says"),

@@ -70,6 +70,18 @@ class TestPlay:
         assert "an action must be allowed by the task's constraints" in said[3]
         assert said[5].startswith("3 tokens are allowed")
 
+    def test_says_how_a_sequence_ends_and_what_d_is_worth(self, env: SeqGANEnv) -> None:
+        untrained = "\nthe discriminator has not been trained, and D says nothing yet; that of a run has"
+        _, said = played(env, ["?"])
+        assert said[0].endswith(f"; <eos> or 0 ends the sequence{untrained}")
+        _, *listed, more = said[1].splitlines()
+        n = env.sequence_spec.vocab_size
+        assert "<eos>" in {line.split()[-1] for line in listed}
+        assert more == f"   and {n - len(listed)} more"
+        env.task.scoring.version = 1
+        assert played(env, [])[1][0].endswith("; <eos> or 0 ends the sequence")
+        assert "ends the sequence" not in played(make_env("SeqGAN-v0"), [])[1][0]
+
     def test_the_end_of_the_input_pays_nothing(self, env: SeqGANEnv) -> None:
         total, said = played(env, ["the"])
         assert total is None
@@ -166,6 +178,17 @@ class TestCommand:
     def test_render_shows_each_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
         shown = []
         monkeypatch.setattr(SeqGANEnv, "render", lambda self: shown.append(self.render_mode))
+        monkeypatch.setattr("agents.play.has_screen", lambda: True)
+        monkeypatch.setattr("sys.stdin", io.StringIO("1 2 3\n<\n3 0\n"))
+        assert main(["play", "SeqGANTiny-v0", "--render"]) == 0
+        assert shown == ["human"] * 7
+
+    def test_without_a_screen_each_step_is_shown_once(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO("1 2 3 0\n"))
+        assert main(["play", "SeqGANTiny-v0"]) == 0
+        expected = capsys.readouterr().out
         monkeypatch.setattr("sys.stdin", io.StringIO("1 2 3 0\n"))
         assert main(["play", "SeqGANTiny-v0", "--render"]) == 0
-        assert shown == ["human"] * 5
+        assert capsys.readouterr().out == expected

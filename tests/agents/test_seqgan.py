@@ -825,6 +825,12 @@ class TestSaveAndLoad:
             ("policy_class", ["LstmPolicy"], "policy_class must be a string"),
             ("policy_class", "MyPolicy", "has the policy_class 'MyPolicy'; pass it"),
             ("more", 1, "an agent has unknown or missing fields.*: more"),
+            ("optimizer_class", "Optimizer", "has the optimizer_class 'Optimizer'; pass it"),
+            ("optimizer_class", "Muon", "is not a readable SeqGAN agent: "),
+            ("constraints", ["mim_length"], "agent: constraints must be some of min_length, .* got "),
+            ("constraints", ["min_length", "min_length"], "agent: constraints must be some of "),
+            ("constraints", [1], "agent: constraints"),
+            ("constraints", "min_length", "agent: constraints"),
         ],
     )
     def test_refuses_a_checkpoint_of_something_else(self, name: str, value: Any, message: str, tmp_path: Path) -> None:
@@ -837,6 +843,25 @@ class TestSaveAndLoad:
         save_checkpoint(tmp_path / "agent.zip", {**state, **({} if name != "more" else {"even": 2})})
         with pytest.raises(ValueError, match="is not a readable SeqGAN agent"):
             SeqGAN.load(tmp_path / "agent")
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"optimizer_kwargs": value}
+            for value in (5, "x", {"foo": 1}, {"lr": 1.0}, {"weight_decay": "x"}, {"betas": 3}, {"weight_decay": -1.0},
+                          {"foreach": True, "fused": True})
+        ]
+        + [{"eos_id": 1}, {"vocabulary": "x"}, {"optimizer_x": 1}, {"optimizer_class": "Adam"}],
+        ids=str,
+    )  # fmt: skip
+    def test_refuses_arguments_of_a_policy_that_make_none(self, more: dict[str, Any], tmp_path: Path) -> None:
+        agent().save(tmp_path / "agent")
+        state = load_checkpoint(tmp_path / "agent.zip")
+        state["arguments"]["policy_kwargs"] |= more
+        save_checkpoint(tmp_path / "agent.zip", state)
+        for env in (None, gym.make("SeqGAN-v0", **ORACLE)):
+            with pytest.raises(ValueError, match=r"agent\.zip is not a readable SeqGAN agent: "):
+                SeqGAN.load(tmp_path / "agent.zip", env=env)
 
     @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adamax])
     def test_an_optimiser_of_torch_is_kept_by_its_name(self, kind: type[torch.optim.Optimizer], tmp_path: Path) -> None:

@@ -25,12 +25,17 @@ from agents.runs.config import RunConfig
 from agents.runs.evaluation import evaluate_run
 from agents.runs.experiment import Experiment
 from agents.seqgan import SeqGAN
-from seqgan_env.discriminators import load_discriminator, save_discriminator
+from seqgan_env.discriminators import (
+    check_discriminator,
+    discriminator_kind,
+    load_discriminator,
+    save_discriminator,
+)
 from seqgan_env.files import printable
 from seqgan_env.sources import build_source
 from seqgan_env.vocabulary import Vocabulary
 from seqgan_env.weights import digest
-from tests.support.discriminators import small
+from tests.support.discriminators import SPEC, small
 from tests.support.hostile import THOROUGH, faults, same
 from tests.support.runs import SHORT
 
@@ -171,7 +176,10 @@ class DiscriminatorFile(Kind):
         save_file(weights, path, metadata=metadata)
 
     def read(self, path: Path) -> Any:
+        kind = discriminator_kind(str(path))
+        check_discriminator(str(path), SPEC)
         discriminator = load_discriminator(path)
+        assert type(discriminator) is kind
         return [vars(discriminator.config), discriminator.spec, dict(discriminator.state_dict())]
 
 

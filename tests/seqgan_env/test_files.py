@@ -45,6 +45,15 @@ def test_the_name_appears_when_the_content_is_on_the_disk(tmp_path: Path, monkey
     assert synced[1] == tmp_path.name
 
 
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "text"
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
+        pass
+    assert caught.value.filename == str(path)
+    with pytest.raises(ValueError, match=r"^path must name a file, got '\.'$"), atomic_write("."):
+        pass
+
+
 def test_two_writers_at_once_leave_the_whole_file_of_one(tmp_path: Path) -> None:
     path = tmp_path / "text"
     with atomic_write(path) as first, atomic_write(path) as second:

@@ -102,6 +102,15 @@ def test_statistics_that_do_not_fit_are_refused(name: str, value: Any) -> None:
         load_optimizer(optimizer, state)
 
 
+@pytest.mark.parametrize("name", ["step", "exp_avg_sq"])
+def test_statistics_that_no_step_could_give_are_refused(name: str) -> None:
+    optimizer = stepped("Adam")[1]
+    state = optimizer.state_dict()
+    state["state"][1] = {**state["state"][1], name: -1 - state["state"][1][name]}
+    with pytest.raises(ValueError, match=f"^{name} in the optimiser's state of parameter 1 must be at least 0$"):
+        load_optimizer(optimizer, state)
+
+
 @pytest.mark.parametrize(
     ("value", "like", "fits"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -85,6 +86,33 @@ def test_byte_pairs_are_learnt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert evaluate_run(tmp_path / "run", source=str(moved))["nll_test"] == pytest.approx(record["nll_test"])
     with pytest.raises(ValueError, match=r"not installed: pip install 'seqgan-env\[bpe\]'$"):
         Experiment(changed(TINY, task=task | {"source": str(moved)}), tmp_path / "other")
+
+
+def test_ids_are_printed_as_the_file_has_them(tmp_path: Path) -> None:
+    """Without the end that was added to its lines."""
+    corpus = tmp_path / "ids.txt"
+    corpus.write_text("".join(" ".join(str(i * j % 7) for j in range(2 + i % 3)) + "\n" for i in range(1, 30)))
+    task = {"source": str(corpus), "vocab_size": None, "max_length": None, "level": "ids"}
+    experiment = Experiment(changed(TINY, task=task, agent={"n_updates": 0}), tmp_path / "run", progress=False)
+    experiment.run()
+    generator = load_generator(tmp_path / "run")
+    spec = generator.model.spec
+    texts, rows = generator.texts(50), generator.model.draw(50)
+    assert spec.eos_id == 7
+    assert (rows == spec.eos_id).any()
+    assert texts == [" ".join(map(str, row[row < 7])) for row in rows]
+
+
+def test_a_discriminator_of_other_words_is_no_judge(tmp_path: Path) -> None:
+    """Even where there are as many of them."""
+    for name, animal in (("a", "cat"), ("b", "dog")):
+        (tmp_path / f"{name}.txt").write_text(f"a {animal}\nthe {animal}\none {animal}\n" * 2)
+        task = {"source": str(tmp_path / f"{name}.txt"), "vocab_size": None, "max_length": None}
+        Experiment(changed(TINY, task=task, agent={"n_updates": 1}), tmp_path / name, progress=False).run()
+    load_generator(tmp_path / "a", judged=True)
+    shutil.copy(tmp_path / "b" / "checkpoint.zip", tmp_path / "a")
+    with pytest.raises(ValueError, match=r"checkpoint\.zip is not a readable checkpoint of this run: spec must be "):
+        load_generator(tmp_path / "a", judged=True)
 
 
 def test_only_a_discriminator_that_was_trained_is_a_judge(tmp_path: Path) -> None:

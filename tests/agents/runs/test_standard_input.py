@@ -44,8 +44,23 @@ def test_the_text_is_kept_and_the_run_goes_on(
     assert kept_text(out).read_text() == TEXT
 
 
+def test_lines_of_json_are_kept_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    give("".join(f'{{"words": "{line}"}}\n' for line in TEXT.splitlines()), monkeypatch)
+    with without_pictures():
+        assert main(["train", "--source", "-", "--text-field", "words", "--out", str(out), *FAST]) == 0
+        assert main(["train", "--out", str(out), "--resume", "--agent.n-updates", "2"]) == 0
+    assert RunFolder(out).load_config().task.source == str(tmp_path / "run.jsonl")
+    assert "text" not in (out / "vocabulary.json").read_text().split('"tokens"')[1]
+
+
 @pytest.mark.parametrize(
-    ("text", "says"), [("", "it is empty"), ("a\n", "at least 2 distinct"), ("a\0b\n", "NUL byte")]
+    ("text", "says"),
+    [
+        ("", "error: standard input: the corpus must hold at least one line that is not blank, it is empty"),
+        ("a\n", "at least 2 distinct"),
+        ("a\0b\n", "error: standard input: the corpus must be UTF-8 text, got a NUL byte"),
+    ],
 )
 def test_nothing_is_kept_of_a_run_that_is_refused(
     text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

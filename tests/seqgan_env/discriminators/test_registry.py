@@ -25,6 +25,7 @@ from seqgan_env.discriminators import (
     Discriminator,
     build_discriminator,
     check_discriminator,
+    discriminator_kind,
     load_discriminator,
     register_discriminator,
     registry,
@@ -196,6 +197,25 @@ class TestFiles:
         save_file(weights, path, metadata={**metadata, "sha256": digest(weights, metadata.get("recipe", ""))})
         with pytest.raises(ValueError, match=f"is not a readable discriminator file: .*{message}"):
             load_discriminator(path)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"name": "my_own"}, "one of .*; got 'my_own' .*--import"),
+            ({"kwargs": {"embedding_dim": 0}}, "embedding_dim"),
+        ],
+    )
+    def test_whoever_reads_the_recipe_alone_refuses_it_likewise(self, path: Path, change: Any, says: str) -> None:
+        recipe = json.dumps({"name": "cnn", "kwargs": SMALL, "spec": asdict(SPEC), **change})
+        weights = small().state_dict()
+        save_file(weights, path, metadata={"recipe": recipe, "sha256": digest(weights, recipe)})
+        for read in (
+            lambda: discriminator_kind(str(path)),
+            lambda: check_discriminator(str(path), SPEC),
+            lambda: gym.make("SeqGANTiny-v0", discriminator=str(path)),
+        ):
+            with pytest.raises(ValueError, match=f"^{path} is not a readable discriminator file: .*{says}"):
+                read()
 
     @pytest.mark.parametrize(
         "settings",

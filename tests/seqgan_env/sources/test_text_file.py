@@ -8,13 +8,14 @@ import hashlib
 import io
 import json
 import lzma
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from seqgan_env.sources import Corpus, IdFile
-from seqgan_env.sources.text_file import TokenizedFile, read_tokens
+from seqgan_env.sources.text_file import TokenizedFile, read_lines, read_tokens
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
@@ -93,7 +94,7 @@ class TestReadTokens:
                 "line 2 has no field 'text'; it has 'a', .*, 'h', ...; text_field",
             ),
             ("{}", "line 2 has no field 'text'; it has no field; text_field names another"),
-            ('{"text": ["a"]}', r"line 2 must have a text in its field 'text', got \['a'\]"),
+            ('{"text": {"a": 1}}', "line 2 must have a text in its field 'text', got {'a': 1}$"),
             ('{"text": null}', "line 2 must have a text in its field 'text', got None"),
             ('{"text": "\\ud800"}', "line 2 must have valid Unicode in its field 'text': surrogates not allowed"),
         ],
@@ -106,6 +107,32 @@ class TestReadTokens:
                 read()
             assert "\n" not in str(caught.value)
 
+    @pytest.mark.parametrize(("delimiter", "row"), [(None, ["a", "b-c", "7"]), ("|", ["a b", "c", "7"])])
+    def test_json_lines_hold_lists_of_tokens(self, delimiter: str | None, row: list[str], tmp_path: Path) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_text("".join(json.dumps({"text": each}) + "\n" for each in ([*row[:2], 7], [], ["a", "a"])))
+        assert lines(read_tokens(path, "token", delimiter=delimiter)) == [row, ["a", "a"]]
+        for level in ("word", "char"):
+            advice = "; a list of tokens needs level='token' or level='ids'$"
+            with pytest.raises(ValueError, match=f"line 1 must have a text in its field 'text', got .*{advice}"):
+                read_tokens(path, level)
+        with pytest.raises(ValueError, match="a list of tokens needs level='token'"):
+            read_lines(path)
+
+    @pytest.mark.parametrize(
+        ("delimiter", "token", "apart"),
+        [(None, "a b", "white space"), (None, "", "white space"), ("|", "a|b", r"'\|'"), (None, 1.5, "white space"),
+         (None, True, "white space"), (None, ["a"], "white space"), (None, None, "white space")],
+    )  # fmt: skip
+    def test_what_is_no_token_of_a_list_is_named(
+        self, delimiter: str | None, token: object, apart: str, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "a.jsonl"
+        path.write_text('{"text": "a"}\n' + json.dumps({"text": ["a", token]}) + "\n")
+        says = f"line 2 must have texts without {apart}, or whole numbers, in the list of its field 'text', got "
+        with pytest.raises(ValueError, match=f"^{path}: {says}{re.escape(repr(token))}$"):
+            read_tokens(path, "token", delimiter=delimiter)
+
     def test_a_field_needs_lines_of_json(self, tmp_path: Path) -> None:
         path = tmp_path / "a.txt.gz"
         path.write_bytes(gzip.compress(b"a\n"))
@@ -115,5 +142,6 @@ class TestReadTokens:
     def test_reads_a_stream(self) -> None:
         file = read_tokens(io.BytesIO(b"a b\n"), "word")
         assert (lines(file), file.name) == ([["a", "b"]], "the stream")
+        assert lines(read_tokens(io.BytesIO(b'{"t": "a b"}'), "word", text_field="t")) == [["a", "b"]]
         with pytest.raises(ValueError, match=r"^the stream: the corpus must hold at least one line"):
             read_tokens(io.BytesIO(b""), "word")
