@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agents.callbacks import DiscriminatorCallback
     from agents.collapse import CollapseAlarm
     from agents.policy import AutoregressivePolicy
+    from agents.runs.text_reward import as_trl_reward
     from agents.sb3.actor_critic import GeneratorActorCritic, with_generator
     from agents.sb3.features import PrefixExtractor
     from agents.sb3.pretraining import PretrainingCallback
@@ -30,6 +31,7 @@ __all__ = [
     "RelabellingReplayBuffer",
     "SeqGAN",
     "SeqGANVecEnv",
+    "as_trl_reward",
     "make_seqgan_vec_env",
     "with_generator",
 ]
@@ -45,6 +47,7 @@ _MODULES = {
     "RelabellingReplayBuffer": "agents.sb3.replay",
     "SeqGAN": "agents.seqgan",
     "SeqGANVecEnv": "agents.sb3.vec_env",
+    "as_trl_reward": "agents.runs.text_reward",
     "make_seqgan_vec_env": "agents.sb3.vec_env",
     "with_generator": "agents.sb3.actor_critic",
 }

@@ -25,9 +25,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast  # type: ignore[import-not-found]
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]
 
+from agents import as_trl_reward
 from agents.runs.experiment import Experiment
 from agents.runs.presets import PRESETS
-from agents.runs.text_reward import as_trl_reward
 
 
 def train_run(folder: Path) -> list[str]:
