@@ -51,6 +51,7 @@ GROUPS: dict[str, dict[str, Parts]] = {
         "a round every 4 updates": _adversary(every_n_episodes=512),
         "a round an update": {},
         "four rounds an update": _adversary(rounds_at_once=4),
+        "sixteen rounds an update": _adversary(rounds_at_once=16),
         "no pretraining": _adversary(n_rounds=0),
     },
     "Members of an ensemble": {"1 cnn": {}, **{f"{n} cnn": _members(n) for n in (3, 10)}},
