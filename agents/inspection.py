@@ -32,7 +32,9 @@ _Warning = tuple[str, bool]
 """A sentence, and whether training is refused for it."""
 _N_SHOWN = {"most_frequent": 12, "preview": 3}
 _FEW = 1000  # lines
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
+)
 """A character of a script that has no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 _JSON = ('{"', '["', '[{"')  # the beginnings of objects and lists
 _TAIL = 1.5  # the longest line is an exception where it is so many times as long as nearly all others
@@ -228,16 +230,25 @@ def _warnings(
         yield f"every {counted_unit(level)} occurs less than min_count = {min_count} times, and nothing is left", True
     elif unknown > 1 - COVERED:
         yield f"with min_count = {min_count}, {unknown:.0%} of the {counted_unit(level)}s become unknown", False
-    word_length = np.mean([len(word) for word in text.words])
-    n_unspaced = sum(len(_UNSPACED.findall(word)) for word in text.words if len(word) > 3)
-    is_one_word = text.length_L.mean() < 2 and word_length > 8
-    if level == "word" and (is_one_word or n_unspaced > sum(map(len, text.words)) / 2):
+    is_one_word = text.length_L.mean() < 2 and np.mean([len(word) for word in text.words]) > 8
+    if level == "word" and (is_one_word or _is_unspaced(text)):
         yield "words are long; level='char' suits text that is written without spaces, as this seems to be", False
     if level == "token" and is_one_word:
         yield "lines have hardly more than one token; delimiter says what stands between two of them", False
     if "".join(_preview(text)[0]).startswith(_JSON) and not has_json_lines(text.name):
         how = "from a file whose name ends in .jsonl, from standard input with text_field"
         yield f"it looks like JSON; an object a line is read as such {how}", False
+
+
+def _is_unspaced(text: TokenizedFile) -> bool:
+    """Whether most of a text is in a script without spaces and not cut into words: hardly one then comes twice."""
+    of_script = [number for number, word in enumerate(text.words) if _UNSPACED.search(word)]
+    n_characters = sum(len(text.words[number]) for number in of_script)
+    return (
+        n_characters > sum(map(len, text.words)) / 2
+        and n_characters > 2 * len(of_script)
+        and len(of_script) > 0.9 * text.counts[of_script].sum()
+    )
 
 
 def warnings_about(source: SourceConfig) -> list[str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from agents.runs.evaluation import check_corpus, places
 from agents.runs.folder import RunFolder
 from seqgan_env.checks import check_choice
+from seqgan_env.discriminators import DISCRIMINATORS
 from seqgan_env.env import SeqGANEnv
 from seqgan_env.files import refusal
 from seqgan_env.mdp import EpisodeState
@@ -160,10 +161,12 @@ def _greeting(env: SeqGANEnv) -> str:
     text = f"{config.source}: at most {spec.max_length} tokens; {HELP}"
     if spec.eos_id is not None:
         vocabulary = env.task.source.vocabulary
-        name = "" if vocabulary is None else f"{vocabulary.tokens[spec.eos_id]} or "
-        text += f"; {name}{spec.eos_id} ends the sequence"
-    if env.task.scoring.version == 0 and _answers(env, env.clone_state().tokens_BT) is not None:
-        text += "\nthe discriminator has not been trained, and D says nothing yet; that of a run has"
+        names = [] if vocabulary is None else [vocabulary.tokens[spec.eos_id]]
+        names += [] if _has(env.task, str(spec.eos_id)) else [str(spec.eos_id)]
+        text += f"; {' or '.join(names)} ends the sequence"
+    is_fresh = env.task.scoring.version == 0 and config.discriminator in DISCRIMINATORS
+    if is_fresh and _answers(env, env.clone_state().tokens_BT) is not None:
+        text += "\nthe discriminator has not been trained, and D says nothing yet"
     return text
 
 

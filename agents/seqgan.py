@@ -611,18 +611,14 @@ class SeqGAN(BaseAlgorithm):
         policy = stored_class(path, "policy_class", stored.policy_class, policies, given)
         optimizer = stored_class(path, "optimizer_class", stored.optimizer_class, OPTIMIZERS, given)
         kept = vars(stored.arguments)
-        arguments = {
-            **kept,
-            "policy_kwargs": {**kept["policy_kwargs"], "optimizer_class": optimizer},
-            **given,
-            **kwargs,
-        }
+        arguments = {**kept, **given, **kwargs}
+        arguments["policy_kwargs"] = {"optimizer_class": optimizer, **arguments["policy_kwargs"]}
         optimizer_arguments = ("optimizer_class", "optimizer_kwargs")
         core_arguments = {k: v for k, v in arguments["policy_kwargs"].items() if k not in optimizer_arguments}
         skeleton = functools.partial(policy, *_spaces(stored.spec), lambda _: 1.0, eos_id=stored.spec.eos_id)
         with refusal(path, "SeqGAN agent"):
             check_buildable(lambda: skeleton(**core_arguments), stored.state.get("policy"))
-            if optimizer in OPTIMIZERS.values():
+            if not {"optimizer_class", "policy_kwargs"} & {**(custom_objects or {}), **kwargs}.keys():
                 check_optimizer(optimizer, kept["policy_kwargs"])
         model = cls(policy, env, device=device, _init_setup_model=False, **arguments)
         if model._spec is None:

@@ -70,7 +70,7 @@ def load_weights(network: nn.Module, weights: Any) -> None:
 
 
 _NEVER_NEGATIVE = {"step", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg", "sum"}
-"""Statistics of optimisers that are counts, or means or sums of what is at least 0."""
+"""Statistics of torch's optimisers that are counts, or means or sums of what is at least 0."""
 
 
 def load_optimizer(optimizer: Optimizer, state: Any) -> None:
@@ -89,7 +89,7 @@ def load_optimizer(optimizer: Optimizer, state: Any) -> None:
         raise ValueError(f"the optimiser's state must be of parameters 0 to {len(own) - 1}, got {shown(stored)}")
     for index, each in stored.items():  # a parameter without a gradient has none
         check_form(f"the optimiser's state of parameter {index}", each, own[index])
-        for name in own[index].keys() & _NEVER_NEGATIVE:
+        for name in own[index].keys() & (_NEVER_NEGATIVE if type(optimizer).__module__.startswith("torch.") else set()):
             if isinstance(each[name], Tensor) and bool((each[name] < 0).any()):
                 raise ValueError(f"{name} in the optimiser's state of parameter {index} must be at least 0")
     optimizer.load_state_dict({"state": stored, "param_groups": optimizer.state_dict()["param_groups"]})

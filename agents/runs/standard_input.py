@@ -57,6 +57,7 @@ def keeping_standard_input(config: RunConfig, out: Path, *, resume: bool) -> Ite
         yield dataclasses.replace(config, task=dataclasses.replace(config.task, source=str(path)))
     except BaseException as error:
         path.unlink()
-        if isinstance(error, ValueError):  # about a file that is no more
-            raise ValueError(str(error).replace(str(path), "standard input")) from error
+        about = f"{path.absolute()}: "
+        if isinstance(error, ValueError) and str(error).startswith(about):  # a file that is no more
+            raise ValueError(f"standard input: {str(error).removeprefix(about)}") from error
         raise

@@ -94,7 +94,7 @@ def _id_of(word: str, number: int, file: TokenizedFile) -> int:
     if not (word.isascii() and word.strip().isdecimal() and len(word) < 20 and int(word) < _MOST):
         at = _first(file, number)
         advice = "; level='token' numbers the tokens that occur" if word.isdecimal() else ""
-        if re.fullmatch(r"\d+(\D+\d+)+", word):
+        if re.fullmatch(r"\d+([^\w.]+\d+)+", word):
             advice = "; delimiter says what stands between two of them"
         raise file.error(f"{at} must hold token ids, whole numbers from 0 to {_MOST - 1}, got {word!r:.40}{advice}")
     return int(word)

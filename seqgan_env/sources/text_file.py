@@ -47,8 +47,8 @@ _OTHER_KINDS = {
 _N_FIELDS = 8  # of a line of JSON, that an error lists
 _LONGEST = 10_000  # tokens: longer than this is a file without line breaks
 
-Lines = Iterable[tuple[int, str]]
-"""The lines of a text, with their numbers in the file, from 1."""
+Lines = Iterable[tuple[int, str | list[str]]]
+"""The lines of a text, or their tokens, with their numbers in the file, from 1."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +158,17 @@ def read_tokens(
     check_cutting(level, normalization, delimiter)
     name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the stream"
     try:
-        joint = (" " if delimiter is None else delimiter) if level == "token" else None
-        content, read = _content(file, name, text_field, joint)
+        content, read = _content(file, name, text_field, lists=level == "token")
         numbers = _Numbers()
         number_of = numbers.__getitem__
         flat, lengths, at = array("i"), array("q"), array("q")
         for number, line in read(_decoded(content)):
-            if line.strip() and (tokens := tokenize(line, level, normalization, delimiter)):
+            tokens = tokenize(line, level, normalization, delimiter) if isinstance(line, str) and line.strip() else []
+            for each in () if isinstance(line, str) else line:
+                if len(one := tokenize(each, level, normalization, delimiter)) != 1:
+                    raise ValueError(f"line {number} must have a list of single tokens, got {each!r:.40} in it")
+                tokens += one
+            if tokens:
                 flat.extend(map(number_of, tokens))
                 lengths.append(len(tokens))
                 at.append(number)
@@ -184,7 +188,7 @@ def has_json_lines(name: str) -> bool:
 
 
 def read_lines(file: File, text_field: str | None = None) -> list[str]:
-    """The lines of a file of text that are not blank, as they stand there.
+    """The lines of a file of text that are not blank, as they stand there; tokens of a list with spaces between them.
 
     Args:
         file: its path, or a stream of plain text.
@@ -195,8 +199,9 @@ def read_lines(file: File, text_field: str | None = None) -> list[str]:
     """
     name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the stream"
     try:
-        content, read = _content(file, name, text_field)
-        lines = [line.strip() for _, line in read(_decoded(content)) if line.strip()]
+        content, read = _content(file, name, text_field, lists=True)
+        texts = (line if isinstance(line, str) else " ".join(line) for _, line in read(_decoded(content)))
+        lines = [text.strip() for text in texts if text.strip()]
         if not lines:
             raise ValueError("it must hold at least one line that is not blank, it is empty")
         return lines
@@ -204,9 +209,7 @@ def read_lines(file: File, text_field: str | None = None) -> list[str]:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _content(
-    file: File, name: str, text_field: str | None, joint: str | None = None
-) -> tuple[bytes, Callable[[str], Lines]]:
+def _content(file: File, name: str, text_field: str | None, *, lists: bool) -> tuple[bytes, Callable[[str], Lines]]:
     """A file's bytes, decompressed, and the reader of its lines; see ``_texts_of_json``."""
     try:
         content = read_bytes(file)
@@ -217,7 +220,7 @@ def _content(
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"the corpus must be a text file that can be read: {reason}") from error
     if has_json_lines(name) or (text_field is not None and not isinstance(file, (str, os.PathLike))):
-        return content, lambda text: _texts_of_json(text, TEXT_FIELD if text_field is None else text_field, joint)
+        return content, lambda text: _texts_of_json(text, TEXT_FIELD if text_field is None else text_field, lists)
     if text_field is not None:
         raise ValueError("text_field is of lines of JSON, in a file whose name ends in .jsonl, .jsonl.gz or the like")
     return content, _lines
@@ -241,12 +244,12 @@ def _decoded(content: bytes) -> str:
     return text.removeprefix("\ufeff")
 
 
-def _lines(text: str) -> Lines:
+def _lines(text: str) -> Iterable[tuple[int, str]]:
     return enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1)
 
 
-def _texts_of_json(text: str, field: str, joint: str | None) -> Iterator[tuple[int, str]]:
-    """The texts in a field of lines of JSON; line breaks in a text read as spaces, tokens of a list are joined."""
+def _texts_of_json(text: str, field: str, lists: bool) -> Iterator[tuple[int, str | list[str]]]:
+    """The texts in a field of lines of JSON, or lists of tokens; line breaks in a text read as spaces."""
     for number, line in _lines(text):
         if not line.strip():
             continue
@@ -262,28 +265,23 @@ def _texts_of_json(text: str, field: str, joint: str | None) -> Iterator[tuple[i
             found += ", ..." if len(values) > _N_FIELDS else ""
             raise ValueError(f"line {number} has no field {field!r}; it has {found}; text_field names another")
         found = values[field]
-        if isinstance(found, list) and joint is not None:
-            found = joint.join(_token(each, joint, number, field) for each in found)
-        if not isinstance(found, str):
-            advice = "; a list of tokens needs level='token' or level='ids'" if isinstance(found, list) else ""
-            raise ValueError(f"line {number} must have a text in its field {field!r}, got {shown(found)}{advice}")
-        try:
-            found.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"line {number} must have valid Unicode in its field {field!r}: {error.reason}") from error
-        yield number, " ".join(found.replace("\r", "\n").split("\n"))
+        if lists and isinstance(found, list):
+            yield number, [_text(each, f"line {number}", field, of_list=True) for each in found]
+        else:
+            yield number, _text(found, f"line {number}", field)
 
 
-def _token(value: Any, joint: str, number: int, field: str) -> str:
-    """The text of a token in a list, which is one by itself."""
-    token = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-    if not token.strip() or len(token.split(None if joint == " " else joint)) > 1:
-        apart = "white space" if joint == " " else repr(joint)
-        raise ValueError(
-            f"line {number} must have texts without {apart}, or whole numbers, in the list of its field {field!r}, got "
-            f"{shown(value)}"
-        )
-    return token
+def _text(value: Any, line: str, field: str, *, of_list: bool = False) -> str:
+    """A text of JSON, in a line, or a token of a list."""
+    if isinstance(value, bool) or not isinstance(value, (str, int) if of_list else str):
+        what = "only texts and whole numbers in the list of" if of_list else "a text in"
+        advice = "; a list of tokens needs level='token' or level='ids'" if isinstance(value, list) else ""
+        raise ValueError(f"{line} must have {what} its field {field!r}, got {shown(value)}{advice}")
+    try:
+        (text := str(value)).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{line} must have valid Unicode in its field {field!r}: {error.reason}") from error
+    return " ".join(text.replace("\r", "\n").split("\n"))
 
 
 class _Numbers(dict[str, int]):

@@ -134,8 +134,12 @@ def test_a_source_takes_the_suggested_settings(text: str, level: str, tmp_path: 
 
 
 MANY = "".join(f"w{i} x\n" for i in range(1000))
+VERSE = "\u5357\u964c\u6885\u6885\uff0c\u5e74\u5e74\u3002\n\u5357\u6885\u6885\uff0c\u5e74\u5357\u5e74\u3002\n"
 CUT = "".join(f"\u5357{chr(0x4E00 + i)} \u964c\u6885 {chr(0x5E00 + i)}\n" for i in range(1000))
 """Words of a script without spaces that stand apart already."""
+THAI = "".join(
+    f"\u0e20\u0e32\u0e29\u0e32{chr(0x0E01 + i % 40)} \u0e44\u0e17\u0e22{chr(0x0E01 + i // 40)}\n" for i in range(1000)
+)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ CUT = "".join(f"\u5357{chr(0x4E00 + i)} \u964c\u6885 {chr(0x5E00 + i)}\n" for i 
         (TEXT, {"min_count": 9}, "every token occurs less than min_count = 9 times, and nothing is left"),
         ("a <eos>\nb\n", {"level": "token"}, "the token '<eos>' stands in it, which is refused"),
         ("\u5357\u964c\u5357\u964c\u5357\u964c\u5357\u964c\u5357\n" * 2, {}, "level='char' suits text that is written"),
-        ("\u5357\u964c\u6885\u6885\u5357\uff0c\u5e74\u5357\u6885\u5e74\u3002\n" * 2, {}, "level='char' suits"),
+        (VERSE, {}, "level='char' suits text that is written without spaces"),
         ("acgtacgtacgt\nacgtacctacgt\n" * 9, {}, "level='char' suits text that is written"),
         (
             "a\\t long\\tline\nand\\tanother\n",
@@ -178,6 +182,7 @@ def test_warns_of_what_would_go_wrong(text: str, settings: Any, warning: str) ->
         (MANY, {}),
         ("".join(f"{i} 3\n" for i in range(1000)), {"level": "ids", "max_length": 2}),
         (CUT, {}),
+        (THAI, {}),
     ],
 )
 def test_a_sound_text_has_no_warning(text: str, settings: Any) -> None:

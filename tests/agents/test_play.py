@@ -13,6 +13,7 @@ import pytest
 from agents.cli import main
 from agents.play import make_env, play, tokens_of
 from agents.runs.experiment import Experiment
+from seqgan_env.discriminators import save_discriminator
 from seqgan_env.env import SeqGANEnv
 from seqgan_env.task import Task
 from seqgan_env.task_config import TaskConfig
@@ -71,7 +72,7 @@ class TestPlay:
         assert said[5].startswith("3 tokens are allowed")
 
     def test_says_how_a_sequence_ends_and_what_d_is_worth(self, env: SeqGANEnv) -> None:
-        untrained = "\nthe discriminator has not been trained, and D says nothing yet; that of a run has"
+        untrained = "\nthe discriminator has not been trained, and D says nothing yet"
         _, said = played(env, ["?"])
         assert said[0].endswith(f"; <eos> or 0 ends the sequence{untrained}")
         _, *listed, more = said[1].splitlines()
@@ -81,6 +82,16 @@ class TestPlay:
         env.task.scoring.version = 1
         assert played(env, [])[1][0].endswith("; <eos> or 0 ends the sequence")
         assert "ends the sequence" not in played(make_env("SeqGAN-v0"), [])[1][0]
+
+    def test_says_nothing_of_a_discriminator_that_came_from_a_file(self, env: SeqGANEnv, tmp_path: Path) -> None:
+        save_discriminator(env.task.scoring.discriminator, tmp_path / "d.st")
+        of_file = SeqGANEnv(**{**SMALL_GRAMMAR, "discriminator": str(tmp_path / "d.st"), "discriminator_kwargs": {}})
+        assert "trained" not in played(of_file, [])[1][0]
+
+    def test_a_number_that_is_a_token_is_not_said_to_be_the_end(self, tmp_path: Path) -> None:
+        (tmp_path / "a.txt").write_text("0 1\n1\n0 0\n")
+        task = {"source": str(tmp_path / "a.txt"), "level": "token"}
+        assert "; <eos> ends the sequence" in played(SeqGANEnv(**task), [])[1][0]
 
     def test_the_end_of_the_input_pays_nothing(self, env: SeqGANEnv) -> None:
         total, said = played(env, ["the"])

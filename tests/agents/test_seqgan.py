@@ -863,6 +863,13 @@ class TestSaveAndLoad:
             with pytest.raises(ValueError, match=r"agent\.zip is not a readable SeqGAN agent: "):
                 SeqGAN.load(tmp_path / "agent.zip", env=env)
 
+    def test_the_arguments_of_an_optimiser_that_is_replaced_do_not_count(self, tmp_path: Path) -> None:
+        own = {**POLICY, "optimizer_class": torch.optim.AdamW, "optimizer_kwargs": {"betas": [0.5, 0.5]}}
+        agent(policy_kwargs=own).save(tmp_path / "agent")
+        other = {"optimizer_class": torch.optim.SGD, "policy_kwargs": {**POLICY, "optimizer_kwargs": {}}}
+        read = SeqGAN.load(tmp_path / "agent", custom_objects=other)
+        assert type(read.policy.optimizer) is torch.optim.SGD
+
     @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adamax])
     def test_an_optimiser_of_torch_is_kept_by_its_name(self, kind: type[torch.optim.Optimizer], tmp_path: Path) -> None:
         kwargs = {**POLICY, "optimizer_class": kind, "optimizer_kwargs": {"weight_decay": 0.25}}

@@ -50,6 +50,10 @@ def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
         pass
     assert caught.value.filename == str(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError) as caught, atomic_write(tmp_path / "file" / "text"):
+        pass
+    assert caught.value.filename == str(tmp_path / "file" / "text")
     with pytest.raises(ValueError, match=r"^path must name a file, got '\.'$"), atomic_write("."):
         pass
 

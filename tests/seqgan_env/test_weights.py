@@ -111,6 +111,22 @@ def test_statistics_that_no_step_could_give_are_refused(name: str) -> None:
         load_optimizer(optimizer, state)
 
 
+def test_an_optimiser_of_ones_own_may_call_anything_a_sum() -> None:
+    class DualAveraging(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
+            for parameter in self.param_groups[0]["params"]:
+                state = self.state[parameter]
+                state["sum"] = state.get("sum", 0) + (parameter.grad if parameter.grad is not None else 0 * parameter)
+
+    network = nn.Linear(2, 1)
+    optimizer = DualAveraging(network.parameters(), lr=0.1)
+    (-network(torch.ones(2))).backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert state["state"][0]["sum"].max() < 0
+    load_optimizer(optimizer, state)
+
+
 @pytest.mark.parametrize(
     ("value", "like", "fits"),
     [

@@ -65,9 +65,15 @@ def test_lines_of_json_are_kept_as_such(tmp_path: Path, monkeypatch: pytest.Monk
 def test_nothing_is_kept_of_a_run_that_is_refused(
     text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(text, monkeypatch)
-    assert main(["train", "--source", "-", "--out", str(tmp_path / "run"), *FAST]) == 2
-    error = capsys.readouterr().err
-    assert says in error
-    assert error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    for out in (str(tmp_path / "run"), "run"):
+        give(text, monkeypatch)
+        assert main(["train", "--source", "-", "--out", out, *FAST]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+        assert list(tmp_path.iterdir()) == []
+    Path("other.txt").write_bytes(b"a\0b\n")
+    give(TEXT, monkeypatch)
+    assert main(["train", "--source", "-", "--out", "r", "--held-out", "other.txt", *FAST]) == 2
+    assert f"error: {tmp_path}/other.txt: " in capsys.readouterr().err
