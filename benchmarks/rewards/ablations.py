@@ -60,6 +60,11 @@ GROUPS: dict[str, dict[str, Parts]] = {
         "the discriminator learns from the other half": _adversary(skip_real=0.5),
     },
     _ONLY_HALF: {"the discriminator learns from the same half": {}},
+    "A longer game": {
+        "100 updates, a round each": {},
+        "200 updates, a round each": _agent(n_updates=200),
+        "200 updates, sixteen rounds each": {**_agent(n_updates=200), **_adversary(rounds_at_once=16)},
+    },
 }
 """The games by group and name: the parts in which each differs from the base."""
 
