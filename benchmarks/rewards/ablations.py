@@ -63,6 +63,7 @@ GROUPS: dict[str, dict[str, Parts]] = {
     "A longer game": {
         "100 updates, a round each": {},
         "200 updates, a round each": _agent(n_updates=200),
+        "800 updates, a round each": _agent(n_updates=800),
         "200 updates, sixteen rounds each": {**_agent(n_updates=200), **_adversary(rounds_at_once=16)},
     },
 }
