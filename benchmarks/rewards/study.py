@@ -173,7 +173,9 @@ class Study:
         """
         groups = list(self._shown(rows))
         with svg_figure(file, (11, 3.4 * -(-len(groups) // 2))) as figure:
-            panels = figure.subplots(-(-len(groups) // 2), 2, squeeze=False, sharex=True, sharey=True).flat
+            panels = figure.subplots(-(-len(groups) // 2), 2, squeeze=False, sharey=True).flatten()
+            for axes in panels[len(groups) :]:
+                axes.remove()
             for axes, (group, _, own) in zip(panels, groups, strict=False):
                 for name, row in own.items():
                     steps = [r["step"] for r in row[0]["learning"]]
