@@ -96,7 +96,13 @@ class TextReward:
 
 @check_arguments
 def as_trl_reward(
-    run: str | Path, reward: str | RewardFunction = "log_d", device: str = "auto", **more: Any
+    run: str | Path,
+    reward: str | RewardFunction = "log_d",
+    device: str = "auto",
+    *,
+    floor: float = -10.0,
+    allow_unknown: bool = False,
+    with_prompts: bool = False,
 ) -> TextReward:
     """The discriminator of a run, as it was in the end, as a reward of texts.
 
@@ -104,7 +110,9 @@ def as_trl_reward(
         run: the folder.
         reward: see ``TextReward``.
         device: where the discriminator computes.
-        **more: the other arguments of ``TextReward``.
+        floor: see ``TextReward``, as for those that follow.
+        allow_unknown: the same.
+        with_prompts: the same.
 
     Raises:
         ValueError: there is no run, a file is damaged, its tokens have no text, it has no discriminator that was
@@ -114,7 +122,9 @@ def as_trl_reward(
     if text.vocabulary is None:
         raise ValueError(f"the tokens of the run in {run} have no text, so there are no texts to judge")
     assert text.judge is not None
-    return TextReward(text.judge, text.vocabulary, reward, **more)
+    return TextReward(
+        text.judge, text.vocabulary, reward, floor=floor, allow_unknown=allow_unknown, with_prompts=with_prompts
+    )
 
 
 def _content(text: Text) -> str:

@@ -89,7 +89,7 @@ NOT_OURS = {with_generator}
 """Functions whose arguments by keyword are somebody else's."""
 MAY_LACK = {"source"}
 """Arguments that the id for text files has no value for."""
-SIGNED = {"weight"}
+SIGNED = {"weight", "floor"}
 """Numbers that may be negative where their annotation has no limit."""
 COUNTS: dict[str, int] = {}
 
