@@ -76,7 +76,11 @@ class AgentArguments(EstimatorConfig):
 
 @dataclass(frozen=True)
 class AgentFile:
-    """The content of a file."""
+    """The content of a file.
+
+    Raises:
+        ValueError: the constraints are not some of those that a task can have, in their order.
+    """
 
     policy_class: str
     """The name of the policy's class."""

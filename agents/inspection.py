@@ -236,7 +236,7 @@ def _warnings(
     if level == "token" and is_one_word:
         yield "lines have hardly more than one token; delimiter says what stands between two of them", False
     if "".join(_preview(text)[0]).startswith(_JSON) and not has_json_lines(text.name):
-        how = "from a file whose name ends in .jsonl, from standard input with text_field"
+        how = "from a file whose name ends in .jsonl, or from standard input with text_field"
         yield f"it looks like JSON; an object a line is read as such {how}", False
 
 
